@@ -1,0 +1,69 @@
+# `make run` and `make test` do all their own set-up. Variables:
+#   PYTHON       interpreter to build .venv with (3.11 or newer)
+#   TORCH_INDEX  package index to take torch from; PyTorch's CPU index makes a small install
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+WITH_NODE := scripts/with-node.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help run test fuzz lint format types imports dashboard screenshots model clean
+
+help: ## List these commands
+	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: .venv/.run dashboard/dist/index.html ## Set up what is missing, then start the service
+	@exec $(BIN)/llm-service serve
+
+test: .venv/.dev dashboard/dist/index.html ## Run every test
+	@scripts/test-tools.sh
+	$(WITH_NODE) npm --prefix dashboard run --silent typecheck
+	$(WITH_NODE) npm --prefix dashboard run --silent lint
+	$(WITH_NODE) npm --prefix dashboard run --silent test
+	$(WITH_NODE) npm --prefix dashboard run --silent size
+	$(BIN)/python -m pytest -m "not slow"
+
+fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
+	$(BIN)/python -m pytest -m slow tests/api/test_schema.py
+
+lint: .venv/.dev ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.dev ## Rewrite to the format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.dev ## Check types
+	$(BIN)/mypy
+
+imports: .venv/.dev ## Check that imports point one way
+	$(BIN)/lint-imports --no-cache
+
+dashboard: dashboard/dist/index.html ## Build the dashboard
+
+screenshots: .venv/.dev dashboard/dist/index.html ## Take the README's pictures from a running service
+	$(BIN)/python scripts/screenshots.py
+
+model: .venv/.dev ## Train the bundled model again (about two hours on two cores)
+	$(BIN)/python -m models.pocket.train
+
+clean: ## Remove what was built, not the state
+	rm -rf .venv dashboard/node_modules dashboard/dist build *.egg-info
+
+.venv/.run: requirements.txt pyproject.toml
+	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/make-venv.sh requirements.txt
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.txt
+	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/make-venv.sh requirements-dev.txt
+	@touch $@
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json | .venv/.run
+	$(WITH_NODE) npm --prefix dashboard ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/public dashboard/*.ts dashboard/index.html -type f 2>/dev/null)
+dashboard/dist/index.html: dashboard/node_modules/.package-lock.json $(DASHBOARD_SOURCES)
+	$(WITH_NODE) npm --prefix dashboard run --silent build
+	@touch $@
