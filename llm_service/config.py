@@ -1,0 +1,137 @@
+"""Settings: the only reader of the environment. Frozen; nothing is filled in later.
+
+Each field is `LLM_<NAME>` in the environment; docs/settings.md lists them, and a
+test compares the two. A field whose default is None is chosen by `machine.py`.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SECRETS = ("admin_key", "api_keys", "redis_url", "database_url")
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Secrets may come from a file: `LLM_<NAME>_FILE`."""
+
+    # An empty variable is as good as none: compose files pass those on. Errors must not repeat
+    # their input, which would print the secrets.
+    model_config = SettingsConfigDict(
+        env_prefix="LLM_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    state_dir: Path = Field(Path("state"), description="Folder for what must survive a restart.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: console on a terminal, JSON elsewhere."
+    )
+
+    model_id: str = Field(
+        "pocket", description="The bundled model's name, a local folder or a hub id."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where the model runs; `auto` takes CUDA when it is there."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Type of the weights; `auto` takes what the machine is fastest in."
+    )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        "none", description="Weight quantization; only `none` is offered yet."
+    )
+    engine: Literal["auto", "batched", "sequential"] = Field(
+        "auto", description="`auto` batches where the model can be batched."
+    )
+    threads: int | None = Field(None, ge=1, description="Compute threads; default: the CPU quota.")
+    kv_cache_bytes: int | None = Field(
+        None, ge=1, description="KV cache size; default: a share of the memory limit."
+    )
+    max_batch_size: int | None = Field(
+        None, ge=1, le=256, description="Sequences that run at once; default: by memory and cores."
+    )
+    max_batched_tokens: int = Field(
+        512, ge=16, description="Token budget of one engine step, prefill and decode together."
+    )
+    max_context: int | None = Field(
+        None, ge=16, description="Longest prompt plus answer in tokens; default: the model's."
+    )
+    block_size: int = Field(16, ge=1, le=256, description="Positions in one KV-cache block.")
+    prefix_cache: bool = Field(True, description="Reuse the KV cache of shared prompt prefixes.")
+    max_waiting: int = Field(256, ge=1, description="Requests that may wait before 503.")
+    request_timeout_seconds: float = Field(
+        600, gt=0, description="Longest time one request may take, queue included."
+    )
+    drain_seconds: float = Field(
+        20, ge=0, description="Time that running requests get to finish at shutdown."
+    )
+
+    max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest accepted request body.")
+    require_keys: bool = Field(True, description="Ask for a bearer key on all but the open routes.")
+    admin_key: SecretStr | None = Field(
+        None, description="A key with every scope, kept out of the database. Also `_FILE`."
+    )
+    api_keys: SecretStr | None = Field(
+        None,
+        description="`name:key,name:key`, scopes inference and metrics, kept out of the database."
+        " Also `_FILE`.",
+    )
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL; default: SQLite under the state folder. Also `_FILE`."
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Share limits through Redis; default: in-process. Also `_FILE`."
+    )
+    default_rpm: int = Field(
+        600, ge=0, description="Requests per minute of a key made without its own; 0: unlimited."
+    )
+    ip_rate_limit: str = Field(
+        "60/minute", description="Limit per client address for requests without a valid key."
+    )
+    trusted_proxies: str = Field(
+        "", description="Comma-separated addresses or networks whose X-Forwarded-For is believed."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: dict[str, object]) -> dict[str, object]:
+        files = {name: os.environ.get(f"LLM_{name.upper()}_FILE") for name in _SECRETS}
+        secrets = {name: _read_secret(name, file) for name, file in files.items() if file}
+        for name in values.keys() & secrets.keys():
+            raise ValueError(f"LLM_{name.upper()} and LLM_{name.upper()}_FILE are both set.")
+        return values | secrets
+
+
+def _read_secret(name: str, file: str) -> str:
+    """The content of `file`. Raises ValueError in words; the content is never in them."""
+    variable = f"LLM_{name.upper()}_FILE"
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"{variable}: cannot read {file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}: {file} is not UTF-8 text.") from None
+    if not secret:
+        raise ValueError(f"{variable}: {file} is empty.")
+    return secret
+
+
+def words_of(error: ValueError) -> list[str]:
+    """What is wrong with the settings, a sentence for each, with the variable but not its value."""
+    if not isinstance(error, ValidationError):
+        return [str(error)]
+    sentences = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        words = problem["msg"].removeprefix("Value error, ")
+        field = "".join(str(part) for part in problem["loc"][:1])
+        sentences.append(f"LLM_{field.upper()}: {words}" if field else words)
+    return sentences

@@ -1,0 +1,147 @@
+"""The engine's public face: everything that the rest of the service may import from it.
+
+An engine turns a `GenerationRequest` into a `TokenStream`. It knows no web, no
+metrics library and no keys; it reports to an `EngineObserver`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
+from llm_service.engine.request import (
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    PositionLogprobs,
+    SamplingParams,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
+
+# Read by OpenMP when torch is loaded, which every module that does so finds done by then.
+# By default its threads spin while they wait for each other; as soon as anything else
+# needs a core, this service's own event loop included, steps take up to ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "EngineObserver",
+    "EngineStatus",
+    "FinishReason",
+    "GenerationChunk",
+    "GenerationRequest",
+    "NullObserver",
+    "Phase",
+    "PositionLogprobs",
+    "PromptTokenizer",
+    "SamplingParams",
+    "StepStats",
+    "Timings",
+    "TokenLogprob",
+    "TokenStream",
+    "Usage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What is served and how; fixed once the engine has started. Sizes in bytes and tokens."""
+
+    model_id: str
+    architecture: str
+    engine: str  # batched, sequential
+    device: str  # cpu, cuda
+    dtype: str
+    quantization: str
+    num_parameters: int
+    max_context: int
+    max_batch_size: int
+    max_batched_tokens: int
+    max_waiting: int
+    threads: int
+    weights_bytes: int
+    kv_cache_bytes: int
+    block_size: int
+    load_seconds: float
+    vocab_size: int = 0  # token ids are below it
+    # sentences about choices that the operator should know ("runs sequentially because ...")
+    notes: tuple[str, ...] = ()
+    # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
+    default_sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """The engine now. `reason` says why it is not ready; it is empty when it is."""
+
+    is_ready: bool
+    reason: str
+    num_running: int
+    num_waiting: int
+    kv_cache_used_bytes: int
+    num_restarts: int
+    # how long the engine has had work without finishing a step; 0 when idle
+    stalled_seconds: float = 0.0
+
+
+class PromptTokenizer(Protocol):
+    """Text to ids, sealed: message text can never become a control token."""
+
+    @property
+    def has_chat_template(self) -> bool: ...
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Render `messages` (role, content, and name where given) by the model's template.
+
+        Raises InvalidRequest when the template refuses them.
+        """
+
+    def encode_text(self, text: str) -> list[int]:
+        """Plain text, sealed, without a template; with the model's BOS where it has one."""
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """All of `token_ids` as text, control tokens included."""
+
+
+class TokenStream(Protocol):
+    """One sequence's answer as it is made; ends after the chunk with a finish reason.
+
+    Iterating raises EngineFailed, Unavailable or DeadlineExceeded if the sequence could not finish.
+    """
+
+    timings: Timings
+    usage: Usage
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> GenerationChunk: ...
+
+    def abort(self) -> None:
+        """Give the slot and the blocks back within one step; harmless when finished."""
+
+
+class Engine(Protocol):
+    """`submit` and `status` are called on the event loop and never block it."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def tokenizer(self) -> PromptTokenizer: ...
+
+    async def start(self) -> None:
+        """Begin stepping; the model is loaded already (`factory.load_engine`)."""
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Refuse new requests, let running ones finish for so long, then fail the rest."""
+
+    def submit(self, request: GenerationRequest) -> TokenStream:
+        """Raises Overloaded (queue full) or Unavailable (not ready, stopping)."""
+
+    def status(self) -> EngineStatus: ...

@@ -1,0 +1,1 @@
+"""Continuous batching over a paged KV cache, for decoder-only text models."""

@@ -1,0 +1,183 @@
+"""Which models the batched engine can serve, found out by asking and then by trying.
+
+Owns that judgement. A model passes if its own forward pass and ours, paged, ragged and
+in chunks, agree; so a model with a trait that nobody thought of is not served wrongly.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from llm_service.engine.batched import attention
+from llm_service.engine.batched.attention import How
+from llm_service.engine.batched.kv_cache import KVCache, LayerShape
+from llm_service.engine.batched.model_runner import ModelRunner
+from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.request import GenerationRequest, SamplingParams
+
+_LAYER_TYPES = {"full_attention", "sliding_attention"}
+# These encode a position by the length of the whole text, so a text's KV would change
+# as it grows, and a batch would need one length for all.
+_LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
+# Rounding differs with the shape of a matrix product; a wrong model differs by far more.
+_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
+
+
+def why_not_batchable(model: PreTrainedModel) -> str:
+    """The end of a sentence: "it cannot be batched because ..."; empty if it can.
+
+    Runs the model a few times over a dozen tokens, and leaves it as it was.
+    """
+    return _stated_reason(model) or _found_reason(model)
+
+
+@torch.inference_mode()
+def layer_shapes(model: PreTrainedModel) -> list[LayerShape]:
+    """What each layer wants to keep, as seen when the model runs. Layer i is at index i."""
+    trace = _trace(model)
+    return [trace.layers[i].shape for i in range(len(trace.layers))]
+
+
+def _stated_reason(model: PreTrainedModel) -> str:
+    config = model.config
+    if config.is_encoder_decoder:
+        return "it is an encoder-decoder model"
+    if config.get_text_config() is not config:
+        return "it takes more than text"
+    if not model._supports_attention_backend:
+        return "its attention cannot be replaced"
+    if getattr(model, "_is_stateful", False):
+        return "it keeps a state beside the KV cache"
+    if odd_layers := set(getattr(config, "layer_types", None) or ()) - _LAYER_TYPES:
+        return f"it has layers of type {', '.join(sorted(odd_layers))}"
+    if getattr(config, "num_kv_shared_layers", 0):
+        return "some of its layers share one KV cache"
+    if odd_rope := set(_rope_types(config)) & _LENGTH_DEPENDENT_ROPE:
+        return f"its position encoding ({odd_rope.pop()}) depends on the length of the text"
+    return ""
+
+
+def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
+    """The one rope type, or that of each layer type."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    for each in (parameters, *parameters.values()):
+        if isinstance(each, dict) and "rope_type" in each:
+            yield each["rope_type"]
+
+
+@torch.inference_mode()
+def _found_reason(model: PreTrainedModel) -> str:
+    try:
+        expected = [_own_logits(model, prompt) for prompt in _prompts(model)]
+        with _paged(model):
+            trace = _trace(model)
+            if reason := _window_reason(model.config, trace):
+                return reason
+            found = _paged_logits(model, layer_shapes(model))
+    except Exception as error:  # whatever a strange model raises, it is a reason
+        return f"it does not run on the paged KV cache ({type(error).__name__}: {error})"
+    tolerance = _TOLERANCE.get(model.dtype, 0.0)
+    for ours, own in zip(found, expected, strict=True):
+        if not torch.dist(ours, own) <= tolerance * torch.linalg.vector_norm(own):
+            return "its answers on the paged KV cache differ from its own"
+    return ""
+
+
+def _window_reason(config: PreTrainedConfig, trace: "_Trace") -> str:
+    """A short text cannot show whether a window is heeded; so look at what layers ask for."""
+    window = getattr(config, "sliding_window", None)
+    layer_types = getattr(config, "layer_types", None)
+    for index, layer in trace.layers.items():
+        is_sliding = layer_types is None or layer_types[index] == "sliding_attention"
+        if layer.how.window != (window if is_sliding else None):
+            return "its sliding window does not reach the attention function"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    shape: LayerShape
+    how: How
+
+
+@dataclass(slots=True)
+class _Trace:
+    """Attends within one text, without a cache, and takes down what each layer is."""
+
+    layers: dict[int, _Layer] = field(default_factory=dict)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+        if layer in self.layers or key.shape != value.shape:
+            raise ValueError(f"layer {layer} does not have one key and one value per position")
+        self.layers[layer] = _Layer(LayerShape(key.shape[1], key.shape[2]), how)
+        return attention.attend_within(query, key, value, how)
+
+
+def _trace(model: PreTrainedModel) -> _Trace:
+    trace = _Trace()
+    ids = torch.tensor([[0]], device=model.device)
+    with _paged(model):
+        model(input_ids=ids, position_ids=torch.zeros_like(ids), use_cache=False, paged=trace)
+    if sorted(trace.layers) != list(range(model.config.num_hidden_layers)):
+        raise ValueError(f"of its layers only {sorted(trace.layers)} attend")
+    return trace
+
+
+@contextmanager
+def _paged(model: PreTrainedModel) -> Iterator[None]:
+    before = model.config._attn_implementation
+    attention.register()
+    model.set_attn_implementation(attention.IMPLEMENTATION)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _prompts(model: PreTrainedModel) -> list[tuple[int, ...]]:
+    size = model.config.vocab_size
+    return [tuple(i * 7919 % size for i in range(1, 8)), tuple(i * 104729 % size for i in range(6))]
+
+
+def _own_logits(model: PreTrainedModel, prompt: tuple[int, ...]) -> Tensor:
+    ids = torch.tensor([prompt], device=model.device)
+    logits: Tensor = model(input_ids=ids, use_cache=False).logits[0, -1]
+    return logits
+
+
+def _paged_logits(model: PreTrainedModel, shapes: list[LayerShape]) -> list[Tensor]:
+    """Logits after each prompt, computed side by side in three ragged steps over one cache."""
+    cache = KVCache(shapes, num_blocks=8, block_size=2, dtype=model.dtype, device=model.device)
+    runner = ModelRunner(model, cache)
+    first, second = [_sequence(prompt) for prompt in _prompts(model)]
+    first.block_table, second.block_table = [5, 0, 3, 6], [7, 2, 4]
+    _run(runner, [(first, 3), (second, 4)])
+    _run(runner, [(second, 1), (first, 3)])
+    logits = _run(runner, [(first, 1), (second, 1)])
+    return [logits[0], logits[1]]
+
+
+def _sequence(prompt: tuple[int, ...]) -> Sequence:
+    request = GenerationRequest("probe", prompt, SamplingParams(max_tokens=1))
+    return Sequence.from_request(request, submitted=0.0)
+
+
+def _run(runner: ModelRunner, work: list[tuple[Sequence, int]]) -> Tensor:
+    items = [
+        ScheduledSequence(
+            sequence,
+            num_tokens,
+            is_sampled=num_tokens == sequence.num_uncomputed_tokens,
+            is_decode=False,
+        )
+        for sequence, num_tokens in work
+    ]
+    logits = runner.forward(ScheduledBatch(items))
+    for sequence, num_tokens in work:
+        sequence.num_computed_tokens += num_tokens
+    return logits

@@ -1,0 +1,206 @@
+"""The engine on one screen: schedule, forward, sample, commit.
+
+Owns a sequence's way through a step and when it is finished. No threads, no asyncio:
+`engine` drives it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from llm_service.engine.batched.detokenizer import Detokenizer, TextDecoder
+from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError
+from llm_service.engine.batched.scheduler import (
+    Outcome,
+    ScheduledBatch,
+    ScheduledSequence,
+    Scheduler,
+)
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.observer import Phase, StepStats
+from llm_service.engine.request import (
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    PositionLogprobs,
+    SamplingParams,
+    TokenLogprob,
+)
+from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.errors import EngineFailed, ServiceError
+
+
+class Runner(Protocol):
+    """Computes a batch; `ModelRunner` is the batched engine's."""
+
+    @property
+    def block_bytes(self) -> int: ...
+
+    def forward(self, batch: ScheduledBatch) -> Tensor:
+        """Logits [num_items, vocab_size] after the last scheduled token of each item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one sequence gets from a step: an increment, or the error that ended it."""
+
+    sequence: Sequence
+    event: GenerationChunk | ServiceError
+
+    @property
+    def is_last(self) -> bool:
+        return isinstance(self.event, ServiceError) or self.event.finish_reason is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    deliveries: list[Delivery]
+    stats: StepStats
+
+
+class EngineCore:
+    """Sequences in, deliveries out, one step at a time."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        sampler: Sampler,
+        tokenizer: SealedTokenizer,
+        decoder: TextDecoder,
+        *,
+        eos_token_ids: frozenset[int],
+        max_context: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scheduler = scheduler
+        self._runner = runner
+        self._sampler = sampler
+        self._tokenizer = tokenizer
+        self._decoder = decoder
+        self._eos_token_ids = eos_token_ids
+        self._max_context = max_context
+        self._clock = clock
+
+    @property
+    def has_work(self) -> bool:
+        return self._scheduler.has_work
+
+    @property
+    def num_running(self) -> int:
+        return self._scheduler.num_running
+
+    @property
+    def num_waiting(self) -> int:
+        return self._scheduler.num_waiting
+
+    @property
+    def kv_cache_used_bytes(self) -> int:
+        return self._scheduler.num_used_blocks * self._runner.block_bytes
+
+    def add(self, sequence: Sequence) -> None:
+        request = sequence.request
+        sequence.detokenizer = Detokenizer(
+            self._decoder, request.prompt_token_ids, request.sampling.stop
+        )
+        self._scheduler.add(sequence)
+
+    def abort(self, sequence: Sequence, error: ServiceError) -> Phase:
+        """Free its slot and blocks now; returns the phase that it was in."""
+        return self._scheduler.abort(sequence, error, self._clock())
+
+    def expire(self) -> list[Delivery]:
+        """End what is past its deadline, waiting or running."""
+        return [Delivery(s, error) for s, error in self._scheduler.expire(self._clock())]
+
+    def step(self) -> StepResult:
+        """Advance the scheduled sequences by one step. Raises what the model raises."""
+        started = self._clock()
+        batch = self._scheduler.schedule(started)
+        logits = self._runner.forward(batch)
+        # A chunk's row is sampled only to see that it can be: its token is not used.
+        sampled = self._sampler.sample(logits, [item.sequence for item in batch.items])
+        advances = [self._advance(*pair) for pair in zip(batch.items, sampled, strict=True)]
+        stats = self._scheduler.commit(batch, [outcome for outcome, _ in advances], self._clock())
+        stats.kv_cache_used_bytes = self.kv_cache_used_bytes
+        _split_time(stats, batch, self._clock() - started)
+        return StepResult([d for _, delivery in advances for d in delivery], stats)
+
+    def warm_up(self) -> None:
+        """Prove that it steps, before anybody waits for it; raises if it does not."""
+        sampling = SamplingParams(max_tokens=2, temperature=0.0, ignore_eos=True)
+        request = GenerationRequest("warm-up", prompt_token_ids=(0,), sampling=sampling)
+        sequence = Sequence.from_request(request, self._clock())
+        self.add(sequence)
+        while self.has_work:
+            self.step()
+        self.check_integrity()
+        if sequence.error is not None:
+            raise sequence.error
+
+    def check_is_idle(self) -> None:
+        """Raise AssertionError if a block is still held though no sequence is left."""
+        assert self._scheduler.num_used_blocks == 0
+
+    def check_integrity(self) -> None:
+        self._scheduler.check_integrity()
+
+    def _advance(
+        self, item: ScheduledSequence, sampled: SampledToken | SamplingError
+    ) -> tuple[Outcome, list[Delivery]]:
+        """What a sampled token means for its sequence: text, and whether it is the last one."""
+        sequence = item.sequence
+        if isinstance(sampled, SamplingError):
+            error = EngineFailed(f"No token could be chosen: {sampled}")
+            return Outcome(error=error), [Delivery(sequence, error)]
+        if not item.is_sampled:
+            return Outcome(), []
+        detokenizer, token_id = sequence.detokenizer, sampled.token_id
+        assert detokenizer is not None
+        if self._ends_answer(sequence, token_id):
+            chunk = GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
+        else:
+            piece = detokenizer.feed((token_id,))
+            reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence)
+            text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
+            chunk = GenerationChunk(text, (token_id,), self._logprobs(sampled), reason)
+        return Outcome(token_id, chunk.finish_reason), [Delivery(sequence, chunk)]
+
+    def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
+        """End-of-sequence and stop tokens end the answer and are not part of its text."""
+        sampling = sequence.request.sampling
+        is_eos = token_id in self._eos_token_ids and not sampling.ignore_eos
+        return is_eos or token_id in sampling.stop_token_ids
+
+    def _length_reached(self, sequence: Sequence) -> FinishReason | None:
+        """LENGTH if the token just sampled, not yet counted, is the last one allowed."""
+        is_last = (
+            sequence.num_output_tokens + 1 >= sequence.request.sampling.max_tokens
+            or len(sequence.token_ids) + 1 >= self._max_context
+        )
+        return FinishReason.LENGTH if is_last else None
+
+    def _logprobs(self, sampled: SampledToken) -> tuple[PositionLogprobs, ...]:
+        if sampled.logprob is None:
+            return ()
+        chosen = self._token_logprob(sampled.token_id, sampled.logprob)
+        return (PositionLogprobs(chosen, tuple(self._token_logprob(*t) for t in sampled.top)),)
+
+    def _token_logprob(self, token_id: int, logprob: float) -> TokenLogprob:
+        return TokenLogprob(
+            token_id=token_id,
+            text=self._tokenizer.token_text(token_id),
+            token_bytes=self._tokenizer.token_bytes(token_id),
+            logprob=logprob,
+        )
+
+
+def _split_time(stats: StepStats, batch: ScheduledBatch, seconds: float) -> None:
+    """Share the step's wall time between prefill and decode by their tokens."""
+    num_tokens = batch.num_scheduled_tokens
+    num_decodes = sum(item.is_decode for item in batch.items)
+    stats.decode_seconds = seconds * num_decodes / num_tokens
+    stats.prefill_seconds = seconds - stats.decode_seconds

@@ -1,0 +1,201 @@
+"""The batched engine's async face: submit a request, iterate over its answer.
+
+Owns the streams and the bound on the queue. It runs on the event loop and never blocks
+it; the work is `EngineWorker`'s, on its own thread. The two meet in `submit` (a bounded
+inbox) and in `_deliver` (one crossing back per step).
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from llm_service.engine import EngineInfo, EngineStatus, PromptTokenizer, TokenStream
+from llm_service.engine.batched.core import Delivery, EngineCore
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.batched.worker import Backoff, EngineWorker
+from llm_service.engine.observer import EngineObserver
+from llm_service.engine.request import GenerationChunk, GenerationRequest
+from llm_service.errors import (
+    ContextLengthExceeded,
+    InvalidRequest,
+    Overloaded,
+    ServiceError,
+    Unavailable,
+)
+
+_RATE_WINDOW_SECONDS = 60.0
+
+
+class BatchedEngine:
+    """Implements `Engine` for models that can be batched."""
+
+    def __init__(
+        self,
+        build_core: Callable[[], EngineCore],
+        info: EngineInfo,
+        tokenizer: PromptTokenizer,
+        observer: EngineObserver,
+        backoff: Backoff,
+    ) -> None:
+        self._info = info
+        self._tokenizer = tokenizer
+        self._worker = EngineWorker(build_core, self._cross_back, observer, backoff)
+        self._streams: dict[Sequence, BatchedStream] = {}
+        self._finishes = FinishRate()
+        self._is_stopping = False
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    @property
+    def tokenizer(self) -> PromptTokenizer:
+        return self._tokenizer
+
+    async def start(self) -> None:
+        """Returns when the engine has proved that it steps; raises what keeps it from that."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.wrap_future(self._worker.start())
+
+    async def stop(self, drain_seconds: float) -> None:
+        self._is_stopping = True
+        with suppress(TimeoutError):  # then the worker fails what is left
+            await asyncio.wait_for(self._is_idle.wait(), drain_seconds)
+        self._worker.stop()
+        await asyncio.to_thread(self._worker.join)
+
+    def submit(self, request: GenerationRequest) -> TokenStream:
+        """Also raises InvalidRequest or ContextLengthExceeded for what could never run."""
+        if self._is_stopping:
+            raise Unavailable("The service is stopping.")
+        self._refuse_impossible(request)
+        self._refuse_overload()
+        sequence = Sequence.from_request(request, time.monotonic())
+        self._worker.submit(sequence)
+        stream = BatchedStream(sequence, self._worker.abort)
+        if not self._streams:
+            self._finishes.restart(sequence.timings.submitted)
+        self._streams[sequence] = stream
+        self._is_idle.clear()
+        return stream
+
+    def status(self) -> EngineStatus:
+        reason = "stopping" if self._is_stopping else self._worker.reason
+        snapshot = self._worker.snapshot
+        return EngineStatus(
+            is_ready=not reason,
+            reason=reason,
+            num_running=snapshot.num_running,
+            num_waiting=self._num_waiting,
+            kv_cache_used_bytes=snapshot.kv_cache_used_bytes,
+            num_restarts=self._worker.num_restarts,
+            stalled_seconds=self._stalled_seconds,
+        )
+
+    @property
+    def _num_waiting(self) -> int:
+        return max(0, len(self._streams) - self._worker.snapshot.num_running)
+
+    @property
+    def _stalled_seconds(self) -> float:
+        if not self._streams:
+            return 0.0
+        return time.monotonic() - max(self._worker.last_progress, self._finishes.since)
+
+    def _refuse_impossible(self, request: GenerationRequest) -> None:
+        ids, limit = request.prompt_token_ids, self._info.max_context
+        if not ids or request.sampling.max_tokens < 1:
+            raise InvalidRequest("A prompt token and one token to generate are the least.")
+        if min(ids) < 0 or max(ids) >= self._info.vocab_size:
+            raise InvalidRequest(f"Token ids lie between 0 and {self._info.vocab_size - 1}.")
+        if len(ids) >= limit:
+            raise ContextLengthExceeded(
+                f"The prompt has {len(ids)} tokens; with at least one for the answer it does not"
+                f" fit the context of {limit} tokens."
+            )
+
+    def _refuse_overload(self) -> None:
+        """Waiting is what neither runs nor will be let in by the next step."""
+        snapshot = self._worker.snapshot
+        is_blocked = snapshot.num_waiting > 0  # the last step left some outside
+        num_slots = 0 if is_blocked else self._info.max_batch_size - snapshot.num_running
+        if self._num_waiting - num_slots >= self._info.max_waiting:
+            raise Overloaded(
+                f"{self._num_waiting} requests are waiting already; the queue is full.",
+                retry_after=max(1.0, self._finishes.mean_interval(time.monotonic())),
+            )
+
+    def _cross_back(self, deliveries: list[Delivery]) -> None:
+        """Called on the engine's thread."""
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, deliveries)
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self._streams[delivery.sequence].put(delivery.event)
+            if delivery.is_last:
+                del self._streams[delivery.sequence]
+                self._finishes.add(time.monotonic())
+        if not self._streams:
+            self._is_idle.set()
+
+
+class BatchedStream:
+    """Implements `TokenStream`; `timings` and `usage` are the sequence's own, and live."""
+
+    def __init__(self, sequence: Sequence, abort: Callable[[Sequence], None]) -> None:
+        self.timings = sequence.timings
+        self.usage = sequence.usage
+        self._sequence = sequence
+        self._abort = abort
+        self._events: asyncio.Queue[GenerationChunk | ServiceError] = asyncio.Queue()
+        self._is_over = False
+
+    def __aiter__(self) -> "BatchedStream":
+        return self
+
+    async def __anext__(self) -> GenerationChunk:
+        if self._is_over:
+            raise StopAsyncIteration
+        event = await self._events.get()
+        if isinstance(event, ServiceError):
+            self._is_over = True
+            raise event
+        self._is_over = event.finish_reason is not None
+        return event
+
+    def put(self, event: GenerationChunk | ServiceError) -> None:
+        self._events.put_nowait(event)
+
+    def abort(self) -> None:
+        """Iterating then ends with RequestCancelled, unless the answer was complete."""
+        if self.timings.finished is None:
+            self._abort(self._sequence)
+
+
+class FinishRate:
+    """How often a sequence finishes, and so how soon a place in a full queue is free."""
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+        self._times: deque[float] = deque(maxlen=1024)
+
+    def restart(self, now: float) -> None:
+        """The engine was idle until now: an old rate says nothing."""
+        self.since = now
+        self._times.clear()
+
+    def add(self, now: float) -> None:
+        self._times.append(now)
+
+    def mean_interval(self, now: float) -> float:
+        """Seconds between finishes over the last minute or since the engine became busy."""
+        start = max(self.since, now - _RATE_WINDOW_SECONDS)
+        num_recent = sum(moment >= start for moment in self._times)
+        return (now - start) / max(1, num_recent)

@@ -1,0 +1,81 @@
+"""Runs a ScheduledBatch through the model: token ids in, logits out.
+
+Owns the model's forward call and the KV cache. It does not decide what runs, nor
+what the logits mean.
+"""
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from llm_service.engine.batched import attention
+from llm_service.engine.batched.attention import PagedBatch, Span
+from llm_service.engine.batched.kv_cache import KVCache
+from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
+
+
+class ModelRunner:
+    """Drives an unchanged transformers model over all sequences of a step at once."""
+
+    def __init__(self, model: PreTrainedModel, cache: KVCache) -> None:
+        attention.register()
+        model.set_attn_implementation(attention.IMPLEMENTATION)
+        self._model = model
+        self._cache = cache
+        # The model's own properties walk through all of its modules.
+        self._device, self._dtype = model.device, model.dtype
+
+    @property
+    def block_bytes(self) -> int:
+        return self._cache.block_bytes
+
+    @torch.inference_mode()
+    def forward(self, batch: ScheduledBatch) -> Tensor:
+        """Logits [num_items, vocab_size] after the last scheduled token of each item."""
+        tokens, positions, slots, rows, begun = self._lay_out(batch)
+        if begun:
+            self._cache.clear(self._tensor(begun))
+        paged = PagedBatch(
+            cache=self._cache,
+            spans=[_span(item) for item in batch.items],
+            slots=self._tensor(slots),
+            dtype=self._dtype,
+        )
+        output = self._model(
+            input_ids=self._tensor(tokens)[None],
+            position_ids=self._tensor(positions)[None],
+            use_cache=False,
+            logits_to_keep=self._tensor(rows),
+            paged=paged,
+        )
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _lay_out(self, batch: ScheduledBatch) -> tuple[list[int], ...]:
+        """The step's tokens one after the other: ids, positions and slots of each,
+        the row of each item's last token, and the blocks of which the writing begins."""
+        size = self._cache.block_size
+        tokens: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        rows: list[int] = []
+        begun: list[int] = []
+        for item in batch.items:
+            span = _span(item)
+            tokens += item.sequence.token_ids[span.start : span.end]
+            positions += range(span.start, span.end)
+            table = span.block_table
+            slots += [table[p // size] * size + p % size for p in range(span.start, span.end)]
+            last_block = (span.end - 1) // size
+            if last_block * size >= span.start:
+                begun.append(table[last_block])
+            rows.append(len(tokens) - 1)
+        return tokens, positions, slots, rows, begun
+
+    def _tensor(self, values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self._device)
+
+
+def _span(item: ScheduledSequence) -> Span:
+    start = item.sequence.num_computed_tokens
+    return Span(start, start + item.num_scheduled_tokens, item.sequence.block_table)

@@ -1,0 +1,263 @@
+"""Decides which sequences run in the next step, and for how many tokens.
+
+Owns the waiting and running queues and asks BlockManager for room. It knows
+nothing of tensors: a plan leaves as a ScheduledBatch and returns via `commit`.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from collections.abc import Sequence as Ordered
+from dataclasses import dataclass, field
+
+from llm_service.engine.batched.block_manager import BlockManager
+from llm_service.engine.batched.sequence import Sequence, SequenceStatus
+from llm_service.engine.observer import Phase, StepStats
+from llm_service.engine.request import FinishReason
+from llm_service.errors import DeadlineExceeded, ServiceError
+
+# While sequences decode, prompts get no more of a step than lets it end in about this time:
+# to the readers of the other streams a step is the gap between two tokens.
+_MIXED_STEP_SECONDS = 0.2
+_MIN_CHUNK_TOKENS = 16  # so that a prompt gets on, however slow the machine is
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledSequence:
+    """The sequence's next `num_scheduled_tokens` uncomputed tokens run in this step."""
+
+    sequence: Sequence
+    num_scheduled_tokens: int
+    is_sampled: bool  # its last token runs: the logits choose the next one
+    is_decode: bool
+
+
+@dataclass(slots=True)
+class ScheduledBatch:
+    """One step's work: single tokens first, the shorter sequence before the longer."""
+
+    items: list[ScheduledSequence] = field(default_factory=list)
+    started: float = 0.0  # time.monotonic() seconds
+    num_preemptions: int = 0
+    num_cached_prompt_tokens: int = 0
+
+    @property
+    def sampled(self) -> list[Sequence]:
+        return [item.sequence for item in self.items if item.is_sampled]
+
+    @property
+    def num_scheduled_tokens(self) -> int:
+        return sum(item.num_scheduled_tokens for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What sampling made of one item: a token, perhaps the last one, or an error.
+
+    Nothing of the three: more of its prompt is to come.
+    """
+
+    token_id: int | None = None
+    finish_reason: FinishReason | None = None
+    error: ServiceError | None = None
+
+
+class Scheduler:
+    """First come, first served; a step is never more than `max_batched_tokens` tokens."""
+
+    def __init__(
+        self,
+        block_manager: BlockManager,
+        *,
+        max_batch_size: int,
+        max_batched_tokens: int,
+        max_context: int,
+    ) -> None:
+        assert 0 < max_batch_size <= max_batched_tokens
+        # so that any sequence fits when it runs alone
+        assert max_context <= block_manager.num_blocks * block_manager.block_size
+        self._blocks = block_manager
+        self._max_batch_size = max_batch_size
+        self._max_batched_tokens = max_batched_tokens
+        self._max_context = max_context
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._seconds_per_token = 0.0  # of the last step with a chunk of prefill; 0: none yet
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        return len(self._running)
+
+    @property
+    def num_used_blocks(self) -> int:
+        return self._blocks.num_used_blocks
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._waiting or self._running)
+
+    @property
+    def live(self) -> Iterator[Sequence]:
+        yield from self._running
+        yield from self._waiting
+
+    def add(self, sequence: Sequence) -> None:
+        assert sequence.num_prompt_tokens < self._max_context  # refused at submit
+        self._waiting.append(sequence)
+
+    def schedule(self, now: float) -> ScheduledBatch:
+        """Plan the next step: every decode, then chunks of prefill, within the budget."""
+        batch = ScheduledBatch(started=now)
+        self._grow_decodes(batch)
+        budget = self._token_budget()
+        for sequence in sorted(self._running, key=_is_prefill):  # stable: keeps arrival order
+            budget -= _schedule(batch, sequence, budget)
+        while budget > 0 and (admitted := self._admit_next(batch, now)):
+            budget -= _schedule(batch, admitted, budget)
+        batch.items.sort(key=_layout_order)
+        return batch
+
+    def commit(self, batch: ScheduledBatch, outcomes: Ordered[Outcome], now: float) -> StepStats:
+        """Take in a step: what was computed, one outcome per item, in order.
+
+        The one place where a sequence finishes because of a step.
+        """
+        stats = StepStats(
+            num_sequences=len(batch.items),
+            num_preemptions=batch.num_preemptions,
+            num_cached_prompt_tokens=batch.num_cached_prompt_tokens,
+        )
+        for item, outcome in zip(batch.items, outcomes, strict=True):
+            stats.num_computed_prompt_tokens += _num_prompt_tokens(item)
+            self._take(item, outcome, now, stats)
+        self._learn_speed(batch, now)
+        stats.num_running, stats.num_waiting = self.num_running, self.num_waiting
+        return stats
+
+    def abort(self, sequence: Sequence, error: ServiceError, now: float) -> Phase:
+        """Finish it now, in whatever phase it is; returns that phase."""
+        phase = sequence.phase
+        self._finish(sequence, FinishReason.ABORT, now, error)
+        return phase
+
+    def expire(self, now: float) -> list[tuple[Sequence, ServiceError]]:
+        """Finish, with DeadlineExceeded, what has run or waited past its deadline."""
+        late: list[tuple[Sequence, ServiceError]] = []
+        for sequence in [s for s in self.live if s.is_late(now)]:
+            seconds = now - sequence.timings.submitted
+            error = DeadlineExceeded(f"The request was not finished after {seconds:.1f} seconds.")
+            self.abort(sequence, error, now)
+            late.append((sequence, error))
+        return late
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError unless queues, statuses and blocks agree."""
+        assert all(s.status is SequenceStatus.WAITING for s in self._waiting)
+        assert all(s.status is SequenceStatus.RUNNING for s in self._running)
+        assert len(self._running) <= self._max_batch_size
+        assert not any(s.block_table or s.num_computed_tokens for s in self._waiting)
+        self._blocks.check_integrity(self._running)
+
+    def _token_budget(self) -> int:
+        """`max_batched_tokens`, or less where a long prompt would hold up the decodes."""
+        num_decodes = sum(not _is_prefill(sequence) for sequence in self._running)
+        if not num_decodes or not self._seconds_per_token:
+            return self._max_batched_tokens
+        in_time = int(_MIXED_STEP_SECONDS / self._seconds_per_token)
+        return min(max(in_time, num_decodes + _MIN_CHUNK_TOKENS), self._max_batched_tokens)
+
+    def _learn_speed(self, batch: ScheduledBatch, now: float) -> None:
+        num_tokens = batch.num_scheduled_tokens
+        if num_tokens >= len(batch.items) + _MIN_CHUNK_TOKENS - 1:  # else mostly fixed costs
+            self._seconds_per_token = (now - batch.started) / num_tokens
+
+    def _grow_decodes(self, batch: ScheduledBatch) -> None:
+        """Give each decode a position for its new token, preempting the youngest if need be."""
+        for sequence in list(self._running):
+            while sequence.status is SequenceStatus.RUNNING and not self._blocks.append(sequence):
+                self._preempt(self._running[-1])
+                batch.num_preemptions += 1
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        self._blocks.free(sequence)
+        sequence.status = SequenceStatus.WAITING
+        self._waiting.appendleft(sequence)
+
+    def _admit_next(self, batch: ScheduledBatch, now: float) -> Sequence | None:
+        if not self._waiting or len(self._running) >= self._max_batch_size:
+            return None
+        sequence = self._waiting[0]
+        # One spare block per running sequence, so that the newcomer is not preempted at once.
+        allocation = self._blocks.allocate(sequence, num_spare_blocks=len(self._running))
+        if allocation is None:
+            return None
+        self._running.append(self._waiting.popleft())
+        sequence.status = SequenceStatus.RUNNING
+        if sequence.timings.first_scheduled is None:
+            sequence.timings.first_scheduled = now
+            sequence.usage.num_cached_tokens = allocation.num_cached_tokens
+            batch.num_cached_prompt_tokens += allocation.num_cached_tokens
+        return sequence
+
+    def _take(
+        self, item: ScheduledSequence, outcome: Outcome, now: float, stats: StepStats
+    ) -> None:
+        sequence = item.sequence
+        if outcome.error is not None:
+            # Its KV may be what is wrong, so it must not become a prefix for others.
+            self._finish(sequence, FinishReason.ABORT, now, outcome.error)
+            return
+        self._blocks.advance(sequence, item.num_scheduled_tokens)
+        if outcome.token_id is not None:
+            _count_token(stats, sequence, sequence.record_token(outcome.token_id, now))
+        if outcome.finish_reason is not None:
+            self._finish(sequence, outcome.finish_reason, now)
+
+    def _finish(
+        self,
+        sequence: Sequence,
+        reason: FinishReason,
+        now: float,
+        error: ServiceError | None = None,
+    ) -> None:
+        queue: deque[Sequence] | list[Sequence] = self._running
+        if sequence.status is SequenceStatus.WAITING:
+            queue = self._waiting
+        queue.remove(sequence)
+        self._blocks.free(sequence)
+        sequence.finish(reason, now, error)
+
+
+def _is_prefill(sequence: Sequence) -> bool:
+    return sequence.num_uncomputed_tokens > 1
+
+
+def _layout_order(item: ScheduledSequence) -> tuple[bool, int]:
+    return item.num_scheduled_tokens > 1, len(item.sequence.token_ids)
+
+
+def _schedule(batch: ScheduledBatch, sequence: Sequence, budget: int) -> int:
+    """Add the sequence for as many tokens as the budget allows; returns how many."""
+    num_tokens = min(budget, sequence.num_uncomputed_tokens)
+    if num_tokens > 0:
+        is_sampled = num_tokens == sequence.num_uncomputed_tokens
+        is_decode = not _is_prefill(sequence) and sequence.num_output_tokens > 0
+        batch.items.append(ScheduledSequence(sequence, num_tokens, is_sampled, is_decode))
+    return num_tokens
+
+
+def _count_token(stats: StepStats, sequence: Sequence, gap: float | None) -> None:
+    stats.num_output_tokens += 1
+    if gap is not None:
+        stats.inter_token_seconds.append(gap)
+    elif (seconds := sequence.timings.ttft_seconds) is not None:
+        stats.first_tokens.append((sequence.request.request_id, seconds))
+
+
+def _num_prompt_tokens(item: ScheduledSequence) -> int:
+    uncomputed_prompt = item.sequence.num_prompt_tokens - item.sequence.num_computed_tokens
+    return max(0, min(item.num_scheduled_tokens, uncomputed_prompt))

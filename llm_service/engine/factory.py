@@ -1,0 +1,128 @@
+"""Puts an engine together from a configuration: load the model, plan, choose, build."""
+
+from collections.abc import Callable
+
+import torch
+
+from llm_service.engine import Engine, EngineInfo
+from llm_service.engine.batched.block_manager import BlockManager
+from llm_service.engine.batched.compatibility import layer_shapes
+from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.engine import BatchedEngine
+from llm_service.engine.batched.kv_cache import KVCache, block_bytes
+from llm_service.engine.batched.model_runner import ModelRunner
+from llm_service.engine.batched.sampler import Sampler
+from llm_service.engine.batched.scheduler import Scheduler
+from llm_service.engine.batched.worker import Backoff
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.loader import (
+    LoadedModel,
+    ModelLoadError,
+    Resources,
+    load_model,
+    plan_resources,
+)
+from llm_service.engine.observer import EngineObserver
+from llm_service.engine.sequential import SequentialEngine
+from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.machine import Machine
+
+
+def load_engine(
+    config: EngineConfig,
+    observer: EngineObserver,
+    *,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Engine:
+    """Load the configured model and return its engine, not yet started. Takes seconds.
+
+    Raises ModelLoadError with what to do about it.
+    """
+    machine = Machine.detect()
+    loaded = load_model(config, machine, progress)
+    resources = plan_resources(config, loaded, machine)
+    if config.engine == "batched" and loaded.sequential_reason:
+        raise ModelLoadError(
+            f"LLM_ENGINE=batched, but {loaded.model_id} cannot be batched because"
+            f" {loaded.sequential_reason}; use auto or sequential."
+        )
+    if config.engine == "sequential" or loaded.sequential_reason:
+        return SequentialEngine(loaded, resources, config, observer)
+    return batched_engine(loaded, resources, config, observer)
+
+
+def batched_engine(
+    loaded: LoadedModel,
+    resources: Resources,
+    config: EngineConfig,
+    observer: EngineObserver,
+    *,
+    backoff: Backoff | None = None,
+) -> BatchedEngine:
+    """The batched engine for a model that can be batched."""
+    tokenizer = SealedTokenizer(loaded.tokenizer)
+    info = engine_info(loaded, resources, config)
+
+    def build() -> EngineCore:
+        torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
+        return build_core(loaded, info, tokenizer, prefix_cache=config.prefix_cache)
+
+    return BatchedEngine(build, info, tokenizer, observer, backoff or Backoff())
+
+
+def build_core(
+    loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer, *, prefix_cache: bool
+) -> EngineCore:
+    """A core with an empty KV cache of the size and the limits that `info` tells."""
+    shapes = layer_shapes(loaded.model)
+    num_blocks = info.kv_cache_bytes // block_bytes(shapes, info.block_size, loaded.dtype)
+    cache = KVCache(shapes, num_blocks, info.block_size, dtype=loaded.dtype, device=loaded.device)
+    scheduler = Scheduler(
+        BlockManager(num_blocks, info.block_size, prefix_cache=prefix_cache),
+        max_batch_size=info.max_batch_size,
+        max_batched_tokens=info.max_batched_tokens,
+        max_context=info.max_context,
+    )
+    return EngineCore(
+        scheduler,
+        ModelRunner(loaded.model, cache),
+        Sampler(info.vocab_size, loaded.device),
+        tokenizer,
+        loaded.tokenizer,
+        eos_token_ids=loaded.eos_token_ids,
+        max_context=info.max_context,
+    )
+
+
+def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
+    """What the batched engine makes of its resources; raises ModelLoadError if that is nothing."""
+    bytes_per_block = block_bytes(layer_shapes(loaded.model), config.block_size, loaded.dtype)
+    num_blocks = resources.kv_cache_bytes // bytes_per_block
+    if num_blocks < 1:
+        raise ModelLoadError(
+            f"The KV cache of {resources.kv_cache_bytes} bytes does not hold one block of"
+            f" {bytes_per_block} bytes: raise LLM_KV_CACHE_BYTES."
+        )
+    return EngineInfo(
+        model_id=loaded.model_id,
+        architecture=type(loaded.model).__name__,
+        engine="batched",
+        device=loaded.device.type,
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        quantization=config.quantization,
+        num_parameters=loaded.num_parameters,
+        # any sequence must fit when it runs alone
+        max_context=min(resources.max_context, num_blocks * config.block_size),
+        max_batch_size=resources.max_batch_size,
+        # a step has room for one token of each running sequence
+        max_batched_tokens=max(config.max_batched_tokens, resources.max_batch_size),
+        max_waiting=config.max_waiting,
+        threads=resources.threads,
+        weights_bytes=loaded.weights_bytes,
+        kv_cache_bytes=num_blocks * bytes_per_block,
+        block_size=config.block_size,
+        load_seconds=loaded.load_seconds,
+        vocab_size=loaded.model.config.vocab_size,
+        notes=(*loaded.notes, *resources.notes),
+        default_sampling=loaded.default_sampling,
+    )

@@ -1,0 +1,206 @@
+"""Where a model's files are: a bundled name, a local folder or a hub id becomes a folder.
+
+Owns names, downloads and the sizes of weights on disk. It loads nothing into memory.
+Only safetensors weights count; pickled ones are never fetched or read.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx's
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from safetensors import SafetensorError, safe_open
+from tqdm.asyncio import tqdm_asyncio
+
+Progress = Callable[[str], None]
+
+_PACKAGE = Path(__file__).parents[1]
+# In the source tree models/ lies beside the package, in a wheel inside it.
+_BUNDLE_FOLDERS = (_PACKAGE.parent / "models", _PACKAGE / "models")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_TIMEOUT_SECONDS = 10.0
+_SMALL_FILES = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
+_WEIGHT_FILES = ("*.safetensors",)
+# Other formats of the same weights, and Mistral's second copy of them.
+_NOT_NEEDED = ("*/*", "consolidated*")
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+class ModelLoadError(Exception):
+    """Why a model could not be served, in a sentence that an operator can act on."""
+
+
+def bundled_models() -> dict[str, Path]:
+    """The models that come with the service, by the id they have in the API."""
+    return {
+        path.parent.name: path.parent
+        for folder in _BUNDLE_FOLDERS
+        for path in sorted(folder.glob("*/config.json"))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model's id in the API and its folder; a hub model's weights may be yet to come."""
+
+    model_id: str
+    folder: Path
+    is_on_hub: bool = False
+
+
+def locate(name: str, progress: Progress) -> ModelFiles:
+    """Bundled name, else folder, else hub id. Raises ModelLoadError when it is none of them."""
+    bundled = bundled_models()
+    if name in bundled:
+        return ModelFiles(name, bundled[name])
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return ModelFiles(folder.resolve().name, folder)
+    if folder.exists() or not _HUB_ID.fullmatch(name):
+        raise ModelLoadError(
+            f"LLM_MODEL_ID={name!r} is no bundled model ({', '.join(bundled) or 'none'}),"
+            " no folder on this machine and no hub id (owner/name)."
+        )
+    return ModelFiles(name, _download(name, _SMALL_FILES, progress), is_on_hub=True)
+
+
+def hub_weights_bytes(model_id: str) -> int | None:
+    """Size of a hub model's weights, if some are yet to be downloaded and the hub answers."""
+    try:
+        files = snapshot_download(
+            model_id, allow_patterns=[*_WEIGHT_FILES], ignore_patterns=[*_NOT_NEEDED], dry_run=True
+        )
+    except (HTTPError, OSError):
+        return None
+    to_come = [f for f in files if f.will_download]
+    return sum(f.file_size or 0 for f in files) if to_come else None
+
+
+def download_weights(model_id: str, progress: Progress) -> Path:
+    return _download(model_id, (*_SMALL_FILES, *_WEIGHT_FILES), progress)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The one safetensors file, or all that the index names. Raises ModelLoadError."""
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        raise ModelLoadError(_no_weights(folder))
+    names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    missing = sorted(name for name in names if not (folder / name).is_file())
+    if missing:
+        raise ModelLoadError(
+            f"{folder} lacks {len(missing)} of the {len(names)} weight files that its index"
+            f" names: {', '.join(missing[:3])}."
+        )
+    return [folder / name for name in sorted(names)]
+
+
+def num_weights(files: Sequence[Path]) -> int:
+    """Numbers stored in `files`, read from their headers alone."""
+    return sum(_num_weights(file) for file in files)
+
+
+def _num_weights(file: Path) -> int:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelLoadError(f"{file} is not a whole safetensors file: {error}") from error
+
+
+def _no_weights(folder: Path) -> str:
+    if any(folder.glob("*.gguf")):
+        return f"{folder} holds GGUF weights; this service reads safetensors only."
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+        return (
+            f"{folder} holds pickled weights, which can run code when they are read;"
+            " convert them to safetensors."
+        )
+    return f"{folder} holds no weights (no model.safetensors and no index of its parts)."
+
+
+def _download(model_id: str, patterns: Sequence[str], progress: Progress) -> Path:
+    """The snapshot of `model_id` in the local cache, completed from the hub if it answers."""
+    unreachable = _why_unreachable(model_id)
+    try:
+        return Path(
+            snapshot_download(
+                model_id,
+                allow_patterns=[*patterns],
+                ignore_patterns=[*_NOT_NEEDED],
+                etag_timeout=_HUB_TIMEOUT_SECONDS,
+                local_files_only=bool(unreachable),
+                tqdm_class=_progress_bar(model_id, progress),
+            )
+        )
+    except (LocalEntryNotFoundError, IncompleteSnapshotError) as error:
+        raise ModelLoadError(
+            f"{model_id} is not complete in the local cache, and the hub cannot be reached"
+            f" ({unreachable or error})."
+        ) from error
+    except (HTTPError, OSError) as error:
+        raise ModelLoadError(f"The download of {model_id} failed: {error}") from error
+
+
+def _why_unreachable(model_id: str) -> str:
+    """Empty when the hub offers the model. Raises ModelLoadError when it says that it won't."""
+    try:
+        HfApi().model_info(model_id, timeout=_HUB_TIMEOUT_SECONDS)
+    except GatedRepoError as error:
+        raise ModelLoadError(
+            f"{model_id} is gated: accept its terms on its page, then set HF_TOKEN."
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelLoadError(
+            f"The hub has no model {model_id} (or it is private and HF_TOKEN is not set)."
+            f" Bundled models: {', '.join(bundled_models()) or 'none'}."
+        ) from error
+    except OfflineModeIsEnabled:
+        return "HF_HUB_OFFLINE is set"
+    except (HfHubHTTPError, HTTPError, OSError) as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def _progress_bar(model_id: str, progress: Progress) -> "type[tqdm_asyncio[Any]]":
+    """A tqdm that says a line every few seconds, in place of drawing a bar."""
+    lock = threading.Lock()
+    last_said = time.monotonic()
+
+    class Lines(tqdm_asyncio):  # type: ignore[type-arg]  # generic only in its stubs
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._counts_bytes = kwargs.get("unit") == "B"
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal last_said
+            with lock:
+                self.n += n or 0
+                now = time.monotonic()
+                if not self._counts_bytes or now - last_said < _SECONDS_BETWEEN_LINES:
+                    return None
+                last_said = now
+            progress(
+                f"downloading {model_id}: {int(self.n) >> 20} of {int(self.total or 0) >> 20} MiB"
+            )
+            return None
+
+    return Lines

@@ -1,0 +1,128 @@
+"""What a caller asks of an engine, and what comes back. No torch, no web.
+
+`GenerationRequest` and `SamplingParams` are frozen. A `GenerationChunk` is one
+increment of an answer; the last one carries the `FinishReason`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+NO_BIAS: Mapping[int, float] = MappingProxyType({})
+
+
+class FinishReason(StrEnum):
+    """Why a sequence finished, as OpenAI names it; `abort` never reaches a caller as a reason."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to choose tokens. Ranges are checked where requests enter (`api/schemas.py`)."""
+
+    max_tokens: int
+    temperature: float = 1.0  # 0: greedy
+    top_p: float = 1.0
+    top_k: int = 0  # 0: off
+    min_p: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=lambda: NO_BIAS)
+    num_logprobs: int | None = None  # None: none; 0: the chosen token's; k: and the k likeliest
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One sequence to generate. `cache_salt` keeps tenants' prefix caches apart.
+
+    `deadline` is in `time.monotonic()` seconds.
+    """
+
+    request_id: str
+    prompt_token_ids: tuple[int, ...]
+    sampling: SamplingParams
+    cache_salt: str = ""
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token with its natural-log probability and the bytes that it stands for."""
+
+    token_id: int
+    text: str
+    token_bytes: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class PositionLogprobs:
+    """The chosen token of one position and the likeliest alternatives, best first."""
+
+    chosen: TokenLogprob
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationChunk:
+    """An increment: text that is safe to show, and the tokens computed since the last one.
+
+    `text` may be empty (half a character, or a possible stop string, is held back).
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[PositionLogprobs, ...] = ()
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(slots=True)
+class Timings:
+    """`time.monotonic()` seconds at which a sequence reached each point; None: not yet."""
+
+    submitted: float
+    first_scheduled: float | None = None
+    first_token: float | None = None
+    finished: float | None = None
+
+    @property
+    def queue_seconds(self) -> float | None:
+        return _between(self.submitted, self.first_scheduled)
+
+    @property
+    def prefill_seconds(self) -> float | None:
+        return _between(self.first_scheduled, self.first_token)
+
+    @property
+    def decode_seconds(self) -> float | None:
+        return _between(self.first_token, self.finished)
+
+    @property
+    def ttft_seconds(self) -> float | None:
+        return _between(self.submitted, self.first_token)
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one sequence. `num_cached_tokens` of the prompt came from the prefix cache."""
+
+    num_prompt_tokens: int
+    num_cached_tokens: int = 0
+    num_output_tokens: int = 0
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start

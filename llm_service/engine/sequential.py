@@ -1,0 +1,238 @@
+"""The sequential engine: transformers' own `generate`, one request at a time.
+
+For models that cannot be batched here. Owns nothing but the way from `generate` to
+logits: scheduling, sampling, text, streams and failures are the batched engine's, run
+with room for one sequence, so both engines mean the same by every parameter. The KV
+cache is transformers' own; its bytes are not counted.
+"""
+
+import threading
+import weakref
+from collections.abc import Sequence as TokenIds
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+
+from llm_service.engine import EngineInfo
+from llm_service.engine.batched.block_manager import BlockManager
+from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
+from llm_service.engine.batched.engine import BatchedEngine
+from llm_service.engine.batched.sampler import Sampler
+from llm_service.engine.batched.scheduler import ScheduledBatch, Scheduler
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.batched.worker import Backoff
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.loader import LoadedModel, Resources
+from llm_service.engine.observer import EngineObserver, Phase
+from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.errors import ServiceError
+
+
+class SequentialEngine(BatchedEngine):
+    """Implements `Engine` for any model that `generate` can drive."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        resources: Resources,
+        config: EngineConfig,
+        observer: EngineObserver,
+        *,
+        backoff: Backoff | None = None,
+    ) -> None:
+        info = _info(loaded, resources, config)
+        tokenizer = SealedTokenizer(loaded.tokenizer)
+        # What the folder says about sampling is `default_sampling` now, and applied by callers.
+        loaded.model.generation_config = _generation_config(info.max_context)
+
+        def build_core() -> EngineCore:
+            torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
+            return SequentialCore(loaded, info, tokenizer)
+
+        super().__init__(build_core, info, tokenizer, observer, backoff or Backoff())
+
+
+class SequentialCore(EngineCore):
+    """The batched core with one slot, over `generate`; its memory goes with its sequence."""
+
+    def __init__(self, loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer) -> None:
+        num_blocks = -(-info.max_context // info.block_size)
+        self._generate = GenerateRunner(loaded.model, info.threads)
+        super().__init__(
+            Scheduler(
+                BlockManager(num_blocks, info.block_size, prefix_cache=False),
+                max_batch_size=1,
+                max_batched_tokens=info.max_context,  # `generate` takes a prompt as a whole
+                max_context=info.max_context,
+            ),
+            self._generate,
+            Sampler(info.vocab_size, loaded.device),
+            tokenizer,
+            loaded.tokenizer,
+            eos_token_ids=loaded.eos_token_ids,
+            max_context=info.max_context,
+        )
+
+    def step(self) -> StepResult:
+        try:
+            result = super().step()
+        except Exception:
+            self._generate.release()
+            raise
+        self._release()
+        return result
+
+    def abort(self, sequence: Sequence, error: ServiceError) -> Phase:
+        phase = super().abort(sequence, error)
+        self._release()
+        return phase
+
+    def expire(self) -> list[Delivery]:
+        deliveries = super().expire()
+        self._release()
+        return deliveries
+
+    def _release(self) -> None:
+        if not self.num_running:
+            self._generate.release()
+
+
+class GenerateRunner:
+    """Hands out, step by step, the logits of a `generate` that runs on a thread of its own."""
+
+    block_bytes = 0
+
+    def __init__(self, model: PreTrainedModel, num_threads: int) -> None:
+        self._model = model
+        self._num_threads = num_threads
+        self._sequence: Sequence | None = None
+        self._generation: _Generation | None = None
+
+    def forward(self, batch: ScheduledBatch) -> Tensor:
+        """Logits [1, vocab_size] for the one sequence of the batch."""
+        (sequence,) = batch.sampled
+        if self._generation is not None and sequence is self._sequence:
+            self._generation.choose(sequence.token_ids[-1])
+        else:
+            self.release()
+            self._sequence = sequence
+            self._generation = _Generation(self._model, sequence.token_ids, self._num_threads)
+        return self._generation.logits()
+
+    def release(self) -> None:
+        """End the generation in progress, if there is one, and free its cache."""
+        if self._generation is not None:
+            self._generation.close()
+        self._sequence = self._generation = None
+
+
+class _Closed(Exception):
+    """Unwinds `generate`."""
+
+
+class _Generation:
+    """One call of `generate`, halted at every token until it is told which one."""
+
+    def __init__(self, model: PreTrainedModel, token_ids: TokenIds[int], num_threads: int) -> None:
+        self._logits: SimpleQueue[Tensor | Exception] = SimpleQueue()
+        self._chosen: SimpleQueue[int | None] = SimpleQueue()
+        # The thread holds no reference to self: one that is dropped in a failure ends too.
+        self._end = weakref.finalize(self, self._chosen.put, None)
+        handover = _Handover(self._logits, self._chosen)
+        ids = torch.tensor([list(token_ids)], device=model.device)
+        self._thread = threading.Thread(
+            target=_generate,
+            args=(model, ids, num_threads, handover, self._logits),
+            name="generate",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def logits(self) -> Tensor:
+        """Of the next position; raises what `generate` raises."""
+        logits = self._logits.get()
+        if isinstance(logits, Exception):
+            raise logits
+        return logits
+
+    def choose(self, token_id: int) -> None:
+        self._chosen.put(token_id)
+
+    def close(self) -> None:
+        self._end()
+        self._thread.join()
+
+
+class _Handover(LogitsProcessor):
+    """Gives each position's logits away and waits for the token to take."""
+
+    def __init__(
+        self, logits: "SimpleQueue[Tensor | Exception]", chosen: "SimpleQueue[int | None]"
+    ) -> None:
+        self._logits = logits
+        self._chosen = chosen
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._logits.put(scores)
+        token_id = self._chosen.get()
+        if token_id is None:
+            raise _Closed
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, token_id] = 0.0
+        return forced
+
+
+def _generate(
+    model: PreTrainedModel,
+    ids: Tensor,
+    num_threads: int,
+    handover: _Handover,
+    logits: "SimpleQueue[Tensor | Exception]",
+) -> None:
+    torch.set_num_threads(num_threads)
+    generate: Any = model.generate
+    try:
+        generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            logits_processor=LogitsProcessorList([handover]),
+        )
+        raise RuntimeError("generate ended by itself")
+    except _Closed:
+        pass
+    except Exception as error:
+        logits.put(error)
+
+
+def _generation_config(max_context: int) -> GenerationConfig:
+    """No end of its own within the context, no processor of its own."""
+    make: Any = GenerationConfig
+    config: GenerationConfig = make(do_sample=False, max_length=max_context + 1, pad_token_id=0)
+    return config
+
+
+def _info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
+    return EngineInfo(
+        model_id=loaded.model_id,
+        architecture=type(loaded.model).__name__,
+        engine="sequential",
+        device=loaded.device.type,
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        quantization=config.quantization,
+        num_parameters=loaded.num_parameters,
+        max_context=resources.max_context,
+        max_batch_size=1,
+        max_batched_tokens=resources.max_context,
+        max_waiting=config.max_waiting,
+        threads=resources.threads,
+        weights_bytes=loaded.weights_bytes,
+        kv_cache_bytes=0,
+        block_size=config.block_size,
+        load_seconds=loaded.load_seconds,
+        vocab_size=loaded.model.config.get_text_config().vocab_size,
+        notes=(*loaded.notes, *resources.notes),
+        default_sampling=loaded.default_sampling,
+    )

@@ -1,0 +1,143 @@
+"""Every error that a caller can meet. Imports nothing of the project.
+
+    ServiceError
+     ├─ InvalidRequest            400  the body or a parameter is wrong
+     │   ├─ UnsupportedParameter  400  understood, but not offered here
+     │   └─ ContextLengthExceeded 400  prompt and answer do not fit the model
+     ├─ AuthenticationFailed      401  no key, or not one of ours
+     ├─ PermissionDenied          403  the key lacks the scope
+     ├─ NotFound                  404  no such route or thing
+     │   └─ ModelNotFound         404  not a model served here
+     ├─ MethodNotAllowed          405
+     ├─ BodyTooLarge              413
+     ├─ RateLimited               429  the key or the address has spent its limit
+     ├─ RequestCancelled          499  the caller left, or an operator cancelled
+     ├─ EngineFailed              500  the engine failed while this was in flight
+     └─ Unavailable               503  the engine is not ready
+         ├─ Overloaded            503  the queue is full: try again later
+         └─ DeadlineExceeded      503  it took longer than LLM_REQUEST_TIMEOUT_SECONDS
+
+`status` is the HTTP status, `type` and `code` are OpenAI's envelope fields.
+`kind` is the label of `llm_request_errors_total`.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An error with words for the caller; `retry_after` (seconds) where waiting helps."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    kind: ClassVar[str] = "internal"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def envelope(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error body."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+class InvalidRequest(ServiceError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+    kind = "validation"
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+    kind = "context_length"
+
+
+class AuthenticationFailed(ServiceError):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+    kind = "validation"
+
+
+class PermissionDenied(ServiceError):
+    status = 403
+    type = "permission_error"
+    code = "insufficient_scope"
+    kind = "validation"
+
+
+class NotFound(ServiceError):
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+    kind = "validation"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ServiceError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+    kind = "validation"
+
+
+class BodyTooLarge(ServiceError):
+    status = 413
+    type = "invalid_request_error"
+    code = "body_too_large"
+    kind = "validation"
+
+
+class RateLimited(ServiceError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    kind = "overloaded"
+
+
+class RequestCancelled(ServiceError):
+    status = 499
+    type = "invalid_request_error"
+    code = "request_cancelled"
+    kind = "validation"
+
+
+class EngineFailed(ServiceError):
+    code = "engine_failed"
+    kind = "backend"
+
+
+class Unavailable(ServiceError):
+    status = 503
+    type = "service_unavailable_error"
+    code = "engine_unavailable"
+    kind = "backend"
+
+
+class Overloaded(Unavailable):
+    code = "queue_full"
+    kind = "overloaded"
+
+
+class DeadlineExceeded(Unavailable):
+    code = "deadline_exceeded"
+    kind = "deadline"
