@@ -1,0 +1,50 @@
+"""What a key is, wherever it comes from; its secret is never part of it."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal
+
+ADMIN_NAME = "admin"
+KEY_NAME = re.compile(r"[a-z0-9_-]{1,32}")
+
+
+class Scope(StrEnum):
+    """What a key opens. No scope includes another."""
+
+    INFERENCE = "inference"
+    METRICS = "metrics"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key without its secret. `rpm` 0 is unlimited; `cache_salt` keeps prefix caches apart."""
+
+    name: str
+    scopes: frozenset[Scope]
+    rpm: int
+    source: Literal["stored", "settings", "anonymous"]
+    cache_salt: str = field(repr=False)
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
+
+
+ANONYMOUS = ApiKey(
+    name="anonymous",
+    scopes=frozenset({Scope.INFERENCE, Scope.METRICS}),
+    rpm=0,
+    source="anonymous",
+    cache_salt="anonymous",
+)
+
+
+def digest_of(secret: str) -> str:
+    """SHA-256 in hex; `keys.py` says why that is enough."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

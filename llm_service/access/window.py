@@ -1,0 +1,109 @@
+"""The sliding window of one key: who was admitted in the last 60 s, and who may come now.
+
+A log of admissions, not a counter, because only a log is exact: no 60 s, wherever
+they start, hold more than `limit` admissions. Memory is bounded by the limit.
+The same algorithm stands here twice: `SlidingWindow` for one process, `ADMIT` for
+all processes that share a Redis. It knows no keys, no scopes and no connections.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import islice
+
+WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a window says. `wait_seconds`: admitted or not, until it next has more room."""
+
+    is_admitted: bool
+    count: int  # admissions in the window, this one included
+    wait_seconds: float
+
+
+class SlidingWindow:
+    """Admissions of one key in this process. `now` is in monotonic seconds, never going back."""
+
+    def __init__(self, seconds: float = WINDOW_SECONDS) -> None:
+        self._seconds = seconds
+        self._admitted_at: OrderedDict[str, float] = OrderedDict()
+
+    def admit(self, entry: str, limit: int, now: float) -> Decision:
+        """Count `entry` if fewer than `limit` are in the window; else change nothing."""
+        self._forget(now)
+        is_admitted = len(self._admitted_at) < limit
+        if is_admitted:
+            self._admitted_at[entry] = now
+        count = len(self._admitted_at)
+        leaver = next(islice(self._admitted_at.values(), max(0, count - limit), None))
+        return Decision(is_admitted, count, leaver + self._seconds - now)
+
+    def record(self, entry: str, now: float) -> None:
+        """Count an admission that was decided elsewhere."""
+        self._forget(now)
+        self._admitted_at[entry] = now
+
+    def remove(self, entry: str) -> None:
+        """Undo an admission; harmless when it has left the window."""
+        self._admitted_at.pop(entry, None)
+
+    def __contains__(self, entry: str) -> bool:
+        return entry in self._admitted_at
+
+    def newest(self, now: float) -> str:
+        """The latest admission if it will count for a while yet, else the empty string."""
+        for entry, then in reversed(self._admitted_at.items()):
+            return entry if now - then < self._seconds / 2 else ""
+        return ""
+
+    def ages(self, now: float) -> dict[str, float]:
+        """Seconds since each admission that still counts, oldest first."""
+        self._forget(now)
+        return {entry: now - then for entry, then in self._admitted_at.items()}
+
+    def _forget(self, now: float) -> None:
+        while self._admitted_at and now - next(iter(self._admitted_at.values())) >= self._seconds:
+            self._admitted_at.popitem(last=False)
+
+
+# Times are integer microseconds of Redis' own clock, the one clock that all processes share;
+# as scores they stay exact, being below 2**53.
+CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+"""
+
+# KEYS[1] the log; ARGV: limit, window, entry, an entry that the caller knows to be in the log or
+# nothing -> {is admitted, count, wait, is complete}. Not complete: Redis was restarted or emptied.
+ADMIT = """
+local is_complete = (ARGV[4] == '' or redis.call('ZSCORE', KEYS[1], ARGV[4])) and 1 or 0
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local newest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+if newest and tonumber(newest) > now then
+  -- The clock was set back: move the log with it, or a full window would not drain till then.
+  for _, entry in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+    redis.call('ZINCRBY', KEYS[1], now - tonumber(newest), entry)
+  end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+local count = redis.call('ZCARD', KEYS[1])
+local is_admitted = count < limit and 1 or 0
+if is_admitted == 1 then
+  redis.call('ZADD', KEYS[1], now, ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
+  count = count + 1
+end
+local leaver = math.max(0, count - limit)
+local left_at = redis.call('ZRANGE', KEYS[1], leaver, leaver, 'WITHSCORES')[2] + window
+return {is_admitted, count, left_at - now, is_complete}
+"""
+
+# KEYS[1] the log; ARGV: window, then entry and age for each admission made without Redis.
+# An entry that is already there is not counted twice: its id is the same.
+MERGE = """
+for i = 2, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], now - ARGV[i + 1], ARGV[i])
+end
+redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[1] / 1000))
+"""
