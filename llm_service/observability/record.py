@@ -1,0 +1,53 @@
+"""What is remembered of one inference request: numbers and names, never text.
+
+The API layer makes one `RequestRecord` per request, fills it in at the request's one
+end and hands it to the metrics, the history and (as `scope["state"]["record"]`) the
+access line.
+"""
+
+from dataclasses import dataclass
+
+OPERATIONS = ("chat", "completion")
+OUTCOMES = (
+    "stop",
+    "length",
+    "tool_calls",
+    "cancelled",
+    "timeout",
+    "error",
+    "rejected",  # refused before any work
+)
+ERROR_KINDS = (
+    "validation",
+    "context_length",
+    "overloaded",
+    "deadline",
+    "backend",
+    "oom",
+    "redis",
+    "internal",
+)
+ERROR_PHASES = ("admission", "queue", "prefill", "decode")
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One inference request. `started_at` is wall-clock seconds; None means: never got there."""
+
+    request_id: str
+    started_at: float
+    key_name: str
+    operation: str
+    model: str
+    stream: bool
+    outcome: str = "error"
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    queue_seconds: float | None = None
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
+    ttft_seconds: float | None = None
+    duration_seconds: float | None = None
+    error_kind: str | None = None
+    error_phase: str | None = None
