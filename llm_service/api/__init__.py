@@ -1,0 +1,1 @@
+"""Wire to domain and back, nothing else: one file per endpoint family."""

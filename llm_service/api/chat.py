@@ -1,0 +1,107 @@
+"""POST /v1/chat/completions."""
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
+from llm_service.api.generation import Answer, Generation, allowed_tokens
+from llm_service.api.responses import (
+    AssistantMessage,
+    ChatChoice,
+    ChatCompletion,
+    chat_logprobs,
+)
+from llm_service.api.schemas import ChatCompletionRequest, unknown_fields
+from llm_service.api.sse import respond
+from llm_service.engine import GenerationChunk
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions", response_model=ChatCompletion)
+async def create_chat_completion(
+    body: ChatCompletionRequest, request: Request, key: InferenceKey, services: CurrentServices
+) -> Response:
+    """Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`."""
+    engine = services.engine.get()
+    check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(unknown_fields(body))
+    messages = [message.to_template(i) for i, message in enumerate(body.messages)]
+    prompt = await asyncio.to_thread(engine.tokenizer.encode_chat, messages)
+    sampling = body.sampling(
+        dict(engine.info.default_sampling),
+        max_tokens=allowed_tokens(len(prompt), body.requested_tokens, engine),
+        num_logprobs=body.num_logprobs,
+        vocab_size=engine.info.vocab_size,
+    )
+    generation = await Generation.open(
+        services,
+        request,
+        key,
+        [tuple(prompt)],
+        [sampling],
+        choices_per_prompt=body.n or 1,
+        is_stream=body.stream,
+    )
+    wire = ChatFormat(generation, body.includes_usage)
+    return await respond(request, generation, wire, is_stream=body.stream)
+
+
+class ChatFormat:
+    """A chat answer as `chat.completion` or as `chat.completion.chunk`s."""
+
+    def __init__(self, generation: Generation, includes_usage: bool) -> None:
+        record = generation.record
+        self.includes_usage = includes_usage
+        self._head = {
+            "id": f"chatcmpl-{record.request_id}",
+            "created": int(time.time()),
+            "model": record.model,
+        }
+        self._answers = [Answer() for _ in range(generation.num_choices)]
+
+    def opening(self) -> list[dict[str, Any]]:
+        delta = {"role": "assistant", "content": ""}
+        return [self._chunk(index, delta, None, None) for index in range(len(self._answers))]
+
+    def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
+        self._answers[index].add(chunk)
+        delta = {"content": chunk.text} if chunk.text else {}
+        logprobs = chat_logprobs(list(chunk.logprobs)).model_dump() if chunk.logprobs else None
+        return self._chunk(index, delta, logprobs, chunk.finish_reason)
+
+    def usage(self, generation: Generation) -> dict[str, Any]:
+        usage = generation.usage().model_dump()
+        return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
+
+    def whole(self, generation: Generation) -> ChatCompletion:
+        return ChatCompletion(
+            **self._head,
+            choices=[_choice(index, answer) for index, answer in enumerate(self._answers)],
+            usage=generation.usage(),
+        )
+
+    def _chunk(
+        self, index: int, delta: dict[str, str], logprobs: Any, finish_reason: str | None
+    ) -> dict[str, Any]:
+        choice = {
+            "index": index,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+        }
+        return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def _choice(index: int, answer: Answer) -> ChatChoice:
+    return ChatChoice(
+        index=index,
+        message=AssistantMessage(content=answer.text),
+        logprobs=chat_logprobs(answer.logprobs) if answer.logprobs else None,
+        finish_reason=answer.finish_reason,
+    )

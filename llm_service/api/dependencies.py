@@ -1,0 +1,120 @@
+"""What an endpoint may ask for by name: the services, the caller's key, the engine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+import structlog
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from llm_service.access.api_key import ApiKey, Scope
+from llm_service.access.authentication import Authenticator, require
+from llm_service.access.ip_guard import IpGuard
+from llm_service.access.limits import Limiter
+from llm_service.engine import Engine
+from llm_service.errors import ModelNotFound, Unavailable
+from llm_service.observability.history import History
+from llm_service.observability.metrics import Metrics
+
+log = structlog.get_logger()
+
+BUNDLED_MODEL = "pocket"
+
+bearer = HTTPBearer(auto_error=False, description="A key made by `llm-service keys create`.")
+
+
+@dataclass(slots=True)
+class EngineSlot:
+    """Holds the engine once it is loaded; until then `reason` says why there is none."""
+
+    engine: Engine | None = None
+    reason: str = "The model is loading."
+
+    def get(self) -> Engine:
+        if self.engine is None:
+            raise Unavailable(self.reason, retry_after=2)
+        return self.engine
+
+    def not_ready_reason(self) -> str:
+        """Empty when the engine takes requests and steps."""
+        if self.engine is None:
+            return self.reason
+        status = self.engine.status()
+        if status.is_ready and status.stalled_seconds > 30:
+            return f"The engine has not finished a step for {status.stalled_seconds:.0f} s."
+        return "" if status.is_ready else status.reason or "The engine is not ready."
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything that endpoints use, built by `app.create_app`."""
+
+    engine: EngineSlot
+    authenticator: Authenticator
+    limiter: Limiter
+    ip_guard: IpGuard
+    metrics: Metrics
+    history: History
+    started_at: float  # wall clock
+    request_timeout_seconds: float
+    max_body_bytes: int
+    default_rpm: int
+    logged_fields: set[str] = field(default_factory=set)
+
+    def model_summary(self) -> str:
+        """One honest line about the model that is served, for the page, the CLI and `GET /`."""
+        if self.engine.engine is None:
+            return ""
+        info = self.engine.engine.info
+        size = round(info.num_parameters / 1e6)
+        if info.model_id == BUNDLED_MODEL:
+            return (
+                f"{info.model_id}: a {size} M-parameter demonstration model."
+                " Set LLM_MODEL_ID to serve another."
+            )
+        return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
+
+    def log_unknown_fields(self, names: list[str]) -> None:
+        """Once per name, so that a typo shows without flooding the log."""
+        new = [name for name in names if name not in self.logged_fields]
+        if new and len(self.logged_fields) < 200:
+            self.logged_fields.update(new)
+            log.warning("unknown request fields are ignored", fields=[name[:64] for name in new])
+
+
+def get_services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+def get_key(
+    request: Request,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> ApiKey:
+    """The key that `authentication.Authentication` found; the security scheme is for the schema."""
+    return cast(ApiKey, request.scope["state"]["key"])
+
+
+def scoped(scope: Scope) -> Callable[[ApiKey], ApiKey]:
+    """A dependency that refuses keys without `scope`."""
+
+    def check(key: Annotated[ApiKey, Depends(get_key)]) -> ApiKey:
+        require(key, scope)
+        return key
+
+    return check
+
+
+def check_model(engine: Engine, model: str | None) -> None:
+    """Raise ModelNotFound, with the models there are, unless `model` is served here."""
+    if model is not None and model != engine.info.model_id:
+        raise ModelNotFound(
+            f"The model {model[:100]!r} is not served here. Available: {engine.info.model_id}.",
+            param="model",
+        )
+
+
+CurrentServices = Annotated[Services, Depends(get_services)]
+CurrentKey = Annotated[ApiKey, Depends(get_key)]
+InferenceKey = Annotated[ApiKey, Depends(scoped(Scope.INFERENCE))]
+MetricsKey = Annotated[ApiKey, Depends(scoped(Scope.METRICS))]

@@ -1,0 +1,321 @@
+"""One accepted inference request, from admission to its one end.
+
+Owns the permit, the token streams and the record. Whoever hangs up, `close` runs once:
+streams aborted, permit settled, one record to metrics, history and the access line.
+It knows nothing of wire formats.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from llm_service.access.api_key import ApiKey
+from llm_service.access.limits import Permit
+from llm_service.api.dependencies import Services
+from llm_service.api.responses import UsageOut, usage_out
+from llm_service.engine import (
+    Engine,
+    FinishReason,
+    GenerationChunk,
+    GenerationRequest,
+    PositionLogprobs,
+    SamplingParams,
+    Timings,
+    TokenStream,
+)
+from llm_service.errors import (
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    RequestCancelled,
+    ServiceError,
+)
+from llm_service.observability.record import RequestRecord
+
+T = TypeVar("T")
+Event = tuple[int, GenerationChunk]
+
+OPERATIONS = {"/v1/chat/completions": "chat", "/v1/completions": "completion"}
+
+
+def allowed_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
+    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers."""
+    limit = engine.info.max_context
+    room = limit - prompt_tokens
+    if prompt_tokens == 0:
+        raise ContextLengthExceeded("The prompt is empty: send at least one token.")
+    if room < 1:
+        raise ContextLengthExceeded(
+            f"The prompt has {prompt_tokens} tokens; this model's context is {limit} tokens,"
+            " and the answer needs at least one.",
+            param="messages",
+        )
+    if requested is not None and requested > room:
+        raise ContextLengthExceeded(
+            f"This model's context is {limit} tokens; {prompt_tokens + requested} were asked for:"
+            f" {prompt_tokens} in the prompt and {requested} for the answer.",
+            param="max_tokens",
+        )
+    return room if requested is None else requested
+
+
+class Generation:
+    """The choices of one request. `open`, then `next_event` until None, then `close`."""
+
+    def __init__(
+        self,
+        services: Services,
+        record: RequestRecord,
+        permit: Permit,
+        streams: list[TokenStream],
+        choices_per_prompt: int,
+    ) -> None:
+        self._services = services
+        self._permit = permit
+        self._streams = streams
+        self._choices_per_prompt = choices_per_prompt
+        self._is_closed = False
+        self._reasons: dict[int, FinishReason] = {}
+        self._pumps: list[asyncio.Task[None]] = []
+        self._events = self._merge()
+        self.record = record
+
+    @classmethod
+    async def open(
+        cls,
+        services: Services,
+        request: Request,
+        key: ApiKey,
+        prompts: list[tuple[int, ...]],
+        samplings: list[SamplingParams],
+        *,
+        choices_per_prompt: int,
+        is_stream: bool,
+    ) -> "Generation":
+        """Admit, then submit `choices_per_prompt` sequences per prompt, each with its own seed.
+
+        `prompts` and `samplings` go together. Raises RateLimited, Overloaded or Unavailable,
+        and then nothing is charged and nothing runs.
+        """
+        engine = services.engine.get()
+        cost = sum(
+            len(prompt) + choices_per_prompt * sampling.max_tokens
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+        )
+        permit = await services.limiter.admit(key, cost)
+        request_id = request.scope["state"]["request_id"]
+        deadline = time.monotonic() + services.request_timeout_seconds
+        streams: list[TokenStream] = []
+        try:
+            for prompt, sampling in zip(prompts, samplings, strict=True):
+                for choice in range(choices_per_prompt):
+                    streams.append(
+                        engine.submit(
+                            GenerationRequest(
+                                request_id=f"{request_id}-{len(streams)}",
+                                prompt_token_ids=prompt,
+                                sampling=_for_choice(sampling, choice),
+                                cache_salt=key.cache_salt,
+                                deadline=deadline,
+                            )
+                        )
+                    )
+        except BaseException:
+            for stream in streams:
+                stream.abort()
+            permit.refund()
+            raise
+        record = _new_record(request, key, engine.info.model_id, is_stream)
+        record.prompt_tokens = sum(map(len, prompts))
+        return cls(services, record, permit, streams, choices_per_prompt)
+
+    @property
+    def timings(self) -> Timings:
+        """Of the first choice, which stands for the request."""
+        return self._streams[0].timings
+
+    @property
+    def limit_headers(self) -> dict[str, str]:
+        snapshot = self._permit.snapshot
+        return {} if snapshot is None else snapshot.headers()
+
+    @property
+    def num_choices(self) -> int:
+        return len(self._streams)
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Of each prompt once, as its first choice found it."""
+        firsts = self._streams[:: self._choices_per_prompt]
+        return sum(stream.usage.num_cached_tokens for stream in firsts)
+
+    @property
+    def num_output_tokens(self) -> int:
+        return sum(stream.usage.num_output_tokens for stream in self._streams)
+
+    def usage(self) -> UsageOut:
+        return usage_out(self.record.prompt_tokens, self.num_cached_tokens, self.num_output_tokens)
+
+    async def next_event(self) -> Event | None:
+        """The next increment of any choice, with the choice's index; None at the end."""
+        event = await anext(self._events, None)
+        if event is not None and event[1].finish_reason is not None:
+            self._reasons[event[0]] = event[1].finish_reason
+        return event
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the request; only the first call counts."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for stream in self._streams:
+            stream.abort()
+        for pump in self._pumps:
+            pump.cancel()
+        self._finish_record(error)
+        self._services.metrics.request_finished(self.record)
+        self._services.history.request_finished(self.record)
+        self._permit.settle(self.record.prompt_tokens + self.record.output_tokens)
+
+    def _finish_record(self, error: BaseException | None) -> None:
+        record, timings = self.record, self.timings
+        record.cached_tokens = self.num_cached_tokens
+        record.output_tokens = self.num_output_tokens
+        record.queue_seconds = timings.queue_seconds
+        record.prefill_seconds = timings.prefill_seconds
+        record.decode_seconds = timings.decode_seconds
+        record.ttft_seconds = timings.ttft_seconds
+        record.duration_seconds = time.time() - record.started_at
+        record.outcome = self._outcome(error)
+        if record.outcome in ("error", "timeout"):
+            record.error_kind = error.kind if isinstance(error, ServiceError) else "internal"
+            record.error_phase = _phase(timings)
+
+    def _outcome(self, error: BaseException | None) -> str:
+        match error:
+            case None if len(self._reasons) == len(self._streams):
+                return str(self._reasons[0])
+            case None | RequestCancelled() | asyncio.CancelledError() | GeneratorExit() | OSError():
+                return "cancelled"
+            case DeadlineExceeded():
+                return "timeout"
+            case _:
+                return "error"
+
+    async def _merge(self) -> AsyncIterator[Event]:
+        if len(self._streams) == 1:
+            async for chunk in self._streams[0]:
+                yield 0, chunk
+            return
+        queue: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        self._pumps = [
+            asyncio.create_task(_pump(index, stream, queue))
+            for index, stream in enumerate(self._streams)
+        ]
+        num_open = len(self._pumps)
+        while num_open:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                num_open -= 1
+            else:
+                yield item
+
+
+class Answer:
+    """What one choice has said so far."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self.logprobs: list[PositionLogprobs] = []
+        self.finish_reason = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    def add(self, chunk: GenerationChunk) -> None:
+        self._texts.append(chunk.text)
+        self.logprobs.extend(chunk.logprobs)
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+
+
+async def _pump(
+    index: int, stream: TokenStream, queue: asyncio.Queue[Event | Exception | None]
+) -> None:
+    try:
+        async for chunk in stream:
+            queue.put_nowait((index, chunk))
+        queue.put_nowait(None)
+    except Exception as error:
+        queue.put_nowait(error)
+
+
+async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; when the client leaves first, cancel it and raise RequestCancelled.
+
+    A plain endpoint is not cancelled by the server when its client leaves, so it must look.
+    """
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(_client_left(request))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise RequestCancelled("The client left before the answer.")
+    finally:
+        task.cancel()
+        watch.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+async def _client_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def record_rejection(services: Services, request: Request, error: ServiceError) -> None:
+    """Count an inference request that ended before it had streams."""
+    state = request.scope["state"]
+    operation = OPERATIONS.get(request.url.path)
+    if operation is None or "record" in state or "key" not in state:
+        return
+    engine = services.engine.engine
+    model = engine.info.model_id if engine is not None else "other"
+    record = _new_record(request, state["key"], model, is_stream=False)
+    record.outcome = "cancelled" if isinstance(error, RequestCancelled) else "rejected"
+    record.error_kind, record.error_phase = error.kind, "admission"
+    record.duration_seconds = time.time() - record.started_at
+    services.metrics.request_finished(record)
+    services.history.request_finished(record)
+
+
+def _new_record(request: Request, key: ApiKey, model: str, is_stream: bool) -> RequestRecord:
+    state = request.scope["state"]
+    record = RequestRecord(
+        request_id=state["request_id"],
+        started_at=state["started_at"],
+        key_name=key.name,
+        operation=OPERATIONS[request.url.path],
+        model=model,
+        stream=is_stream,
+    )
+    state["record"] = record
+    return record
+
+
+def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:
+    """Choices of a seeded request differ, and each is reproducible."""
+    if sampling.seed is None or choice == 0:
+        return sampling
+    return replace(sampling, seed=sampling.seed + choice)
+
+
+def _phase(timings: Timings) -> str:
+    if timings.first_scheduled is None:
+        return "queue"
+    return "prefill" if timings.first_token is None else "decode"

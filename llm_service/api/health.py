@@ -1,0 +1,55 @@
+"""The open routes: is the process alive, does the engine serve, and what is this."""
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from llm_service import __version__
+from llm_service.api.dependencies import CurrentServices, Services
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def liveness() -> dict[str, str]:
+    """The process lives; it may not serve."""
+    return {"status": "ok"}
+
+
+@router.get("/health")
+@router.get("/readyz")
+async def readiness(services: CurrentServices) -> JSONResponse:
+    """200 only when the engine takes requests and steps; else 503 with the reason."""
+    reason = services.engine.not_ready_reason()
+    if reason:
+        return JSONResponse(
+            {"status": "unavailable", "reason": reason},
+            status_code=503,
+            headers={"Retry-After": "2"},
+        )
+    return JSONResponse({"status": "ok"})
+
+
+def service_facts(services: Services) -> dict[str, object]:
+    """What `GET /` tells to anything that is not a browser: open, so nothing secret."""
+    facts: dict[str, object] = {"service": "llm_service", "version": __version__}
+    engine = services.engine.engine
+    if engine is None:
+        return {**facts, "status": services.engine.reason}
+    info = engine.info
+    return {
+        **facts,
+        "status": services.engine.not_ready_reason() or "ready",
+        "model": info.model_id,
+        "summary": services.model_summary(),
+        "device": info.device,
+        "dtype": info.dtype,
+        "quantization": info.quantization,
+        "engine": info.engine,
+        "limits": {
+            "max_context": info.max_context,
+            "max_batch_size": info.max_batch_size,
+            "max_waiting": info.max_waiting,
+            "max_body_bytes": services.max_body_bytes,
+            "default_rpm": services.default_rpm,
+        },
+    }

@@ -1,0 +1,64 @@
+"""GET /v1/models, POST /tokenize and /detokenize: what is served, and how it counts tokens."""
+
+import asyncio
+
+from fastapi import APIRouter
+
+from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
+from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
+from llm_service.api.schemas import DetokenizeRequest, TokenizeRequest
+from llm_service.engine import Engine
+from llm_service.errors import InvalidRequest
+
+router = APIRouter()
+
+
+@router.get("/v1/models")
+async def list_models(key: InferenceKey, services: CurrentServices) -> ModelList:
+    return ModelList(data=[_model(services.engine.get(), services.started_at)])
+
+
+@router.get("/v1/models/{model_id:path}")
+async def get_model(model_id: str, key: InferenceKey, services: CurrentServices) -> Model:
+    engine = services.engine.get()
+    check_model(engine, model_id)
+    return _model(engine, services.started_at)
+
+
+@router.post("/tokenize")
+async def tokenize(
+    body: TokenizeRequest, key: InferenceKey, services: CurrentServices
+) -> TokenizeOut:
+    engine = services.engine.get()
+    check_model(engine, body.model)
+    if (body.prompt is None) == (body.messages is None):
+        raise InvalidRequest("Send either prompt or messages.", param="prompt")
+    token_ids = await asyncio.to_thread(_encode, engine, body)
+    return TokenizeOut(
+        tokens=token_ids, count=len(token_ids), max_model_len=engine.info.max_context
+    )
+
+
+@router.post("/detokenize")
+async def detokenize(
+    body: DetokenizeRequest, key: InferenceKey, services: CurrentServices
+) -> DetokenizeOut:
+    engine = services.engine.get()
+    check_model(engine, body.model)
+    if any(token_id >= engine.info.vocab_size for token_id in body.tokens):
+        raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="tokens")
+    text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens)
+    return DetokenizeOut(prompt=text)
+
+
+def _encode(engine: Engine, body: TokenizeRequest) -> list[int]:
+    if body.prompt is not None:
+        return engine.tokenizer.encode_text(body.prompt)
+    messages = [message.to_template(i) for i, message in enumerate(body.messages or ())]
+    return engine.tokenizer.encode_chat(messages, add_generation_prompt=body.add_generation_prompt)
+
+
+def _model(engine: Engine, created: float) -> Model:
+    return Model(
+        id=engine.info.model_id, created=int(created), max_model_len=engine.info.max_context
+    )

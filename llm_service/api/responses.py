@@ -1,0 +1,152 @@
+"""What goes out over the wire, in OpenAI's shapes; also what the OpenAPI schema shows."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from llm_service.engine import PositionLogprobs, TokenLogprob
+
+
+class PromptTokensDetails(BaseModel):
+    cached_tokens: int
+
+
+class UsageOut(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+class TopLogprob(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprobOut(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class ChoiceLogprobs(BaseModel):
+    content: list[TokenLogprobOut]
+
+
+class AssistantMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    index: int
+    message: AssistantMessage
+    logprobs: ChoiceLogprobs | None = None
+    finish_reason: str
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: UsageOut
+
+
+class CompletionLogprobs(BaseModel):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class CompletionChoice(BaseModel):
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None = None
+    finish_reason: str | None = None
+
+
+class Completion(BaseModel):
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: UsageOut
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "llm_service"
+    max_model_len: int
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class TokenizeOut(BaseModel):
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class DetokenizeOut(BaseModel):
+    prompt: str
+
+
+class ErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorEnvelope(BaseModel):
+    error: ErrorBody
+
+
+def usage_out(prompt_tokens: int, cached_tokens: int, output_tokens: int) -> UsageOut:
+    return UsageOut(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=output_tokens,
+        total_tokens=prompt_tokens + output_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
+    )
+
+
+def chat_logprobs(positions: list[PositionLogprobs]) -> ChoiceLogprobs:
+    return ChoiceLogprobs(
+        content=[
+            TokenLogprobOut(
+                **_top(position.chosen).model_dump(),
+                top_logprobs=[_top(token) for token in position.top],
+            )
+            for position in positions
+        ]
+    )
+
+
+def completion_logprobs(positions: list[PositionLogprobs], offset: int) -> CompletionLogprobs:
+    """`offset` is the number of characters of this choice that were sent before."""
+    offsets = []
+    for position in positions:
+        offsets.append(offset)
+        offset += len(position.chosen.text)
+    return CompletionLogprobs(
+        tokens=[position.chosen.text for position in positions],
+        token_logprobs=[position.chosen.logprob for position in positions],
+        top_logprobs=[
+            {token.text: token.logprob for token in position.top} for position in positions
+        ],
+        text_offset=offsets,
+    )
+
+
+def _top(token: TokenLogprob) -> TopLogprob:
+    return TopLogprob(token=token.text, logprob=token.logprob, bytes=list(token.token_bytes))

@@ -1,0 +1,134 @@
+"""Sends a Generation to its caller: whole, or as server-sent events.
+
+Knows how answers travel, not what they look like: a `WireFormat` shapes them.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import structlog
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from llm_service.api.generation import Event, Generation, unless_client_leaves
+from llm_service.engine import GenerationChunk, Timings
+from llm_service.errors import EngineFailed, RequestCancelled, ServiceError
+
+log = structlog.get_logger()
+
+DONE = b"data: [DONE]\n\n"
+
+
+class WireFormat(Protocol):
+    """One request's answer in the shape of its endpoint. Keeps what it must accumulate."""
+
+    includes_usage: bool
+
+    def opening(self) -> list[dict[str, Any]]:
+        """Events that come before the first increment."""
+
+    def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
+        """One increment of choice `index`."""
+
+    def usage(self, generation: Generation) -> dict[str, Any]:
+        """The last event when the caller asked for usage."""
+
+    def whole(self, generation: Generation) -> BaseModel:
+        """The whole answer, from all that `delta` has seen."""
+
+
+async def respond(
+    request: Request, generation: Generation, wire: WireFormat, *, is_stream: bool
+) -> Response:
+    """Answer `request`. The first increment is awaited before headers are sent, so that what
+    fails before it has a status of its own and the headers can carry queue and prefill times."""
+    try:
+        first = await unless_client_leaves(request, generation.next_event())
+        if is_stream:
+            return EventStream(generation, _events(generation, first, wire))
+        event = first
+        while event is not None:
+            wire.delta(*event)
+            event = await unless_client_leaves(request, generation.next_event())
+        generation.close()
+        body = wire.whole(generation).model_dump()
+        return JSONResponse(body, headers=answer_headers(generation))
+    except BaseException as error:
+        generation.close(error)
+        raise
+
+
+def answer_headers(generation: Generation) -> dict[str, str]:
+    timing = server_timing(generation.timings)
+    return {**generation.limit_headers, **({"Server-Timing": timing} if timing else {})}
+
+
+def server_timing(timings: Timings) -> str:
+    """The phases that are over, in milliseconds, as the Server-Timing header has them."""
+    phases = {
+        "queue": timings.queue_seconds,
+        "prefill": timings.prefill_seconds,
+        "decode": timings.decode_seconds,
+    }
+    return ", ".join(
+        f"{name};dur={seconds * 1000:.1f}"
+        for name, seconds in phases.items()
+        if seconds is not None
+    )
+
+
+class EventStream(StreamingResponse):
+    """A streaming answer that closes its Generation whatever becomes of the connection."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, generation: Generation, content: AsyncIterator[bytes]) -> None:
+        headers = {
+            **answer_headers(generation),
+            "Cache-Control": "no-cache",
+            "X-Accel-Buffering": "no",  # nginx would hold back tokens
+        }
+        super().__init__(content, headers=headers)
+        self._generation = generation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # A connection that breaks while bytes are being sent never re-enters the iterator.
+            self._generation.close(RequestCancelled("The client left."))
+
+
+async def _events(
+    generation: Generation, first: Event | None, wire: WireFormat
+) -> AsyncIterator[bytes]:
+    try:
+        for opening in wire.opening():
+            yield encode(opening)
+        event = first
+        while event is not None:
+            if _is_worth_sending(event[1]):
+                yield encode(wire.delta(*event))
+            event = await generation.next_event()
+        if wire.includes_usage:
+            yield encode(wire.usage(generation))
+        generation.close()
+        yield DONE
+    except ServiceError as error:
+        generation.close(error)
+        yield encode(error.envelope())
+    except Exception as error:
+        log.exception("a stream failed")
+        generation.close(error)
+        yield encode(EngineFailed("The service failed while answering.").envelope())
+
+
+def encode(event: dict[str, Any]) -> bytes:
+    return b"data: %b\n\n" % json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _is_worth_sending(chunk: GenerationChunk) -> bool:
+    return bool(chunk.text or chunk.logprobs or chunk.finish_reason)

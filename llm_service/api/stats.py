@@ -1,0 +1,233 @@
+"""What the dashboard and Prometheus ask: /metrics, /api/status, /api/series, /api/requests."""
+
+import gzip
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from llm_service import __version__
+from llm_service.access.api_key import ApiKey
+from llm_service.api.dependencies import (
+    BUNDLED_MODEL,
+    CurrentKey,
+    CurrentServices,
+    MetricsKey,
+    Services,
+)
+from llm_service.errors import InvalidRequest
+from llm_service.observability.history import KEPT_REQUESTS, KEPT_SECONDS
+from llm_service.observability.record import RequestRecord
+from llm_service.observability.series import PANELS, query_panels
+
+JSON = "application/json"
+
+
+class HealthOut(BaseModel):
+    is_ready: bool
+    reason: str
+
+
+class KeyOut(BaseModel):
+    name: str
+    scopes: list[str]
+    rpm: int
+
+
+class ModelOut(BaseModel):
+    id: str
+    is_demonstration: bool
+    summary: str
+    architecture: str
+    num_parameters: int
+    device: str
+    dtype: str
+    quantization: str
+    engine: str
+    max_context: int
+    notes: list[str]
+
+
+class EngineOut(BaseModel):
+    num_running: int
+    num_waiting: int
+    max_batch_size: int
+    max_waiting: int
+    kv_cache_used_bytes: int
+    kv_cache_bytes: int
+    threads: int
+    num_restarts: int
+
+
+class LimitsOut(BaseModel):
+    storage: str
+
+
+class StatusOut(BaseModel):
+    """`model` and `engine` are null while the model loads. Times are unix seconds."""
+
+    version: str
+    now: float
+    started_at: float
+    health: HealthOut
+    key: KeyOut
+    model: ModelOut | None
+    engine: EngineOut | None
+    limits: LimitsOut
+
+
+class LineOut(BaseModel):
+    """null: no samples at that point. `is_clipped`: some values are only the largest bucket."""
+
+    name: str
+    labels: dict[str, str]
+    values: list[float | None]
+    is_clipped: bool = False
+
+
+class PanelOut(BaseModel):
+    title: str
+    unit: str
+    series: list[LineOut]
+    samples: list[int] | None = None
+
+
+class SourceOut(BaseModel):
+    kind: str
+    since: float
+    resolution_seconds: int
+    max_range_seconds: int
+
+
+class SeriesOut(BaseModel):
+    source: SourceOut
+    start: float
+    end: float
+    step_seconds: int
+    times: list[float]
+    panels: dict[str, PanelOut]
+
+
+class RequestsOut(BaseModel):
+    requests: list[RequestRecord]
+
+
+def create_stats_router() -> APIRouter:
+    # Plain functions: they run in worker threads, off the event loop.
+    router = APIRouter()
+    router.get("/metrics", response_class=Response)(metrics)
+    router.get("/api/status", response_model=StatusOut)(status)
+    router.get("/api/series", response_model=SeriesOut)(series)
+    router.get("/api/requests", response_model=RequestsOut)(requests)
+    return router
+
+
+def metrics(request: Request, key: MetricsKey, services: CurrentServices) -> Response:
+    """Prometheus text 0.0.4, or OpenMetrics (with exemplars) where it is accepted."""
+    registry = services.metrics.registry
+    if "application/openmetrics-text" in request.headers.get("accept", ""):
+        body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        media_type = openmetrics.CONTENT_TYPE_LATEST
+    else:
+        body, media_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+    return _compressed(request, body, media_type)
+
+
+def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
+    """Health, the caller's key, the model and the engine, now."""
+    reason = services.engine.not_ready_reason()
+    return StatusOut(
+        version=__version__,
+        now=time.time(),
+        started_at=services.started_at,
+        health=HealthOut(is_ready=not reason, reason=reason),
+        key=_key_out(key),
+        model=_model_out(services),
+        engine=_engine_out(services),
+        limits=LimitsOut(storage=services.limiter.storage),
+    )
+
+
+def series(
+    request: Request,
+    key: MetricsKey,
+    services: CurrentServices,
+    range_seconds: Annotated[int, Query(ge=10, le=KEPT_SECONDS)] = 300,
+    panels: Annotated[str, Query(description="Comma-separated; all by default.")] = "",
+) -> Response:
+    """The panels of the last `range_seconds`, from the service's own recent history."""
+    names = [name for name in panels.split(",") if name] or list(PANELS)
+    unknown = [name for name in names if name not in PANELS]
+    if unknown:
+        raise InvalidRequest(
+            f"There is no panel {unknown[0][:40]!r}. Panels: {', '.join(PANELS)}.", param="panels"
+        )
+    samples = services.history.samples()
+    answer = query_panels(samples, time.time(), range_seconds, names)
+    body = json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
+    return _compressed(request, body, JSON)
+
+
+def requests(
+    request: Request,
+    key: MetricsKey,
+    services: CurrentServices,
+    limit: Annotated[int, Query(ge=1, le=KEPT_REQUESTS)] = 50,
+) -> Response:
+    """The latest inference requests, newest first; never their text."""
+    records = [asdict(record) for record in services.history.recent_requests(limit)]
+    return _compressed(request, json.dumps({"requests": records}).encode(), JSON)
+
+
+def _compressed(request: Request, body: bytes, media_type: str) -> Response:
+    headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _key_out(key: ApiKey) -> KeyOut:
+    return KeyOut(name=key.name, scopes=sorted(key.scopes), rpm=key.rpm)
+
+
+def _model_out(services: Services) -> ModelOut | None:
+    if services.engine.engine is None:
+        return None
+    info = services.engine.engine.info
+    return ModelOut(
+        id=info.model_id,
+        is_demonstration=info.model_id == BUNDLED_MODEL,
+        summary=services.model_summary(),
+        architecture=info.architecture,
+        num_parameters=info.num_parameters,
+        device=info.device,
+        dtype=info.dtype,
+        quantization=info.quantization,
+        engine=info.engine,
+        max_context=info.max_context,
+        notes=list(info.notes),
+    )
+
+
+def _engine_out(services: Services) -> EngineOut | None:
+    engine = services.engine.engine
+    if engine is None:
+        return None
+    info, status = engine.info, engine.status()
+    return EngineOut(
+        num_running=status.num_running,
+        num_waiting=status.num_waiting,
+        max_batch_size=info.max_batch_size,
+        max_waiting=info.max_waiting,
+        kv_cache_used_bytes=status.kv_cache_used_bytes,
+        kv_cache_bytes=info.kv_cache_bytes,
+        threads=info.threads,
+        num_restarts=status.num_restarts,
+    )

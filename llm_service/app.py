@@ -1,0 +1,182 @@
+"""The composition root: builds every part, hands each what it needs, and starts and stops them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+
+from llm_service import __version__
+from llm_service.access.authentication import Authenticator
+from llm_service.access.ip_guard import IpGuard
+from llm_service.access.keys import KeyStore
+from llm_service.access.limits import Limiter
+from llm_service.access.redis import RedisLink
+from llm_service.api import chat, completions, health, models
+from llm_service.api.authentication import OPEN_PATHS, Authentication
+from llm_service.api.body_limit import BodyLimit
+from llm_service.api.dashboard import create_dashboard_router, dashboard_files
+from llm_service.api.dependencies import EngineSlot, Services
+from llm_service.api.handlers import install_handlers
+from llm_service.api.responses import ErrorEnvelope
+from llm_service.api.stats import create_stats_router
+from llm_service.config import Settings
+from llm_service.engine import Engine
+from llm_service.engine.config import EngineConfig
+from llm_service.observability.history import History
+from llm_service.observability.metrics import Metrics
+from llm_service.observability.middleware import Observability
+
+log = structlog.get_logger()
+
+DASHBOARD_DIR = Path(__file__).parent.parent / "dashboard" / "dist"
+
+
+def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
+    """The whole service as an ASGI app.
+
+    `engine` given (tests) is started instead of loading the one of the settings. Raises
+    ValueError, in words and without secrets, where a setting is malformed.
+    """
+    runtime = Runtime(settings, engine)
+    services = runtime.services
+    files = dashboard_files(DASHBOARD_DIR)
+    app = FastAPI(
+        title="llm_service",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=runtime.lifespan,
+        responses={code: {"model": ErrorEnvelope} for code in (400, 401, 403, 404, 429, 503)},
+    )
+    app.state.services = services
+    app.state.runtime = runtime
+    for router in (chat.router, completions.router, models.router, health.router):
+        app.include_router(router)
+    app.include_router(create_stats_router())
+    app.include_router(create_dashboard_router(files))
+    install_handlers(app)
+    # The last one added is the first to see a request.
+    app.add_middleware(
+        Authentication,
+        authenticator=services.authenticator,
+        ip_guard=services.ip_guard,
+        open_paths=OPEN_PATHS | files.keys(),
+    )
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Observability, metrics=services.metrics)
+    return app
+
+
+class Runtime:
+    """Starts, drains and stops what `create_app` built. `loaded` ends when the engine is ready."""
+
+    def __init__(self, settings: Settings, engine: Engine | None) -> None:
+        self._settings = settings
+        self._given_engine = engine
+        self.new_admin_key: str | None = None
+        self.metrics = Metrics()
+        self.history = History(self.metrics)
+        self.link = (
+            None
+            if settings.redis_url is None
+            else RedisLink(settings.redis_url.get_secret_value(), self.metrics)
+        )
+        self.keys = KeyStore.open(
+            settings.state_dir,
+            database_url=settings.database_url,
+            admin_key=settings.admin_key,
+            api_keys=settings.api_keys,
+            default_rpm=settings.default_rpm,
+        )
+        self.services = Services(
+            engine=EngineSlot(),
+            authenticator=Authenticator(self.keys, require_keys=settings.require_keys),
+            limiter=Limiter(self.link, self.metrics),
+            ip_guard=IpGuard(
+                settings.ip_rate_limit,
+                link=self.link,
+                trusted_proxies=settings.trusted_proxies,
+                observer=self.metrics,
+            ),
+            metrics=self.metrics,
+            history=self.history,
+            started_at=time.time(),
+            request_timeout_seconds=settings.request_timeout_seconds,
+            max_body_bytes=settings.max_body_bytes,
+            default_rpm=settings.default_rpm,
+        )
+        self.loaded: asyncio.Task[None]
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.new_admin_key = await asyncio.to_thread(self.keys.bootstrap)
+        for key in await asyncio.to_thread(self.keys.list_keys):
+            self.metrics.key_added(key.name)
+        if self.link is not None:
+            await self.link.start()
+        self.loaded = asyncio.create_task(self._load())
+        background = [
+            asyncio.create_task(self.history.run()),
+            asyncio.create_task(self.metrics.watch_event_loop()),
+        ]
+        try:
+            yield
+        finally:
+            for task in (self.loaded, *background):
+                task.cancel()
+            await asyncio.gather(self.loaded, *background, return_exceptions=True)
+            if self.services.engine.engine is not None:
+                await self.services.engine.engine.stop(0)
+            await self.services.limiter.aclose()
+            if self.link is not None:
+                await self.link.aclose()
+            self.keys.close()
+
+    async def drain(self) -> None:
+        """Refuse new requests, let running ones finish for LLM_DRAIN_SECONDS, fail the rest."""
+        slot = self.services.engine
+        if slot.engine is not None:
+            await slot.engine.stop(self._settings.drain_seconds)
+        slot.reason = "The service is stopping."
+
+    async def _load(self) -> None:
+        try:
+            engine = self._given_engine
+            if engine is None:
+                engine = await asyncio.to_thread(self._load_engine)
+            self.metrics.model_loaded(engine.info)
+            await engine.start()
+        except Exception as error:
+            self.services.engine.reason = f"The model could not be loaded: {error}"
+            log.error("the model could not be loaded", error=str(error))
+            raise
+        self.services.engine.engine = engine
+
+    def _load_engine(self) -> Engine:
+        # torch and transformers take seconds to import; the port answers meanwhile.
+        from llm_service.engine.factory import load_engine
+
+        config = engine_config(self._settings)
+        return load_engine(config, self.metrics, progress=lambda line: log.info(line))
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    return EngineConfig(
+        model_id=settings.model_id,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantization=settings.quantization,
+        engine=settings.engine,
+        threads=settings.threads,
+        kv_cache_bytes=settings.kv_cache_bytes,
+        max_batch_size=settings.max_batch_size,
+        max_batched_tokens=settings.max_batched_tokens,
+        max_context=settings.max_context,
+        block_size=settings.block_size,
+        prefix_cache=settings.prefix_cache,
+        max_waiting=settings.max_waiting,
+    )

@@ -1,0 +1,115 @@
+"""`llm-service serve`: runs the service and says, once it is ready, how to use it.
+
+Owns the process: signals, draining, the exit status. The banner goes straight to standard
+output, because the log must never hold a key.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+
+from llm_service import __version__
+from llm_service.api.dependencies import Services
+from llm_service.app import create_app
+from llm_service.config import Settings, words_of
+from llm_service.observability.logging import configure_logging
+
+# What uvicorn gets on top of the drain to send the last error events.
+SHUTDOWN_MARGIN_SECONDS = 5
+
+
+def serve() -> None:
+    """Start the service; settings come from LLM_* in the environment (docs/settings.md)."""
+    try:
+        settings = Settings()
+        configure_logging(settings.log_level, settings.log_format)
+        app = create_app(settings)
+    except ValueError as error:
+        for sentence in words_of(error):
+            typer.echo(f"llm-service: {sentence}", err=True)
+        raise typer.Exit(2) from None
+    server = Server(app, settings)
+    server.run()
+    sys.exit(server.exit_status)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that prints the banner, stops when the model cannot load, and drains."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # LLM_TRUSTED_PROXIES says whom to believe, access/ how
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=int(settings.drain_seconds) + SHUTDOWN_MARGIN_SECONDS,
+            )
+        )
+        self.exit_status = 0
+        self._app = app
+        self._settings = settings
+        self._banner: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._banner = asyncio.create_task(self._announce())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Uvicorn waits for open connections before it tells the app to stop; the engine
+        # must begin to drain before that, or streams would be cut without a word.
+        drain = asyncio.create_task(self._app.state.runtime.drain())
+        await super().shutdown(sockets)
+        await drain
+
+    async def _announce(self) -> None:
+        try:
+            await self._app.state.runtime.loaded
+        except Exception as error:
+            typer.echo(f"llm-service: {error}", err=True)
+            self.exit_status = 1
+            self.should_exit = True
+            return
+        port = self.servers[0].sockets[0].getsockname()[1]
+        runtime = self._app.state.runtime
+        typer.echo(
+            banner(runtime.services, self._settings.host, port, runtime.new_admin_key), color=True
+        )
+        sys.stdout.flush()
+
+
+def banner(services: Services, host: str, port: int, new_key: str | None) -> str:
+    """What a user needs first; `new_key` only on the first start, when it was made."""
+    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
+    info = services.engine.get().info
+    messages = [{"role": "user", "content": "What is 7 plus 5?"}]
+    body = json.dumps({"model": info.model_id, "messages": messages})
+    lines = [
+        "",
+        f"  llm_service {__version__}, {info.dtype} on {info.device}, {info.engine} engine",
+        f"  {services.model_summary()}",
+        *(f"  Note       {note}" for note in info.notes),
+        "",
+        f"  Dashboard  {url}/",
+        f"  API        {url}/v1",
+        f"  Key        {new_key or _OLD_KEY}",
+        "",
+        f"  curl {url}/v1/chat/completions \\",
+        f'    -H "Authorization: Bearer {new_key or "$LLM_KEY"}" \\',
+        '    -H "Content-Type: application/json" \\',
+        f"    -d '{body}'",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_OLD_KEY = "the one you have (`llm-service keys create` makes another, `keys rotate` replaces one)"
