@@ -1,0 +1,31 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const SCRIPT = fileURLToPath(new URL("../testing/mock-server.mjs", import.meta.url));
+
+export type MockState = "ready" | "loading" | "idle";
+
+/** The mock server as a child process that can be killed and started again on its port. */
+export class MockService {
+  private child: ChildProcess | null = null;
+
+  constructor(private readonly port: number) {}
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async start(state: MockState = "ready"): Promise<void> {
+    const env = { ...process.env, MOCK_PORT: String(this.port), MOCK_STATE: state };
+    this.child = spawn(process.execPath, [SCRIPT], { env, stdio: ["ignore", "pipe", "inherit"] });
+    if (this.child.stdout) await once(this.child.stdout, "data");
+  }
+
+  async kill(): Promise<void> {
+    const { child } = this;
+    if (child?.exitCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+}

@@ -1,0 +1,91 @@
+import { expect, test } from "@playwright/test";
+import { MockService } from "./mock-service";
+import { enterKey, expectChart } from "./steps";
+
+const service = new MockService(8912);
+
+test.beforeEach(() => service.start());
+test.afterEach(() => service.kill());
+
+test("a killed service leaves its last numbers, dimmed, and comes back by itself", async ({
+  page,
+}) => {
+  await enterKey(page, service.url, "demo");
+  await expectChart(page, "Memory");
+  await service.kill();
+  const banner = page.getByRole("alert").filter({ hasText: "Disconnected" });
+  await expect(banner).toContainText("The service does not answer.");
+  await expect(banner).toContainText(/old\. Trying again, attempt \d/);
+  await expect(page.getByRole("main")).toHaveAttribute("data-stale", "true");
+  await expect(page.getByRole("heading", { level: 1 })).toContainText("Unknown");
+  await expectChart(page, "Memory");
+  await service.start();
+  await page.getByRole("button", { name: "Try now" }).click();
+  await expect(banner).toBeHidden();
+  await expect(page.getByRole("banner").getByText("Ready")).toBeVisible();
+});
+
+test("a wrong key is refused in the service's words", async ({ page }) => {
+  await enterKey(page, service.url, "nonsense");
+  await expect(page.getByText("This key is not one of ours, or it was revoked.")).toBeVisible();
+});
+
+test("a key revoked later opens a dialog and the place is kept", async ({ page }) => {
+  await enterKey(page, service.url, "demo", "/?page=overview&range=15m");
+  await expectChart(page, "Memory");
+  await page.route("**/api/**", (route) =>
+    route.fulfill({
+      status: 401,
+      json: { error: { message: "This key was revoked.", code: "x" } },
+    }),
+  );
+  const dialog = page.getByRole("dialog", { name: "The service refused this key" });
+  await expect(dialog).toContainText("This key was revoked.");
+  await expect(page.getByText("Disconnected")).toHaveCount(0);
+  await page.unroute("**/api/**");
+  await dialog.getByLabel("API key").fill("demo");
+  await dialog.getByRole("button", { name: "Open the dashboard" }).click();
+  await expect(dialog).toBeHidden();
+  await expect(page).toHaveURL(/page=overview&range=15m/);
+  await expectChart(page, "Memory");
+});
+
+test("a key without the scope metrics is told which scope is needed", async ({ page }) => {
+  await enterKey(page, service.url, "chat-only");
+  const notice = page.getByRole("status").filter({ hasText: "This key may not see the numbers" });
+  await expect(notice).toContainText('The key "chat-only" lacks the scope metrics.');
+  await expect(notice).toContainText("llm-service keys create");
+});
+
+test("a service that is loading says why it is not ready", async ({ page }) => {
+  await service.kill();
+  await service.start("loading");
+  await enterKey(page, service.url, "demo");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Not ready: loading the model.");
+  await page.getByRole("link", { name: "Playground" }).click();
+  await expect(page.getByPlaceholder("The model is not ready yet")).toBeVisible();
+  await expect(page.getByRole("button", { name: "What is 7 plus 5?" })).toBeDisabled();
+});
+
+test("an idle service reads no traffic, never zero or NaN", async ({ page }) => {
+  await service.kill();
+  await service.start("idle");
+  await enterKey(page, service.url, "demo");
+  await expect(page.getByRole("heading", { level: 1 })).toContainText("No traffic");
+  await expect(page.locator("[data-chart=ttft]")).toContainText("no traffic");
+  await expect(page.locator("body")).not.toContainText("NaN");
+});
+
+test("the key is forgotten on reload, unless it is kept for the tab", async ({ page }) => {
+  await enterKey(page, service.url, "demo");
+  await expectChart(page, "Memory");
+  await page.reload();
+  await page.getByLabel("API key").fill("demo");
+  await page.getByLabel("Keep for this tab").check();
+  await page.getByRole("button", { name: "Open the dashboard" }).click();
+  await expectChart(page, "Memory");
+  await page.reload();
+  await expectChart(page, "Memory");
+  expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain("demo");
+  expect(page.url()).not.toContain("demo");
+});

@@ -1,0 +1,26 @@
+import { expect, type Page } from "@playwright/test";
+
+export async function enterKey(page: Page, url: string, key: string, path = "/"): Promise<void> {
+  await page.goto(`${url}${path}`);
+  await page.getByLabel("API key").fill(key);
+  await page.getByRole("button", { name: "Open the dashboard" }).click();
+}
+
+export async function ask(page: Page, text: string): Promise<void> {
+  const message = page.getByRole("textbox", { name: "Message" });
+  await message.fill(text);
+  await message.press("Enter");
+}
+
+/** Collects what a strict content policy blocked; must stay empty. */
+export function watchPolicy(page: Page): string[] {
+  const violations: string[] = [];
+  page.on("console", (message) => {
+    if (/content security policy/i.test(message.text())) violations.push(message.text());
+  });
+  return violations;
+}
+
+export async function expectChart(page: Page, title: string): Promise<void> {
+  await expect(page.getByRole("img", { name: new RegExp(`^${title}, last`) })).toBeVisible();
+}

@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { parseServerTiming, readChat, StreamCut, type ChatEvent } from "./chat";
+
+function bodyOf(...events: string[]): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      const text = events.map((event) => `data: ${event}\n\n`).join("");
+      controller.enqueue(new TextEncoder().encode(text));
+      controller.close();
+    },
+  });
+}
+
+async function collect(body: ReadableStream<Uint8Array>): Promise<ChatEvent[]> {
+  const events: ChatEvent[] = [];
+  for await (const event of readChat(body)) events.push(event);
+  return events;
+}
+
+const hello = '{"choices":[{"delta":{"role":"assistant","content":"Hel"}}]}';
+
+describe("readChat", () => {
+  it("gives text, the reason it ended, and the usage", async () => {
+    const events = await collect(
+      bodyOf(
+        '{"choices":[{"delta":{"role":"assistant","content":""}}]}',
+        hello,
+        '{"choices":[{"delta":{"content":"lo"}}]}',
+        '{"choices":[{"delta":{},"finish_reason":"stop"}]}',
+        '{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}',
+        "[DONE]",
+      ),
+    );
+    expect(events).toEqual([
+      { kind: "text", text: "Hel" },
+      { kind: "text", text: "lo" },
+      { kind: "finish", reason: "stop" },
+      { kind: "usage", usage: { prompt_tokens: 9, completion_tokens: 2 } },
+    ]);
+  });
+
+  it("says so when the stream ends without [DONE]", async () => {
+    await expect(collect(bodyOf(hello))).rejects.toBeInstanceOf(StreamCut);
+  });
+
+  it("gives the service's words when it fails in mid-stream", async () => {
+    const failure = '{"error":{"message":"The engine failed.","code":"engine_failed"}}';
+    await expect(collect(bodyOf(hello, failure))).rejects.toThrow("The engine failed.");
+  });
+});
+
+describe("parseServerTiming", () => {
+  it("reads milliseconds as seconds", () => {
+    expect(parseServerTiming("queue;dur=1.5, prefill;dur=30.5")).toEqual({
+      queue: 0.0015,
+      prefill: 0.0305,
+    });
+  });
+
+  it("ignores what it does not understand", () => {
+    expect(parseServerTiming("cache;desc=hit, ;dur=3, x;dur=no")).toEqual({});
+  });
+});

@@ -1,0 +1,115 @@
+/** Sixteen-pixel line icons, drawn here so that no icon package is needed. */
+
+import type { ReactNode } from "react";
+
+function Icon({ children }: { children: ReactNode }) {
+  return (
+    <svg
+      width="16"
+      height="16"
+      viewBox="0 0 16 16"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.5"
+      strokeLinecap="round"
+      strokeLinejoin="round"
+      aria-hidden
+    >
+      {children}
+    </svg>
+  );
+}
+
+export const IconPause = () => (
+  <Icon>
+    <path d="M5.5 3.5v9M10.5 3.5v9" />
+  </Icon>
+);
+
+export const IconPlay = () => (
+  <Icon>
+    <path d="M5 3.2v9.6l7.5-4.8z" />
+  </Icon>
+);
+
+export const IconSun = () => (
+  <Icon>
+    <circle cx="8" cy="8" r="2.8" />
+    <path d="M8 1.5v1.2M8 13.3v1.2M1.5 8h1.2M13.3 8h1.2M3.4 3.4l.9.9M11.7 11.7l.9.9M3.4 12.6l.9-.9M11.7 4.3l.9-.9" />
+  </Icon>
+);
+
+export const IconMoon = () => (
+  <Icon>
+    <path d="M13.2 9.6A5.6 5.6 0 0 1 6.4 2.8a5.6 5.6 0 1 0 6.8 6.8z" />
+  </Icon>
+);
+
+export const IconHelp = () => (
+  <Icon>
+    <path d="M5.8 5.9a2.2 2.2 0 1 1 3.2 2c-.7.4-1 .8-1 1.6M8 12.4v.1" />
+  </Icon>
+);
+
+export const IconKey = () => (
+  <Icon>
+    <circle cx="5.2" cy="10.8" r="2.7" />
+    <path d="M7.2 8.8l6-6M11.2 4.8l1.8 1.8" />
+  </Icon>
+);
+
+export const IconTable = () => (
+  <Icon>
+    <path d="M2.5 3.5h11v9h-11zM2.5 6.5h11M2.5 9.5h11M6.5 6.5v6" />
+  </Icon>
+);
+
+export const IconChart = () => (
+  <Icon>
+    <path d="M2.5 2.5v11h11M5 10l2.5-3.5 2 2L13 4" />
+  </Icon>
+);
+
+export const IconSend = () => (
+  <Icon>
+    <path d="M8 13V3M3.8 7.2L8 3l4.2 4.2" />
+  </Icon>
+);
+
+export const IconStop = () => (
+  <Icon>
+    <rect x="4" y="4" width="8" height="8" rx="1" fill="currentColor" />
+  </Icon>
+);
+
+export const IconCopy = () => (
+  <Icon>
+    <path d="M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3" />
+  </Icon>
+);
+
+export const IconCheck = () => (
+  <Icon>
+    <path d="M3 8.5l3.2 3.2L13 4.8" />
+  </Icon>
+);
+
+export const IconRedo = () => (
+  <Icon>
+    <path d="M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3" />
+  </Icon>
+);
+
+export const IconTrash = () => (
+  <Icon>
+    <path d="M3 4.5h10M6.5 4.5v-2h3v2M4.5 4.5l.5 9h6l.5-9" />
+  </Icon>
+);
+
+export const IconTune = () => (
+  <Icon>
+    <path d="M2.5 5h6M12 5h1.5M2.5 11H4M7.5 11h6" />
+    <circle cx="10.2" cy="5" r="1.7" />
+    <circle cx="5.8" cy="11" r="1.7" />
+  </Icon>
+);

@@ -1,0 +1,54 @@
+// @vitest-environment jsdom
+import { screen, waitFor } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { SessionProvider, useSession } from "../../api/session";
+import { renderUi } from "../../testing/render";
+import { KeyForm } from "./KeyForm";
+
+function Probe() {
+  const { key } = useSession();
+  return <output>{key ?? "none"}</output>;
+}
+
+function storedIn(storage: Storage): (string | null)[] {
+  return Array.from({ length: storage.length }, (_, i) => storage.getItem(storage.key(i) ?? ""));
+}
+
+async function submitKey(answer: Response, isKept: boolean): Promise<void> {
+  vi.stubGlobal("fetch", vi.fn().mockResolvedValue(answer));
+  renderUi(
+    <SessionProvider>
+      <KeyForm refusal={null} />
+      <Probe />
+    </SessionProvider>,
+  );
+  const user = userEvent.setup();
+  await user.type(screen.getByLabelText("API key"), " sk-secret ");
+  if (isKept) await user.click(screen.getByLabelText("Keep for this tab"));
+  await user.click(screen.getByRole("button", { name: "Open the dashboard" }));
+}
+
+describe("KeyForm", () => {
+  beforeEach(() => sessionStorage.clear());
+
+  it("takes a key that the service accepts, and keeps it in memory only", async () => {
+    await submitKey(Response.json({}), false);
+    await waitFor(() => expect(screen.getByRole("status")).toHaveTextContent("sk-secret"));
+    expect([...storedIn(sessionStorage), ...storedIn(localStorage)]).not.toContain("sk-secret");
+  });
+
+  it("keeps it for the tab when asked to", async () => {
+    await submitKey(Response.json({}), true);
+    await waitFor(() => expect(storedIn(sessionStorage)).toEqual(["sk-secret"]));
+    expect(storedIn(localStorage)).not.toContain("sk-secret");
+  });
+
+  it("shows the service's words for a wrong key, and takes nothing", async () => {
+    const words = "This key is not one of ours.";
+    await submitKey(Response.json({ error: { message: words } }, { status: 401 }), true);
+    expect(await screen.findByText(words)).toBeInTheDocument();
+    expect(screen.getByRole("status")).toHaveTextContent("none");
+    expect(storedIn(sessionStorage)).toEqual([]);
+  });
+});

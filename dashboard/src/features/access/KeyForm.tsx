@@ -1,0 +1,58 @@
+import { Button, Checkbox, PasswordInput } from "@mantine/core";
+import { useState, type SubmitEvent } from "react";
+import { getJson } from "../../api/client";
+import { useSession } from "../../api/session";
+import type { Status } from "../../api/types";
+import styles from "./KeyForm.module.css";
+
+interface KeyFormProps {
+  /** Why a key is asked for again, in the service's words. */
+  refusal: string | null;
+}
+
+/** Tries the key against the service before it is taken. */
+export function KeyForm({ refusal }: KeyFormProps) {
+  const { accept } = useSession();
+  const [key, setKey] = useState("");
+  const [isKept, setIsKept] = useState(false);
+  const [isTrying, setIsTrying] = useState(false);
+  const [problem, setProblem] = useState<string | null>(refusal);
+
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    setIsTrying(true);
+    setProblem(null);
+    try {
+      await getJson<Status>("/api/status", { key: key.trim() });
+      accept(key.trim(), isKept);
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+    } finally {
+      setIsTrying(false);
+    }
+  };
+
+  return (
+    <form className={styles.form} onSubmit={(event) => void submit(event)}>
+      <PasswordInput
+        label="API key"
+        size="md"
+        autoComplete="off"
+        spellCheck={false}
+        data-autofocus
+        value={key}
+        onChange={(event) => setKey(event.currentTarget.value)}
+        error={problem}
+      />
+      <Checkbox
+        label="Keep for this tab"
+        description="Otherwise the key is forgotten when the page reloads."
+        checked={isKept}
+        onChange={(event) => setIsKept(event.currentTarget.checked)}
+      />
+      <Button type="submit" size="md" loading={isTrying} disabled={key.trim() === ""}>
+        Open the dashboard
+      </Button>
+    </form>
+  );
+}

@@ -1,0 +1,22 @@
+import { Skeleton } from "@mantine/core";
+import tiles from "./TileGrid.module.css";
+import styles from "./OverviewPage.module.css";
+
+/** The overview's shape while the first answer is on its way. */
+export function OverviewSkeleton() {
+  return (
+    <div className={styles.page} aria-busy="true" aria-label="Loading the overview">
+      <Skeleton height={34} />
+      <div className={tiles.grid}>
+        {Array.from({ length: 8 }, (_, i) => (
+          <Skeleton key={i} height={118} radius="md" />
+        ))}
+      </div>
+      <div className={styles.charts}>
+        {Array.from({ length: 6 }, (_, i) => (
+          <Skeleton key={i} height={254} radius="md" />
+        ))}
+      </div>
+    </div>
+  );
+}

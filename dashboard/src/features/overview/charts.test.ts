@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import type { Panel } from "../../lib/series";
+import { panelOf, seriesOf } from "../../testing/examples";
+import { buildCharts } from "./charts";
+
+function chartOf(id: string, panel: Panel) {
+  const chart = buildCharts(seriesOf({ [id]: panel })).find((candidate) => candidate.id === id);
+  if (!chart) throw new Error(`no chart ${id}`);
+  return chart;
+}
+
+const names = (id: string, panel: Panel) => chartOf(id, panel).lines.map((line) => line.name);
+
+describe("charts", () => {
+  it("are only those whose panel the service sent", () => {
+    expect(buildCharts(seriesOf({})).map((chart) => chart.id)).toEqual([]);
+  });
+
+  it("leave out outcomes that never happened, but not the good one", () => {
+    const panel = panelOf({ error: [0, 1, 0], length: [0, 0, 0], stop: [0, 0, 0] });
+    expect(names("requests", panel)).toEqual(["stop", "error"]);
+  });
+
+  it("name every kind of error that happened, and say none when none did", () => {
+    const some = panelOf({ rate_limit: [0, 1, 0], oom: [0, 0, 0], new_kind: [1, null, 0] });
+    expect(names("errors", some)).toEqual(["rate limit", "new kind"]);
+    expect(chartOf("errors", panelOf({ oom: [0, 0, 0] })).emptyWords).toBe("none");
+    expect(chartOf("errors", panelOf({ oom: [null] })).emptyWords).toBe("no traffic");
+  });
+
+  it("draw the KV cache as a share of its capacity", () => {
+    const chart = chartOf("kv_cache", panelOf({ used: [1, null, 3], capacity: [4, 4, 4] }));
+    expect(chart.lines.map((line) => line.values)).toEqual([[0.25, null, 0.75]]);
+  });
+
+  it("set the objective beside the quantiles", () => {
+    const chart = chartOf("ttft", panelOf({ p50: [1, 1, 1] }, [1, 2, 3]));
+    expect(chart.samples).toEqual([1, 2, 3]);
+    expect(chart.lines.at(-1)).toMatchObject({ name: "objective", values: [2, 2, 2] });
+  });
+
+  it("tell lines apart by dash as well as by colour", () => {
+    const quantiles = { p50: [1, 1, 1], p95: [1, 1, 1], p99: [1, 1, 1] };
+    const memory = { weights: [1], kv_cache: [1], other: [1], file: [1], limit: [1] };
+    for (const [id, panel] of [
+      ["ttft", panelOf(quantiles)],
+      ["memory", panelOf(memory)],
+    ] as const) {
+      const looks = chartOf(id, panel).lines.map(({ dash, kind }) => JSON.stringify([dash, kind]));
+      expect(new Set(looks).size, id).toBe(looks.length);
+    }
+  });
+});

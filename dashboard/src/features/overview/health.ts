@@ -1,0 +1,47 @@
+/** The state of the service in one sentence. */
+
+import type { Status } from "../../api/types";
+import { pointsOfNow, readQuantile } from "../../lib/quantile";
+import { maxValue, meanValue, sumSeries, type SeriesResponse } from "../../lib/series";
+import { formatNumber, formatPercent, formatSeconds } from "../../lib/units";
+import { TTFT_OBJECTIVE } from "./charts";
+import { errorShare, type Tone } from "./tiles";
+
+export interface Health {
+  tone: Tone;
+  sentence: string;
+}
+
+/** While nobody answers. */
+export const UNKNOWN: Health = {
+  tone: "bad",
+  sentence: "Unknown: these are the last known numbers.",
+};
+
+export function judge(status: Status, series: SeriesResponse, rangeWords: string): Health {
+  if (!status.health.is_ready) {
+    return { tone: "warn", sentence: `Not ready: ${status.health.reason || "starting"}.` };
+  }
+  const outcomes = series.panels.requests?.series ?? [];
+  const total = sumSeries(outcomes.map((outcome) => outcome.values));
+  const peak = maxValue(total);
+  if (!peak) return { tone: "plain", sentence: `Ready. No traffic in the last ${rangeWords}.` };
+
+  const { share } = errorShare(series, total);
+  if (share !== null && share >= 0.01) {
+    const words = `${formatPercent(share)} of requests failed in the last ${rangeWords}.`;
+    return { tone: "bad", sentence: words };
+  }
+  const p95 = readQuantile(series.panels.ttft, "p95", pointsOfNow(series.step_seconds));
+  if (p95 && !p95.isWeak && p95.seconds > TTFT_OBJECTIVE) {
+    const over = `above the objective of ${formatSeconds(TTFT_OBJECTIVE)}`;
+    return { tone: "warn", sentence: `Slow: TTFT p95 is ${p95.words} now, ${over}.` };
+  }
+  const rate = `${formatNumber(meanValue(total) ?? 0)} requests/s`;
+  const errors = share ? `${formatPercent(share)} errors` : "no errors";
+  const speed = p95 ? `; TTFT p95 is ${p95.words} now` : "";
+  return {
+    tone: "plain",
+    sentence: `Healthy: ${rate}, ${errors} in the last ${rangeWords}${speed}.`,
+  };
+}

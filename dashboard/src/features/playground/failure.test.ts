@@ -1,0 +1,27 @@
+import { expect, it } from "vitest";
+import { StreamCut } from "../../api/chat";
+import { ApiError, Unreachable } from "../../api/client";
+import { describeFailure } from "./failure";
+
+it("says what went wrong in the service's words, and how long to wait", () => {
+  expect(describeFailure(new ApiError(429, "60 per minute are spent.", null, 12))).toEqual({
+    title: "Limit reached",
+    words: "60 per minute are spent.",
+    waitSeconds: 12,
+  });
+});
+
+const CASES: [Error, string][] = [
+  [new ApiError(200, "x"), "The answer broke off"],
+  [new ApiError(400, "x"), "The service refused"],
+  [new ApiError(403, "x"), "This key may not chat"],
+  [new ApiError(500, "x"), "The service failed"],
+  [new ApiError(503, "x"), "The service is busy or not ready"],
+  [new StreamCut(), "The answer was cut"],
+  [new Unreachable("x"), "No connection"],
+  [new SyntaxError("x"), "The answer could not be read"],
+];
+
+it.each(CASES)("names %s", (error, title) => {
+  expect(describeFailure(error).title).toBe(title);
+});

@@ -1,0 +1,43 @@
+import { Button, Popover } from "@mantine/core";
+import { useSession } from "../../api/session";
+import type { Status } from "../../api/types";
+import { IconKey } from "../../components/icons";
+import styles from "./KeyMenu.module.css";
+
+/** Whose key this is, what it may do, and a way to use another. */
+export function KeyMenu({ status }: { status: Status | undefined }) {
+  const { leave } = useSession();
+  const key = status?.key;
+  return (
+    <Popover position="bottom-end" shadow="md" radius="md" trapFocus>
+      <Popover.Target>
+        <Button
+          variant="default"
+          size="xs"
+          h={34}
+          aria-label={`Key ${key?.name ?? ""}`}
+          leftSection={<IconKey />}
+        >
+          <span className={styles.name}>{key?.name ?? "key"}</span>
+        </Button>
+      </Popover.Target>
+      <Popover.Dropdown aria-label="Key">
+        <dl className={styles.facts}>
+          <dt>Key</dt>
+          <dd>{key?.name ?? "unknown"}</dd>
+          <dt>Scopes</dt>
+          <dd>{key?.scopes.join(", ") ?? "unknown"}</dd>
+          <dt>Limit</dt>
+          <dd>{key?.rpm ? `${key.rpm} requests per minute` : "none"}</dd>
+          <dt>Counted</dt>
+          <dd>{status?.limits.storage ?? "unknown"}</dd>
+          <dt>Version</dt>
+          <dd>{status?.version ?? "unknown"}</dd>
+        </dl>
+        <Button variant="default" size="xs" fullWidth onClick={leave}>
+          Use another key
+        </Button>
+      </Popover.Dropdown>
+    </Popover>
+  );
+}

@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import {
+  drawnLines,
+  isEmpty,
+  isWeak,
+  lineValue,
+  summarize,
+  yRange,
+  type Chart,
+  type ChartLine,
+} from "./chart";
+
+const ttft: Chart = {
+  id: "ttft",
+  title: "Time to first token",
+  unitWords: "seconds",
+  unit: "s",
+  times: [1, 2, 3],
+  samples: [30, 4, 0],
+  emptyWords: "no traffic",
+  lines: [
+    { name: "p95", values: [0.2, 60, null], color: "series-1", kind: "line", isClipped: true },
+    { name: "objective", values: [2, 2, 2], color: "muted", kind: "reference" },
+  ],
+};
+
+describe("a chart", () => {
+  it("reads a quantile in the open bucket as more than its bound", () => {
+    const [p95] = ttft.lines;
+    expect(p95 && [0, 1, 2].map((i) => lineValue(ttft, p95, i))).toEqual([
+      "200 ms",
+      "> 1:00",
+      null,
+    ]);
+  });
+
+  it("marks points that rest on fewer than 20 samples", () => {
+    expect([0, 1, 2].map((i) => isWeak(ttft, i))).toEqual([false, true, false]);
+  });
+
+  it("is empty when only its limits have values", () => {
+    const [, objective] = ttft.lines;
+    expect(isEmpty(ttft)).toBe(false);
+    expect(isEmpty({ ...ttft, lines: objective ? [objective] : [] })).toBe(true);
+  });
+
+  it("has a summary in words", () => {
+    expect(summarize(ttft, "5 minutes")).toBe(
+      "Time to first token, last 5 minutes: p95 latest 1:00, highest 1:00; objective 2 s.",
+    );
+    expect(summarize({ ...ttft, lines: [] }, "hour")).toContain("no traffic");
+  });
+
+  it("stacks only the lines that ask for it", () => {
+    const line = { values: [1, null, 2], color: "series-1" };
+    const chart: Chart = {
+      ...ttft,
+      lines: [
+        { ...line, name: "a", kind: "stack" },
+        { ...line, name: "limit", kind: "reference" },
+        { ...line, name: "b", kind: "stack" },
+      ],
+    };
+    expect(drawnLines(chart).map(({ values }) => values)).toEqual([
+      [1, null, 2],
+      [1, null, 2],
+      [2, null, 4],
+    ]);
+  });
+});
+
+it("does not draw a stacked line that has nothing in it", () => {
+  const empty: ChartLine = { name: "e", values: [0, null, 0], color: "series-1", kind: "stack" };
+  expect(drawnLines({ ...ttft, lines: [...ttft.lines, empty] })).toHaveLength(2);
+});
+
+describe("yRange", () => {
+  it("starts at 0 and takes in a limit only when it is near", () => {
+    expect(yRange(1, [2])).toEqual([0, 2.16]);
+    expect(yRange(1, [100])).toEqual([0, 1.08]);
+    expect(yRange(null, [2])).toEqual([0, 1]);
+    expect(yRange(0, [])).toEqual([0, 1]);
+  });
+});

@@ -1,0 +1,89 @@
+/** A chart is a list of lines over shared times. Knows nothing of canvas or React. */
+
+import { latestValue, maxValue, MIN_SAMPLES, stackSeries, type Value } from "./series";
+import { isClipped } from "./quantile";
+import { formatTick, formatValue, type Unit } from "./units";
+
+export interface ChartLine {
+  name: string;
+  values: Value[];
+  /** A colour of the theme, such as "series-1". */
+  color: string;
+  /** Tells lines apart without colour. */
+  dash?: number[];
+  /** stack: lies on the previous stack line; area: filled; reference: a limit or objective. */
+  kind: "line" | "area" | "stack" | "reference";
+  isClipped?: boolean;
+}
+
+export interface Chart {
+  id: string;
+  title: string;
+  /** The unit in words, beside the title. */
+  unitWords: string;
+  unit: Unit;
+  times: number[];
+  lines: ChartLine[];
+  /** Observations behind each point, for quantiles. */
+  samples?: number[];
+  /** What an empty chart says. */
+  emptyWords: string;
+}
+
+/**
+ * What is drawn: stacked lines carry the sum of those below. A stacked line without anything
+ * in it is left out: it would only trace the line below it.
+ */
+export function drawnLines(chart: Chart): ChartLine[] {
+  const lines = chart.lines.filter((line) => line.kind !== "stack" || maxValue(line.values));
+  const stacked = lines.filter((line) => line.kind === "stack");
+  const totals = stackSeries(stacked.map((line) => line.values));
+  return lines.map((line) => {
+    const place = stacked.indexOf(line);
+    return place < 0 ? line : { ...line, values: totals[place] ?? [] };
+  });
+}
+
+/** A value in words; one in the open last bucket reads "> 60 s". */
+export function lineValue(chart: Chart, line: ChartLine, index: number): string | null {
+  const value = line.values[index] ?? null;
+  if (value === null) return null;
+  const words = formatValue(chart.unit, value);
+  return isClipped(line.isClipped, line.values, value) ? `> ${words}` : words;
+}
+
+/** True when the point rests on too few observations to be trusted. */
+export function isWeak(chart: Chart, index: number): boolean {
+  const n = chart.samples?.[index];
+  return n !== undefined && n > 0 && n < MIN_SAMPLES;
+}
+
+export function isEmpty(chart: Chart): boolean {
+  return chart.lines.every((line) => line.kind === "reference" || maxValue(line.values) === null);
+}
+
+/** The chart in a sentence or two, for those who cannot see it. */
+export function summarize(chart: Chart, rangeWords: string): string {
+  const lines = chart.lines.flatMap((line) => {
+    const latest = latestValue(line.values);
+    const highest = maxValue(line.values);
+    if (latest === null || highest === null) return [];
+    if (line.kind === "reference") return [`${line.name} ${formatValue(chart.unit, latest)}`];
+    const words = (value: number) => formatValue(chart.unit, value);
+    return [`${line.name} latest ${words(latest)}, highest ${words(highest)}`];
+  });
+  const body = isEmpty(chart) ? chart.emptyWords : lines.join("; ");
+  return `${chart.title}, last ${rangeWords}: ${body}.`;
+}
+
+/** The y axis starts at 0 and takes in a limit only when the data comes near it. */
+export function yRange(dataMax: Value, references: Value[]): [number, number] {
+  const top = dataMax === null || dataMax <= 0 ? 0 : dataMax;
+  const near = references.filter((v): v is number => v !== null && v <= top * 2.5);
+  const max = Math.max(top, ...near);
+  return [0, max === 0 ? 1 : max * 1.08];
+}
+
+export function axisTicks(unit: Unit, ticks: number[]): string[] {
+  return ticks.map((tick) => formatTick(unit, tick));
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+import { searchWith } from "./location";
+import { refreshMilliseconds, seriesPath, whyUnavailable, type Range } from "./time-range";
+
+const history = {
+  kind: "history",
+  since: 0,
+  resolution_seconds: 2,
+  max_range_seconds: 3600,
+} as const;
+
+describe("ranges", () => {
+  it("that the source cannot serve say why", () => {
+    expect(whyUnavailable("6h", history)).toBe("The service itself keeps only the last 1 h.");
+    expect(whyUnavailable("1h", history)).toBeNull();
+    expect(whyUnavailable("7d", undefined)).toBeNull();
+  });
+
+  it("refresh every 2 s, the wide ones every 5 s", () => {
+    const ranges: Range[] = ["5m", "15m", "1h", "7d"];
+    expect(ranges.map(refreshMilliseconds)).toEqual([2000, 2000, 5000, 5000]);
+  });
+
+  it("become a query in seconds", () => {
+    expect(seriesPath("15m", ["ttft", "cpu"])).toBe(
+      "/api/series?range_seconds=900&panels=ttft,cpu",
+    );
+  });
+
+  it("change one parameter of the address and keep the others", () => {
+    expect(searchWith("?page=overview&range=5m", "range", "1h")).toBe("?page=overview&range=1h");
+    expect(searchWith("", "page", "playground")).toBe("?page=playground");
+  });
+});

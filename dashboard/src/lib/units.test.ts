@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { formatAge, formatBytes, formatNumber, formatPercent, formatSeconds } from "./units";
+
+describe("formatSeconds", () => {
+  it.each([
+    [0, "0 ms"],
+    [0.0004, "0.4 ms"],
+    [0.0123, "12.3 ms"],
+    [0.25, "250 ms"],
+    [0.9994, "999 ms"],
+    [0.9996, "1 s"],
+    [2.345, "2.35 s"],
+    [59.9, "59.9 s"],
+    [59.96, "1:00"],
+    [61.2, "1:01"],
+    [3725, "1:02:05"],
+  ])("%d s reads %s", (seconds, words) => {
+    expect(formatSeconds(seconds)).toBe(words);
+  });
+});
+
+describe("formatBytes", () => {
+  it.each([
+    [0, "0 B"],
+    [0.5, "0.5 B"],
+    [1023, "1023 B"],
+    [1024, "1 KiB"],
+    [268435456, "256 MiB"],
+    [1.5 * 1024 ** 3, "1.5 GiB"],
+    [2 ** 60, "1049k TiB"],
+  ])("%d reads %s", (bytes, words) => {
+    expect(formatBytes(bytes)).toBe(words);
+  });
+});
+
+describe("formatNumber and formatPercent", () => {
+  it("keep three significant digits", () => {
+    expect([0, 0.123, 3.456, 34.56, 345.6, 123456].map(formatNumber)).toEqual([
+      "0",
+      "0.12",
+      "3.46",
+      "34.6",
+      "346",
+      "123k",
+    ]);
+  });
+
+  it("never round a real share down to zero", () => {
+    expect(formatPercent(0.0001)).toBe("< 0.1 %");
+    expect(formatPercent(0)).toBe("0 %");
+    expect(formatPercent(0.123)).toBe("12.3 %");
+  });
+});
+
+describe("formatAge", () => {
+  it("uses the largest sensible unit", () => {
+    expect([0.4, 12, 200, 7500, 90_000, 200_000].map(formatAge)).toEqual([
+      "just now",
+      "12 s",
+      "3:20",
+      "2 h 5 min",
+      "1 day",
+      "2 days",
+    ]);
+  });
+});

@@ -1,0 +1,77 @@
+/** Numbers in words. Base units come in; what a person reads comes out. */
+
+/** Three significant digits, without an exponent or trailing zeros. */
+export function formatNumber(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 100_000) return `${formatNumber(value / 1000)}k`;
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : 2;
+  return String(Number(value.toFixed(digits)));
+}
+
+/** ms under one second, s under sixty, else m:ss. */
+export function formatSeconds(seconds: number): string {
+  if (seconds === 0) return "0 ms";
+  if (seconds < 0.9995) return `${formatNumber(seconds * 1000)} ms`;
+  if (seconds < 59.95) return `${formatNumber(seconds)} s`;
+  const whole = Math.round(seconds);
+  const rest = String(whole % 60).padStart(2, "0");
+  if (whole < 3600) return `${Math.floor(whole / 60)}:${rest}`;
+  const minutes = String(Math.floor(whole / 60) % 60).padStart(2, "0");
+  return `${Math.floor(whole / 3600)}:${minutes}:${rest}`;
+}
+
+const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+export function formatBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  return `${formatNumber(bytes / 1024 ** power)} ${BYTE_UNITS[power] ?? "B"}`;
+}
+
+export function formatPercent(ratio: number): string {
+  const percent = ratio * 100;
+  return `${percent > 0 && percent < 0.1 ? "< 0.1" : formatNumber(Number(percent.toFixed(1)))} %`;
+}
+
+/** How long ago, in words: "just now", "12 s", "3:20", "2 h 5 min", "3 days". */
+export function formatAge(seconds: number): string {
+  if (seconds < 2) return "just now";
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return formatSeconds(seconds);
+  if (seconds < 86_400) {
+    return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  }
+  const days = Math.floor(seconds / 86_400);
+  return days === 1 ? "1 day" : `${days} days`;
+}
+
+export function formatClock(unixSeconds: number, withSeconds = true): string {
+  return new Date(unixSeconds * 1000).toLocaleTimeString("en-GB", {
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(withSeconds ? { second: "2-digit" } : {}),
+  });
+}
+
+export type Unit = "s" | "bytes" | "ratio" | "per-second" | "count" | "cores";
+
+/** A value with its unit, as shown in a legend, a tile or a table. */
+export function formatValue(unit: Unit, value: number): string {
+  switch (unit) {
+    case "s":
+      return formatSeconds(value);
+    case "bytes":
+      return formatBytes(value);
+    case "ratio":
+      return formatPercent(value);
+    case "per-second":
+      return `${formatNumber(value)}/s`;
+    case "cores":
+    case "count":
+      return formatNumber(value);
+  }
+}
+
+/** A tick on an axis: as `formatValue`, but shorter where the axis names the unit. */
+export function formatTick(unit: Unit, value: number): string {
+  return unit === "per-second" ? formatNumber(value) : formatValue(unit, value);
+}

@@ -1,0 +1,148 @@
+/** Plausible, moving, repeatable numbers for every panel of /api/series. */
+
+const MIB = 1024 * 1024;
+
+/** A smooth wave with a little noise, the same for the same time. */
+function wave(time, period, phase) {
+  const noise = Math.abs(Math.sin(time * 12.9898 + phase * 78.233) * 43758.5453) % 1;
+  return 0.5 + 0.35 * Math.sin((time / period) * 2 * Math.PI + phase) + 0.15 * (noise - 0.5) * 2;
+}
+
+function quantiles(base, spread, period) {
+  return ["p50", "p95", "p99"].map((name, i) => ({
+    name,
+    labels: { quantile: ["0.5", "0.95", "0.99"][i] },
+    at: (t) => base * (1 + spread * i) * (0.7 + 0.6 * wave(t, period, i)),
+  }));
+}
+
+const line = (name, at) => ({ name, labels: { name }, at });
+
+/** Every panel: title, unit, and a function of time per series. */
+const PANELS = {
+  requests: [
+    "Requests",
+    "1/s",
+    [
+      line("stop", (t) => 4 * wave(t, 120, 0)),
+      line("length", (t) => 0.8 * wave(t, 90, 1)),
+      line("cancelled", (t) => 0.2 * wave(t, 70, 2)),
+      line("timeout", () => 0),
+      line("error", (t) => (Math.floor(t / 40) % 9 === 0 ? 0.02 : 0)),
+      line("rejected", (t) => (Math.floor(t / 30) % 7 === 0 ? 0.6 : 0)),
+    ],
+  ],
+  ttft: ["Time to first token", "s", quantiles(0.045, 0.9, 130)],
+  duration: ["End to end", "s", quantiles(0.6, 0.8, 150)],
+  inter_token: ["Inter-token latency", "s", quantiles(0.008, 0.6, 110)],
+  tokens: [
+    "Tokens",
+    "1/s",
+    [
+      line("prompt computed", (t) => 60 * wave(t, 100, 1)),
+      line("prompt cached", (t) => 90 * wave(t, 140, 2)),
+      line("output", (t) => 180 * wave(t, 120, 0)),
+    ],
+  ],
+  speed: [
+    "Engine speed",
+    "tokens / busy second",
+    [
+      line("prefill", (t) => 2400 + 300 * wave(t, 60, 0)),
+      line("decode", (t) => 420 + 80 * wave(t, 80, 1)),
+    ],
+  ],
+  concurrency: [
+    "Running and waiting",
+    "sequences",
+    [
+      line("running", (t) => Math.round(12 * wave(t, 120, 0))),
+      line("waiting", (t) => Math.max(0, Math.round(8 * wave(t, 120, 0) - 5))),
+      line("slots", () => 16),
+    ],
+  ],
+  memory: [
+    "Memory",
+    "bytes",
+    [
+      line("weights", () => 24 * MIB),
+      line("kv_cache", () => 256 * MIB),
+      line("other", (t) => (150 + 20 * wave(t, 300, 0)) * MIB),
+      line("file", () => 210 * MIB),
+      line("limit", () => 1024 * MIB),
+    ],
+  ],
+  kv_cache: [
+    "KV cache",
+    "bytes",
+    [line("used", (t) => 256 * MIB * 0.6 * wave(t, 120, 0.3)), line("capacity", () => 256 * MIB)],
+  ],
+  phases: [
+    "Phases",
+    "s",
+    [
+      line("queue", (t) => 0.02 * wave(t, 90, 0)),
+      line("prefill", (t) => 0.05 * wave(t, 70, 1)),
+      line("decode", (t) => 0.5 * wave(t, 110, 2)),
+    ],
+  ],
+  errors: [
+    "Errors",
+    "1/s",
+    [
+      line("rate_limit", (t) => (Math.floor(t / 30) % 7 === 0 ? 0.6 : 0)),
+      line("context_length", (t) => (Math.floor(t / 20) % 6 === 0 ? 0.2 : 0)),
+      line("internal", (t) => (Math.floor(t / 40) % 9 === 0 ? 0.02 : 0)),
+      line("oom", () => 0),
+    ],
+  ],
+  rejections: ["Rejections", "1/s", [line("requests", (t) => 0.3 * wave(t, 50, 0))]],
+  cpu: [
+    "CPU",
+    "cores",
+    [
+      line("used", (t) => 1.8 * wave(t, 120, 0.1)),
+      line("limit", () => 2),
+      line("throttled", () => 0),
+    ],
+  ],
+  event_loop_lag: [
+    "Event loop lag",
+    "s",
+    quantiles(0.002, 0.5, 60).filter((q) => q.name !== "p95"),
+  ],
+  batch_size: ["Batch size", "sequences", [line("mean", (t) => 6 * wave(t, 120, 0))]],
+  preemptions: ["Preemptions", "1/s", [line("preemptions", () => 0)]],
+};
+
+/** As GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
+export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
+  const step = Math.max(2, Math.ceil(rangeSeconds / 600));
+  const end = Math.floor(now / step) * step;
+  const times = Array.from(
+    { length: Math.floor(rangeSeconds / step) },
+    (_, i) => end - (Math.floor(rangeSeconds / step) - 1 - i) * step,
+  );
+  const isConstant = new Set(["memory", "concurrency", "kv_cache", "cpu"]);
+  const panels = Object.entries(PANELS).map(([id, [title, unit, series]]) => {
+    const isKnown = (t) => t >= since && (hasTraffic || isConstant.has(id));
+    const values = ({ at }) =>
+      times.map((t) =>
+        isKnown(t) ? (hasTraffic || id === "memory" || id === "cpu" ? at(t) : 0) : null,
+      );
+    const lines = series.map((s) => ({ name: s.name, labels: s.labels, values: values(s) }));
+    const isQuantile = series[0].labels.quantile !== undefined;
+    const samples = isQuantile
+      ? { samples: times.map((t) => (isKnown(t) ? Math.round(45 * wave(t, 120, 0)) : 0)) }
+      : {};
+    return [id, { title, unit, series: lines, ...samples }];
+  });
+  return {
+    source: { kind: "history", since, resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
+    start: end - rangeSeconds,
+    end,
+    step_seconds: step,
+    times,
+    panels: Object.fromEntries(panels),
+  };
+}
