@@ -1,0 +1,392 @@
+"""Keys: made once, stored as hashes, found, refused, expired, revoked, and never leaked."""
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import create_engine, event
+
+from llm_service.access import keys as keys_module
+from llm_service.access.keys import ApiKey, KeyStore, KeyStoreUnavailable, Scope
+from llm_service.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotFound,
+)
+
+pytestmark = pytest.mark.anyio
+
+ALL = frozenset(Scope)
+INFERENCE = frozenset({Scope.INFERENCE})
+STATIC = SecretStr("a-static-key-of-the-operator")
+
+
+def static_store(tmp_path: Path, **settings: SecretStr) -> KeyStore:
+    return KeyStore.open(tmp_path / "state", default_rpm=60, **settings)
+
+
+# Stored keys
+
+
+async def test_a_new_key_is_found_by_its_secret_with_all_it_was_given(store: KeyStore) -> None:
+    expires_at = datetime(2100, 1, 1, tzinfo=UTC)
+    made, secret = store.create("alice", frozenset({Scope.METRICS}), 7, expires_at)
+    found = await store.find(secret)
+    assert found == made
+    assert (found.name, found.scopes, found.rpm) == ("alice", {Scope.METRICS}, 7)
+    assert (found.expires_at, found.source) == (expires_at, "stored")
+
+
+def test_a_secret_has_256_random_bits_and_a_prefix(store: KeyStore) -> None:
+    secrets = {store.create(f"key{number}", ALL)[1] for number in range(5)}
+    assert len(secrets) == 5
+    assert all(secret.startswith("llms_") and len(secret) == 5 + 43 for secret in secrets)
+
+
+async def test_a_wrong_key_is_nobodys(store: KeyStore) -> None:
+    _, secret = store.create("alice", ALL)
+    for wrong in ("", "llms_", secret[:-1], secret + "x", secret.upper(), "ключ", "\udcff"):
+        assert await store.find(wrong) is None
+
+
+def test_only_the_hash_is_stored(store: KeyStore, tmp_path: Path) -> None:
+    _, secret = store.create("alice", ALL)
+    store.close()
+    content = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+    assert secret.encode() not in content
+    assert secret.removeprefix("llms_").encode() not in content
+    assert hashlib.sha256(secret.encode()).hexdigest().encode() in content
+
+
+def test_the_database_is_readable_by_its_owner_alone(store: KeyStore, tmp_path: Path) -> None:
+    store.create("alice", ALL)
+    state = tmp_path / "state"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert {path.name for path in state.iterdir()} >= {"service.sqlite"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in state.iterdir()} == {0o600}
+    with sqlite3.connect(state / "service.sqlite") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
+
+
+@pytest.mark.parametrize("name", ["", "Alice", "a b", "a.b", "a" * 33, "é", "a\n", "llms_x:y"])
+def test_a_bad_name_is_refused(store: KeyStore, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 32") as caught:
+        store.create(name, ALL)
+    assert caught.value.param == "name"
+
+
+def test_a_name_is_taken_once(store: KeyStore) -> None:
+    store.create("alice", ALL)
+    with pytest.raises(InvalidRequest, match="'alice' already"):
+        store.create("alice", ALL)
+    store.revoke("alice")
+    store.create("alice", ALL)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "rpm", "days", "param"),
+    [(frozenset(), 1, 1, "scopes"), (ALL, -1, 1, "rpm"), (ALL, 1, -1, "expires_at")],
+)
+def test_what_makes_no_sense_is_refused(
+    store: KeyStore, scopes: frozenset[Scope], rpm: int, days: int, param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        store.create("alice", scopes, rpm, datetime.now(UTC) + timedelta(days=days))
+    assert caught.value.param == param
+
+
+def test_a_key_made_without_a_limit_gets_the_default(store: KeyStore) -> None:
+    assert store.create("alice", ALL)[0].rpm == 600
+    assert store.create("bob", ALL, 0)[0].rpm == 0
+
+
+async def test_an_expired_key_is_refused_in_words_even_when_remembered(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    _, secret = store.create("alice", ALL, None, soon)
+    assert await store.find(secret) is not None
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return soon + timedelta(seconds=1)
+
+    monkeypatch.setattr("llm_service.access.api_key.datetime", Later)
+    with pytest.raises(AuthenticationFailed, match="The key 'alice' has expired on"):
+        await store.find(secret)
+
+
+async def test_a_revoked_key_stops_at_once(store: KeyStore) -> None:
+    _, secret = store.create("alice", ALL)
+    assert await store.find(secret) is not None
+    store.revoke("alice")
+    assert await store.find(secret) is None
+    with pytest.raises(NotFound, match="no stored key named 'alice'"):
+        store.revoke("alice")
+
+
+async def test_a_rotated_key_keeps_all_but_its_secret(store: KeyStore) -> None:
+    made, old = store.create("alice", INFERENCE, 7)
+    assert await store.find(old) is not None
+    rotated, new = store.rotate("alice")
+    assert rotated == made
+    assert await store.find(old) is None
+    assert await store.find(new) == made
+    with pytest.raises(NotFound, match="no stored key named 'bob'"):
+        store.rotate("bob")
+
+
+async def test_a_revocation_in_another_process_is_noticed_within_two_seconds(
+    store: KeyStore, tmp_path: Path
+) -> None:
+    _, secret = store.create("alice", ALL)
+    assert await store.find(secret) is not None
+    code = "import sys, pathlib; from llm_service.access.keys import KeyStore;"
+    code += "KeyStore.open(pathlib.Path(sys.argv[1])).revoke('alice')"
+    process = [sys.executable, "-c", code, str(tmp_path / "state")]
+    await asyncio.to_thread(subprocess.run, process, check=True)
+    async with asyncio.timeout(2):
+        while await store.find(secret) is not None:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.05)
+
+
+async def test_a_lookup_that_overlaps_a_revocation_is_not_remembered(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = store.create("alice", ALL)
+    select = store._select
+
+    def select_then_revoke(digest: str) -> ApiKey | None:
+        key = select(digest)
+        store.revoke("alice")
+        return key
+
+    monkeypatch.setattr(store, "_select", select_then_revoke)
+    await store.find(secret)
+    monkeypatch.undo()
+    assert await store.find(secret) is None
+
+
+async def test_a_key_in_use_is_not_read_from_the_database_for_each_request(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = store.create("alice", ALL)
+    queries: list[str] = []
+    event.listen(store._database._engine, "before_cursor_execute", lambda *_: queries.append("q"))
+    monkeypatch.setattr(keys_module, "CACHE_SECONDS", 60)
+    for _ in range(50):
+        assert await store.find(secret) is not None
+    assert len(queries) == 1
+
+
+def test_keys_are_listed_by_name_without_secrets(store: KeyStore) -> None:
+    secrets = [store.create(name, ALL)[1] for name in ("carol", "alice", "bob")]
+    listed = store.list_keys()
+    assert [key.name for key in listed] == ["alice", "bob", "carol"]
+    assert not any(secret in repr(listed) for secret in secrets)
+
+
+def test_each_key_has_a_cache_salt_of_its_own_that_outlives_rotation(store: KeyStore) -> None:
+    alice, _ = store.create("alice", ALL)
+    bob, _ = store.create("bob", ALL)
+    assert alice.cache_salt != bob.cache_salt
+    assert store.rotate("alice")[0].cache_salt == alice.cache_salt
+    store.revoke("alice")
+    assert store.create("alice", ALL)[0].cache_salt != alice.cache_salt  # another tenant
+
+
+# The first start
+
+
+async def test_the_first_start_makes_an_admin_key_once(store: KeyStore) -> None:
+    secret = store.bootstrap()
+    assert secret is not None
+    found = await store.find(secret)
+    assert found is not None
+    assert (found.name, found.scopes, found.rpm) == ("admin", ALL, 600)
+    assert store.bootstrap() is None
+
+
+def test_no_admin_key_is_made_when_there_are_keys_or_one_is_given(
+    store: KeyStore, tmp_path: Path
+) -> None:
+    store.create("alice", ALL)
+    assert store.bootstrap() is None
+    given = KeyStore.open(tmp_path / "other", admin_key=STATIC)
+    assert given.bootstrap() is None
+    assert [key.name for key in given.list_keys()] == ["admin"]
+    given.close()
+
+
+def test_the_first_starts_of_one_database_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Many first starts, since two of them collide now and then only."""
+    num_starts = 6
+    together = threading.Barrier(num_starts)
+
+    def start(state: Path) -> str | None:
+        store = KeyStore.open(state)
+        together.wait()
+        try:
+            return store.bootstrap()
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(num_starts) as threads:
+        for number in range(40):
+            secrets = list(threads.map(start, [tmp_path / f"{number}" / "state"] * num_starts))
+            assert [secret is not None for secret in secrets].count(True) == 1
+
+
+# Keys of the settings
+
+
+async def test_keys_of_the_settings_are_found_with_their_scopes(tmp_path: Path) -> None:
+    pairs = SecretStr(" alice:alices-secret-key-0001 , bob:bobs:secret:key-0002,")
+    store = static_store(tmp_path, admin_key=STATIC, api_keys=pairs)
+    admin = await store.find(STATIC.get_secret_value())
+    alice = await store.find("alices-secret-key-0001")
+    bob = await store.find("bobs:secret:key-0002")
+    assert admin is not None
+    assert alice is not None
+    assert bob is not None
+    assert (admin.name, admin.scopes, admin.source) == ("admin", ALL, "settings")
+    assert (alice.name, alice.scopes) == ("alice", {Scope.INFERENCE, Scope.METRICS})
+    assert (bob.name, bob.rpm) == ("bob", 60)
+    assert alice.cache_salt != bob.cache_salt
+    assert await store.find("alices-secret-key-0002") is None
+    store.close()
+
+
+async def test_keys_of_the_settings_work_without_a_database(tmp_path: Path) -> None:
+    url = SecretStr(f"sqlite:////{tmp_path}/missing\0folder/x.sqlite")
+    store = static_store(tmp_path, admin_key=STATIC, database_url=url)
+    assert await store.find(STATIC.get_secret_value()) is not None
+
+
+def test_keys_of_the_settings_cannot_be_changed_here(tmp_path: Path) -> None:
+    store = static_store(tmp_path, admin_key=STATIC)
+    for change in (store.revoke, store.rotate):
+        with pytest.raises(InvalidRequest, match="'admin' is in the settings"):
+            change("admin")
+    with pytest.raises(InvalidRequest, match="settings have a key named 'admin'"):
+        store.create("admin", ALL)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("admin_key", "pairs", "words"),
+    [
+        (None, "SENTINEL-without-a-name", "entry 1 is not name:key"),
+        (None, "ok:SENTINEL-long-enough,SENTINEL-long-enough", "entry 2 is not name:key"),
+        (None, "Bad Name:SENTINEL-long-enough", "entry 1 is not name:key"),
+        (None, "a:SENTINEL", "entry 1: the key must have at least 16"),
+        (None, "a:SENTINEL with spaces in it", "entry 1: the key must have"),
+        (None, "a:SENTINEL-long-enough,a:SENTINEL-another-one", "a name stands twice"),
+        (None, "a:SENTINEL-long-enough,b:SENTINEL-long-enough", "two names have the same key"),
+        ("SENTINEL-long-enough", "admin:SENTINEL-another-one", "a name stands twice"),
+        ("SENTINEL", None, "LLM_ADMIN_KEY: the key must have"),
+        ("", None, "LLM_ADMIN_KEY: the key must have"),
+    ],
+)
+def test_a_malformed_setting_is_refused_in_words_without_the_key(
+    tmp_path: Path, admin_key: str | None, pairs: str | None, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        KeyStore.open(
+            tmp_path,
+            admin_key=None if admin_key is None else SecretStr(admin_key),
+            api_keys=None if pairs is None else SecretStr(pairs),
+        )
+    assert "SENTINEL" not in "".join(traceback.format_exception(caught.value))
+
+
+# A database that fails
+
+
+async def test_a_database_that_fails_is_503_in_words_and_lets_nobody_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    store = KeyStore.open(tmp_path / "file")
+    for _ in range(2):
+        with pytest.raises(KeyStoreUnavailable) as caught:
+            await store.find("SENTINEL-key")
+        assert caught.value.status == 503
+        assert caught.value.message == (
+            "The key database cannot be read, so no key can be checked. Try again shortly."
+        )
+    assert "The key database failed" in caplog.text
+    assert "SENTINEL" not in caplog.text
+    with pytest.raises(KeyStoreUnavailable):
+        store.list_keys()
+
+
+async def test_a_database_that_is_destroyed_while_running_is_503(
+    store: KeyStore, tmp_path: Path
+) -> None:
+    _, secret = store.create("alice", ALL)
+    store.close()  # writes the log into the file that is now destroyed
+    (tmp_path / "state" / "service.sqlite").write_bytes(b"garbage" * 1000)
+    with pytest.raises(KeyStoreUnavailable):
+        await store.find(secret)
+
+
+async def test_a_database_that_hangs_is_503_in_time(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(keys_module, "_LOOKUP_SECONDS", 0.1)
+    monkeypatch.setattr(store, "_select", lambda _digest: release.wait(60))
+    outcomes = await asyncio.gather(
+        *(store.find(f"key-{number}") for number in range(20)), return_exceptions=True
+    )
+    release.set()
+    assert [type(outcome) for outcome in outcomes] == [KeyStoreUnavailable] * 20
+
+
+def test_a_failing_write_does_not_show_the_hash(
+    store: KeyStore, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    _, secret = store.create("alice", ALL)
+    engine = create_engine(f"sqlite:///{tmp_path}/state/service.sqlite")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE api_keys")
+    engine.dispose()
+    with pytest.raises(KeyStoreUnavailable) as caught:
+        store.rotate("alice")
+    everything = caplog.text + "".join(traceback.format_exception(caught.value))
+    assert "no such table" in everything
+    assert hashlib.sha256(secret.encode()).hexdigest() not in everything
+
+
+async def test_no_secret_and_no_hash_shows_in_logs_and_reprs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    pairs = SecretStr("alice:SENTINEL-alices-key")
+    store = static_store(tmp_path, admin_key=SecretStr("SENTINEL-admin-key"), api_keys=pairs)
+    made, secret = store.create("bob", ALL)
+    store.create("carol", ALL)
+    _, rotated = store.rotate("bob")
+    found = [await store.find(s) for s in ("SENTINEL-alices-key", rotated, "SENTINEL-wrong")]
+    shown = repr([store, store._static_keys, store._database, made, found, store.list_keys()])
+    everything = shown + caplog.text
+    for each in (secret, rotated, "SENTINEL-alices-key", "SENTINEL-admin-key"):
+        assert each not in everything
+        assert hashlib.sha256(each.encode()).hexdigest() not in everything
+    assert "SENTINEL" not in everything
+    assert made.cache_salt not in everything
+    store.close()

@@ -1,0 +1,108 @@
+"""Engine cores and engines over tiny models, sized in blocks."""
+
+import time
+from functools import cache
+from typing import TypedDict, Unpack
+
+from transformers import PreTrainedModel
+
+from llm_service.engine import EngineObserver, NullObserver
+from llm_service.engine.batched.compatibility import layer_shapes
+from llm_service.engine.batched.core import EngineCore, StepResult
+from llm_service.engine.batched.engine import BatchedEngine
+from llm_service.engine.batched.kv_cache import block_bytes
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.batched.worker import Backoff
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.factory import batched_engine, build_core, engine_info
+from llm_service.engine.loader import Resources
+from llm_service.engine.request import GenerationRequest, SamplingParams
+from llm_service.engine.tokenization import SealedTokenizer
+from tests.engine.models import MAX_CONTEXT, byte_tokenizer, loaded_model
+
+BLOCK_SIZE = 4
+GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
+QUICK_BACKOFF = Backoff(first_seconds=0.01, max_seconds=0.05)
+
+
+class Size(TypedDict, total=False):
+    """What tests vary; `_configured` has the defaults."""
+
+    num_blocks: int
+    block_size: int
+    max_batch_size: int
+    max_batched_tokens: int
+    max_waiting: int
+    prefix_cache: bool
+
+
+def make_engine(
+    model: PreTrainedModel, observer: EngineObserver | None = None, **size: Unpack[Size]
+) -> BatchedEngine:
+    resources, config = _configured(model, **size)
+    return batched_engine(
+        loaded_model(model), resources, config, observer or NullObserver(), backoff=QUICK_BACKOFF
+    )
+
+
+def make_core(model: PreTrainedModel, **size: Unpack[Size]) -> EngineCore:
+    resources, config = _configured(model, **size)
+    loaded = loaded_model(model)
+    info = engine_info(loaded, resources, config)
+    return build_core(loaded, info, sealed_tokenizer(), prefix_cache=config.prefix_cache)
+
+
+def _configured(
+    model: PreTrainedModel,
+    *,
+    num_blocks: int = 64,
+    block_size: int = BLOCK_SIZE,
+    max_batch_size: int = 8,
+    max_batched_tokens: int = 32,
+    max_waiting: int = 256,
+    prefix_cache: bool = True,
+) -> tuple[Resources, EngineConfig]:
+    bytes_per_block = block_bytes(layer_shapes(model), block_size, model.dtype)
+    config = EngineConfig(
+        max_batched_tokens=max_batched_tokens,
+        block_size=block_size,
+        prefix_cache=prefix_cache,
+        max_waiting=max_waiting,
+    )
+    resources = Resources(
+        threads=1,
+        kv_cache_bytes=num_blocks * bytes_per_block,
+        max_batch_size=max_batch_size,
+        max_context=MAX_CONTEXT,
+    )
+    return resources, config
+
+
+def make_sequence(
+    prompt: tuple[int, ...],
+    sampling: SamplingParams = GREEDY,
+    *,
+    request_id: str = "r",
+    cache_salt: str = "",
+) -> Sequence:
+    request = GenerationRequest(request_id, prompt, sampling, cache_salt)
+    return Sequence.from_request(request, time.monotonic())
+
+
+def output(sequence: Sequence) -> tuple[int, ...]:
+    return tuple(sequence.token_ids[sequence.num_prompt_tokens :])
+
+
+def run_to_end(core: EngineCore) -> list[StepResult]:
+    """Step until nothing is left, with the books checked after each step."""
+    results = []
+    while core.has_work:
+        results.append(core.step())
+        core.check_integrity()
+    core.check_is_idle()
+    return results
+
+
+@cache
+def sealed_tokenizer() -> SealedTokenizer:
+    return SealedTokenizer(byte_tokenizer())

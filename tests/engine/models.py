@@ -1,0 +1,148 @@
+"""Tiny models with random weights, one per architecture, and a byte-level tokenizer.
+
+Small enough to run thousands of steps in a test; sliding windows and soft-capping small
+enough to matter. The weights are spread wide, so that the two likeliest tokens are never
+so close that rounding could swap them.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from llm_service.engine.loader import LoadedModel
+
+VOCAB_SIZE = 258  # the 256 bytes, <|endoftext|> and a control token
+EOS = 256
+CONTROL = 257
+MAX_CONTEXT = 256
+# Random models rarely say <|endoftext|>; with some bytes as well, answers end by themselves.
+EOS_TOKEN_IDS = frozenset({EOS, *range(8)})
+
+_COMMON: dict[str, Any] = {
+    "vocab_size": VOCAB_SIZE,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": MAX_CONTEXT,
+    "initializer_range": 0.4,
+    "tie_word_embeddings": False,
+    "bos_token_id": None,
+    "eos_token_id": EOS,
+    "pad_token_id": None,
+}
+
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    "llama": lambda: LlamaConfig(**_COMMON),
+    "qwen2": lambda: Qwen2Config(**_COMMON),
+    "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
+    "mistral": lambda: MistralConfig(**_COMMON, sliding_window=11),
+    "phi3": lambda: Phi3Config(**_COMMON, sliding_window=13),
+    "gemma2": lambda: Gemma2Config(
+        **_COMMON,
+        head_dim=8,
+        sliding_window=9,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=8.0,
+        query_pre_attn_scalar=16,
+    ),
+    "gemma3": lambda: Gemma3TextConfig(
+        **_COMMON,
+        head_dim=8,
+        sliding_window=10,
+        query_pre_attn_scalar=8,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+}
+
+
+@cache
+def tiny_model(architecture: str) -> PreTrainedModel:
+    """As transformers would serve it: never touched by our engine."""
+    return fresh_model(architecture)
+
+
+@cache
+def served_model(architecture: str) -> PreTrainedModel:
+    """The same weights as `tiny_model`, for engines: they change how it attends."""
+    return fresh_model(architecture)
+
+
+def fresh_model(architecture: str) -> PreTrainedModel:
+    """One to change; its weights are the same every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            CONFIGS[architecture](), attn_implementation="eager"
+        )
+    return model.float().eval()
+
+
+@cache
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|endoftext|>",
+        additional_special_tokens=["<|control|>"],
+    )
+    assert len(fast) == VOCAB_SIZE
+    return fast
+
+
+def loaded_model(
+    model: PreTrainedModel, *, eos_token_ids: frozenset[int] = EOS_TOKEN_IDS
+) -> LoadedModel:
+    """As the loader would hand `model` to an engine."""
+    return LoadedModel(
+        model=model,
+        tokenizer=byte_tokenizer(),
+        model_id="tiny",
+        device=torch.device("cpu"),
+        dtype=model.dtype,
+        num_parameters=model.num_parameters(),
+        weights_bytes=model.num_parameters() * 4,
+        max_context=MAX_CONTEXT,
+        eos_token_ids=eos_token_ids,
+        sequential_reason="",
+        notes=(),
+        default_sampling={},
+        load_seconds=0.0,
+    )
+
+
+@cache
+def greedy_reference(
+    architecture: str, prompt: tuple[int, ...], max_tokens: int
+) -> tuple[int, ...]:
+    """What `transformers.generate` answers to `prompt` alone, without our engine."""
+    ids = torch.tensor([prompt])
+    output = tiny_model(architecture).generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=max_tokens,
+        do_sample=False,
+        eos_token_id=sorted(EOS_TOKEN_IDS),
+        pad_token_id=EOS,
+    )
+    return tuple(output[0, len(prompt) :].tolist())

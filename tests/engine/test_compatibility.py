@@ -1,0 +1,118 @@
+"""Which models are batched, and that those which would be served wrongly are not."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
+from llm_service.engine.batched.kv_cache import LayerShape
+from tests.engine.models import CONFIGS, fresh_model
+
+TINY: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.4,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+
+
+def build(model_type: str, **fields: Any) -> PreTrainedModel:
+    config: PreTrainedConfig = AutoConfig.for_model(model_type, **{**TINY, **fields})
+    torch.manual_seed(0)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return model.float().eval()
+
+
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_the_architectures_that_are_tested_for_exactness_are_batched(architecture: str) -> None:
+    assert why_not_batchable(fresh_model(architecture)) == ""
+
+
+@pytest.mark.parametrize(
+    "model_type", ["granite", "cohere2", "olmo2", "smollm3", "starcoder2", "gpt_neox"]
+)
+def test_other_decoder_only_architectures_are_batched_unchanged(model_type: str) -> None:
+    assert why_not_batchable(build(model_type)) == ""
+
+
+def test_a_mixture_of_experts_is_batched() -> None:
+    model = build("mixtral", num_local_experts=4, num_experts_per_tok=2)
+    assert why_not_batchable(model) == ""
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields", "reason"),
+    [
+        ("gpt_oss", {"num_local_experts": 2, "num_experts_per_tok": 1}, "differ"),
+        ("mamba", {}, "state|attention"),
+        ("bloom", {"n_layer": 2, "n_head": 4}, "attention"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}},
+            "dynamic",
+        ),
+    ],
+)
+def test_what_cannot_be_batched_is_told_with_its_reason(
+    model_type: str, fields: dict[str, Any], reason: str
+) -> None:
+    found = why_not_batchable(build(model_type, **fields))
+    assert any(word in found for word in reason.split("|")), found
+
+
+def test_a_model_that_forgets_its_sliding_window_is_not_batched() -> None:
+    """Its mask would tell transformers' own attention about the window, but not ours."""
+    model = fresh_model("llama")
+    model.config.sliding_window = 8
+    assert "sliding window" in why_not_batchable(model)
+
+
+def test_a_model_that_mixes_positions_outside_attention_is_not_batched() -> None:
+    model = fresh_model("llama")
+
+    def mix(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        return output + output.roll(1, dims=1)  # like a short convolution
+
+    model.get_decoder().layers[1].mlp.register_forward_hook(mix)
+    assert "differ" in why_not_batchable(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def test_half_precision_is_batched_too(architecture: str, dtype: torch.dtype) -> None:
+    assert why_not_batchable(fresh_model(architecture).to(dtype)) == ""
+
+
+def test_a_model_whose_layers_differ_is_batched() -> None:
+    model = fresh_model("llama")
+    attention = model.get_decoder().layers[1].self_attn
+    for projection in (attention.k_proj, attention.v_proj):
+        projection.weight = torch.nn.Parameter(projection.weight[:8])  # one KV head, not two
+    attention.num_key_value_groups = 4
+    assert why_not_batchable(model) == ""
+    assert [shape.num_kv_heads for shape in layer_shapes(model)] == [2, 1, 2]
+
+
+def test_a_model_is_left_as_it_was() -> None:
+    model = fresh_model("llama")
+    why_not_batchable(model)
+    assert model.config._attn_implementation == "eager"
+
+
+def test_layer_shapes_are_those_of_the_layers() -> None:
+    assert layer_shapes(fresh_model("qwen3")) == [LayerShape(num_kv_heads=2, head_dim=16)] * 3

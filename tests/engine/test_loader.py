@@ -1,0 +1,356 @@
+"""Models are found, refused in words or loaded, and given what the machine has."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    MambaConfig,
+    MambaForCausalLM,
+)
+
+from llm_service.engine import loader, model_files
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.loader import ModelLoadError, bundled_models, load_model, plan_resources
+from llm_service.machine import Machine
+from tests.engine import models, tokenizers
+from tests.engine.hub_server import hub_server
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """Two cores and 4 GiB free, without bfloat16."""
+    return replace(
+        Machine.detect(), cpu_cores=2.0, cpu_flags=frozenset(), memory_available_bytes=4 * GIB
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A tiny model's folder, with generation_config.json; not to be changed."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model = models.tiny_model("qwen2")
+    model.generation_config.temperature = 0.6
+    model.generation_config.do_sample = True
+    model.generation_config.eos_token_id = [models.EOS, 3]
+    model.save_pretrained(folder)
+    tokenizers.byte_level().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy that a test may break."""
+    return shutil.copytree(saved, tmp_path / "tiny")
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    """The hub's client reads its environment once, when it is imported; so not by variables."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def hub(monkeypatch, empty_cache, saved):
+    with hub_server({"owner/tiny": saved}, gated=("owner/gated",)) as server:
+        set_endpoint(monkeypatch, server.url)
+        yield server
+
+
+def set_endpoint(monkeypatch, url):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+def load(machine, model_id, **changes):
+    lines = []
+    return load_model(EngineConfig(model_id=str(model_id), **changes), machine, lines.append), lines
+
+
+def refusal(machine, model_id, **changes):
+    with pytest.raises(ModelLoadError) as caught:
+        load(machine, model_id, **changes)
+    return str(caught.value)
+
+
+def edit_json(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_the_bundled_model_loads_by_its_name(machine):
+    loaded, lines = load(machine, "pocket")
+    assert loaded.model_id == "pocket"
+    assert loaded.dtype == torch.float32 == loaded.model.dtype
+    assert not loaded.model.training
+    assert loaded.sequential_reason == ""
+    assert loaded.max_context == 2048
+    control = loaded.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    assert loaded.eos_token_ids == set(control)
+    assert loaded.weights_bytes == pytest.approx(4 * loaded.num_parameters, rel=0.01)
+    assert any("pocket" in line for line in lines)
+
+
+def test_a_folder_loads_under_its_own_name_with_its_own_sampling_defaults(machine, saved):
+    loaded, _ = load(machine, saved)
+    assert loaded.model_id == "tiny"
+    assert loaded.default_sampling == {"temperature": 0.6}
+    assert loaded.eos_token_ids >= {models.EOS, 3}
+    assert loaded.load_seconds > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_weights_are_loaded_in_the_type_that_was_asked_for(machine, saved, dtype):
+    loaded, _ = load(machine, saved, dtype=dtype)
+    assert loaded.dtype == loaded.model.dtype == getattr(torch, dtype)
+    expected = loaded.num_parameters * loaded.dtype.itemsize
+    assert loaded.weights_bytes == pytest.approx(expected, rel=0.01)
+
+
+def test_bfloat16_is_chosen_where_the_processor_multiplies_it(machine, saved):
+    capable = replace(machine, cpu_flags=frozenset({"avx512_bf16"}))
+    assert load(capable, saved)[0].dtype == torch.bfloat16
+
+
+def test_a_model_that_cannot_be_batched_says_why(machine, tmp_path):
+    config = MambaConfig(vocab_size=258, hidden_size=16, num_hidden_layers=2, state_size=4)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizers.byte_level().save_pretrained(tmp_path)
+    loaded, _ = load(machine, tmp_path)
+    assert loaded.sequential_reason
+    assert loaded.sequential_reason in loaded.notes[0]
+
+
+def test_a_model_that_also_sees_is_loaded_for_its_text(machine, tmp_path):
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision = CLIPVisionConfig(**size, num_attention_heads=2, image_size=8, patch_size=4)
+    text = LlamaConfig(**size, num_attention_heads=2, vocab_size=500, max_position_embeddings=64)
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=499)
+    LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
+    tokenizers.byte_level().save_pretrained(tmp_path)
+    loaded, _ = load(machine, tmp_path)
+    assert loaded.sequential_reason == "it takes more than text"
+    assert loaded.max_context == 64
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "../nowhere", "two words", ""])
+def test_an_impossible_name_is_refused_with_the_bundled_ones(machine, name):
+    assert "pocket" in refusal(machine, name)
+
+
+def test_a_folder_without_a_model_is_refused(machine, tmp_path):
+    assert "config.json" in refusal(machine, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("left", "words"), [(None, "no weights"), ("x.gguf", "GGUF"), ("pytorch_model.bin", "pickled")]
+)
+def test_weights_in_no_usable_form_are_refused(machine, folder, left, words):
+    (folder / "model.safetensors").unlink()
+    if left:
+        (folder / left).touch()
+    assert words in refusal(machine, folder)
+
+
+def test_a_missing_shard_is_named(machine, folder):
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    assert "model-2.safetensors" in refusal(machine, folder)
+
+
+def test_a_cut_off_file_is_refused(machine, folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert "model.safetensors" in refusal(machine, folder)
+
+
+def test_a_model_is_never_completed_with_random_weights(machine, folder):
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, file, {"format": "pt"})
+    assert "model.layers.1.mlp.up_proj.weight" in refusal(machine, folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "no_such_type"}, "no_such_type"),
+        ({"model_type": "vit"}, "'vit' does not generate text"),
+        ({"model_type": "bart", "is_encoder_decoder": True}, "encoder-decoder"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized already"),
+    ],
+)
+def test_a_model_of_the_wrong_kind_is_refused(machine, folder, changes, words):
+    edit_json(folder / "config.json", **changes)
+    assert words in refusal(machine, folder)
+
+
+def test_code_in_the_folder_is_never_run(machine, folder):
+    (folder / "modeling.py").write_text("raise SystemExit('ran')")
+    (folder / "configuration.py").write_text("raise SystemExit('ran')")
+    remote = {"AutoConfig": "configuration.Config", "AutoModelForCausalLM": "modeling.Model"}
+    edit_json(folder / "config.json", model_type="custom", auto_map=remote)
+    assert "never run" in refusal(machine, folder)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(machine, folder):
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    assert "no tokenizer" in refusal(machine, folder)
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+def test_quantization_is_refused_until_it_exists(machine, saved, quantization):
+    words = f"LLM_QUANTIZATION={quantization} is not offered yet; use none."
+    assert refusal(machine, saved, quantization=quantization) == words
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has what the test wants absent")
+def test_cuda_where_there_is_none_is_refused(machine, saved):
+    assert "LLM_DEVICE=cuda" in refusal(machine, saved, device="cuda")
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_it_is_loaded(
+    machine, saved, monkeypatch
+):
+    monkeypatch.delattr(loader, "_read_model")
+    words = refusal(replace(machine, memory_available_bytes=200 * 2**20), saved)
+    assert "0.20 GiB are free" in words
+    assert "LLM_DTYPE=bfloat16" in words
+
+
+def test_a_hub_model_is_downloaded_once_and_loads_offline_afterwards(
+    machine, hub, monkeypatch, saved
+):
+    loaded, _ = load(machine, "owner/tiny")
+    assert loaded.model_id == "owner/tiny"
+    expected = load_file(saved / "model.safetensors")["model.norm.weight"]
+    assert torch.equal(loaded.model.state_dict()["model.norm.weight"], expected)
+    assert hub.downloads["model.safetensors"] == 1
+    load(machine, "owner/tiny")
+    assert hub.downloads["model.safetensors"] == 1
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert load(machine, "owner/tiny")[0].num_parameters == loaded.num_parameters
+
+
+def test_a_download_says_how_far_it_is(machine, hub, monkeypatch):
+    monkeypatch.setattr(model_files, "_SECONDS_BETWEEN_LINES", 0.0)
+    _, lines = load(machine, "owner/tiny")
+    assert any(line.startswith("downloading owner/tiny: ") and "MiB" in line for line in lines)
+
+
+def test_a_hub_model_that_does_not_fit_is_refused_before_its_weights_are_downloaded(machine, hub):
+    small = replace(machine, memory_available_bytes=200 * 2**20)
+    assert "GiB are free" in refusal(small, "owner/tiny")
+    assert hub.downloads["config.json"] == 1
+    assert hub.downloads["model.safetensors"] == 0
+
+
+def test_a_gated_model_says_what_to_do(machine, hub):
+    assert "HF_TOKEN" in refusal(machine, "owner/gated")
+
+
+def test_a_model_that_the_hub_does_not_have_is_refused(machine, hub):
+    words = refusal(machine, "owner/absent")
+    assert "no model owner/absent" in words
+    assert "pocket" in words
+
+
+def test_an_unreachable_hub_is_told_as_such_and_soon(machine, empty_cache, monkeypatch):
+    with hub_server({}) as closed:
+        url = closed.url
+    set_endpoint(monkeypatch, url)
+    assert "the hub cannot be reached" in refusal(machine, "owner/tiny")
+
+
+def test_offline_mode_is_respected(machine, hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in refusal(machine, "owner/tiny")
+    assert not hub.downloads
+
+
+@pytest.fixture(scope="module")
+def loaded(machine, saved):
+    """One layer's heads: 2 of 8 numbers, 3 layers, keys and values, in float32."""
+    return load(machine, saved)[0]
+
+
+PER_TOKEN = 2 * 8 * 3 * 2 * 4
+
+
+def test_threads_are_the_whole_cores_of_the_quota(loaded, machine):
+    for cores, threads in ((0.5, 1), (1.0, 1), (2.7, 2), (8.0, 8)):
+        plan = plan_resources(EngineConfig(), loaded, replace(machine, cpu_cores=cores))
+        assert plan.threads == threads
+
+
+def test_with_plenty_of_memory_an_eighth_of_the_slots_can_have_the_longest_context(loaded, machine):
+    plan = plan_resources(EngineConfig(), loaded, machine)
+    assert plan.max_batch_size == 32
+    assert plan.max_context == models.MAX_CONTEXT
+    assert plan.kv_cache_bytes == 4 * models.MAX_CONTEXT * PER_TOKEN
+    assert plan.notes == ()
+
+
+def with_kv_room(machine, loaded, num_tokens):
+    """A machine whose share for the KV cache is that of `num_tokens`."""
+    room = 2 * num_tokens * PER_TOKEN + loaded.weights_bytes + loader._WORKSPACE_BYTES
+    return replace(machine, memory_available_bytes=room)
+
+
+def test_with_little_memory_there_are_fewer_slots_and_what_is_left_is_not_used_up(loaded, machine):
+    small = with_kv_room(machine, loaded, 2 * models.MAX_CONTEXT)
+    plan = plan_resources(EngineConfig(), loaded, small)
+    assert plan.max_batch_size == 16
+    assert plan.kv_cache_bytes == 2 * models.MAX_CONTEXT * PER_TOKEN
+
+
+def test_with_very_little_memory_the_context_is_cut_and_it_is_said(loaded, machine):
+    plan = plan_resources(EngineConfig(), loaded, with_kv_room(machine, loaded, 100))
+    assert plan.max_context == 96  # whole blocks
+    assert "96 tokens" in plan.notes[0]
+
+
+def test_with_no_memory_left_it_is_refused(loaded, machine):
+    with pytest.raises(ModelLoadError, match="LLM_KV_CACHE_BYTES"):
+        plan_resources(EngineConfig(), loaded, with_kv_room(machine, loaded, 0))
+
+
+def test_what_is_configured_is_taken(loaded, machine):
+    config = EngineConfig(
+        threads=3, kv_cache_bytes=200 * PER_TOKEN, max_batch_size=5, max_context=64
+    )
+    plan = plan_resources(config, loaded, machine)
+    assert (plan.threads, plan.max_batch_size, plan.max_context) == (3, 5, 64)
+    assert plan.kv_cache_bytes == 200 * PER_TOKEN
+
+
+@pytest.mark.parametrize("config", [{"max_context": 100_000}, {"kv_cache_bytes": 50 * PER_TOKEN}])
+def test_a_context_that_cannot_be_is_refused_where_it_was_asked_for(loaded, machine, config):
+    with pytest.raises(ModelLoadError, match="LLM_MAX_CONTEXT"):
+        plan_resources(EngineConfig(**{"max_context": 200, **config}), loaded, machine)
+
+
+def test_the_sequential_engine_has_one_slot_and_no_cache_of_ours(loaded, machine):
+    plan = plan_resources(EngineConfig(engine="sequential"), loaded, machine)
+    assert (plan.max_batch_size, plan.kv_cache_bytes) == (1, 0)
+    assert plan.max_context == models.MAX_CONTEXT
+
+
+def test_bundled_models_are_whole():
+    assert set(bundled_models()) == {"pocket"}
+    for folder in bundled_models().values():
+        assert model_files.weight_files(folder)
+        assert (folder / "tokenizer.json").is_file()

@@ -1,0 +1,377 @@
+"""What is counted, under which names, and that no caller can make it grow."""
+
+import inspect
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from llm_service.access.observer import LimitObserver
+from llm_service.engine import StepStats
+from llm_service.engine.observer import EngineObserver
+from llm_service.observability.metrics import FIRST_TOKEN, INTER_TOKEN, LONG, Metrics
+from llm_service.observability.record import OUTCOMES
+from tests.observability.conftest import MakeRecord
+from tests.support.fake_engine import INFO
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
+
+# Others' dashboards and alerts use these: add, never rename, never remove.
+PINNED = {
+    ("http_request_duration_seconds", "histogram", "route, method"),
+    ("http_requests_total", "counter", "route, method, code"),
+    ("llm_batch_size", "histogram", "model"),
+    ("llm_build_info", "gauge", "version"),
+    ("llm_cancellations_total", "counter", "model, phase"),
+    ("llm_cpu_limit_cores", "gauge", ""),
+    ("llm_cpu_throttled_seconds_total", "counter", ""),
+    ("llm_engine_busy_seconds_total", "counter", "model, phase"),
+    ("llm_engine_failures_total", "counter", "model"),
+    ("llm_event_loop_lag_seconds", "histogram", ""),
+    ("llm_inter_token_latency_seconds", "histogram", "model"),
+    ("llm_key_requests_total", "counter", "key_name, outcome"),
+    ("llm_key_tokens_total", "counter", "key_name, type"),
+    ("llm_kv_cache_capacity_bytes", "gauge", "model"),
+    ("llm_kv_cache_used_bytes", "gauge", "model"),
+    ("llm_memory_bytes", "gauge", "kind"),
+    ("llm_memory_limit_bytes", "gauge", ""),
+    ("llm_model_info", "gauge", "model, architecture, engine, device, dtype, quantization"),
+    ("llm_model_load_seconds", "gauge", ""),
+    ("llm_output_tokens_total", "counter", "model"),
+    ("llm_preemptions_total", "counter", "model"),
+    ("llm_process_memory_bytes", "gauge", "type"),
+    ("llm_prompt_tokens_total", "counter", "model, source"),
+    ("llm_queue_capacity", "gauge", "model"),
+    ("llm_rate_limit_rejections_total", "counter", "key_name, limit"),
+    ("llm_ready", "gauge", ""),
+    ("llm_redis_operation_duration_seconds", "histogram", "op"),
+    ("llm_redis_up", "gauge", ""),
+    ("llm_request_decode_seconds", "histogram", "model"),
+    ("llm_request_duration_seconds", "histogram", "model, stream"),
+    ("llm_request_errors_total", "counter", "kind, phase"),
+    ("llm_request_output_tokens", "histogram", "model"),
+    ("llm_request_prefill_seconds", "histogram", "model"),
+    ("llm_request_prompt_tokens", "histogram", "model"),
+    ("llm_request_queue_seconds", "histogram", "model"),
+    ("llm_requests_running", "gauge", "model"),
+    ("llm_requests_total", "counter", "model, operation, outcome"),
+    ("llm_requests_waiting", "gauge", "model"),
+    ("llm_slots", "gauge", "model"),
+    ("llm_time_per_output_token_seconds", "histogram", "model"),
+    ("llm_time_to_first_token_seconds", "histogram", "model"),
+    ("llm_time_to_free_seconds", "histogram", "model"),
+    ("process_cpu_seconds_total", "counter", ""),
+    ("process_max_fds", "gauge", ""),
+    ("process_open_fds", "gauge", ""),
+    ("process_resident_memory_bytes", "gauge", ""),
+    ("process_start_time_seconds", "gauge", ""),
+    ("process_virtual_memory_bytes", "gauge", ""),
+}
+
+
+@pytest.fixture
+def used(metrics: Metrics, make_record: MakeRecord) -> Metrics:
+    """After one of everything that can happen."""
+    metrics.http_finished("/v1/models", "GET", 200, 0.01)
+    metrics.request_finished(make_record())
+    metrics.step_finished(StepStats(first_tokens=[("request-1-0", 0.3)], inter_token_seconds=[0.1]))
+    metrics.sequence_cancelled("decode", 0.01)
+    metrics.redis_up(True)
+    metrics.redis_operation("admit", 0.002)
+    metrics.rejected("admin", "requests")
+    return metrics
+
+
+def listed(registry: CollectorRegistry) -> set[tuple[str, str, str]]:
+    """(name, type, labels) of every metric that has a sample."""
+    found = set()
+    for family in registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        for sample in family.samples:
+            labels = ", ".join(label for label in sample.labels if label != "le")
+            found.add((name, family.type, labels))
+    return found
+
+
+def total(registry: CollectorRegistry, sample: str, **labels: str) -> float:
+    value = registry.get_sample_value(sample, labels)
+    assert value is not None, f"no sample {sample}{labels}"
+    return value
+
+
+def num_series(registry: CollectorRegistry) -> int:
+    return sum(len(family.samples) for family in registry.collect())
+
+
+def test_no_metric_was_renamed_relabelled_or_removed(used: Metrics) -> None:
+    optional = {("llm_cpu_throttled_seconds_total", "counter", "")}  # by the machine
+    assert listed(used.registry) | optional == PINNED
+
+
+def test_the_documented_metrics_are_those_of_the_code() -> None:
+    row = re.compile(r"^\| `(\w+)` \| (\w+) \| ([\w, ]*?) ?\| [^|]+ \|", re.MULTILINE)
+    assert set(row.findall(DOCS.read_text(encoding="utf-8"))) == PINNED
+
+
+def test_the_documented_queries_are_sound_and_use_metrics_that_exist(tmp_path: Path) -> None:
+    queries = re.findall(r"```promql\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    rules = [{"record": f"doc:query:{i}", "expr": query} for i, query in enumerate(queries)]
+    path = tmp_path / "rules.yml"  # JSON is YAML
+    path.write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}))
+    check = subprocess.run(["promtool", "check", "rules", path], capture_output=True, check=False)
+    assert check.returncode == 0, check.stderr
+    assert queries
+    names = {name for name, _, _ in PINNED}
+    used = re.findall(r"\b(?:llm|http|process)_\w+", " ".join(queries))
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} <= names
+
+
+def test_promtool_finds_nothing_to_complain_about(used: Metrics) -> None:
+    check = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=generate_latest(used.registry),
+        capture_output=True,
+        check=False,
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def test_openmetrics_parses_and_its_exemplars_name_the_request(used: Metrics) -> None:
+    text = openmetrics.generate_latest(used.registry).decode()
+    exemplars = {
+        family.name: sample.exemplar.labels
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    assert exemplars == {
+        "llm_request_duration_seconds": {"trace_id": "request-1"},
+        "llm_time_to_first_token_seconds": {"trace_id": "request-1"},
+    }
+    assert b"request-1" not in generate_latest(used.registry)
+
+
+def test_no_series_of_creation_times_are_made(used: Metrics) -> None:
+    assert b"_created" not in generate_latest(used.registry)
+
+
+def test_two_services_in_one_process_count_apart(make_record: MakeRecord) -> None:
+    first, second = Metrics(), Metrics()
+    first.request_finished(make_record())
+    labels = {"model": "other", "operation": "chat", "outcome": "stop"}
+    assert total(first.registry, "llm_requests_total", **labels) == 1
+    assert total(second.registry, "llm_requests_total", **labels) == 0
+
+
+@pytest.mark.parametrize("observer", [EngineObserver, LimitObserver])
+def test_metrics_hear_all_that_an_observer_hears(observer: type) -> None:
+    for name, method in inspect.getmembers(observer, inspect.isfunction):
+        if not name.startswith("_"):
+            heard = inspect.signature(getattr(Metrics, name)).parameters
+            assert list(heard) == list(inspect.signature(method).parameters), name
+
+
+def test_every_outcome_begins_at_zero_so_that_a_rate_sees_the_first(
+    registry: CollectorRegistry,
+) -> None:
+    for outcome in OUTCOMES:
+        labels = {"operation": "chat", "outcome": outcome}
+        assert total(registry, "llm_requests_total", model="pocket", **labels) == 0
+        assert total(registry, "llm_key_requests_total", key_name="admin", outcome=outcome) == 0
+    for limit in ("requests", "tokens", "concurrency", "ip"):
+        labels = {"key_name": "admin", "limit": limit}
+        assert total(registry, "llm_rate_limit_rejections_total", **labels) == 0
+    assert total(registry, "llm_time_to_first_token_seconds_count", model="pocket") == 0
+
+
+def test_the_thresholds_of_the_objectives_are_bucket_bounds() -> None:
+    assert 2 in FIRST_TOKEN
+    assert 30 in LONG
+    assert 0.2 in INTER_TOKEN
+
+
+def test_a_finished_request_is_counted_once_everywhere(
+    metrics: Metrics, registry: CollectorRegistry, make_record: MakeRecord
+) -> None:
+    metrics.request_finished(make_record())
+    labels = {"model": "pocket", "operation": "chat", "outcome": "stop"}
+    assert total(registry, "llm_requests_total", **labels) == 1
+    assert total(registry, "llm_key_tokens_total", key_name="admin", type="output") == 5
+    assert total(registry, "llm_key_tokens_total", key_name="admin", type="prompt") == 20
+    assert (
+        total(registry, "llm_request_duration_seconds_sum", model="pocket", stream="true") == 0.44
+    )
+    assert total(registry, "llm_request_queue_seconds_sum", model="pocket") == 0.004
+    assert total(registry, "llm_time_per_output_token_seconds_sum", model="pocket") == 0.1
+
+
+def test_the_tokens_of_a_cancelled_stream_are_counted(
+    metrics: Metrics, registry: CollectorRegistry, make_record: MakeRecord
+) -> None:
+    metrics.request_finished(make_record(outcome="cancelled", output_tokens=3))
+    assert total(registry, "llm_key_tokens_total", key_name="admin", type="output") == 3
+    assert total(registry, "llm_key_requests_total", key_name="admin", outcome="cancelled") == 1
+    assert listed_errors(registry) == {}
+
+
+def test_an_answer_that_dies_mid_stream_is_an_error_with_its_phase(
+    metrics: Metrics, registry: CollectorRegistry, make_record: MakeRecord
+) -> None:
+    record = make_record(outcome="error", error_kind="backend", error_phase="decode")
+    metrics.request_finished(record)
+    assert listed_errors(registry) == {("backend", "decode"): 1}
+
+
+def test_a_refused_request_makes_no_latency_look_good(
+    metrics: Metrics, registry: CollectorRegistry, make_record: MakeRecord
+) -> None:
+    refused = make_record(outcome="rejected", error_kind="overloaded", error_phase="admission")
+    metrics.request_finished(refused)
+    assert total(registry, "llm_request_duration_seconds_count", model="pocket", stream="true") == 0
+    assert total(registry, "llm_request_prompt_tokens_count", model="pocket") == 0
+    assert listed_errors(registry) == {("overloaded", "admission"): 1}
+
+
+def test_a_request_that_never_ran_has_no_phases(
+    metrics: Metrics, registry: CollectorRegistry, make_record: MakeRecord
+) -> None:
+    never = dict.fromkeys(("queue_seconds", "prefill_seconds", "decode_seconds", "ttft_seconds"))
+    metrics.request_finished(make_record(outcome="cancelled", output_tokens=0, **never))
+    for phase in ("queue", "prefill", "decode"):
+        assert total(registry, f"llm_request_{phase}_seconds_count", model="pocket") == 0
+    assert total(registry, "llm_request_duration_seconds_count", model="pocket", stream="true") == 1
+
+
+def test_what_callers_send_cannot_make_series(
+    metrics: Metrics, registry: CollectorRegistry, make_record: MakeRecord
+) -> None:
+    metrics.request_finished(make_record(model="other", outcome="error"))
+    before = num_series(registry)
+    for number in range(100):
+        metrics.request_finished(
+            make_record(
+                request_id=f"id-{number}",
+                model=f"model-{number}",
+                outcome="error",
+                error_kind=f"kind-{number}",
+                error_phase=f"phase-{number}",
+            )
+        )
+    assert num_series(registry) == before
+    labels = {"model": "other", "operation": "chat", "outcome": "error"}
+    assert total(registry, "llm_requests_total", **labels) == 101
+
+
+def test_the_fifty_first_key_name_is_other(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for number in range(60):  # `admin` is one of the fifty
+        metrics.rejected(f"key-{number}", "requests")
+    metrics.rejected("Not a name <script>", "requests")
+    family = next(f for f in registry.collect() if f.name == "llm_rate_limit_rejections")
+    names = {sample.labels["key_name"] for sample in family.samples}
+    assert len(names - {"other", "anonymous"}) == 50
+    labels = {"key_name": "other", "limit": "requests"}
+    assert total(registry, "llm_rate_limit_rejections_total", **labels) == 12
+
+
+def test_a_service_without_redis_has_no_redis_that_is_down(registry: CollectorRegistry) -> None:
+    assert b"llm_redis_up" not in generate_latest(registry)
+
+
+def test_redis_going_and_coming_back_is_visible(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    metrics.redis_up(True)
+    assert total(registry, "llm_redis_up") == 1
+    metrics.redis_up(False)
+    assert total(registry, "llm_redis_up") == 0
+
+
+def test_a_step_feeds_tokens_time_queues_and_memory(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    metrics.step_finished(
+        StepStats(
+            num_sequences=3,
+            num_running=2,
+            num_waiting=1,
+            num_computed_prompt_tokens=40,
+            num_cached_prompt_tokens=16,
+            num_output_tokens=2,
+            num_preemptions=1,
+            prefill_seconds=0.5,
+            decode_seconds=0.25,
+            kv_cache_used_bytes=4096,
+            first_tokens=[("a-0", 0.3), ("plain", 0.4)],
+            inter_token_seconds=[0.02, 0.021, 9.0],
+        )
+    )
+    pocket = {"model": "pocket"}
+    assert total(registry, "llm_requests_running", **pocket) == 2
+    assert total(registry, "llm_requests_waiting", **pocket) == 1
+    assert total(registry, "llm_kv_cache_used_bytes", **pocket) == 4096
+    assert total(registry, "llm_prompt_tokens_total", source="computed", **pocket) == 40
+    assert total(registry, "llm_prompt_tokens_total", source="cached", **pocket) == 16
+    assert total(registry, "llm_output_tokens_total", **pocket) == 2
+    assert total(registry, "llm_preemptions_total", **pocket) == 1
+    assert total(registry, "llm_engine_busy_seconds_total", phase="prefill", **pocket) == 0.5
+    assert total(registry, "llm_engine_busy_seconds_total", phase="decode", **pocket) == 0.25
+    assert total(registry, "llm_batch_size_sum", **pocket) == 3
+    assert total(registry, "llm_time_to_first_token_seconds_count", **pocket) == 2
+
+
+@pytest.mark.parametrize("amounts", [[], [0.02], [0.005, 0.0051, 0.3, 99.0, 0.0]])
+def test_observing_a_batch_counts_as_observing_each(amounts: list[float]) -> None:
+    at_once, one_by_one = Metrics(), Metrics()
+    at_once.step_finished(StepStats(inter_token_seconds=amounts))
+    for amount in amounts:
+        one_by_one.step_finished(StepStats(inter_token_seconds=[amount]))
+    name = "llm_inter_token_latency_seconds"
+    assert samples_of(at_once, name) == pytest.approx(samples_of(one_by_one, name))
+
+
+def samples_of(metrics: Metrics, name: str) -> dict[tuple[str, str], float]:
+    family = next(f for f in metrics.registry.collect() if f.name == name)
+    return {(s.name, s.labels.get("le", "")): s.value for s in family.samples if s.value}
+
+
+def test_the_loaded_model_tells_its_capacity(registry: CollectorRegistry) -> None:
+    assert total(registry, "llm_slots", model="pocket") == INFO.max_batch_size
+    assert total(registry, "llm_queue_capacity", model="pocket") == INFO.max_waiting
+    assert total(registry, "llm_kv_cache_capacity_bytes", model="pocket") == INFO.kv_cache_bytes
+    assert total(registry, "llm_memory_bytes", kind="weights") == INFO.weights_bytes
+
+
+def test_readiness_cancellations_and_failures_are_counted(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    metrics.ready_changed(True, "")
+    assert total(registry, "llm_ready") == 1
+    metrics.ready_changed(False, "stopping")
+    assert total(registry, "llm_ready") == 0
+    metrics.sequence_cancelled("prefill", 0.02)
+    labels = {"model": "pocket", "phase": "prefill"}
+    assert total(registry, "llm_cancellations_total", **labels) == 1
+    assert total(registry, "llm_time_to_free_seconds_sum", model="pocket") == 0.02
+    metrics.engine_failed(RuntimeError("boom"))
+    assert total(registry, "llm_engine_failures_total", model="pocket") == 1
+
+
+def test_memory_is_split_as_the_kernel_splits_it(registry: CollectorRegistry) -> None:
+    anon = total(registry, "llm_process_memory_bytes", type="anon")
+    file = total(registry, "llm_process_memory_bytes", type="file")
+    resident = total(registry, "process_resident_memory_bytes")
+    assert anon > 2**20
+    assert file > 2**20
+    assert anon + file == pytest.approx(resident, rel=0.2)
+    assert total(registry, "llm_memory_limit_bytes") > anon
+    assert total(registry, "llm_cpu_limit_cores") > 0
+
+
+def listed_errors(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    family = next(f for f in registry.collect() if f.name == "llm_request_errors")
+    return {(s.labels["kind"], s.labels["phase"]): s.value for s in family.samples if s.value}

@@ -1,0 +1,297 @@
+"""The history keeps what was, and the panels say what it meant."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm_service.engine import StepStats
+from llm_service.observability.history import (
+    KEPT_REQUESTS,
+    KEPT_SECONDS,
+    RESOLUTION_SECONDS,
+    History,
+)
+from llm_service.observability.metrics import Metrics
+from llm_service.observability.series import MAX_POINTS, PANELS, Grid, query_panels
+from llm_service.observability.snapshot import COLUMNS, read_row
+from tests.observability.conftest import MakeRecord
+
+START = 1_764_000_000.0
+Values = list[float | None]
+
+
+class Film:
+    """A history whose clock is the test's."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.now = START
+        self.history = History(metrics, clock=lambda: self.now)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(int(seconds / RESOLUTION_SECONDS)):
+            self.now += RESOLUTION_SECONDS
+            self.history.sample()
+
+    def panel(self, name: str, range_seconds: int = 60) -> dict[str, Any]:
+        answer = query_panels(self.history.samples(), self.now, range_seconds, [name])
+        decoded: dict[str, Any] = json.loads(json.dumps(answer, allow_nan=False))["panels"][name]
+        return decoded
+
+    def lines(self, name: str, range_seconds: int = 60) -> dict[str, Values]:
+        return {line["name"]: line["values"] for line in self.panel(name, range_seconds)["series"]}
+
+
+@pytest.fixture
+def film(metrics: Metrics) -> Film:
+    return Film(metrics)
+
+
+def test_the_history_stays_the_same_size_and_the_oldest_goes_first(film: Film) -> None:
+    before = film.history.num_bytes
+    film.run(KEPT_SECONDS + 100)
+    samples = film.history.samples()
+    assert film.history.num_bytes == before < 2 * 2**20
+    assert samples.times[-1] == film.now
+    assert samples.times[0] == film.now - KEPT_SECONDS + RESOLUTION_SECONDS
+    assert (np.diff(samples.times) == RESOLUTION_SECONDS).all()
+
+
+def test_a_clock_set_back_begins_a_new_history(film: Film) -> None:
+    film.run(20)
+    film.now -= 3600
+    film.run(4)
+    samples = film.history.samples()
+    assert samples.times.tolist() == [film.now - 2, film.now]
+
+
+def test_rows_kept_together_with_the_ring_are_copies(film: Film) -> None:
+    samples = film.history.samples()
+    film.run(KEPT_SECONDS)
+    assert samples.times.tolist() == [START]
+
+
+def test_every_column_is_fed(metrics: Metrics, make_record: MakeRecord) -> None:
+    metrics.request_finished(make_record())
+    row = read_row(metrics.registry)
+    missing = {column for column, index in COLUMNS.items() if np.isnan(row[index])}
+    assert missing <= {("llm_cpu_throttled_seconds_total", "")}
+
+
+def test_a_column_is_the_sum_over_the_other_labels(
+    metrics: Metrics, make_record: MakeRecord
+) -> None:
+    metrics.request_finished(make_record(operation="chat"))
+    metrics.request_finished(make_record(operation="completion", model="other"))
+    row = read_row(metrics.registry)
+    assert row[COLUMNS[("llm_requests_total", "stop")]] == 2
+    assert row[COLUMNS[("llm_request_duration_seconds_bucket", "+Inf")]] == 2
+
+
+@pytest.mark.parametrize("range_seconds", [10, 60, 300, 900, 1198, 1199, 3600])
+def test_a_grid_is_even_and_has_at_most_600_points(range_seconds: int) -> None:
+    grid = Grid.until(START + 1.3, range_seconds)
+    assert len(grid.times) <= MAX_POINTS
+    assert set(np.diff(grid.times)) == {grid.step}
+    assert grid.step % RESOLUTION_SECONDS == 0
+    assert (grid.times % grid.step == 0).all()
+    assert START + 1.3 - grid.step < grid.times[-1] <= START + 1.3
+    assert grid.times[-1] - grid.times[0] > range_seconds - grid.step
+
+
+def test_polls_of_the_same_step_get_the_same_points() -> None:
+    first, later = Grid.until(START, 3600), Grid.until(START + 3, 3600)
+    assert set(first.times[1:]) <= set(later.times)
+
+
+def test_requests_per_second_by_outcome(
+    film: Film, metrics: Metrics, make_record: MakeRecord
+) -> None:
+    film.run(20)
+    for _ in range(5):
+        metrics.request_finished(make_record(outcome="stop"))
+    film.run(2)
+    lines = film.lines("requests")
+    assert lines["stop"][-1] == pytest.approx(0.5)  # 5 in a window of 10 s
+    assert lines["length"][-1] == 0
+    assert lines["stop"][0] is None, "before the start there is no sample, which is not 0"
+    film.run(10)
+    assert film.lines("requests")["stop"][-1] == 0
+
+
+def test_a_quantile_without_samples_is_null_and_says_how_many(film: Film, metrics: Metrics) -> None:
+    film.run(10)
+    metrics.step_finished(StepStats(first_tokens=[("a-0", 0.15), ("b-0", 0.15)]))
+    film.run(2)
+    panel = film.panel("ttft")
+    lines = {line["name"]: line for line in panel["series"]}
+    assert lines["p50"]["values"][-1] == pytest.approx(0.15)
+    assert lines["p50"]["values"][-2] is None
+    assert lines["p50"]["labels"] == {"quantile": "0.5"}
+    assert panel["samples"][-2:] == [0, 2]
+    assert "is_clipped" not in lines["p50"]
+
+
+def test_a_quantile_beyond_the_last_bucket_is_clipped_and_says_so(
+    film: Film, metrics: Metrics
+) -> None:
+    metrics.step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
+    film.run(2)
+    metrics.step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
+    film.run(2)
+    (p50, *_) = film.panel("ttft")["series"]
+    assert p50["values"][-1] == 60
+    assert p50["is_clipped"] is True
+
+
+def test_a_stall_is_a_gap_in_every_line(film: Film) -> None:
+    film.run(60)
+    film.now += 40
+    film.run(4)
+    running = film.lines("concurrency", 100)["running"]
+    assert None in running[-20:]
+    assert running[-1] == 0
+    stop = film.lines("requests", 100)["stop"]
+    assert None in stop[-20:]
+
+
+def test_speed_is_tokens_over_busy_time(film: Film, metrics: Metrics) -> None:
+    film.run(10)
+    assert film.lines("speed")["decode"][-1] is None, "idle is not slow"
+    metrics.step_finished(
+        StepStats(
+            num_computed_prompt_tokens=300,
+            prefill_seconds=0.5,
+            num_output_tokens=30,
+            decode_seconds=0.25,
+        )
+    )
+    film.run(2)
+    lines = film.lines("speed")
+    assert lines["prefill"][-1] == pytest.approx(600)
+    assert lines["decode"][-1] == pytest.approx(120)
+
+
+def test_phases_are_means_per_request(
+    film: Film, metrics: Metrics, make_record: MakeRecord
+) -> None:
+    film.run(10)
+    metrics.request_finished(make_record(queue_seconds=0.1))
+    metrics.request_finished(make_record(queue_seconds=0.3))
+    film.run(2)
+    assert film.lines("phases")["queue"][-1] == pytest.approx(0.2)
+
+
+def test_memory_is_what_is_named_and_the_rest(film: Film) -> None:
+    film.run(2)
+    lines = film.lines("memory")
+    latest = {name: values[-1] for name, values in lines.items()}
+    assert latest["weights"] == latest["kv_cache"] == 1  # as the fake engine says
+    assert latest["other"] is not None
+    assert latest["limit"] is not None
+    assert 2**20 < latest["other"] < latest["limit"]
+
+
+def test_cpu_is_in_cores(film: Film) -> None:
+    film.run(2)
+    began = time.process_time()
+    while time.process_time() < began + 0.1:
+        pass
+    film.run(2)
+    used = film.lines("cpu")["used"][-1]
+    assert used is not None
+    assert used >= 0.1 / Grid.until(film.now, 60).window
+
+
+def test_every_panel_has_something_to_show_after_mixed_load(
+    film: Film, metrics: Metrics, make_record: MakeRecord
+) -> None:
+    film.run(10)
+    for outcome in ("stop", "error", "rejected", "cancelled"):
+        metrics.request_finished(make_record(outcome=outcome, error_kind="backend"))
+    metrics.rejected("admin", "requests")
+    metrics.step_finished(
+        StepStats(
+            num_sequences=2,
+            num_computed_prompt_tokens=10,
+            num_output_tokens=2,
+            prefill_seconds=0.1,
+            decode_seconds=0.1,
+            num_preemptions=1,
+            first_tokens=[("a-0", 0.1)],
+            inter_token_seconds=[0.02],
+        )
+    )
+    asyncio.run(watch_for(metrics, 0.3))
+    film.run(2)
+    for name in PANELS:
+        for line, values in film.lines(name).items():
+            assert values[-1] is not None or line == "throttled", f"{name}: {line}"
+
+
+async def watch_for(metrics: Metrics, seconds: float) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(metrics.watch_event_loop(), seconds)
+
+
+def test_a_blocked_event_loop_shows_as_lag(film: Film, metrics: Metrics) -> None:
+    async def block() -> None:
+        watcher = asyncio.create_task(metrics.watch_event_loop())
+        await asyncio.sleep(0)
+        time.sleep(0.6)  # noqa: ASYNC251 - this is the fault
+        for _ in range(20):  # the timer is due: a few turns of the loop run it
+            await asyncio.sleep(0)
+        watcher.cancel()
+
+    film.run(2)
+    asyncio.run(block())
+    film.run(2)
+    assert lag(metrics) > 0.25
+    p50 = film.lines("event_loop_lag")["p50"][-1]
+    assert p50 is not None
+    assert p50 > 0.25
+
+
+def lag(metrics: Metrics) -> float:
+    return metrics.registry.get_sample_value("llm_event_loop_lag_seconds_sum") or 0
+
+
+def test_the_latest_requests_come_newest_first_and_are_bounded(
+    film: Film, make_record: MakeRecord
+) -> None:
+    for number in range(KEPT_REQUESTS + 5):
+        film.history.request_finished(make_record(request_id=f"id-{number}"))
+    latest = film.history.recent_requests(2000)
+    assert len(latest) == KEPT_REQUESTS
+    assert [record.request_id for record in latest[:2]] == ["id-1004", "id-1003"]
+    assert [record.request_id for record in film.history.recent_requests(1)] == ["id-1004"]
+
+
+@pytest.mark.anyio
+async def test_the_history_runs_by_itself_and_survives_a_failing_read(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = Film(metrics)
+    taken = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    calls = 0
+    sample = film.history.sample
+
+    def counted_sample() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError("no /proc today")
+        film.now += RESOLUTION_SECONDS
+        sample()
+        loop.call_soon_threadsafe(taken.set)
+
+    monkeypatch.setattr(film.history, "sample", counted_sample)
+    film.now += RESOLUTION_SECONDS - 0.01  # the next whole multiple is near
+    task = asyncio.create_task(film.history.run())
+    await asyncio.wait_for(taken.wait(), 30)
+    task.cancel()
+    assert len(film.history.samples().times) == 2

@@ -1,0 +1,101 @@
+"""Settings: where secrets come from, and that they stay secret."""
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from llm_service.config import Settings, words_of
+
+SECRETS = ("ADMIN_KEY", "API_KEYS", "DATABASE_URL", "REDIS_URL")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("LLM_"):
+            monkeypatch.delenv(name)
+
+
+def failure() -> tuple[list[str], str]:
+    """The words for the user, and everything that a log could show."""
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    return words_of(caught.value), "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_comes_from_the_environment_or_from_a_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LLM_{name}", "from-the-environment")
+    assert getattr(Settings(), name.lower()).get_secret_value() == "from-the-environment"
+    monkeypatch.delenv(f"LLM_{name}")
+    (tmp_path / "secret").write_text("  from-a-file\n\n")
+    monkeypatch.setenv(f"LLM_{name}_FILE", str(tmp_path / "secret"))
+    assert getattr(Settings(), name.lower()).get_secret_value() == "from-a-file"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_given_twice_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("SENTINEL")
+    monkeypatch.setenv(f"LLM_{name}", "SENTINEL")
+    monkeypatch.setenv(f"LLM_{name}_FILE", str(tmp_path / "secret"))
+    words, everything = failure()
+    assert words == [f"LLM_{name} and LLM_{name}_FILE are both set."]
+    assert "SENTINEL" not in everything
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot read {file}: No such file or directory."),
+        (b" \n", "{file} is empty."),
+        (b"SENTINEL\xff", "{file} is not UTF-8 text."),
+    ],
+)
+def test_a_secret_file_that_cannot_be_used_is_refused_in_words(
+    content: bytes | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("LLM_REDIS_URL_FILE", str(file))
+    words, everything = failure()
+    assert words == ["LLM_REDIS_URL_FILE: " + reason.format(file=file)]
+    assert "SENTINEL" not in everything
+
+
+def test_an_empty_variable_is_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_ADMIN_KEY", "")
+    monkeypatch.setenv("LLM_API_KEYS_FILE", "")
+    monkeypatch.setenv("LLM_PORT", "")
+    settings = Settings()
+    assert (settings.admin_key, settings.api_keys, settings.port) == (None, None, 8000)
+    (tmp_path / "secret").write_text("from-a-file")
+    monkeypatch.setenv("LLM_ADMIN_KEY_FILE", str(tmp_path / "secret"))
+    assert Settings().admin_key is not None
+
+
+def test_each_problem_has_a_sentence_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_PORT", "http")
+    monkeypatch.setenv("LLM_LOG_LEVEL", "loud")
+    words, _ = failure()
+    assert [sentence.split(":")[0] for sentence in words] == ["LLM_PORT", "LLM_LOG_LEVEL"]
+    assert words_of(ValueError("Something else.")) == ["Something else."]
+
+
+def test_secrets_show_neither_in_a_repr_nor_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(f"LLM_{name}", "SENTINEL")
+    settings = Settings()
+    assert "SENTINEL" not in repr(settings) + str(settings) + settings.model_dump_json()
+    monkeypatch.setenv("LLM_PORT", "http")
+    _, everything = failure()
+    assert "SENTINEL" not in everything

@@ -1,0 +1,43 @@
+"""The dashboard in a real Chromium, against the real service and the bundled model.
+
+The pages' own tests are dashboard/e2e; this gives them a service.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from llm_service.app import DASHBOARD_DIR
+from tests.support.service import ADMIN_KEY, RunningService
+
+ROOT = Path(__file__).parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MAC_BROWSER = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+
+
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), MAC_BROWSER)
+    assert Path(found).exists(), "no Chromium here: see scripts/test-tools.sh"
+    return found
+
+
+@pytest.mark.browser
+def test_the_dashboard_works_in_a_browser_against_the_service(service: RunningService) -> None:
+    assert (DASHBOARD_DIR / "index.html").is_file(), "not built: make dashboard"
+    result = subprocess.run(
+        ["scripts/with-node.sh", "npm", "--prefix", "dashboard", "run", "--silent", "e2e"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DASHBOARD_URL": service.url,
+            "DASHBOARD_KEY": ADMIN_KEY,
+            "CHROMIUM_PATH": chromium(),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    assert "skipped" not in result.stdout
