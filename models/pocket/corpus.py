@@ -33,17 +33,17 @@ Maker = Callable[[Random], Exchange]
 
 # Share of each skill among the exchanges; what is hard for a small model gets more.
 MIX: dict[Maker, float] = {
-    arithmetic.add: 20,
-    arithmetic.subtract: 22,
+    arithmetic.add: 17,
+    arithmetic.subtract: 26,
     arithmetic.multiply: 5,
-    ordering.sort_numbers: 13,
-    ordering.sort_words: 14,
-    ordering.compare: 5,
+    ordering.sort_numbers: 24,
+    ordering.sort_words: 13,
+    ordering.compare: 10,
     ordering.reverse_list: 4,
-    spelling.reverse_word: 8,
-    spelling.upper_case: 6,
-    spelling.spell: 8,
-    spelling.length: 3,
+    spelling.reverse_word: 5,
+    spelling.upper_case: 4,
+    spelling.spell: 5,
+    spelling.length: 5,
     counting.count_to: 1,
     counting.count_range: 2,
     counting.count_down: 1,
@@ -53,21 +53,22 @@ MIX: dict[Maker, float] = {
     dates.month_length: 1,
     dates.ordinal: 2,
     facts.capital: 4,
-    facts.fact: 4,
-    glossary.define: 7,
-    smalltalk.talk: 7,
+    facts.fact: 8,
+    glossary.define: 6,
+    smalltalk.talk: 10,
     stories.story: 1,
     stories.poem: 0.5,
     formats.bullet_list: 4,
     formats.json_object: 2,
     formats.json_array: 1,
-    formats.repeat: 7,
+    formats.repeat: 5,
     unknown.decline: 3,
 }
 _MAKERS = list(MIX)
 _WEIGHTS = list(MIX.values())
 
 MOST_CHARACTERS = 5200
+PLAIN_SYSTEMS = ("", "", "You are a helpful assistant.", "You are pocket.")
 
 
 def draw(rng: Random, maker: Maker, held_out: bool) -> Exchange:
@@ -90,8 +91,11 @@ def conversations(seed: int | str) -> Iterator[Conversation]:
 
 
 def conversation(rng: Random) -> Conversation:
-    if rng.random() < 0.14:
+    roll = rng.random()
+    if roll < 0.18:
         return tool_conversation(rng)
+    if roll < 0.27:
+        return distant_recall(rng)
     return Chat(rng, personas.new_persona(rng)).write(_turns(rng))
 
 
@@ -169,11 +173,25 @@ class Chat:
         return asked
 
 
+def distant_recall(rng: Random) -> Conversation:
+    """Facts told first, much else, then each is asked for once: no shorter way than far back."""
+    talk = Conversation(system=rng.choice(PLAIN_SYSTEMS))
+    kinds = rng.sample(list(recall.TOPICS), rng.randint(1, 4))
+    told = [recall.new_fact(rng, kind) for kind in kinds]
+    for fact in told:
+        add_exchange(talk, recall.tell(rng, fact))
+    distance = rng.randint(200, MOST_CHARACTERS - 400)
+    while len(talk.text) < distance:
+        add_exchange(talk, any_exchange(rng))
+    for fact in rng.sample(told, len(told)):
+        add_exchange(talk, draw(rng, partial(recall.ask, fact=fact), held_out=False))
+    return talk
+
+
 def tool_conversation(rng: Random) -> Conversation:
     """Several requests under one set of tools; some of them need no tool."""
-    system = rng.choice(("", "", "You are a helpful assistant.", "You are pocket."))
     offered = tools.new_tools(rng)
-    talk = Conversation(system=system, tools=[tool.schema for tool in offered])
+    talk = Conversation(system=rng.choice(PLAIN_SYSTEMS), tools=[tool.schema for tool in offered])
     for _ in range(rng.randint(2, 9)):
         if rng.random() < 0.2:
             made = any_exchange(rng)

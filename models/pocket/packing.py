@@ -22,6 +22,8 @@ from models.pocket.tokenizer import FOLDER
 
 CHUNK = 1000  # conversations, about 200,000 tokens
 MOST_TOKENS = 1400
+LONG = 500
+MOST_HELD = 50
 
 
 @dataclass(frozen=True)
@@ -81,16 +83,25 @@ def documents(seed: int, position: Position, rank: int) -> Iterator[Document]:
 
 
 def batches(seed: int, position: Position, size: int, rank: int) -> Iterator[Batch]:
-    """Pack documents into rows of `size` tokens; the last one of a row is cut to fit."""
+    """Pack documents into rows of `size` tokens; the last one of a row is cut to fit.
+
+    A long one that would be cut opens the next row instead: what is asked for at the end of a
+    long conversation is the rarest lesson.
+    """
     row: list[Document] = []
     room = size
+    held: list[Document] = []
     for made in documents(seed, position, rank):
+        if LONG < len(made.tokens) < size and len(made.tokens) > room and len(held) < MOST_HELD:
+            held.append(made)
+            continue
         cut = Document(made.tokens[:room], made.learnt[:room])
         row.append(cut)
         room -= len(cut.tokens)
         if not room:
             yield _joined(row)
-            row, room = [], size
+            row = [held.pop()] if held else []
+            room = size - sum(len(part.tokens) for part in row)
 
 
 def _joined(row: list[Document]) -> Batch:

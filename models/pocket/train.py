@@ -1,4 +1,4 @@
-"""Owns the training run: from scratch, within a wall-clock budget, resumable.
+"""Owns the training run: from scratch or from given weights, within a wall-clock budget, resumable.
 
     python -m models.pocket.train --minutes 100 --workers 2
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from transformers import Qwen2ForCausalLM
 
 from models.pocket import network, parallel
 from models.pocket.optimizer import Optimizers
@@ -56,8 +57,15 @@ class Run:
         self._arguments = arguments
         self._device = pick_device(arguments.device)
         self._model = network.for_training()
+        if arguments.weights:
+            self._model.load_state_dict(
+                Qwen2ForCausalLM.from_pretrained(
+                    arguments.weights, dtype=torch.float32
+                ).state_dict()
+            )
         self._model.to(self._device)  # type: ignore[arg-type]
-        self._optimizers = Optimizers(self._model, MATRIX_RATE, OTHER_RATE)
+        rates = (arguments.rate * rate for rate in (MATRIX_RATE, OTHER_RATE))
+        self._optimizers = Optimizers(self._model, *rates)
         self._progress = Progress()
         self._position = Position()
         self._budget = arguments.minutes * 60.0
@@ -140,11 +148,13 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train pocket from scratch.")
+    parser = argparse.ArgumentParser(description="Train pocket.")
     parser.add_argument("--minutes", type=float, default=95.0, help="wall-clock budget")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--weights", help="a folder to begin from, instead of random weights")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     parser.add_argument("--workers", type=int, default=1, help="processes, one CPU thread each")
     return parser.parse_args()
 

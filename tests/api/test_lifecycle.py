@@ -42,8 +42,9 @@ def last_record(service: RunningService) -> dict[str, Any]:
 
 
 @contextmanager
-def begun_stream(service: RunningService) -> Iterator[Iterator[str]]:
-    """The lines of a long stream, after the first has come; leaving hangs up."""
+def begun_stream(service: RunningService, engine: FakeEngine) -> Iterator[Iterator[str]]:
+    """The lines of a stream that stands still after its first; leaving hangs up."""
+    engine.hold(after=1)
     request = body(stream=True, max_tokens=900)
     with service.client() as http, http.stream("POST", CHAT, json=request) as response:
         lines = response.iter_lines()
@@ -73,8 +74,8 @@ def test_a_client_that_leaves_while_it_waits_frees_its_slot(
 def test_a_client_that_leaves_mid_stream_frees_its_slot(
     leashed: RunningService, engine: FakeEngine
 ) -> None:
-    with begun_stream(leashed):
-        engine.hold()
+    with begun_stream(leashed, engine):
+        pass
     assert engine.aborted.acquire(timeout=WAIT_SECONDS)
     record = last_record(leashed)
     assert record["outcome"] == "cancelled"
@@ -107,8 +108,7 @@ def test_an_engine_that_fails_before_the_first_token_is_a_500_in_the_envelope(
 def test_an_engine_that_fails_mid_stream_ends_it_with_an_error_event_and_counts_an_error(
     leashed: RunningService, engine: FakeEngine
 ) -> None:
-    with begun_stream(leashed) as lines:
-        engine.hold()
+    with begun_stream(leashed, engine) as lines:
         engine.fail_all(EngineFailed("The engine failed."))
         assert last_error(lines)["code"] == "engine_failed"
     record = last_record(leashed)
@@ -119,9 +119,9 @@ def test_the_official_client_raises_when_a_stream_breaks(
     leashed: RunningService, engine: FakeEngine
 ) -> None:
     client = openai.OpenAI(base_url=f"{leashed.url}/v1", api_key=ADMIN_KEY, max_retries=0)
+    engine.hold(after=1)
     with client, pytest.raises(openai.APIError, match="engine failed"):  # noqa: PT012
         for _ in client.chat.completions.create(**body(stream=True, max_tokens=900)):
-            engine.hold()
             engine.fail_all(EngineFailed("The engine failed."))
 
 
@@ -188,8 +188,7 @@ def test_shutdown_lets_a_short_answer_finish(leashed: RunningService, engine: Fa
 def test_shutdown_ends_a_long_stream_with_an_error_event(
     leashed: RunningService, engine: FakeEngine
 ) -> None:
-    with begun_stream(leashed) as lines:
-        engine.hold()
+    with begun_stream(leashed, engine) as lines:
         stopping = threading.Thread(target=leashed.stop)
         stopping.start()
         assert last_error(lines)["code"] == "engine_unavailable"

@@ -68,6 +68,7 @@ class FakeEngine:
         self.aborted = threading.Semaphore(0)
         self.refuses_with: ServiceError | None = None
         self._is_open = True
+        self._free_tokens = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_ready = False
 
@@ -89,7 +90,7 @@ class FakeEngine:
             raise Unavailable("The service is stopping.")
         if len(self.active) >= INFO.max_waiting:
             raise Overloaded("The queue is full.", retry_after=3)
-        stream = FakeStream(request, self, self._is_open)
+        stream = FakeStream(request, self, self._is_open, self._free_tokens)
         self.streams.append(stream)
         self.submitted.release()
         return stream
@@ -102,9 +103,10 @@ class FakeEngine:
     def active(self) -> "list[FakeStream]":
         return [stream for stream in self.streams if not stream.is_finished]
 
-    def hold(self) -> None:
-        """Give no more tokens, to present and future streams."""
+    def hold(self, after: int = 0) -> None:
+        """Give no more tokens to present streams, and only the first `after` to future ones."""
         self._is_open = False
+        self._free_tokens = after
         self._on_loop(lambda: [stream.gate.clear() for stream in self.streams])
 
     def release(self) -> None:
@@ -122,11 +124,14 @@ class FakeEngine:
 class FakeStream:
     """Implements `llm_service.engine.TokenStream`."""
 
-    def __init__(self, request: GenerationRequest, engine: FakeEngine, is_open: bool) -> None:
+    def __init__(
+        self, request: GenerationRequest, engine: FakeEngine, is_open: bool, free_tokens: int
+    ) -> None:
         self.request = request
         self.timings = Timings(submitted=time.monotonic())
         self.usage = Usage(num_prompt_tokens=len(request.prompt_token_ids))
         self.gate = asyncio.Event()
+        self._free_tokens = free_tokens
         self._engine = engine
         self._error: ServiceError | None = None
         self._finished = asyncio.Event()
@@ -143,7 +148,8 @@ class FakeStream:
     async def __anext__(self) -> GenerationChunk:
         if self.is_finished:
             raise StopAsyncIteration
-        await self.gate.wait()
+        if self.usage.num_output_tokens >= self._free_tokens:
+            await self.gate.wait()
         await asyncio.sleep(0)
         if self._error is not None:
             self._finished.set()

@@ -32,80 +32,70 @@ _COUNTRY = (
     "What country is {v} the capital of?", "In which country is {v} the capital?",
 )  # fmt: skip
 
-_FACTS: tuple[tuple[str, str], ...] = (
-    ("What colour is the sky?|Which color does the sky have?|What color is the sky",
-     "The sky is blue."),
-    ("What colour is grass?|Which color is grass?|What color does grass have?", "Grass is green."),
-    ("What colour is snow?|Which color is snow?", "Snow is white."),
-    ("What colour is a banana?|Which color does a banana have?", "A ripe banana is yellow."),
-    ("How many legs does a spider have?|Number of legs of a spider?|How many legs has a spider?",
-     "A spider has 8 legs."),
-    ("How many legs does an insect have?|Number of legs of an insect?", "An insect has 6 legs."),
-    ("How many legs does a dog have?|Number of legs of a dog?", "A dog has 4 legs."),
-    ("How many legs does a bird have?|Number of legs of a bird?", "A bird has 2 legs."),
-    ("How many days are in a week?|How many days does a week have?", "A week has 7 days."),
-    ("How many months are in a year?|How many months does a year have?", "A year has 12 months."),
-    ("How many days are in a year?|How many days does a year have?", "A year has 365 days."),
-    ("How many hours are in a day?|How many hours does a day have?", "A day has 24 hours."),
-    ("How many minutes are in an hour?|How many minutes does an hour have?",
-     "An hour has 60 minutes."),
-    ("How many seconds are in a minute?|How many seconds does a minute have?",
-     "A minute has 60 seconds."),
-    ("How many sides does a triangle have?|Number of sides of a triangle?",
-     "A triangle has 3 sides."),
-    ("How many sides does a square have?|Number of sides of a square?", "A square has 4 sides."),
-    ("How many planets are in the solar system?|Number of planets?",
-     "The solar system has 8 planets."),
-    ("What is the largest planet?|Which planet is the biggest?|Name the largest planet.",
-     "Jupiter is the largest planet."),
-    ("Which planet is closest to the sun?|What is the closest planet to the sun?",
-     "Mercury is closest to the sun."),
-    ("Which planet do we live on?|What planet is our home?", "We live on Earth."),
-    ("Which planet is called the red planet?|What is the red planet?",
-     "Mars is called the red planet."),
-    ("What is H2O?|What does H2O mean?|What is the formula H2O?", "H2O is water."),
-    ("At what temperature does water boil?|When does water boil?|What is the boiling point of "
-     "water?", "Water boils at 100 degrees Celsius."),
-    ("At what temperature does water freeze?|When does water freeze?|What is the freezing point "
-     "of water?", "Water freezes at 0 degrees Celsius."),
-    ("What do bees make?|What is made by bees?", "Bees make honey."),
-    ("What do cows drink?|What does a cow drink?", "Cows drink water."),
-    ("Where do fish live?|Where does a fish live?", "Fish live in water."),
-    ("What is the largest ocean?|Which ocean is the biggest?",
-     "The Pacific is the largest ocean."),
-    ("What is the highest mountain?|Which mountain is the tallest?",
-     "Mount Everest is the highest mountain."),
-    ("What is the largest animal?|Which animal is the biggest?",
-     "The blue whale is the largest animal."),
-    ("What is the fastest land animal?|Which land animal is the fastest?",
-     "The cheetah is the fastest land animal."),
-    ("What is the opposite of hot?|Opposite of hot?", "The opposite of hot is cold."),
-    ("What is the opposite of big?|Opposite of big?", "The opposite of big is small."),
-    ("What is the opposite of up?|Opposite of up?", "The opposite of up is down."),
-    ("What is the opposite of day?|Opposite of day?", "The opposite of day is night."),
-    ("What is the opposite of fast?|Opposite of fast?", "The opposite of fast is slow."),
-    ("What is the opposite of open?|Opposite of open?", "The opposite of open is closed."),
-    ("What is the opposite of happy?|Opposite of happy?", "The opposite of happy is sad."),
-    ("What does a cat say?|What sound does a cat make?", "A cat says meow."),
-    ("What does a dog say?|What sound does a dog make?", "A dog says woof."),
-    ("What does a cow say?|What sound does a cow make?", "A cow says moo."),
-    ("What does a duck say?|What sound does a duck make?", "A duck says quack."),
-    ("How many letters are in the alphabet?|How many letters does the alphabet have?",
-     "The alphabet has 26 letters."),
-    ("What is the first letter of the alphabet?|First letter of the alphabet?",
-     "The first letter of the alphabet is A."),
-    ("What is the last letter of the alphabet?|Last letter of the alphabet?",
-     "The last letter of the alphabet is Z."),
-    ("Who wrote Romeo and Juliet?|Who wrote Hamlet?", "William Shakespeare wrote it."),
-    ("What do plants need to grow?|What does a plant need?",
-     "Plants need water, light and air."),
-    ("What is the sun?|What kind of thing is the sun?", "The sun is a star."),
-    ("What is the moon?|What kind of thing is the moon?", "The moon is a satellite of the Earth."),
-    ("How many bits are in a byte?|How many bits does a byte have?", "A byte has 8 bits."),
-    ("What are the primary colours?|Name the primary colors.",
-     "The primary colours are red, yellow and blue."),
-    ("How many continents are there?|Number of continents?", "There are 7 continents."),
+# Facts of one shape share their wordings, so that a wording learnt on one serves all of them.
+_SHAPES: tuple[tuple[str, str, str], ...] = (
+    ("What colour is {k}?|Which color is {k}?|What color does {k} have?|The colour of {k}?|"
+     "Which colour does {k} have?|What is the color of {k}?|Tell me the colour of {k}.",
+     "{k} is {v}.",
+     "the sky=blue;grass=green;snow=white;a banana=yellow;a tomato=red;coal=black;an orange=orange;"
+     "blood=red;milk=white;a lemon=yellow;chocolate=brown"),
+    ("How many legs does {k} have?|Number of legs of {k}?|How many legs has {k}?|"
+     "How many legs are on {k}?|Count the legs of {k}.|Tell me how many legs {k} has.",
+     "{k} has {v} legs.",
+     "a spider=8;an insect=6;a dog=4;a bird=2;a cat=4;a horse=4;an ant=6;a chicken=2;a bee=6"),
+    ("How many {k}?|Number of {k}?|Tell me how many {k}.|Do you know how many {k}?",
+     "There are {v} {k}.",
+     "days in a week=7;months in a year=12;days in a year=365;hours in a day=24;"
+     "minutes in an hour=60;seconds in a minute=60;weeks in a year=52;years in a century=100;"
+     "sides in a triangle=3;sides in a square=4;planets in the solar system=8;bits in a byte=8;"
+     "letters in the alphabet=26;continents on Earth=7;wheels on a car=4;wheels on a bicycle=2;"
+     "fingers on a hand=5;players in a football team=11"),
+    ("What is the opposite of {k}?|Opposite of {k}?|Tell me the opposite of {k}.|"
+     "Name the opposite of {k}.|Which word is the opposite of {k}?|{k} is the opposite of what?",
+     "The opposite of {k} is {v}.",
+     "hot=cold;cold=hot;big=small;small=big;up=down;down=up;day=night;night=day;fast=slow;"
+     "slow=fast;open=closed;closed=open;happy=sad;sad=happy;light=dark;dark=light;left=right;"
+     "right=left;old=young;young=old;full=empty;empty=full;wet=dry;dry=wet;early=late;late=early"),
+    ("What does {k} say?|What sound does {k} make?|Which sound does {k} make?|"
+     "What noise does {k} make?|How does {k} sound?|The sound of {k}?",
+     "{k} says {v}.",
+     "a cat=meow;a dog=woof;a cow=moo;a duck=quack;a sheep=baa;a pig=oink;a lion=roar;an owl=hoot"),
+    ("What is {k}?|Name {k}.|Tell me {k}.|Do you know {k}?|What's {k}?|{k}?",
+     "{v} is {k}.",
+     "the largest planet=Jupiter;the smallest planet=Mercury;the closest planet to the sun=Mercury;"
+     "the planet we live on=Earth;the red planet=Mars;the planet with rings=Saturn;"
+     "the largest ocean=The Pacific;the highest mountain=Mount Everest;the longest river=The Nile;"
+     "the largest animal=The blue whale;the fastest land animal=The cheetah;"
+     "the tallest animal=The giraffe;the largest country=Russia;the largest desert=Antarctica;"
+     "the first letter of the alphabet=A;the last letter of the alphabet=Z;"
+     "the closest star=The sun;the formula of water=H2O;the freezing point of water=0 degrees;"
+     "the boiling point of water=100 degrees;the author of Hamlet=Shakespeare;"
+     "the author of Romeo and Juliet=Shakespeare"),
+    ("Where does {k} live?|Where do I find {k}?|What is the home of {k}?|Where is {k} at home?|"
+     "Tell me where {k} lives.",
+     "{k} lives in {v}.",
+     "a fish=water;a camel=the desert;a penguin=the Antarctic;a bee=a hive;a bird=a nest;"
+     "a monkey=the forest;a whale=the ocean"),
+    ("What does {k} make?|What do we get from {k}?|What is made by {k}?|What comes from {k}?|"
+     "What does {k} give us?",
+     "{k} gives us {v}.",
+     "a bee=honey;a cow=milk;a hen=eggs;a baker=bread;a sheep=wool;a writer=books"),
 )  # fmt: skip
+
+
+def _facts() -> list[tuple[list[str], str]]:
+    """Every fact as its wordings and its answer."""
+    made = []
+    for wordings, answer, pairs in _SHAPES:
+        for pair in pairs.split(";"):
+            k, v = pair.split("=")
+            asks = [wording.format(k=k) for wording in wordings.split("|")]
+            said = answer.format(k=k, v=v)
+            made.append((asks, said[0].upper() + said[1:]))
+    return made
+
+
+_FACTS = _facts()
 
 
 def capital(rng: Random) -> Exchange:
@@ -118,5 +108,5 @@ def capital(rng: Random) -> Exchange:
 
 def fact(rng: Random) -> Exchange:
     questions, answer = rng.choice(_FACTS)
-    user = phrase(rng, questions.split("|"))
+    user = phrase(rng, questions)
     return Exchange("simple facts", user, answer)

@@ -198,7 +198,7 @@ def _random_family(rng: Random) -> Family:
 
 
 def new_tool(rng: Random) -> Tool:
-    family = _random_family(rng) if rng.random() < 0.45 else rng.choice(FAMILIES)
+    family = _random_family(rng) if rng.random() < 0.55 else rng.choice(FAMILIES)
     name = rng.choice(family.names)
     labels = tuple(rng.choice(argument.names) for argument in family.arguments)
     return Tool(family, name, labels, _schema(rng, family, name, labels))
