@@ -178,12 +178,12 @@ def test_a_200_that_dies_mid_stream_is_an_error(http: httpx.Client, engine: Fake
     errors = 'llm_requests_total{model="pocket",operation="chat",outcome="error"}'
     kinds = 'llm_request_errors_total{kind="backend",phase="decode"}'
     before = sample(http, errors), sample(http, kinds)
+    engine.hold(after=1)
     with http.stream(
         "POST", "/v1/chat/completions", json=body(stream=True, max_tokens=900)
     ) as response:
         lines = response.iter_lines()
         next(lines)
-        engine.hold()
         engine.fail_all(EngineFailed("boom"))
         last = [line for line in lines if line]
     engine.release()
