@@ -43,7 +43,7 @@ imports: .venv/.dev ## Check that imports point one way
 dashboard: dashboard/dist/index.html ## Build the dashboard
 
 screenshots: .venv/.dev dashboard/dist/index.html ## Take the README's pictures from a running service
-	$(BIN)/python scripts/screenshots.py
+	$(WITH_NODE) npm --prefix dashboard run --silent screenshots
 
 model: .venv/.dev ## Train the bundled model again (about two hours on two cores)
 	$(BIN)/python -m models.pocket.train
