@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from random import Random
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -19,10 +20,7 @@ from models.pocket import cases, corpus
 from models.pocket.evaluate import Speaker, measure
 from models.pocket.tokenizer import FOLDER
 
-FLOOR = 0.7
-# The two weakest skills, as the model card says; they must not get worse unnoticed.
-WEAK = {"sorting numbers": 0.5, "recall over 1,000 tokens": 0.35}
-FLOOR_OVERALL = 0.8
+FLOOR = 0.9
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +71,10 @@ def test_generation_ends_at_either_end_token(tokenizer):
 
 
 @given(st.text())
-def test_the_tokenizer_gives_every_text_back_unchanged(text):
+@example("\U0002f800")
+def test_the_tokenizer_gives_every_text_back_in_normal_form(text):
     pieces = cached_tokenizer().encode(text)
-    assert cached_tokenizer().decode(pieces) == text
+    assert cached_tokenizer().decode(pieces) == unicodedata.normalize("NFC", text)
 
 
 def test_digits_are_tokens_of_their_own(tokenizer):
@@ -135,16 +134,13 @@ def test_held_out_questions_of_every_skill_are_mostly_answered_right(speaker):
     short = [case for case in sample if len(case.prompt) < 1500]
     scores = measure(speaker, short)
     right, asked = (sum(getattr(s, part) for s in scores.values()) for part in ("right", "asked"))
-    assert right / asked >= FLOOR_OVERALL
+    assert right / asked >= FLOOR
 
 
 def test_no_published_result_is_under_the_floor_of_its_skill():
     results = json.loads((FOLDER / "evaluation.json").read_text())
 
-    def share(score):
-        return score["right"] / score["asked"]
-
-    under = [name for name, s in results.items() if share(s) < WEAK.get(name, FLOOR)]
+    under = [name for name, score in results.items() if score["right"] < FLOOR * score["asked"]]
     assert under == []
 
 
