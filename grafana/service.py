@@ -1,0 +1,158 @@
+"""The dashboard "Service": what callers get, where the time goes, who uses what."""
+
+from grafana.parts import BAD, GOOD, PHASES, WARN, Json, chart, dashboard, stat, steps
+from grafana.queries import INSTANCES, MODELS, gauge, mean, quantile, quantiles, rate, ratio
+
+TTFT = "llm_time_to_first_token_seconds"
+ITL = "llm_inter_token_latency_seconds"
+DURATION = "llm_request_duration_seconds"
+REFUSED = f'{INSTANCES},phase="admission",kind=~"backend|internal|oom|overloaded|redis"'
+ANSWERED = f'{MODELS},outcome!~"cancelled|rejected"'
+FAILED = f'{MODELS},outcome=~"error|timeout"'
+ALWAYS = steps((GOOD, None))
+
+
+def _share_failed() -> str:
+    refused = rate("llm_request_errors_total", REFUSED)
+    failed, answered = rate("llm_requests_total", FAILED), rate("llm_requests_total", ANSWERED)
+    return ratio(f"({failed} + {refused})", f"({answered} + {refused})")
+
+
+def _budget(objective: str) -> str:
+    return f"1 - max(job:llm_{objective}:burn_rate7d)"
+
+
+def _burn(objective: str) -> list[tuple[str, str]]:
+    windows = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+    return [(f"max(job:llm_{objective}:burn_rate{window})", window) for window in windows]
+
+
+NOW: list[Json] = [
+    stat("Ready", "bool_yes_no", f"min(llm_ready{{{INSTANCES}}})",
+         "Whether every instance takes requests.", steps((BAD, None), (GOOD, 1)), max=1),
+    stat("Requests", "reqps", rate("llm_requests_total"), "Inference requests per second.", ALWAYS),
+    stat("Failed", "percentunit", _share_failed(),
+         "Of the requests that the service had to answer; what callers did wrong does not count.",
+         steps((GOOD, None), (WARN, 0.005), (BAD, 0.01)), max=1),
+    stat("First token, p95", "s", quantile(0.95, TTFT),
+         "Submission to first token, the queue included. The objective is 2 s.",
+         steps((GOOD, None), (WARN, 1), (BAD, 2))),
+    stat("Between tokens, p95", "s", quantile(0.95, ITL),
+         "Gap between two tokens of a stream. The objective is 200 ms.",
+         steps((GOOD, None), (WARN, 0.1), (BAD, 0.2))),
+    stat("Output", "tokens/s", rate("llm_output_tokens_total"), "Tokens generated per second.",
+         ALWAYS),
+    stat("Slots taken", "percentunit", ratio(gauge("llm_requests_running"), gauge("llm_slots")),
+         "Running sequences by the number that can run at once.",
+         steps((GOOD, None), (WARN, 0.8), (BAD, 1)), max=1),
+    stat("Waiting", "short", gauge("llm_requests_waiting"), "Sequences that wait for a slot.",
+         steps((GOOD, None), (WARN, 1), (BAD, 50))),
+    stat("Memory", "percentunit", ratio(
+        gauge("llm_process_memory_bytes", f'{INSTANCES},type=~"anon|shmem"'),
+        gauge("llm_memory_limit_bytes", INSTANCES)),
+         "The process's own memory by its limit; mapped files are not counted.",
+         steps((GOOD, None), (WARN, 0.8), (BAD, 0.9)), max=1),
+    stat("Availability budget left", "percentunit", _budget("availability"),
+         "Of the 1 % of requests that may fail in 7 days. Below 0: overspent.",
+         steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), min=None, max=1),
+    stat("First-token budget left", "percentunit", _budget("ttft"),
+         "Of the 1 % of first tokens that may take longer than 2 s in 7 days. Below 0: overspent.",
+         steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), min=None, max=1),
+    stat("Alerts firing", "short", 'count(ALERTS{alertstate="firing"}) or vector(0)',
+         "docs/runbooks.md says what to do about each.", steps((GOOD, None), (BAD, 1))),
+]  # fmt: skip
+
+REQUESTS = [
+    chart("Requests by outcome", "reqps",
+          [(rate("llm_requests_total", by="outcome"), "{{outcome}}")],
+          "Counted at their end: an answer that dies half-way is an error, though its HTTP code"
+          " was 200.", stacked=True),
+    chart("Errors by kind", "reqps",
+          [(rate("llm_request_errors_total", INSTANCES, "kind, phase"), "{{kind}} in {{phase}}")],
+          "Failed or refused: why, and how far they had come.", stacked=True),
+    chart("Share that failed", "percentunit", [(_share_failed(), "failed")],
+          "As the availability objective counts it: 1 % may.", line_at=0.01),
+    chart("Time to first token", "s", quantiles(TTFT),
+          "Submission to first token, the queue included.", line_at=2),
+    chart("End-to-end time", "s", quantiles(DURATION),
+          "Arrival to last byte, of requests that were not refused.", line_at=30),
+    chart("Time between tokens", "s", quantiles(ITL), "Gap between two tokens of a stream.",
+          line_at=0.2),
+    chart("Where the time goes", "s",
+          [(mean(f"llm_request_{phase}_seconds"), phase) for phase in PHASES],
+          "Mean time per request in each phase; they follow one another.", stacked=True),
+    chart("Streamed and not, p95", "s",
+          [(quantile(0.95, DURATION, by="le, stream"), "stream: {{stream}}")],
+          "End-to-end time of requests that stream and of those that do not."),
+    chart("Mean time per token", "s", quantiles("llm_time_per_output_token_seconds"),
+          "Of each finished request: what a reader feels as speed.", line_at=0.2),
+]  # fmt: skip
+
+TOKENS = [
+    chart("Tokens", "tokens/s", [
+        (rate("llm_prompt_tokens_total", f'{MODELS},source="computed"'), "prompt, computed"),
+        (rate("llm_prompt_tokens_total", f'{MODELS},source="cached"'), "prompt, cached"),
+        (rate("llm_output_tokens_total"), "output"),
+    ], "Prompt tokens that were computed or found in the prefix cache, and tokens generated.",
+          stacked=True),
+    chart("Prompt length", "short", quantiles("llm_request_prompt_tokens"), "Tokens per prompt."),
+    chart("Answer length", "short", quantiles("llm_request_output_tokens"), "Tokens per answer."),
+]  # fmt: skip
+
+KEYS = [
+    chart("Requests by key", "reqps",
+          [(rate("llm_key_requests_total", INSTANCES, "key_name"), "{{key_name}}")],
+          "The name that the operator gave; `anonymous` without a key.", stacked=True),
+    chart("Tokens by key", "tokens/s",
+          [(rate("llm_key_tokens_total", f'{INSTANCES},type=~"prompt|output"', "key_name"),
+            "{{key_name}}")],
+          "Prompt and output together.", stacked=True),
+    chart("Refused by limit", "reqps",
+          [(rate("llm_rate_limit_rejections_total", INSTANCES, "key_name, limit"),
+            "{{key_name}}: {{limit}}")],
+          "Requests refused because a limit was spent.", stacked=True),
+    chart("Redis", "bool", [(f"min(llm_redis_up{{{INSTANCES}}})", "up")],
+          "1: limits are shared. 0: Redis is away and each process counts for itself. Empty without"
+          " LLM_REDIS_URL."),
+    chart("Redis round trip, p95", "s",
+          [(quantile(0.95, "llm_redis_operation_duration_seconds", INSTANCES, "le, op"), "{{op}}")],
+          "Failed ones included."),
+    chart("Redis operations", "ops",
+          [(rate("llm_redis_operation_duration_seconds_count", INSTANCES, "op"), "{{op}}")],
+          "Per second."),
+]  # fmt: skip
+
+OBJECTIVES = [
+    chart("Availability: burn rate", "short", _burn("availability"),
+          "1 spends exactly the budget. A page at 13.44 (1 h and 5 m) or 3.5 (6 h and 30 m).",
+          line_at=1),
+    chart("First token: burn rate", "short", _burn("ttft"),
+          "1 spends exactly the budget. A page at 13.44 (1 h and 5 m) or 3.5 (6 h and 30 m).",
+          line_at=1),
+    chart("Budget left", "percentunit",
+          [(_budget("availability"), "availability"), (_budget("ttft"), "first token")],
+          "Of the last 7 days. Below 0: overspent.", lowest=None),
+]  # fmt: skip
+
+HTTP = [
+    chart("HTTP requests", "reqps",
+          [(rate("http_requests_total", INSTANCES, "route, code"), "{{code}} {{route}}")],
+          "By route template; 499: the client left before an answer.", width=12),
+    chart("HTTP time, p95", "s",
+          [(quantile(0.95, "http_request_duration_seconds", INSTANCES, "le, route"), "{{route}}")],
+          "Streamed answers excepted.", width=12),
+]  # fmt: skip
+
+SERVICE = dashboard(
+    "llm-service",
+    "llm_service: service",
+    "What callers get, where the time goes, and who uses what.",
+    [
+        ("Now", NOW),
+        ("Requests", REQUESTS),
+        ("Tokens", TOKENS),
+        ("Keys and limits", KEYS),
+        ("Objectives", OBJECTIVES),
+        ("HTTP", HTTP),
+    ],
+)

@@ -1,0 +1,193 @@
+"""Sends a mixed load to a running service, so that every chart has something to show.
+
+Chats, streams, completions, long prompts, callers that leave, wrong requests, bursts that queue
+and, with an admin key, a key of its own whose limit is soon spent. `make demo`, or
+`LLM_KEY=... python scripts/demo.py --url http://127.0.0.1:8000 --seconds 120`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2 as httpx
+from tqdm import tqdm
+
+CHAT = "/v1/chat/completions"
+SYSTEM = "You are a patient tutor. Answer in one or two short sentences."
+QUESTIONS = (
+    "What is 7 plus 5?",
+    "My name is Ada. What is my name?",
+    "What is a KV cache?",
+    "Tell me a short story.",
+    "Count to nine.",
+    "What is 6 times 7?",
+)
+SUM = "What is 12 plus 30? "
+
+
+class Load:
+    """Callers that each do one thing, again and again, until `seconds` have passed."""
+
+    def __init__(self, http: httpx.AsyncClient, model: str, seconds: float) -> None:
+        self._http = http
+        self._model = model
+        self._until = time.monotonic() + seconds
+        self._random = random.Random(1)
+        self.results: Counter[str] = Counter()
+        self.first_tokens: list[float] = []
+
+    async def run(self, limited_key: str | None) -> None:
+        callers: list[tuple[Callable[[], Awaitable[None]], float]] = [
+            (self.chat, 0.1),
+            (self.chat, 0.4),
+            (self.stream, 0.1),
+            (self.stream, 0.2),
+            (self.complete, 0.5),
+            (self.long_prompt, 3),
+            (self.leave, 1),
+            (self.burst, 12),
+            (self.wrong, 5),
+        ]
+        if limited_key is not None:
+            callers.append((lambda: self.spend(limited_key), 5))
+        await asyncio.gather(*(self._repeat(action, pause) for action, pause in callers))
+
+    async def _repeat(self, action: Callable[[], Awaitable[None]], pause: float) -> None:
+        while time.monotonic() < self._until:
+            try:
+                await action()
+            except httpx.TransportError as error:
+                self.results[f"no connection ({type(error).__name__})"] += 1
+            await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
+
+    def _body(self, max_tokens: int = 48, **options: Any) -> dict[str, Any]:
+        question = {"role": "user", "content": self._random.choice(QUESTIONS)}
+        messages = [{"role": "system", "content": SYSTEM}, question]
+        return {"model": self._model, "messages": messages, "max_tokens": max_tokens, **options}
+
+    async def _post(self, path: str, body: Any, **options: Any) -> int:
+        response = await self._http.post(path, json=body, **options)
+        self.results[str(response.status_code)] += 1
+        return response.status_code
+
+    async def chat(self) -> None:
+        await self._post(CHAT, self._body())
+
+    async def stream(self) -> None:
+        started = time.perf_counter()
+        async with self._http.stream("POST", CHAT, json=self._body(stream=True)) as response:
+            self.results[f"{response.status_code} stream"] += 1
+            is_first = response.status_code == 200
+            async for line in response.aiter_lines():
+                if is_first and line.startswith("data: {"):
+                    self.first_tokens.append(time.perf_counter() - started)
+                    is_first = False
+
+    async def complete(self) -> None:
+        await self._post("/v1/completions", {"model": self._model, "prompt": SUM, "max_tokens": 16})
+
+    async def long_prompt(self) -> None:
+        """Unlike any before it, so that it is computed and not found."""
+        start = f"{self._random.random()} "
+        prompt = start + SUM * 20
+        await self._post("/v1/completions", {"model": self._model, "prompt": prompt})
+
+    async def leave(self) -> None:
+        """Hang up in the middle of an answer."""
+        body = self._body(256, stream=True, ignore_eos=True)
+        async with self._http.stream("POST", CHAT, json=body) as response:
+            lines = response.aiter_lines()
+            for _ in range(6):
+                await anext(lines, None)
+        self.results["left in the middle"] += 1
+
+    async def burst(self) -> None:
+        """More at once than there are slots, so that some wait."""
+        await asyncio.gather(*(self.stream() for _ in range(24)))
+
+    async def wrong(self) -> None:
+        """What callers get wrong: a model, a number, a length, JSON, a path."""
+        await self._post(CHAT, self._body() | {"model": "no-such-model"})
+        await self._post(CHAT, self._body(temperature=-1))
+        await self._post(CHAT, self._body(10**6))
+        await self._post(CHAT, "not an object")
+        await self._post("/v1/nowhere", {})
+
+    async def spend(self, key: str) -> None:
+        """A key whose limit is smaller than its appetite."""
+        headers = {"Authorization": f"Bearer {key}"}
+        await asyncio.gather(*(self._post(CHAT, self._body(8), headers=headers) for _ in range(6)))
+
+
+async def create_limited_key(http: httpx.AsyncClient) -> tuple[str, str] | None:
+    """Id and secret of a key with 4 requests per minute; None where we may not make one."""
+    body = {"name": f"demo-{os.getpid()}", "scopes": ["inference"], "rpm": 4}
+    response = await http.post("/api/keys", json=body)
+    if response.status_code != 201:
+        return None
+    created = response.json()
+    return created["id"], created["key"]
+
+
+async def show_progress(seconds: float) -> None:
+    for _ in tqdm(range(round(seconds)), unit="s", bar_format="{l_bar}{bar}| {n}/{total} s"):
+        await asyncio.sleep(1)
+
+
+async def main(url: str, key: str, seconds: float, is_quiet: bool = False) -> Load:
+    """The load that was sent. Raises SystemExit, in words, where the service does not answer."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as http:
+        model = await find_model(http, url)
+        limited = await create_limited_key(http)
+        if limited is None and not is_quiet:
+            print("The key may not make keys, so no limit will be spent: use an admin key.")
+        load = Load(http, model, seconds)
+        progress = asyncio.create_task(asyncio.sleep(0) if is_quiet else show_progress(seconds))
+        try:
+            await load.run(None if limited is None else limited[1])
+            await progress
+        finally:
+            progress.cancel()
+            if limited is not None:
+                await http.delete(f"/api/keys/{limited[0]}")
+    return load
+
+
+async def find_model(http: httpx.AsyncClient, url: str) -> str:
+    try:
+        response = await http.get("/v1/models")
+    except httpx.TransportError as error:
+        raise SystemExit(f"No service answers at {url}: {error}") from None
+    if response.status_code != 200:
+        raise SystemExit(json.dumps(response.json()["error"]["message"]))
+    return str(response.json()["data"][0]["id"])
+
+
+def print_summary(load: Load, url: str) -> None:
+    print("\nanswers:")
+    for result, number in sorted(load.results.items()):
+        print(f"  {number:6}  {result}")
+    if len(load.first_tokens) > 1:
+        twentieths = statistics.quantiles(load.first_tokens, n=20)
+        print(f"first token: median {twentieths[9]:.3f} s, p95 {twentieths[18]:.3f} s")
+    print(f"Now look at {url}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--key", default=os.environ.get("LLM_KEY"), help="default: $LLM_KEY")
+    parser.add_argument("--seconds", type=float, default=120)
+    options = parser.parse_args()
+    if not options.key:
+        sys.exit("Give a key: LLM_KEY=... make demo. The service prints one at its first start.")
+    print_summary(asyncio.run(main(options.url, options.key, options.seconds)), options.url)
