@@ -1,5 +1,6 @@
 # `make run` and `make test` do all their own set-up. Variables:
 #   PYTHON       interpreter to build .venv with (3.11 or newer)
+#   DEMO         options of `make demo`: --url, --key, --seconds
 #   TORCH_INDEX  package index to take torch from; PyTorch's CPU index makes a small install
 PYTHON ?= python3
 TORCH_INDEX ?=
@@ -7,7 +8,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz lint format types imports dashboard screenshots model clean
+.PHONY: help run test fuzz lint format types imports dashboard demo grafana screenshots openapi model up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +22,7 @@ test: .venv/.dev dashboard/dist/index.html ## Run every test
 	$(WITH_NODE) npm --prefix dashboard run --silent lint
 	$(WITH_NODE) npm --prefix dashboard run --silent test
 	$(WITH_NODE) npm --prefix dashboard run --silent size
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not stack"
 
 fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 	$(BIN)/python -m pytest -m slow tests/api/test_schema.py
@@ -42,11 +43,36 @@ imports: .venv/.dev ## Check that imports point one way
 
 dashboard: dashboard/dist/index.html ## Build the dashboard
 
+openapi: .venv/.dev dashboard/node_modules/.package-lock.json ## Write the API's schema and the dashboard's types from it
+	$(BIN)/python -m scripts.openapi
+	$(WITH_NODE) npm --prefix dashboard run --silent types
+
+demo: .venv/.run ## Two minutes of mixed load for a running service: LLM_KEY=... make demo
+	@$(BIN)/python scripts/demo.py $(DEMO)
+
+grafana: .venv/.run ## Write Grafana's dashboards from their tables
+	$(BIN)/python -m grafana.build
+
 screenshots: .venv/.dev dashboard/dist/index.html ## Take the README's pictures from a running service
 	$(WITH_NODE) npm --prefix dashboard run --silent screenshots
 
 model: .venv/.dev ## Train the bundled model again (about two hours on two cores)
 	$(BIN)/python -m models.pocket.train
+
+up: ## Build and start the stack in containers (docs/deploy.md); SERVICES=... for a part of it
+	@scripts/stack-up.sh $(SERVICES)
+
+down: ## Stop the stack and keep its data
+	docker compose down
+
+key: ## Show the stack's key and Grafana's password
+	@docker compose run --rm --no-deps secrets
+
+logs: ## Follow the stack's logs
+	docker compose logs --follow --tail 50
+
+test-stack: .venv/.dev ## Test the stack, where there is a container engine
+	@scripts/test-stack.sh
 
 clean: ## Remove what was built, not the state
 	rm -rf .venv dashboard/node_modules dashboard/dist build *.egg-info

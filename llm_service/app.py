@@ -15,11 +15,13 @@ from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
 from llm_service.access.redis import RedisLink
-from llm_service.api import chat, completions, health, models
+from llm_service.access.usage import UsageLog
+from llm_service.api import alerts, chat, completions, health, keys, models, requests
 from llm_service.api.authentication import OPEN_PATHS, Authentication
 from llm_service.api.body_limit import BodyLimit
 from llm_service.api.dashboard import create_dashboard_router, dashboard_files
 from llm_service.api.dependencies import EngineSlot, Services
+from llm_service.api.engine import router as engine_router
 from llm_service.api.handlers import install_handlers
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.stats import create_stats_router
@@ -29,6 +31,7 @@ from llm_service.engine.config import EngineConfig
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.middleware import Observability
+from llm_service.observability.prometheus import Prometheus
 
 log = structlog.get_logger()
 
@@ -50,12 +53,15 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=runtime.lifespan,
-        responses={code: {"model": ErrorEnvelope} for code in (400, 401, 403, 404, 429, 503)},
+        responses={
+            code: {"model": ErrorEnvelope} for code in (400, 401, 403, 404, 429, 503, "default")
+        },
     )
     app.state.services = services
     app.state.runtime = runtime
-    for router in (chat.router, completions.router, models.router, health.router):
-        app.include_router(router)
+    for part in (chat, completions, models, health, keys, requests, alerts):
+        app.include_router(part.router)
+    app.include_router(engine_router)
     app.include_router(create_stats_router())
     app.include_router(create_dashboard_router(files))
     install_handlers(app)
@@ -85,6 +91,11 @@ class Runtime:
             if settings.redis_url is None
             else RedisLink(settings.redis_url.get_secret_value(), self.metrics)
         )
+        self.prometheus = (
+            None
+            if settings.prometheus_url is None
+            else Prometheus(settings.prometheus_url.get_secret_value())
+        )
         self.keys = KeyStore.open(
             settings.state_dir,
             database_url=settings.database_url,
@@ -92,9 +103,12 @@ class Runtime:
             api_keys=settings.api_keys,
             default_rpm=settings.default_rpm,
         )
+        self.usage = UsageLog(self.keys.database)
         self.services = Services(
             engine=EngineSlot(),
-            authenticator=Authenticator(self.keys, require_keys=settings.require_keys),
+            keys=self.keys,
+            usage=self.usage,
+            authenticator=Authenticator(self.keys, self.usage, require_keys=settings.require_keys),
             limiter=Limiter(self.link, self.metrics),
             ip_guard=IpGuard(
                 settings.ip_rate_limit,
@@ -108,6 +122,7 @@ class Runtime:
             request_timeout_seconds=settings.request_timeout_seconds,
             max_body_bytes=settings.max_body_bytes,
             default_rpm=settings.default_rpm,
+            prometheus=self.prometheus,
         )
         self.loaded: asyncio.Task[None]
 
@@ -122,6 +137,7 @@ class Runtime:
         background = [
             asyncio.create_task(self.history.run()),
             asyncio.create_task(self.metrics.watch_event_loop()),
+            asyncio.create_task(self.usage.run()),
         ]
         try:
             yield
@@ -134,6 +150,9 @@ class Runtime:
             await self.services.limiter.aclose()
             if self.link is not None:
                 await self.link.aclose()
+            if self.prometheus is not None:
+                await asyncio.to_thread(self.prometheus.close)
+            await self.usage.aclose()
             self.keys.close()
 
     async def drain(self) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_SECRETS = ("admin_key", "api_keys", "redis_url", "database_url")
+_SECRETS = ("admin_key", "api_keys", "redis_url", "database_url", "prometheus_url")
 
 
 class Settings(BaseSettings):
@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: console on a terminal, JSON elsewhere."
+    )
+    prometheus_url: SecretStr | None = Field(
+        None,
+        description="Draw up to 7 days and the alerts from this Prometheus; default: the own last"
+        " hour. Also `_FILE`.",
     )
 
     model_id: str = Field(

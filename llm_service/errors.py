@@ -9,9 +9,11 @@
      ├─ NotFound                  404  no such route or thing
      │   └─ ModelNotFound         404  not a model served here
      ├─ MethodNotAllowed          405
+     ├─ Conflict                  409  the thing is not in a state that allows it
      ├─ BodyTooLarge              413
      ├─ RateLimited               429  the key or the address has spent its limit
-     ├─ RequestCancelled          499  the caller left, or an operator cancelled
+     ├─ RequestCancelled          499  the caller left
+     │   └─ CancelledByOperator   499  an operator cancelled it
      ├─ EngineFailed              500  the engine failed while this was in flight
      └─ Unavailable               503  the engine is not ready
          ├─ Overloaded            503  the queue is full: try again later
@@ -100,6 +102,13 @@ class MethodNotAllowed(ServiceError):
     kind = "validation"
 
 
+class Conflict(ServiceError):
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
+    kind = "validation"
+
+
 class BodyTooLarge(ServiceError):
     status = 413
     type = "invalid_request_error"
@@ -111,7 +120,7 @@ class RateLimited(ServiceError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
-    kind = "overloaded"
+    kind = "rate_limit"
 
 
 class RequestCancelled(ServiceError):
@@ -119,6 +128,13 @@ class RequestCancelled(ServiceError):
     type = "invalid_request_error"
     code = "request_cancelled"
     kind = "validation"
+
+
+class CancelledByOperator(RequestCancelled):
+    """A status that clients don't retry by themselves: they would undo what the operator did."""
+
+    type = "request_cancelled_error"
+    code = "cancelled_by_operator"
 
 
 class EngineFailed(ServiceError):

@@ -15,6 +15,8 @@ from typing import Self
 import psutil
 
 ROOT = Path("/")
+# What makes a CPU fast at this work: vectors, and products of small integers and bfloat16.
+SPEEDING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Machine:
     swap_total_bytes: int
     cgroup_version: int | None  # 1, 2, or None where there are no control groups
     process_memory: ProcessMemory
+    num_process_threads: int
     throttled_seconds: float | None
 
     @classmethod
@@ -73,6 +76,7 @@ class Machine:
             swap_total_bytes=_swap_total(root),
             cgroup_version=_cgroup_version(control_groups(root)),
             process_memory=process_memory(root),
+            num_process_threads=num_process_threads(root),
             throttled_seconds=throttled_seconds(root),
         )
 
@@ -177,6 +181,10 @@ def process_memory(root: Path = ROOT) -> ProcessMemory:
         anon, file, shmem = (int(kind[0]) * 1024 for kind in kinds)
         return ProcessMemory(anon, file, shmem)
     return ProcessMemory(psutil.Process().memory_info().rss, 0, 0)
+
+
+def num_process_threads(root: Path = ROOT) -> int:
+    return _number(_status_field(root, "Threads")) or psutil.Process().num_threads()
 
 
 def throttled_seconds(root: Path = ROOT) -> float | None:

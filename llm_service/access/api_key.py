@@ -21,15 +21,21 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. `rpm` 0 is unlimited; `cache_salt` keeps prefix caches apart."""
+    """A key without its secret. `rpm` 0 is unlimited; `cache_salt` keeps prefix caches apart.
+
+    Of all keys that live, one has this `name`; of all that ever were, one has this `id`.
+    """
 
     name: str
     scopes: frozenset[Scope]
     rpm: int
-    source: Literal["stored", "settings", "anonymous"]
+    source: Literal["database", "settings", "anonymous"]
     cache_salt: str = field(repr=False)
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    id: str = ""
+    prefix: str = ""  # how the secret begins; of a key of the settings nothing is told
 
     @property
     def is_expired(self) -> bool:
@@ -42,6 +48,7 @@ ANONYMOUS = ApiKey(
     rpm=0,
     source="anonymous",
     cache_salt="anonymous",
+    id="anonymous",
 )
 
 

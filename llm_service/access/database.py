@@ -1,6 +1,6 @@
 """Where durable things live: SQLite under the state folder, or the database of a URL.
 
-Owns the schema, the engine and the modes of the SQLite file (0600, in a folder made
+Owns the engine and the modes of the SQLite file (0600, in a folder made
 0700). Any number of processes may open the same database for the first time at once.
 It knows nothing of what its tables mean.
 """
@@ -13,37 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    make_url,
-)
-from sqlalchemy.exc import IntegrityError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+
+from llm_service.access.tables import create_tables
 
 _SQLITE_BUSY_SECONDS = 5
+_DIALECTS = ("sqlite", "postgresql")
 
-metadata = MetaData()
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("name", String(32), primary_key=True),
-    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the secret, hex
-    Column("scopes", String(100), nullable=False),  # comma-separated
-    Column("rpm", Integer, nullable=False),
-    Column("cache_salt", String(32), nullable=False),
-    Column("created_at", BigInteger, nullable=False),  # seconds since 1970, like all times here
-    Column("expires_at", BigInteger),
-)
+Insert = sqlite.Insert | postgresql.Insert
 
 
 def default_url(state_dir: Path) -> str:
@@ -62,6 +41,8 @@ class Database:
             self._engine = create_engine(self._url, hide_parameters=True, pool_pre_ping=True)
         except (SQLAlchemyError, ImportError, ValueError) as error:
             raise ValueError(f"LLM_DATABASE_URL cannot be used: {_why(error)}.") from None
+        if self._engine.dialect.name not in _DIALECTS:
+            raise ValueError(f"LLM_DATABASE_URL must be one of {' and '.join(_DIALECTS)}.")
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_pragmas)
         self._lock = threading.Lock()
@@ -73,6 +54,11 @@ class Database:
         self._prepare()
         with self._engine.begin() as connection:
             yield connection
+
+    def insert(self, table: Table) -> Insert:
+        """An INSERT that can say what to do where the row is there already."""
+        is_sqlite = self._engine.dialect.name == "sqlite"
+        return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -86,8 +72,13 @@ class Database:
 
     def _sqlite_path(self) -> Path | None:
         path = self._url.database
-        is_file = self._engine.dialect.name == "sqlite" and path and path != ":memory:"
-        return Path(path) if is_file and path else None
+        if (
+            self._engine.dialect.name != "sqlite"
+            or not path
+            or path.startswith((":memory:", "file:"))
+        ):
+            return None
+        return Path(path)
 
 
 @contextlib.contextmanager
@@ -113,16 +104,13 @@ def _private_file(path: Path | None) -> Iterator[None]:
 
 
 def _create_tables(engine: Engine) -> None:
-    create = [CreateTable(table, if_not_exists=True) for table in metadata.sorted_tables]
     try:
         with engine.begin() as connection:
-            for statement in create:
-                connection.execute(statement)
-    except IntegrityError:
+            create_tables(connection)
+    except (IntegrityError, ProgrammingError):
         # PostgreSQL: two processes that create a table together, one of which has now done it.
         with engine.begin() as connection:
-            for statement in create:
-                connection.execute(statement)
+            create_tables(connection)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

@@ -11,36 +11,43 @@ It knows no bearer tokens: see `authentication.py`.
 
 import hmac
 import logging
-import secrets
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import anyio
 from anyio import to_thread
 from pydantic import SecretStr
-from sqlalchemy import Connection, RowMapping, delete, insert, literal, select, update
+from sqlalchemy import Connection, exists, insert, literal, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from llm_service.access.api_key import (
-    ADMIN_NAME,
-    KEY_NAME,
-    ApiKey,
-    Scope,
-    digest_of,
+from llm_service.access.api_key import ADMIN_NAME, ApiKey, Scope, digest_of
+from llm_service.access.database import Database, default_url
+from llm_service.access.key_rows import (
+    KeyChanges,
+    changed_columns,
+    check_changes,
+    check_name,
+    key_of,
+    leaves_an_admin,
+    new_row,
+    new_secret,
+    secret_columns,
+    takes_admin,
 )
-from llm_service.access.database import Database, api_keys, default_url
 from llm_service.access.static_keys import StaticKey, parse_static_keys
-from llm_service.errors import AuthenticationFailed, InvalidRequest, NotFound, Unavailable
+from llm_service.access.tables import is_live, keys
+from llm_service.errors import AuthenticationFailed, Conflict, NotFound, Unavailable
 
-__all__ = ["ApiKey", "KeyStore", "KeyStoreUnavailable", "Scope"]
+__all__ = ["ApiKey", "KeyChanges", "KeyStore", "KeyStoreUnavailable", "Scope"]
 
-KEY_PREFIX = "llms_"
 CACHE_SECONDS = 1.0
 _LOOKUP_SECONDS = 2.0
-_NUM_LOOKUP_THREADS = 4
+_CALL_SECONDS = 10.0  # longer than SQLite waits for another writer
+_NUM_THREADS = 4
 _MAX_CACHED = 1024
 
 _log = logging.getLogger(__name__)
@@ -54,7 +61,7 @@ class KeyStoreUnavailable(Unavailable):
 
 
 class KeyStore:
-    """All keys. `find` is for the event loop; the rest blocks and belongs in a thread.
+    """All keys. `find` and `call` are for the event loop; the rest blocks and goes through `call`.
 
     Everything raises KeyStoreUnavailable when the database fails: a key is never accepted,
     nor called wrong, without having been looked up.
@@ -63,12 +70,14 @@ class KeyStore:
     def __init__(
         self, database: Database, static_keys: Sequence[StaticKey] = (), *, default_rpm: int = 0
     ) -> None:
-        self._database = database
+        self.database = database  # usage is written into the same
         self._static_keys = tuple(static_keys)
         self._default_rpm = default_rpm
         self._cache: dict[str, tuple[ApiKey, float]] = {}  # by digest, with the time to forget
         self._version = 0  # counts changes, so that a lookup that overlapped one isn't cached
-        self._threads = anyio.CapacityLimiter(_NUM_LOOKUP_THREADS)
+        # A database that hangs may hold these threads, but no other, and no lookup behind a call.
+        self._lookup_threads = anyio.CapacityLimiter(_NUM_THREADS)
+        self._call_threads = anyio.CapacityLimiter(_NUM_THREADS)
 
     @classmethod
     def open(
@@ -105,21 +114,25 @@ class KeyStore:
             )
         return key
 
+    async def call(self, work: Callable[..., T], *args: Any) -> T:
+        """`work`, which blocks on the database, in a thread. Raises KeyStoreUnavailable in time."""
+        return await _in_thread(partial(work, *args), self._call_threads, _CALL_SECONDS)
+
     def bootstrap(self) -> str | None:
-        """Make the first admin key and return its secret; None unless the store is empty.
+        """Make the first admin key and return its secret; None if a stored key lives.
 
         None as well where the settings provide an admin key. Of several processes that
         start at once, one gets the secret.
         """
-        if any(Scope.ADMIN in static.key.scopes for static in self._static_keys):
+        if self._settings_have_admin:
             return None
-        secret = _new_secret()
-        values = _values(ADMIN_NAME, frozenset(Scope), self._default_rpm, None, secret)
+        secret = new_secret()
+        values = new_row(ADMIN_NAME, frozenset(Scope), self._default_rpm, None, secret)
         # One statement, so that there is no moment between looking and inserting.
-        row = select(*(literal(value, api_keys.c[name].type) for name, value in values.items()))
-        row = row.where(~select(api_keys.c.name).exists())
+        row = select(*(literal(value, keys.c[name].type) for name, value in values.items()))
+        row = row.where(~exists(select(keys.c.id).where(is_live)))
         try:
-            return secret if self._write(insert(api_keys).from_select(list(values), row)) else None
+            return secret if self._write(insert(keys).from_select(list(values), row)) else None
         except IntegrityError:
             return None  # another process was first
 
@@ -130,37 +143,77 @@ class KeyStore:
         rpm: int | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is told only here. Raises InvalidRequest."""
-        _check_new(name, scopes, rpm, expires_at)
-        if any(static.key.name == name for static in self._static_keys):
-            raise InvalidRequest(f"The settings have a key named '{name}'.", param="name")
-        secret = _new_secret()
+        """A new key and its secret, which is told only here. Raises InvalidRequest, Conflict."""
         rpm = self._default_rpm if rpm is None else rpm
+        check_name(name)
+        check_changes({"scopes": scopes, "rpm": rpm, "expires_at": expires_at})
+        if any(static.key.name == name for static in self._static_keys):
+            raise Conflict(f"The settings have a key named '{name}'.", param="name")
+        secret = new_secret()
+        row = new_row(name, scopes, rpm, expires_at, secret)
         try:
-            self._write(insert(api_keys).values(_values(name, scopes, rpm, expires_at, secret)))
+            self._write(insert(keys).values(row))
         except IntegrityError:
-            raise InvalidRequest(f"There is a key named '{name}' already.", param="name") from None
-        return self._get(name), secret
+            raise Conflict(f"There is a key named '{name}' already.", param="name") from None
+        return self.get(row["id"]), secret
 
     def list_keys(self) -> list[ApiKey]:
-        """All keys by name, expired ones too, without their secrets."""
-        rows = self._transact(lambda db: db.execute(select(api_keys)).mappings().all())
-        keys = [static.key for static in self._static_keys] + [_key_of(row) for row in rows]
-        return sorted(keys, key=lambda key: key.name)
+        """Keys that live, by name, expired ones too; without their secrets."""
+        return sorted(
+            (key for key in self.all_keys() if key.revoked_at is None), key=lambda key: key.name
+        )
 
-    def revoke(self, name: str) -> None:
-        """Delete a stored key: it opens nothing from now on. Raises NotFound."""
-        self._must_match(name, self._write(delete(api_keys).where(api_keys.c.name == name)))
+    def all_keys(self) -> list[ApiKey]:
+        """Every key there has been, the newest first and those of the settings last."""
+        newest_first = select(keys).order_by(keys.c.created_at.desc(), keys.c.name)
+        rows = self._transact(lambda db: db.execute(newest_first).mappings().all())
+        return [key_of(row) for row in rows] + [static.key for static in self._static_keys]
 
-    def rotate(self, name: str) -> tuple[ApiKey, str]:
+    def get(self, key_id: str) -> ApiKey:
+        """The key of this id, revoked or not. Raises NotFound."""
+        for static in self._static_keys:
+            if static.key.id == key_id:
+                return static.key
+        query = select(keys).where(keys.c.id == key_id)
+        row = self._transact(lambda db: db.execute(query).mappings().first())
+        if row is None:
+            raise NotFound(f"There is no key with the id '{key_id[:50]}'.")
+        return key_of(row)
+
+    def named(self, name: str) -> ApiKey:
+        """The living key of this name. Raises NotFound."""
+        for key in self.list_keys():
+            if key.name == name:
+                return key
+        raise NotFound(f"There is no key named '{name[:50]}'.")
+
+    def change(self, key_id: str, changes: KeyChanges) -> ApiKey:
+        """Give a stored key other scopes, another limit or expiry.
+
+        Raises NotFound, InvalidRequest, and Conflict like `revoke`.
+        """
+        check_changes(changes)
+        return self._update(key_id, changed_columns(changes), takes_admin=takes_admin(changes))
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """From now on a stored key opens nothing.
+
+        Raises NotFound, and Conflict for a key of the settings, one that is revoked already,
+        and the last one that opens this very door.
+        """
+        return self._update(key_id, {"revoked_at": int(time.time())}, takes_admin=True)
+
+    def rotate(self, key_id: str) -> tuple[ApiKey, str]:
         """A new secret for a stored key, all else unchanged; the old one stops now."""
-        secret = _new_secret()
-        change = update(api_keys).where(api_keys.c.name == name).values(digest=digest_of(secret))
-        self._must_match(name, self._write(change))
-        return self._get(name), secret
+        secret = new_secret()
+        return self._update(key_id, secret_columns(secret), takes_admin=False), secret
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
+
+    @property
+    def _settings_have_admin(self) -> bool:
+        return any(Scope.ADMIN in static.key.scopes for static in self._static_keys)
 
     def _find_static(self, digest: str) -> ApiKey | None:
         # All of them, so that the time taken doesn't tell which one was near.
@@ -173,14 +226,8 @@ class KeyStore:
 
     async def _look_up(self, digest: str) -> ApiKey | None:
         version = self._version
-        try:
-            with anyio.fail_after(_LOOKUP_SECONDS):
-                key = await to_thread.run_sync(
-                    self._select, digest, abandon_on_cancel=True, limiter=self._threads
-                )
-        except TimeoutError:
-            _log.error("The key database did not answer within %g s", _LOOKUP_SECONDS)
-            raise _unavailable() from None
+        select_key = partial(self._select, digest)
+        key = await _in_thread(select_key, self._lookup_threads, _LOOKUP_SECONDS)
         if key is not None and version == self._version:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
@@ -188,36 +235,35 @@ class KeyStore:
         return key
 
     def _select(self, digest: str) -> ApiKey | None:
-        query = select(api_keys).where(api_keys.c.digest == digest)
+        query = select(keys).where(keys.c.digest == digest, is_live)
         row = self._transact(lambda db: db.execute(query).mappings().first())
         is_found = row is not None and hmac.compare_digest(row["digest"], digest)
-        return _key_of(row) if row is not None and is_found else None
+        return key_of(row) if row is not None and is_found else None
 
-    def _get(self, name: str) -> ApiKey:
-        query = select(api_keys).where(api_keys.c.name == name)
-        row = self._transact(lambda db: db.execute(query).mappings().first())
-        if row is None:
-            raise _not_found(name)
-        return _key_of(row)
+    def _update(self, key_id: str, values: dict[str, Any], *, takes_admin: bool) -> ApiKey:
+        change = update(keys).where(keys.c.id == key_id, is_live).values(values)
+        if takes_admin and not self._settings_have_admin:
+            change = change.where(leaves_an_admin(key_id))
+        # Two admins who take the door from each other come one after the other: in SQLite
+        # because a statement is alone, in PostgreSQL because of the lock.
+        lock = select(keys.c.id).where(is_live).order_by(keys.c.id).with_for_update()
+        num_changed = self._write(lock, change)
+        key = self.get(key_id)
+        if not num_changed:
+            raise Conflict(_why_not(key))
+        return key
 
-    def _must_match(self, name: str, num_changed: int) -> None:
-        if num_changed:
-            return
-        if any(static.key.name == name for static in self._static_keys):
-            raise InvalidRequest(f"The key '{name}' is in the settings: change it there.")
-        raise _not_found(name)
-
-    def _write(self, statement: Any) -> int:
-        """Number of rows changed. Raises IntegrityError as well."""
+    def _write(self, *statements: Any) -> int:
+        """Number of rows that the last one changed. Raises IntegrityError as well."""
         try:
-            return self._transact(lambda db: db.execute(statement).rowcount)
+            return self._transact(lambda db: [_num_rows(db, each) for each in statements][-1])
         finally:
             self._version += 1
             self._cache.clear()
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
         try:
-            with self._database.begin() as connection:
+            with self.database.begin() as connection:
                 return work(connection)
         except IntegrityError:
             raise
@@ -227,55 +273,30 @@ class KeyStore:
             raise _unavailable() from None
 
 
-def _check_new(
-    name: str, scopes: frozenset[Scope], rpm: int | None, expires_at: datetime | None
-) -> None:
-    if not KEY_NAME.fullmatch(name):
-        raise InvalidRequest("A name is 1 to 32 of a-z, 0-9, _ and -.", param="name")
-    if not scopes:
-        raise InvalidRequest(f"Give at least one scope of {', '.join(Scope)}.", param="scopes")
-    if rpm is not None and not 0 <= rpm <= 10**6:
-        raise InvalidRequest("rpm is 0 (unlimited) to 1000000.", param="rpm")
-    if expires_at is not None and expires_at <= datetime.now(UTC):
-        raise InvalidRequest("The expiry is in the past.", param="expires_at")
+async def _in_thread(work: Callable[[], T], threads: anyio.CapacityLimiter, seconds: float) -> T:
+    try:
+        with anyio.fail_after(seconds):
+            return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=threads)
+    except TimeoutError:
+        _log.error("The key database did not answer within %g s", seconds)
+        raise _unavailable() from None
 
 
-def _values(
-    name: str, scopes: frozenset[Scope], rpm: int, expires_at: datetime | None, secret: str
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "digest": digest_of(secret),
-        "scopes": ",".join(scope for scope in Scope if scope in scopes),
-        "rpm": rpm,
-        "cache_salt": secrets.token_hex(8),
-        "created_at": int(time.time()),
-        "expires_at": None if expires_at is None else int(expires_at.timestamp()),
-    }
+def _num_rows(db: Connection, statement: Any) -> int:
+    # SQLAlchemy forgets how many rows an INSERT made unless told not to.
+    return db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
-def _key_of(row: RowMapping) -> ApiKey:
-    return ApiKey(
-        name=row["name"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"].split(",")),
-        rpm=row["rpm"],
-        source="stored",
-        cache_salt=row["cache_salt"],
-        created_at=_time_of(row["created_at"]),
-        expires_at=_time_of(row["expires_at"]),
+def _why_not(key: ApiKey) -> str:
+    """Why a key could not be changed."""
+    if key.source == "settings":
+        return f"The key '{key.name}' is in the settings: change it there."
+    if key.revoked_at is not None:
+        return f"The key '{key.name}' was revoked on {key.revoked_at:%Y-%m-%d %H:%M} UTC."
+    return (
+        f"The key '{key.name}' is the last one with the scope '{Scope.ADMIN}': without it nobody"
+        " could manage keys here. Create another one first."
     )
-
-
-def _time_of(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _new_secret() -> str:
-    return KEY_PREFIX + secrets.token_urlsafe(32)
-
-
-def _not_found(name: str) -> NotFound:
-    return NotFound(f"There is no stored key named '{name}'.")
 
 
 def _unavailable() -> KeyStoreUnavailable:

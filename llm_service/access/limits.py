@@ -23,6 +23,7 @@ from llm_service.access.redis import DataLost, RedisAway, RedisLink
 from llm_service.access.window import (
     ADMIT,
     CLOCK,
+    COUNT,
     MERGE,
     WINDOW_SECONDS,
     Decision,
@@ -140,10 +141,26 @@ class Limiter:
             raise RequestLimitExceeded(key, state)
         return Permit(key, cost, state, lambda: self._remove(key.name, entry))
 
+    async def peek(self, key: ApiKey) -> LimitState | None:
+        """What `key` could still do now, charging nothing; None where it has no limit."""
+        if key.rpm == 0:
+            return None
+        count, wait_seconds = await self._count(key)
+        return LimitState(key.rpm, max(0, key.rpm - count), wait_seconds)
+
     async def aclose(self) -> None:
         """Let refunds that are on their way arrive."""
         if self._writes:
             await asyncio.wait(self._writes)
+
+    async def _count(self, key: ApiKey) -> tuple[int, float]:
+        """Admissions in the window and seconds until there is more room."""
+        if self._shared is not None and self._shared.is_up:
+            with contextlib.suppress(RedisAway):
+                return await self._shared.count(key)
+        if key.name not in self._windows:
+            return 0, 0.0
+        return self._windows[key.name].count(key.rpm, self._clock())
 
     async def _decide(self, key: ApiKey, entry: str) -> Decision:
         if self._shared is None:
@@ -214,6 +231,7 @@ class _SharedWindows:
         self._window = round(window_seconds * 1e6)
         self._admit = link.script(CLOCK + ADMIT)
         self._merge = link.script(CLOCK + MERGE)
+        self._count = link.script(CLOCK + COUNT)
         self._remove = link.script("redis.call('ZREM', KEYS[1], ARGV[1])")
 
     @property
@@ -229,6 +247,11 @@ class _SharedWindows:
         if not is_complete and known in window:
             raise self._link.report_failure(DataLost())
         return Decision(bool(is_admitted), count, wait / 1e6)
+
+    async def count(self, key: ApiKey) -> tuple[int, float]:
+        answer = self._count([_log_of(key.name)], [key.rpm, self._window])
+        count, wait = await self._link.call("count", answer)
+        return count, wait / 1e6
 
     async def merge(self, name: str, ages: dict[str, float]) -> None:
         """Add admissions (entry to seconds ago) that Redis may not know."""

@@ -46,7 +46,8 @@ def _static_key(what: str, name: str, secret: str, scopes: frozenset[Scope], rpm
         raise ValueError(
             f"{what}: the key must have at least {_MIN_LENGTH} characters and no spaces."
         )
-    key = ApiKey(name, scopes, rpm, "settings", cache_salt=f"settings:{name}")
+    key_id = f"settings:{name}"
+    key = ApiKey(name, scopes, rpm, "settings", cache_salt=key_id, id=key_id)
     return StaticKey(key, digest_of(secret))
 
 

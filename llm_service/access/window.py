@@ -35,9 +35,14 @@ class SlidingWindow:
         is_admitted = len(self._admitted_at) < limit
         if is_admitted:
             self._admitted_at[entry] = now
+        return Decision(is_admitted, *self.count(limit, now))
+
+    def count(self, limit: int, now: float) -> tuple[int, float]:
+        """Admissions in the window, and seconds until there is more room; 0 when it is empty."""
+        self._forget(now)
         count = len(self._admitted_at)
-        leaver = next(islice(self._admitted_at.values(), max(0, count - limit), None))
-        return Decision(is_admitted, count, leaver + self._seconds - now)
+        leaver = next(islice(self._admitted_at.values(), max(0, count - limit), None), None)
+        return count, 0.0 if leaver is None else leaver + self._seconds - now
 
     def record(self, entry: str, now: float) -> None:
         """Count an admission that was decided elsewhere."""
@@ -97,6 +102,17 @@ end
 local leaver = math.max(0, count - limit)
 local left_at = redis.call('ZRANGE', KEYS[1], leaver, leaver, 'WITHSCORES')[2] + window
 return {is_admitted, count, left_at - now, is_complete}
+"""
+
+# KEYS[1] the log; ARGV: limit, window -> {count, wait}; writes nothing.
+COUNT = """
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local after = string.format('(%.0f', now - window)
+local count = redis.call('ZCOUNT', KEYS[1], after, '+inf')
+if count == 0 then return {0, 0} end
+local leaver = math.max(0, count - limit)
+local left = redis.call('ZRANGEBYSCORE', KEYS[1], after, '+inf', 'WITHSCORES', 'LIMIT', leaver, 1)
+return {count, math.min(left[2] + window - now, window)}
 """
 
 # KEYS[1] the log; ARGV: window, then entry and age for each admission made without Redis.

@@ -56,6 +56,7 @@ def create_dashboard_router(files: dict[str, DashboardFile]) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     index = files.get("/index.html")
 
+    @router.head("/")
     @router.get("/", include_in_schema=True)
     async def root(request: Request, services: CurrentServices) -> Response:
         if index is not None and "text/html" in request.headers.get("accept", ""):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import structlog
 from fastapi import Depends, Request, Security
@@ -11,11 +11,17 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from llm_service.access.api_key import ApiKey, Scope
 from llm_service.access.authentication import Authenticator, require
 from llm_service.access.ip_guard import IpGuard
+from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
+from llm_service.access.usage import UsageLog
 from llm_service.engine import Engine
 from llm_service.errors import ModelNotFound, Unavailable
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
+from llm_service.observability.prometheus import Prometheus
+
+if TYPE_CHECKING:
+    from llm_service.api.generation import Generation
 
 log = structlog.get_logger()
 
@@ -51,6 +57,8 @@ class Services:
     """Everything that endpoints use, built by `app.create_app`."""
 
     engine: EngineSlot
+    keys: KeyStore
+    usage: UsageLog
     authenticator: Authenticator
     limiter: Limiter
     ip_guard: IpGuard
@@ -60,7 +68,10 @@ class Services:
     request_timeout_seconds: float
     max_body_bytes: int
     default_rpm: int
+    prometheus: Prometheus | None = None
     logged_fields: set[str] = field(default_factory=set)
+    # as an ordered set: requests that were admitted and have not ended, the oldest first
+    running: "dict[Generation, None]" = field(default_factory=dict)
 
     def model_summary(self) -> str:
         """One honest line about the model that is served, for the page, the CLI and `GET /`."""
@@ -118,3 +129,4 @@ CurrentServices = Annotated[Services, Depends(get_services)]
 CurrentKey = Annotated[ApiKey, Depends(get_key)]
 InferenceKey = Annotated[ApiKey, Depends(scoped(Scope.INFERENCE))]
 MetricsKey = Annotated[ApiKey, Depends(scoped(Scope.METRICS))]
+AdminKey = Annotated[ApiKey, Depends(scoped(Scope.ADMIN))]

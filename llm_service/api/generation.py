@@ -7,27 +7,29 @@ It knows nothing of wire formats.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from fastapi import Request
 
 from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
 from llm_service.api.dependencies import Services
+from llm_service.api.records import new_record
 from llm_service.api.responses import UsageOut, usage_out
 from llm_service.engine import (
     Engine,
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    Phase,
     PositionLogprobs,
     SamplingParams,
     Timings,
     TokenStream,
 )
 from llm_service.errors import (
+    CancelledByOperator,
     ContextLengthExceeded,
     DeadlineExceeded,
     RequestCancelled,
@@ -35,10 +37,7 @@ from llm_service.errors import (
 )
 from llm_service.observability.record import RequestRecord
 
-T = TypeVar("T")
 Event = tuple[int, GenerationChunk]
-
-OPERATIONS = {"/v1/chat/completions": "chat", "/v1/completions": "completion"}
 
 
 def allowed_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
@@ -72,16 +71,21 @@ class Generation:
         permit: Permit,
         streams: list[TokenStream],
         choices_per_prompt: int,
+        max_tokens: int,
     ) -> None:
         self._services = services
         self._permit = permit
         self._streams = streams
         self._choices_per_prompt = choices_per_prompt
         self._is_closed = False
+        self._cancellation: CancelledByOperator | None = None
         self._reasons: dict[int, FinishReason] = {}
         self._pumps: list[asyncio.Task[None]] = []
+        self._queue: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
         self._events = self._merge()
         self.record = record
+        self.max_tokens = max_tokens
+        services.running[self] = None
 
     @classmethod
     async def open(
@@ -128,9 +132,10 @@ class Generation:
                 stream.abort()
             permit.refund()
             raise
-        record = _new_record(request, key, engine.info.model_id, is_stream)
+        record = new_record(request, key, engine.info.model_id, is_stream)
         record.prompt_tokens = sum(map(len, prompts))
-        return cls(services, record, permit, streams, choices_per_prompt)
+        max_tokens = choices_per_prompt * sum(sampling.max_tokens for sampling in samplings)
+        return cls(services, record, permit, streams, choices_per_prompt, max_tokens)
 
     @property
     def timings(self) -> Timings:
@@ -153,6 +158,20 @@ class Generation:
         return sum(stream.usage.num_cached_tokens for stream in firsts)
 
     @property
+    def num_computed_tokens(self) -> int:
+        """Of the prompts, each as far as its first choice has come."""
+        firsts = self._streams[:: self._choices_per_prompt]
+        return sum(min(s.num_computed_tokens, s.usage.num_prompt_tokens) for s in firsts)
+
+    @property
+    def phase(self) -> Phase:
+        return _phase(self.timings)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.time() - self.record.started_at
+
+    @property
     def num_output_tokens(self) -> int:
         return sum(stream.usage.num_output_tokens for stream in self._streams)
 
@@ -161,16 +180,30 @@ class Generation:
 
     async def next_event(self) -> Event | None:
         """The next increment of any choice, with the choice's index; None at the end."""
-        event = await anext(self._events, None)
+        try:
+            event = await anext(self._events, None)
+        except RequestCancelled as error:
+            raise self._cancellation or error from None
+        if self._cancellation is not None:
+            raise self._cancellation
         if event is not None and event[1].finish_reason is not None:
             self._reasons[event[0]] = event[1].finish_reason
         return event
+
+    def cancel(self) -> None:
+        """End the request now, in whatever phase; whoever awaits an event gets the reason."""
+        self._cancellation = CancelledByOperator(
+            "An operator of this service cancelled this request."
+        )
+        self.close(self._cancellation)
+        self._queue.put_nowait(self._cancellation)
 
     def close(self, error: BaseException | None = None) -> None:
         """End the request; only the first call counts."""
         if self._is_closed:
             return
         self._is_closed = True
+        del self._services.running[self]
         for stream in self._streams:
             stream.abort()
         for pump in self._pumps:
@@ -178,7 +211,9 @@ class Generation:
         self._finish_record(error)
         self._services.metrics.request_finished(self.record)
         self._services.history.request_finished(self.record)
-        self._permit.settle(self.record.prompt_tokens + self.record.output_tokens)
+        record, key = self.record, self._permit.key
+        self._permit.settle(record.prompt_tokens + record.output_tokens)
+        self._services.usage.add(key.id, record.prompt_tokens, record.output_tokens)
 
     def _finish_record(self, error: BaseException | None) -> None:
         record, timings = self.record, self.timings
@@ -188,7 +223,7 @@ class Generation:
         record.prefill_seconds = timings.prefill_seconds
         record.decode_seconds = timings.decode_seconds
         record.ttft_seconds = timings.ttft_seconds
-        record.duration_seconds = time.time() - record.started_at
+        record.duration_seconds = self.elapsed_seconds
         record.outcome = self._outcome(error)
         if record.outcome in ("error", "timeout"):
             record.error_kind = error.kind if isinstance(error, ServiceError) else "internal"
@@ -210,7 +245,7 @@ class Generation:
             async for chunk in self._streams[0]:
                 yield 0, chunk
             return
-        queue: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        queue = self._queue
         self._pumps = [
             asyncio.create_task(_pump(index, stream, queue))
             for index, stream in enumerate(self._streams)
@@ -255,59 +290,6 @@ async def _pump(
         queue.put_nowait(error)
 
 
-async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; when the client leaves first, cancel it and raise RequestCancelled.
-
-    A plain endpoint is not cancelled by the server when its client leaves, so it must look.
-    """
-    task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(_client_left(request))
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise RequestCancelled("The client left before the answer.")
-    finally:
-        task.cancel()
-        watch.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-
-
-async def _client_left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def record_rejection(services: Services, request: Request, error: ServiceError) -> None:
-    """Count an inference request that ended before it had streams."""
-    state = request.scope["state"]
-    operation = OPERATIONS.get(request.url.path)
-    if operation is None or "record" in state or "key" not in state:
-        return
-    engine = services.engine.engine
-    model = engine.info.model_id if engine is not None else "other"
-    record = _new_record(request, state["key"], model, is_stream=False)
-    record.outcome = "cancelled" if isinstance(error, RequestCancelled) else "rejected"
-    record.error_kind, record.error_phase = error.kind, "admission"
-    record.duration_seconds = time.time() - record.started_at
-    services.metrics.request_finished(record)
-    services.history.request_finished(record)
-
-
-def _new_record(request: Request, key: ApiKey, model: str, is_stream: bool) -> RequestRecord:
-    state = request.scope["state"]
-    record = RequestRecord(
-        request_id=state["request_id"],
-        started_at=state["started_at"],
-        key_name=key.name,
-        operation=OPERATIONS[request.url.path],
-        model=model,
-        stream=is_stream,
-    )
-    state["record"] = record
-    return record
-
-
 def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:
     """Choices of a seeded request differ, and each is reproducible."""
     if sampling.seed is None or choice == 0:
@@ -315,7 +297,7 @@ def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:
     return replace(sampling, seed=sampling.seed + choice)
 
 
-def _phase(timings: Timings) -> str:
+def _phase(timings: Timings) -> Phase:
     if timings.first_scheduled is None:
         return "queue"
     return "prefill" if timings.first_token is None else "decode"

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from llm_service.api.dependencies import get_services
-from llm_service.api.generation import record_rejection
+from llm_service.api.records import record_rejection
 from llm_service.errors import (
     BodyTooLarge,
     InvalidRequest,

@@ -9,12 +9,15 @@ from llm_service.api.dependencies import CurrentServices, Services
 router = APIRouter()
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def liveness() -> dict[str, str]:
     """The process lives; it may not serve."""
     return {"status": "ok"}
 
 
+@router.head("/health", include_in_schema=False)
+@router.head("/readyz", include_in_schema=False)
 @router.get("/health")
 @router.get("/readyz")
 async def readiness(services: CurrentServices) -> JSONResponse:

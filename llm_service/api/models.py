@@ -6,9 +6,19 @@ from fastapi import APIRouter
 
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
-from llm_service.api.schemas import DetokenizeRequest, TokenizeRequest
-from llm_service.engine import Engine
+from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
+from llm_service.engine import Engine, EngineInfo
 from llm_service.errors import InvalidRequest
+
+DEFAULT_SAMPLING_NAMES = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+)
 
 router = APIRouter()
 
@@ -59,6 +69,18 @@ def _encode(engine: Engine, body: TokenizeRequest) -> list[int]:
 
 
 def _model(engine: Engine, created: float) -> Model:
+    info = engine.info
     return Model(
-        id=engine.info.model_id, created=int(created), max_model_len=engine.info.max_context
+        id=info.model_id,
+        created=int(created),
+        max_model_len=info.max_context,
+        default_sampling=_default_sampling(info),
     )
+
+
+def _default_sampling(info: EngineInfo) -> dict[str, float]:
+    """What a request that states nothing is sampled with, by the code that samples it."""
+    sampling = SamplingFields(model=info.model_id).sampling(
+        dict(info.default_sampling), max_tokens=1, num_logprobs=None, vocab_size=info.vocab_size
+    )
+    return {name: getattr(sampling, name) for name in DEFAULT_SAMPLING_NAMES}

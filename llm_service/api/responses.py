@@ -1,10 +1,15 @@
 """What goes out over the wire, in OpenAI's shapes; also what the OpenAPI schema shows."""
 
+import gzip
 from typing import Literal
 
+from fastapi import Request
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from llm_service.engine import PositionLogprobs, TokenLogprob
+
+JSON = "application/json"
 
 
 class PromptTokensDetails(BaseModel):
@@ -83,6 +88,8 @@ class Model(BaseModel):
     created: int
     owned_by: str = "llm_service"
     max_model_len: int
+    # what a request gets for the sampling parameters that it leaves out
+    default_sampling: dict[str, float]
 
 
 class ModelList(BaseModel):
@@ -109,6 +116,15 @@ class ErrorBody(BaseModel):
 
 class ErrorEnvelope(BaseModel):
     error: ErrorBody
+
+
+def compressed(request: Request, body: bytes, media_type: str) -> Response:
+    """An answer that changes all the time and is worth compressing where that is accepted."""
+    headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def usage_out(prompt_tokens: int, cached_tokens: int, output_tokens: int) -> UsageOut:

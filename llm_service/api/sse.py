@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from llm_service.api.generation import Event, Generation, unless_client_leaves
+from llm_service.api.disconnect import unless_client_leaves
+from llm_service.api.generation import Event, Generation
 from llm_service.engine import GenerationChunk, Timings
 from llm_service.errors import EngineFailed, RequestCancelled, ServiceError
 

@@ -1,9 +1,7 @@
-"""What the dashboard and Prometheus ask: /metrics, /api/status, /api/series, /api/requests."""
+"""What the dashboard and Prometheus ask: /metrics, /api/status and /api/series."""
 
-import gzip
 import json
 import time
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -21,12 +19,11 @@ from llm_service.api.dependencies import (
     MetricsKey,
     Services,
 )
+from llm_service.api.responses import JSON, compressed
 from llm_service.errors import InvalidRequest
-from llm_service.observability.history import KEPT_REQUESTS, KEPT_SECONDS
-from llm_service.observability.record import RequestRecord
-from llm_service.observability.series import PANELS, query_panels
-
-JSON = "application/json"
+from llm_service.observability.history import KEPT_SECONDS
+from llm_service.observability.prometheus import MAX_RANGE_SECONDS, PrometheusUnavailable
+from llm_service.observability.series import PANELS, query_panels, query_prometheus
 
 
 class HealthOut(BaseModel):
@@ -34,7 +31,7 @@ class HealthOut(BaseModel):
     reason: str
 
 
-class KeyOut(BaseModel):
+class CallerOut(BaseModel):
     name: str
     scopes: list[str]
     rpm: int
@@ -70,13 +67,17 @@ class LimitsOut(BaseModel):
 
 
 class StatusOut(BaseModel):
-    """`model` and `engine` are null while the model loads. Times are unix seconds."""
+    """`model` and `engine` are null while the model loads. Times are unix seconds.
+
+    `requires_keys` false: whoever brings no key is `anonymous`, with a key of that name.
+    """
 
     version: str
     now: float
     started_at: float
     health: HealthOut
-    key: KeyOut
+    requires_keys: bool
+    key: CallerOut
     model: ModelOut | None
     engine: EngineOut | None
     limits: LimitsOut
@@ -99,10 +100,13 @@ class PanelOut(BaseModel):
 
 
 class SourceOut(BaseModel):
+    """`kind` is `prometheus` or `history`; `note` says why it is not the other, where it should."""
+
     kind: str
     since: float
     resolution_seconds: int
     max_range_seconds: int
+    note: str = ""
 
 
 class SeriesOut(BaseModel):
@@ -114,17 +118,12 @@ class SeriesOut(BaseModel):
     panels: dict[str, PanelOut]
 
 
-class RequestsOut(BaseModel):
-    requests: list[RequestRecord]
-
-
 def create_stats_router() -> APIRouter:
     # Plain functions: they run in worker threads, off the event loop.
     router = APIRouter()
     router.get("/metrics", response_class=Response)(metrics)
     router.get("/api/status", response_model=StatusOut)(status)
     router.get("/api/series", response_model=SeriesOut)(series)
-    router.get("/api/requests", response_model=RequestsOut)(requests)
     return router
 
 
@@ -136,7 +135,7 @@ def metrics(request: Request, key: MetricsKey, services: CurrentServices) -> Res
         media_type = openmetrics.CONTENT_TYPE_LATEST
     else:
         body, media_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
-    return _compressed(request, body, media_type)
+    return compressed(request, body, media_type)
 
 
 def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
@@ -147,7 +146,8 @@ def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
         now=time.time(),
         started_at=services.started_at,
         health=HealthOut(is_ready=not reason, reason=reason),
-        key=_key_out(key),
+        requires_keys=services.authenticator.requires_keys,
+        key=_caller_out(key),
         model=_model_out(services),
         engine=_engine_out(services),
         limits=LimitsOut(storage=services.limiter.storage),
@@ -158,43 +158,40 @@ def series(
     request: Request,
     key: MetricsKey,
     services: CurrentServices,
-    range_seconds: Annotated[int, Query(ge=10, le=KEPT_SECONDS)] = 300,
+    range_seconds: Annotated[int, Query(ge=10, le=MAX_RANGE_SECONDS)] = 300,
     panels: Annotated[str, Query(description="Comma-separated; all by default.")] = "",
 ) -> Response:
-    """The panels of the last `range_seconds`, from the service's own recent history."""
+    """The panels of the last `range_seconds`, from Prometheus or the service's own last hour."""
     names = [name for name in panels.split(",") if name] or list(PANELS)
     unknown = [name for name in names if name not in PANELS]
     if unknown:
         raise InvalidRequest(
             f"There is no panel {unknown[0][:40]!r}. Panels: {', '.join(PANELS)}.", param="panels"
         )
-    samples = services.history.samples()
-    answer = query_panels(samples, time.time(), range_seconds, names)
+    answer = _series(services, range_seconds, names)
     body = json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
-    return _compressed(request, body, JSON)
+    return compressed(request, body, JSON)
 
 
-def requests(
-    request: Request,
-    key: MetricsKey,
-    services: CurrentServices,
-    limit: Annotated[int, Query(ge=1, le=KEPT_REQUESTS)] = 50,
-) -> Response:
-    """The latest inference requests, newest first; never their text."""
-    records = [asdict(record) for record in services.history.recent_requests(limit)]
-    return _compressed(request, json.dumps({"requests": records}).encode(), JSON)
+def _series(services: Services, range_seconds: int, names: list[str]) -> dict[str, object]:
+    now, note = time.time(), ""
+    if services.prometheus is not None:
+        try:
+            return query_prometheus(services.prometheus, now, range_seconds, names)
+        except PrometheusUnavailable as error:
+            note = str(error)
+    elif range_seconds > KEPT_SECONDS:
+        raise InvalidRequest(
+            f"The service itself keeps {KEPT_SECONDS} s; {range_seconds} were asked for."
+            f" With LLM_PROMETHEUS_URL it draws up to {MAX_RANGE_SECONDS}.",
+            param="range_seconds",
+        )
+    samples = services.history.samples()
+    return query_panels(samples, now, min(range_seconds, KEPT_SECONDS), names, note)
 
 
-def _compressed(request: Request, body: bytes, media_type: str) -> Response:
-    headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        body = gzip.compress(body, compresslevel=1)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, media_type=media_type, headers=headers)
-
-
-def _key_out(key: ApiKey) -> KeyOut:
-    return KeyOut(name=key.name, scopes=sorted(key.scopes), rpm=key.rpm)
+def _caller_out(key: ApiKey) -> CallerOut:
+    return CallerOut(name=key.name, scopes=sorted(key.scopes), rpm=key.rpm)
 
 
 def _model_out(services: Services) -> ModelOut | None:

@@ -76,9 +76,9 @@ def list_keys() -> None:
 
 @keys_app.command()
 def revoke(name: Name) -> None:
-    """Delete a key. A running service turns it away within a second."""
+    """End a key. A running service turns it away within a second."""
     with _store() as store:
-        store.revoke(name)
+        store.revoke(store.named(name).id)
     _tell(f"Key '{name}' revoked.")
 
 
@@ -86,7 +86,7 @@ def revoke(name: Name) -> None:
 def rotate(name: Name) -> None:
     """Give a key a new secret and print it, this once; the old one stops working."""
     with _store() as store:
-        key, secret = store.rotate(name)
+        key, secret = store.rotate(store.named(name).id)
     _tell(f"Key '{key.name}' rotated: {_describe(key)}. It is shown only now.")
     print(secret)
 

@@ -68,6 +68,8 @@ class EngineInfo:
     block_size: int
     load_seconds: float
     vocab_size: int = 0  # token ids are below it
+    num_blocks: int = 0  # of the KV cache; 0: the model keeps its own
+    has_prefix_cache: bool = False
     # sentences about choices that the operator should know ("runs sequentially because ...")
     notes: tuple[str, ...] = ()
     # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
@@ -118,12 +120,19 @@ class TokenStream(Protocol):
     timings: Timings
     usage: Usage
 
+    @property
+    def num_computed_tokens(self) -> int:
+        """Positions of prompt and answer that are computed now, cached ones included."""
+
     def __aiter__(self) -> Self: ...
 
     async def __anext__(self) -> GenerationChunk: ...
 
     def abort(self) -> None:
-        """Give the slot and the blocks back within one step; harmless when finished."""
+        """Give the slot and the blocks back within one step; harmless when finished.
+
+        Iterating then ends with RequestCancelled, unless the answer was complete.
+        """
 
 
 class Engine(Protocol):

@@ -121,6 +121,8 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         weights_bytes=loaded.weights_bytes,
         kv_cache_bytes=num_blocks * bytes_per_block,
         block_size=config.block_size,
+        num_blocks=num_blocks,
+        has_prefix_cache=config.prefix_cache,
         load_seconds=loaded.load_seconds,
         vocab_size=loaded.model.config.vocab_size,
         notes=(*loaded.notes, *resources.notes),

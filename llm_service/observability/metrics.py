@@ -23,6 +23,7 @@ from llm_service.observability.record import (
 )
 
 LIMITS = ("requests", "tokens", "concurrency", "ip")
+REDIS_OPS = ("admit", "count", "ip", "merge", "ping", "remove")
 LAG_EVERY_SECONDS = 0.25
 PHASES: tuple[Phase, ...] = ("queue", "prefill", "decode")
 
@@ -228,7 +229,7 @@ class Metrics:
     def _declare_http(self, declare: Declare) -> None:
         self._http_requests = declare.counter(
             "http_requests_total",
-            "HTTP requests by route template; code 499: the client left before an answer.",
+            "HTTP requests by route template; code 499: the client left, or an operator cancelled.",
             route=(),
             method=(),
             code=(),
@@ -373,6 +374,7 @@ class Metrics:
         if not self._has_redis:
             self._has_redis = True
             self.registry.register(self._redis_up)
+            self._redis_seconds.begin(REDIS_OPS)
         self._redis_up.set(is_up)
 
     def redis_operation(self, op: str, seconds: float) -> None:

@@ -6,6 +6,7 @@ access line.
 """
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 OPERATIONS = ("chat", "completion")
 OUTCOMES = (
@@ -20,6 +21,7 @@ OUTCOMES = (
 ERROR_KINDS = (
     "validation",
     "context_length",
+    "rate_limit",  # the caller's doing; "overloaded" is the service's
     "overloaded",
     "deadline",
     "backend",
@@ -33,6 +35,11 @@ ERROR_PHASES = ("admission", "queue", "prefill", "decode")
 @dataclass(slots=True)
 class RequestRecord:
     """One inference request. `started_at` is wall-clock seconds; None means: never got there."""
+
+    # What has a default is in every answer all the same: the schema must say so.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "json_schema_serialization_defaults_required": True
+    }
 
     request_id: str
     started_at: float

@@ -41,6 +41,9 @@ PLAIN = (
     "llm_memory_limit_bytes",
     "llm_cpu_limit_cores",
     "llm_cpu_throttled_seconds_total",
+    "llm_redis_up",
+    # A histogram's count is its last bucket.
+    "llm_inter_token_latency_seconds_sum",
     "process_cpu_seconds_total",
 )
 LABELLED: dict[str, tuple[str, Sequence[str]]] = {
@@ -75,7 +78,8 @@ def _columns() -> list[Column]:
 
 
 COLUMNS = {column: index for index, column in enumerate(_columns())}
-_LABEL_OF = {
+# The label that a sample name is read by.
+LABEL_OF = {
     **{name: "" for name, _ in COLUMNS},
     **{name: label for name, (label, _) in LABELLED.items()},
     **{f"{name}_bucket": "le" for name in HISTOGRAMS},
@@ -85,9 +89,9 @@ _LABEL_OF = {
 def read_row(registry: CollectorRegistry) -> Floats:
     """The columns now; NaN for those without a sample."""
     row = np.full(len(COLUMNS), math.nan)
-    for family in registry.restricted_registry(_LABEL_OF).collect():
+    for family in registry.restricted_registry(LABEL_OF).collect():
         for sample in family.samples:
-            label = _LABEL_OF[sample.name]
+            label = LABEL_OF[sample.name]
             index = COLUMNS.get((sample.name, sample.labels[label] if label else ""))
             if index is not None:
                 row[index] = sample.value + (0.0 if math.isnan(row[index]) else row[index])

@@ -61,4 +61,4 @@ def store(tmp_path: Path) -> Iterator[KeyStore]:
 
 
 def make_key(rpm: int, name: str = "alice") -> ApiKey:
-    return ApiKey(name, frozenset({Scope.INFERENCE}), rpm, "stored", cache_salt="salt")
+    return ApiKey(name, frozenset({Scope.INFERENCE}), rpm, "database", cache_salt="salt")

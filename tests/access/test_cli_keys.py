@@ -73,7 +73,7 @@ def test_list_shows_a_table_and_never_a_secret(
     lines = [line.split() for line in result.out.splitlines()]
     assert lines[0] == ["NAME", "SCOPES", "RPM", "CREATED", "EXPIRES", "FROM"]
     assert lines[1][:3] == ["bob", "inference", "unlimited"]
-    assert lines[1][-3:] == ["2100-01-01", "00:00", "stored"]
+    assert lines[1][-3:] == ["2100-01-01", "00:00", "database"]
     assert lines[2] == ["static", "inference,metrics", "600", "-", "-", "settings"]
     assert secret not in result.out
     assert "SENTINEL" not in result.out + result.err
@@ -100,8 +100,8 @@ async def test_rotate_prints_the_new_key_and_revoke_prints_none(state: Path) -> 
         (["create", "--name", "a", "--expires", "9999-12-31"], 2, "--expires takes a duration"),
         (["create", "--name", "a", "--expires", "2020-01-01"], 1, "The expiry is in the past."),
         (["create", "--name", "a", "--rpm", "-1"], 1, "rpm is 0 (unlimited)"),
-        (["revoke", "nobody"], 1, "There is no stored key named 'nobody'."),
-        (["rotate", "nobody"], 1, "There is no stored key named 'nobody'."),
+        (["revoke", "nobody"], 1, "There is no key named 'nobody'."),
+        (["rotate", "nobody"], 1, "There is no key named 'nobody'."),
     ],
 )
 def test_what_goes_wrong_is_said_in_one_line(

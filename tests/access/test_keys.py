@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from llm_service.access import keys as keys_module
 from llm_service.access.keys import ApiKey, KeyStore, KeyStoreUnavailable, Scope
 from llm_service.errors import (
     AuthenticationFailed,
+    Conflict,
     InvalidRequest,
     NotFound,
 )
@@ -45,7 +47,7 @@ async def test_a_new_key_is_found_by_its_secret_with_all_it_was_given(store: Key
     found = await store.find(secret)
     assert found == made
     assert (found.name, found.scopes, found.rpm) == ("alice", {Scope.METRICS}, 7)
-    assert (found.expires_at, found.source) == (expires_at, "stored")
+    assert (found.expires_at, found.source) == (expires_at, "database")
 
 
 def test_a_secret_has_256_random_bits_and_a_prefix(store: KeyStore) -> None:
@@ -88,11 +90,11 @@ def test_a_bad_name_is_refused(store: KeyStore, name: str) -> None:
 
 
 def test_a_name_is_taken_once(store: KeyStore) -> None:
-    store.create("alice", ALL)
-    with pytest.raises(InvalidRequest, match="'alice' already"):
+    first, _ = store.create("alice", INFERENCE)
+    with pytest.raises(Conflict, match="'alice' already"):
         store.create("alice", ALL)
-    store.revoke("alice")
-    store.create("alice", ALL)
+    store.revoke(first.id)
+    assert store.create("alice", ALL)[0].id != first.id
 
 
 @pytest.mark.parametrize(
@@ -130,33 +132,37 @@ async def test_an_expired_key_is_refused_in_words_even_when_remembered(
 
 
 async def test_a_revoked_key_stops_at_once(store: KeyStore) -> None:
-    _, secret = store.create("alice", ALL)
+    made, secret = store.create("alice", INFERENCE)
     assert await store.find(secret) is not None
-    store.revoke("alice")
+    revoked = store.revoke(made.id)
+    assert revoked.revoked_at is not None
     assert await store.find(secret) is None
-    with pytest.raises(NotFound, match="no stored key named 'alice'"):
-        store.revoke("alice")
+    for change in (store.revoke, store.rotate):
+        with pytest.raises(Conflict, match="The key 'alice' was revoked on 20"):
+            change(made.id)
+    with pytest.raises(NotFound, match="no key with the id 'key_0'"):
+        store.revoke("key_0")
 
 
 async def test_a_rotated_key_keeps_all_but_its_secret(store: KeyStore) -> None:
     made, old = store.create("alice", INFERENCE, 7)
     assert await store.find(old) is not None
-    rotated, new = store.rotate("alice")
-    assert rotated == made
+    rotated, new = store.rotate(made.id)
+    assert rotated == replace(made, prefix=new[:9])
     assert await store.find(old) is None
-    assert await store.find(new) == made
-    with pytest.raises(NotFound, match="no stored key named 'bob'"):
-        store.rotate("bob")
+    assert await store.find(new) == rotated
+    with pytest.raises(NotFound, match="no key with the id 'key_0'"):
+        store.rotate("key_0")
 
 
 async def test_a_revocation_in_another_process_is_noticed_within_two_seconds(
     store: KeyStore, tmp_path: Path
 ) -> None:
-    _, secret = store.create("alice", ALL)
+    made, secret = store.create("alice", INFERENCE)
     assert await store.find(secret) is not None
     code = "import sys, pathlib; from llm_service.access.keys import KeyStore;"
-    code += "KeyStore.open(pathlib.Path(sys.argv[1])).revoke('alice')"
-    process = [sys.executable, "-c", code, str(tmp_path / "state")]
+    code += "KeyStore.open(pathlib.Path(sys.argv[1])).revoke(sys.argv[2])"
+    process = [sys.executable, "-c", code, str(tmp_path / "state"), made.id]
     await asyncio.to_thread(subprocess.run, process, check=True)
     async with asyncio.timeout(2):
         while await store.find(secret) is not None:  # noqa: ASYNC110 - no event tells it
@@ -166,12 +172,12 @@ async def test_a_revocation_in_another_process_is_noticed_within_two_seconds(
 async def test_a_lookup_that_overlaps_a_revocation_is_not_remembered(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, secret = store.create("alice", ALL)
+    made, secret = store.create("alice", INFERENCE)
     select = store._select
 
     def select_then_revoke(digest: str) -> ApiKey | None:
         key = select(digest)
-        store.revoke("alice")
+        store.revoke(made.id)
         return key
 
     monkeypatch.setattr(store, "_select", select_then_revoke)
@@ -185,7 +191,7 @@ async def test_a_key_in_use_is_not_read_from_the_database_for_each_request(
 ) -> None:
     _, secret = store.create("alice", ALL)
     queries: list[str] = []
-    event.listen(store._database._engine, "before_cursor_execute", lambda *_: queries.append("q"))
+    event.listen(store.database._engine, "before_cursor_execute", lambda *_: queries.append("q"))
     monkeypatch.setattr(keys_module, "CACHE_SECONDS", 60)
     for _ in range(50):
         assert await store.find(secret) is not None
@@ -200,11 +206,11 @@ def test_keys_are_listed_by_name_without_secrets(store: KeyStore) -> None:
 
 
 def test_each_key_has_a_cache_salt_of_its_own_that_outlives_rotation(store: KeyStore) -> None:
-    alice, _ = store.create("alice", ALL)
+    alice, _ = store.create("alice", INFERENCE)
     bob, _ = store.create("bob", ALL)
     assert alice.cache_salt != bob.cache_salt
-    assert store.rotate("alice")[0].cache_salt == alice.cache_salt
-    store.revoke("alice")
+    assert store.rotate(alice.id)[0].cache_salt == alice.cache_salt
+    store.revoke(alice.id)
     assert store.create("alice", ALL)[0].cache_salt != alice.cache_salt  # another tenant
 
 
@@ -278,10 +284,10 @@ async def test_keys_of_the_settings_work_without_a_database(tmp_path: Path) -> N
 
 def test_keys_of_the_settings_cannot_be_changed_here(tmp_path: Path) -> None:
     store = static_store(tmp_path, admin_key=STATIC)
-    for change in (store.revoke, store.rotate):
-        with pytest.raises(InvalidRequest, match="'admin' is in the settings"):
-            change("admin")
-    with pytest.raises(InvalidRequest, match="settings have a key named 'admin'"):
+    for change in (store.revoke, store.rotate, lambda key_id: store.change(key_id, {"rpm": 1})):
+        with pytest.raises(Conflict, match="'admin' is in the settings"):
+            change("settings:admin")
+    with pytest.raises(Conflict, match="settings have a key named 'admin'"):
         store.create("admin", ALL)
     store.close()
 
@@ -360,13 +366,13 @@ async def test_a_database_that_hangs_is_503_in_time(
 def test_a_failing_write_does_not_show_the_hash(
     store: KeyStore, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    _, secret = store.create("alice", ALL)
+    made, secret = store.create("alice", ALL)
     engine = create_engine(f"sqlite:///{tmp_path}/state/service.sqlite")
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE api_keys")
+        connection.exec_driver_sql("DROP TABLE keys")
     engine.dispose()
     with pytest.raises(KeyStoreUnavailable) as caught:
-        store.rotate("alice")
+        store.rotate(made.id)
     everything = caplog.text + "".join(traceback.format_exception(caught.value))
     assert "no such table" in everything
     assert hashlib.sha256(secret.encode()).hexdigest() not in everything
@@ -380,9 +386,9 @@ async def test_no_secret_and_no_hash_shows_in_logs_and_reprs(
     store = static_store(tmp_path, admin_key=SecretStr("SENTINEL-admin-key"), api_keys=pairs)
     made, secret = store.create("bob", ALL)
     store.create("carol", ALL)
-    _, rotated = store.rotate("bob")
+    _, rotated = store.rotate(made.id)
     found = [await store.find(s) for s in ("SENTINEL-alices-key", rotated, "SENTINEL-wrong")]
-    shown = repr([store, store._static_keys, store._database, made, found, store.list_keys()])
+    shown = repr([store, store._static_keys, store.database, made, found, store.list_keys()])
     everything = shown + caplog.text
     for each in (secret, rotated, "SENTINEL-alices-key", "SENTINEL-admin-key"):
         assert each not in everything

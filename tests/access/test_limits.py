@@ -8,6 +8,7 @@ from llm_service.access.limits import Limiter, Permit
 from llm_service.access.redis import RedisLink
 from llm_service.errors import RateLimited
 from tests.access.conftest import RecordingObserver, make_key
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 
@@ -172,3 +173,34 @@ async def test_a_process_remembers_no_admissions_older_than_the_window(limiter: 
     await limiter.aclose()
     assert len(limiter._windows["alice"]._admitted_at) <= 2 * 10
     assert len(limiter._owed["alice"]._admitted_at) == 0
+
+
+async def test_a_peek_tells_what_remains_and_charges_nothing(limiter: Limiter) -> None:
+    key = make_key(3)
+    fresh = await limiter.peek(key)
+    assert fresh is not None
+    assert (fresh.limit, fresh.remaining, fresh.reset_seconds) == (3, 3, 0)
+    await admitted(limiter, rpm=3, times=2)
+    for _ in range(5):
+        state = await limiter.peek(key)
+        assert state is not None
+        assert state.remaining == 1
+        assert state.reset_seconds == pytest.approx(60, abs=15)
+    assert len(await admitted(limiter, rpm=3, times=5)) == 1
+    spent = await limiter.peek(key)
+    assert spent is not None
+    assert spent.remaining == 0
+    assert (await refusal(limiter, rpm=3)).retry_after == pytest.approx(spent.reset_seconds, abs=15)
+    assert await limiter.peek(make_key(0)) is None
+
+
+async def test_a_peek_goes_on_without_redis(redis_server: RedisServer) -> None:
+    link = RedisLink(redis_server.url)
+    limiter = Limiter(link)
+    await admitted(limiter, rpm=3, times=2)
+    redis_server.kill()
+    state = await limiter.peek(make_key(3))
+    assert state is not None
+    assert state.remaining == 1
+    await limiter.aclose()
+    await link.aclose()

@@ -15,7 +15,7 @@ from llm_service.access.redis import RedisLink
 from llm_service.errors import RateLimited
 
 url, rpm, window, duration = sys.argv[1], *map(float, sys.argv[2:])
-key = ApiKey("alice", frozenset({Scope.INFERENCE}), int(rpm), "stored", cache_salt="")
+key = ApiKey("alice", frozenset({Scope.INFERENCE}), int(rpm), "database", cache_salt="")
 
 async def main():
     link = RedisLink(url)

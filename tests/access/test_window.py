@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from llm_service.access.window import ADMIT, CLOCK, MERGE, SlidingWindow
+from llm_service.access.window import ADMIT, CLOCK, COUNT, MERGE, SlidingWindow
 from tests.redis_server import running_redis
 
 WINDOW = 60_000_000  # microseconds, as all times here
@@ -28,8 +28,12 @@ class Model:
         is_admitted = len(self.log) < limit
         if is_admitted:
             self.log[entry] = now
-        order = sorted(self.log.values())
-        return is_admitted, len(order), order[max(0, len(order) - limit)] + WINDOW - now
+        return is_admitted, *self.count(limit, now)
+
+    def count(self, limit: int, now: int) -> tuple[int, int]:
+        order = sorted(then for then in self.log.values() if now - then < WINDOW)
+        wait = order[max(0, len(order) - limit)] + WINDOW - now if order else 0
+        return len(order), wait
 
 
 class InProcess:
@@ -39,6 +43,9 @@ class InProcess:
     def admit(self, entry: str, limit: int, now: int) -> tuple[bool, int, float]:
         decision = self._window.admit(entry, limit, now)
         return decision.is_admitted, decision.count, decision.wait_seconds
+
+    def count(self, limit: int, now: int) -> tuple[int, float]:
+        return self._window.count(limit, now)
 
     def remove(self, entry: str) -> None:
         self._window.remove(entry)
@@ -51,6 +58,7 @@ class InRedis:
         client.flushall()
         self._client = client
         self._admit = client.register_script(TEST_CLOCK + ADMIT)
+        self._count = client.register_script(TEST_CLOCK + COUNT)
         self._merge = client.register_script(TEST_CLOCK + MERGE)
 
     def admit(self, entry: str, limit: int, now: int, known: str = "") -> tuple[bool, int, float]:
@@ -59,6 +67,11 @@ class InRedis:
         is_admitted, count, wait, is_complete = answer
         assert is_complete
         return bool(is_admitted), count, wait
+
+    def count(self, limit: int, now: int) -> tuple[int, int]:
+        self._client.set("clock", now)
+        count, wait = self._count(keys=["log"], args=[limit, WINDOW])
+        return count, wait
 
     def merge(self, ages: dict[str, int], now: int) -> None:
         self._client.set("clock", now)
@@ -95,6 +108,7 @@ def compare(window: InProcess | InRedis, limit: int, happening: list[Any]) -> No
             model.log.pop(entry, None)
             continue
         now += event
+        assert window.count(limit, now) == model.count(limit, now)
         decision = window.admit(str(number), limit, now)
         assert decision == model.admit(str(number), limit, now)
         if decision[0]:

@@ -173,10 +173,19 @@ def test_completion_logprobs_line_up_with_the_text(client: openai.OpenAI) -> Non
     assert "".join(logprobs.tokens).startswith(answer.choices[0].text)
 
 
-def test_models_lists_what_is_served_and_how_long_its_context_is(client: openai.OpenAI) -> None:
+def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai.OpenAI) -> None:
     model = client.models.list().data[0]
     assert model.id == MODEL
     assert model.max_model_len == 2048
+    assert model.default_sampling == {
+        "temperature": 0.3,
+        "top_p": 0.9,
+        "top_k": 20,
+        "min_p": 0,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "repetition_penalty": 1,
+    }
     assert client.models.retrieve(MODEL).id == MODEL
 
 

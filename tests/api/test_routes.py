@@ -114,3 +114,19 @@ def test_with_keys_switched_off_inference_is_open(tmp_path: Path) -> None:
         service.client(key=None) as http,
     ):
         assert http.get("/v1/models").status_code == 200
+        status = http.get("/api/status").json()
+        assert status["requires_keys"] is False
+        assert status["key"] == {
+            "name": "anonymous",
+            "scopes": ["inference", "metrics"],
+            "rpm": 0,
+        }
+        assert http.get("/api/keys").status_code == 403
+
+
+def test_a_head_request_answers_as_get_does_without_a_body(deployed: RunningService) -> None:
+    with deployed.client(key=None) as http:
+        for path in ("/", "/health", "/readyz", "/healthz"):
+            answer = http.head(path)
+            assert (answer.status_code, answer.content) == (200, b""), path
+            assert answer.headers["content-type"] == http.get(path).headers["content-type"]

@@ -270,6 +270,22 @@ async def test_an_abort_frees_within_one_step_in_every_phase(phase: Phase) -> No
         await recorder.until(lambda: engine.status().kv_cache_used_bytes == 0)
 
 
+async def test_a_stream_tells_how_much_of_its_prompt_is_computed() -> None:
+    model = fresh_model("llama")
+    gate = Gate(model)
+    async with running(make_engine(model, max_batched_tokens=8)) as engine:
+        gate.shut()
+        stream = engine.submit(ask(sampling=ENDLESS))  # 20 tokens, 8 in a step
+        progress = []
+        for _ in range(4):
+            await gate.arrival()
+            progress.append(stream.num_computed_tokens)
+            gate.let_one_pass()
+        assert progress == [0, 8, 16, 20]
+        gate.open()
+        stream.abort()
+
+
 async def test_an_aborted_stream_leaves_the_others_unharmed() -> None:
     async with running(make_engine(fresh_model("llama"), max_batched_tokens=8)) as engine:
         prompts = [PROMPT[i:] for i in range(8)]

@@ -11,10 +11,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from llm_service import access
 from llm_service.access.observer import LimitObserver
 from llm_service.engine import StepStats
 from llm_service.engine.observer import EngineObserver
-from llm_service.observability.metrics import FIRST_TOKEN, INTER_TOKEN, LONG, Metrics
+from llm_service.observability.metrics import (
+    FIRST_TOKEN,
+    INTER_TOKEN,
+    LONG,
+    REDIS_OPS,
+    Metrics,
+)
 from llm_service.observability.record import OUTCOMES
 from tests.observability.conftest import MakeRecord
 from tests.support.fake_engine import INFO
@@ -280,6 +287,17 @@ def test_the_fifty_first_key_name_is_other(metrics: Metrics, registry: Collector
 
 def test_a_service_without_redis_has_no_redis_that_is_down(registry: CollectorRegistry) -> None:
     assert b"llm_redis_up" not in generate_latest(registry)
+
+
+def test_every_operation_on_redis_begins_at_zero(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    metrics.redis_up(True)
+    sources = Path(access.__file__).parent.glob("*.py")
+    ops = {op for file in sources for op in re.findall(r'\.call\("(\w+)"', file.read_text())}
+    assert ops == set(REDIS_OPS)
+    for op in ops:
+        assert total(registry, "llm_redis_operation_duration_seconds_count", op=op) == 0
 
 
 def test_redis_going_and_coming_back_is_visible(

@@ -78,7 +78,7 @@ def test_every_column_is_fed(metrics: Metrics, make_record: MakeRecord) -> None:
     metrics.request_finished(make_record())
     row = read_row(metrics.registry)
     missing = {column for column, index in COLUMNS.items() if np.isnan(row[index])}
-    assert missing <= {("llm_cpu_throttled_seconds_total", "")}
+    assert missing <= {("llm_cpu_throttled_seconds_total", ""), ("llm_redis_up", "")}
 
 
 def test_a_column_is_the_sum_over_the_other_labels(
@@ -93,7 +93,7 @@ def test_a_column_is_the_sum_over_the_other_labels(
 
 @pytest.mark.parametrize("range_seconds", [10, 60, 300, 900, 1198, 1199, 3600])
 def test_a_grid_is_even_and_has_at_most_600_points(range_seconds: int) -> None:
-    grid = Grid.until(START + 1.3, range_seconds)
+    grid = Grid.until(START + 1.3, range_seconds, RESOLUTION_SECONDS)
     assert len(grid.times) <= MAX_POINTS
     assert set(np.diff(grid.times)) == {grid.step}
     assert grid.step % RESOLUTION_SECONDS == 0
@@ -103,7 +103,7 @@ def test_a_grid_is_even_and_has_at_most_600_points(range_seconds: int) -> None:
 
 
 def test_polls_of_the_same_step_get_the_same_points() -> None:
-    first, later = Grid.until(START, 3600), Grid.until(START + 3, 3600)
+    first, later = (Grid.until(now, 3600, RESOLUTION_SECONDS) for now in (START, START + 3))
     assert set(first.times[1:]) <= set(later.times)
 
 
@@ -203,7 +203,7 @@ def test_cpu_is_in_cores(film: Film) -> None:
     film.run(2)
     used = film.lines("cpu")["used"][-1]
     assert used is not None
-    assert used >= 0.1 / Grid.until(film.now, 60).window
+    assert used >= 0.1 / Grid.until(film.now, 60, RESOLUTION_SECONDS).window
 
 
 def test_every_panel_has_something_to_show_after_mixed_load(
@@ -229,7 +229,9 @@ def test_every_panel_has_something_to_show_after_mixed_load(
     film.run(2)
     for name in PANELS:
         for line, values in film.lines(name).items():
-            assert values[-1] is not None or line == "throttled", f"{name}: {line}"
+            assert values[-1] is not None or line == "throttled" or name == "redis", (
+                f"{name}: {line}"
+            )
 
 
 async def watch_for(metrics: Metrics, seconds: float) -> None:
@@ -295,3 +297,47 @@ async def test_the_history_runs_by_itself_and_survives_a_failing_read(
     await asyncio.wait_for(taken.wait(), 30)
     task.cancel()
     assert len(film.history.samples().times) == 2
+
+
+def test_a_heatmap_counts_what_fell_between_two_bounds(film: Film, metrics: Metrics) -> None:
+    film.run(10)
+    metrics.step_finished(StepStats(inter_token_seconds=[0.001, 0.015, 0.016, 99.0]))
+    film.run(2)
+    latest = {le: values[-1] for le, values in film.lines("itl_heatmap").items()}
+    assert {le: value for le, value in latest.items() if value} == {
+        "0.005": 1,
+        "0.02": 2,
+        "+Inf": 1,
+    }
+
+
+def test_shares_are_between_nothing_and_all(film: Film, metrics: Metrics) -> None:
+    film.run(10)
+    assert film.lines("prefix_hits")["cached"][-1] is None, "no prompt is not no hit"
+    metrics.step_finished(
+        StepStats(
+            num_computed_prompt_tokens=30,
+            num_cached_prompt_tokens=10,
+            prefill_seconds=2.0,
+            decode_seconds=4.0,
+        )
+    )
+    film.run(2)
+    assert film.lines("prefix_hits")["cached"][-1] == pytest.approx(0.25)
+    assert film.lines("duty")["decode"][-1] == pytest.approx(0.4)  # 4 s of a window of 10
+    assert film.lines("kv_ratio")["used"][-1] == 0
+
+
+def test_the_speed_of_a_stream_is_one_over_the_mean_gap(film: Film, metrics: Metrics) -> None:
+    film.run(10)
+    metrics.step_finished(StepStats(inter_token_seconds=[0.02, 0.03]))
+    film.run(2)
+    assert film.lines("stream_speed")["mean"][-1] == pytest.approx(40)
+
+
+def test_redis_is_drawn_where_there_is_one(film: Film, metrics: Metrics) -> None:
+    film.run(2)
+    assert film.lines("redis")["up"][-1] is None
+    metrics.redis_up(False)
+    film.run(2)
+    assert film.lines("redis")["up"][-1] == 0

@@ -107,6 +107,7 @@ def test_status_tells_the_key_the_model_and_the_engine(running: RunningService) 
     with running.client(USER_KEY) as http:
         status = http.get("/api/status").json()
     assert status["health"] == {"is_ready": True, "reason": ""}
+    assert status["requires_keys"] is True
     assert status["key"] == {"name": "user", "scopes": ["inference", "metrics"], "rpm": 0}
     assert status["model"]["id"] == "pocket"
     assert status["model"]["is_demonstration"] is True

@@ -19,7 +19,7 @@ from llm_service.engine import (
     Timings,
     Usage,
 )
-from llm_service.errors import Overloaded, ServiceError, Unavailable
+from llm_service.errors import Overloaded, RequestCancelled, ServiceError, Unavailable
 
 INFO = EngineInfo(
     model_id="pocket",
@@ -139,6 +139,11 @@ class FakeStream:
             self.gate.set()
 
     @property
+    def num_computed_tokens(self) -> int:
+        is_computed = self.timings.first_token is not None
+        return self.usage.num_prompt_tokens + self.usage.num_output_tokens if is_computed else 0
+
+    @property
     def is_finished(self) -> bool:
         return self._finished.is_set()
 
@@ -146,7 +151,7 @@ class FakeStream:
         return self
 
     async def __anext__(self) -> GenerationChunk:
-        if self.is_finished:
+        if self.is_finished and self._error is None:
             raise StopAsyncIteration
         if self.usage.num_output_tokens >= self._free_tokens:
             await self.gate.wait()
@@ -175,6 +180,7 @@ class FakeStream:
 
     def abort(self) -> None:
         if not self.is_finished:
+            self.fail(RequestCancelled("The request was cancelled."))
             self._finished.set()
             self._engine.aborted.release()
 

@@ -14,7 +14,7 @@ from llm_service.config import Settings
 from llm_service.engine import Engine
 
 ADMIN_KEY = "admin-key-for-tests-0123456789"
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 class RunningService:

@@ -157,6 +157,10 @@ class BatchedStream:
         self._events: asyncio.Queue[GenerationChunk | ServiceError] = asyncio.Queue()
         self._is_over = False
 
+    @property
+    def num_computed_tokens(self) -> int:
+        return self._sequence.num_computed_tokens
+
     def __aiter__(self) -> "BatchedStream":
         return self
 
@@ -174,7 +178,6 @@ class BatchedStream:
         self._events.put_nowait(event)
 
     def abort(self) -> None:
-        """Iterating then ends with RequestCancelled, unless the answer was complete."""
         if self.timings.finished is None:
             self._abort(self._sequence)
 

@@ -149,22 +149,24 @@ class EngineWorker:
         self._live.update(submitted)
         for sequence in submitted:
             core.add(sequence)
-        for sequence, asked in aborted:
-            self._cancel(core, sequence, asked)
-        expired = core.expire()
-        if submitted or aborted or expired:
+        ended = self._cancel(core, aborted) + core.expire()
+        if submitted or ended:
             self._take_down(core)
             self._report_queues()
-        self._send(expired)
+        # Last, so that whoever hears of the end finds the memory free.
+        self._send(ended)
         return True
 
-    def _cancel(self, core: EngineCore, sequence: Sequence, asked: float) -> None:
-        if sequence not in self._live:
-            return  # it finished first
-        error = RequestCancelled("The request was cancelled.")
-        phase = core.abort(sequence, error)
-        self._observer.sequence_cancelled(phase, time.monotonic() - asked)
-        self._send([Delivery(sequence, error)])
+    def _cancel(self, core: EngineCore, aborted: list[tuple[Sequence, float]]) -> list[Delivery]:
+        cancelled = []
+        for sequence, asked in aborted:
+            if sequence in self._live:  # else it finished first
+                self._live.remove(sequence)
+                error = RequestCancelled("The request was cancelled.")
+                phase = core.abort(sequence, error)
+                self._observer.sequence_cancelled(phase, time.monotonic() - asked)
+                cancelled.append(Delivery(sequence, error))
+        return cancelled
 
     def _send(self, deliveries: list[Delivery]) -> None:
         self._live.difference_update(d.sequence for d in deliveries if d.is_last)

@@ -1,0 +1,112 @@
+"""A key as a row of the database and back, and what a new or changed one must obey."""
+
+import secrets
+import time
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any, TypedDict
+
+from sqlalchemy import ColumnElement, RowMapping, exists, or_, select
+
+from llm_service.access.api_key import KEY_NAME, ApiKey, Scope, digest_of
+from llm_service.access.tables import keys, new_key_id
+from llm_service.errors import InvalidRequest
+
+KEY_PREFIX = "llms_"
+MAX_RPM = 10**6
+_NUM_SHOWN = len(KEY_PREFIX) + 4  # leaves 232 of the 256 bits untold
+
+
+class KeyChanges(TypedDict, total=False):
+    """What to change of a key; what is missing stays."""
+
+    scopes: frozenset[Scope]
+    rpm: int
+    expires_at: datetime | None
+
+
+def new_secret() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def new_row(
+    name: str, scopes: frozenset[Scope], rpm: int, expires_at: datetime | None, secret: str
+) -> dict[str, Any]:
+    return {
+        "id": new_key_id(),
+        "name": name,
+        **secret_columns(secret),
+        **changed_columns({"scopes": scopes, "rpm": rpm, "expires_at": expires_at}),
+        "cache_salt": secrets.token_hex(8),
+        "created_at": int(time.time()),
+    }
+
+
+def secret_columns(secret: str) -> dict[str, Any]:
+    return {"digest": digest_of(secret), "prefix": secret[:_NUM_SHOWN]}
+
+
+def changed_columns(changes: KeyChanges) -> dict[str, Any]:
+    columns: dict[str, Any] = dict(changes)
+    if "scopes" in changes:
+        columns["scopes"] = ",".join(scope for scope in Scope if scope in changes["scopes"])
+    if (expires_at := changes.get("expires_at")) is not None:
+        columns["expires_at"] = ceil(expires_at.timestamp())
+    return columns
+
+
+def key_of(row: RowMapping) -> ApiKey:
+    return ApiKey(
+        name=row["name"],
+        scopes=frozenset(Scope(scope) for scope in row["scopes"].split(",")),
+        rpm=row["rpm"],
+        source="database",
+        cache_salt=row["cache_salt"],
+        created_at=_time_of(row["created_at"]),
+        expires_at=_time_of(row["expires_at"]),
+        revoked_at=_time_of(row["revoked_at"]),
+        id=row["id"],
+        prefix=row["prefix"],
+    )
+
+
+def check_name(name: str) -> None:
+    if not KEY_NAME.fullmatch(name):
+        raise InvalidRequest("A name is 1 to 32 of a-z, 0-9, _ and -.", param="name")
+
+
+def check_changes(changes: KeyChanges) -> None:
+    """Raise InvalidRequest for what no key may be."""
+    if "scopes" in changes and not changes["scopes"]:
+        raise InvalidRequest(f"Give at least one scope of {', '.join(Scope)}.", param="scopes")
+    if "rpm" in changes and not 0 <= changes["rpm"] <= MAX_RPM:
+        raise InvalidRequest(f"rpm is 0 (unlimited) to {MAX_RPM}.", param="rpm")
+    expires_at = changes.get("expires_at")
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise InvalidRequest("The expiry is in the past.", param="expires_at")
+
+
+def takes_admin(changes: KeyChanges) -> bool:
+    """Whether an admin key would be one no longer, now or one day."""
+    is_narrowed = "scopes" in changes and Scope.ADMIN not in changes["scopes"]
+    return is_narrowed or changes.get("expires_at") is not None
+
+
+def leaves_an_admin(key_id: str) -> ColumnElement[bool]:
+    """That the key is no admin's, or that another admin key lives."""
+    other = keys.alias()
+    return or_(
+        keys.c.scopes.not_like(f"%{Scope.ADMIN}%"),
+        exists(
+            select(other.c.id).where(
+                other.c.id != key_id,
+                other.c.scopes.like(f"%{Scope.ADMIN}%"),
+                other.c.revoked_at.is_(None),
+                or_(other.c.expires_at.is_(None), other.c.expires_at > int(time.time())),
+            )
+        ),
+    )
+
+
+def _time_of(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

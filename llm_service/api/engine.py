@@ -1,0 +1,151 @@
+"""GET /api/engine: the model, the machine and the engine's limits, for the dashboard's page."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from llm_service.api.dependencies import BUNDLED_MODEL, CurrentServices, MetricsKey, Services
+from llm_service.engine import Engine
+from llm_service.machine import SPEEDING_FLAGS, Machine
+
+router = APIRouter()
+
+
+class ModelFactsOut(BaseModel):
+    """Sizes are in bytes and tokens. `default_sampling` is the model folder's own."""
+
+    id: str
+    is_demonstration: bool
+    summary: str
+    architecture: str
+    num_parameters: int
+    vocab_size: int
+    max_context: int
+    device: str
+    dtype: str
+    quantization: str
+    weights_bytes: int
+    load_seconds: float
+    default_sampling: dict[str, float | int | bool | str]
+    notes: list[str]
+
+
+class InstructionSetOut(BaseModel):
+    name: str
+    is_present: bool
+
+
+class MachineOut(BaseModel):
+    """`cpu_cores` is what quota, cpuset and affinity leave of `num_cpus`; limits are the tightest.
+
+    `throttled_seconds` is how long the quota has held us back; null: not counted here.
+    """
+
+    cpu_model: str
+    cpu_cores: float
+    num_cpus: int
+    instruction_sets: list[InstructionSetOut]
+    memory_total_bytes: int
+    memory_limit_bytes: int
+    memory_available_bytes: int
+    process_memory_bytes: int
+    num_process_threads: int
+    throttled_seconds: float | None
+
+
+class EngineFactsOut(BaseModel):
+    """`num_blocks` and `kv_cache_bytes` are 0 where the model keeps its own cache."""
+
+    kind: str
+    is_ready: bool
+    reason: str
+    threads: int
+    max_batch_size: int
+    max_batched_tokens: int
+    max_waiting: int
+    block_size: int
+    num_blocks: int
+    kv_cache_bytes: int
+    kv_cache_used_bytes: int
+    has_prefix_cache: bool
+    num_running: int
+    num_waiting: int
+    num_restarts: int
+
+
+class EnginePageOut(BaseModel):
+    """`model` and `engine` are null while the model loads."""
+
+    model: ModelFactsOut | None
+    machine: MachineOut
+    engine: EngineFactsOut | None
+
+
+# A plain function: reading /proc takes milliseconds when the machine is busy.
+@router.get("/api/engine", response_model=EnginePageOut)
+def engine_page(key: MetricsKey, services: CurrentServices) -> EnginePageOut:
+    """What is served, on what, and within which limits."""
+    engine = services.engine.engine
+    return EnginePageOut(
+        model=None if engine is None else _model_facts(services, engine),
+        machine=_machine_facts(Machine.detect()),
+        engine=None if engine is None else _engine_facts(engine),
+    )
+
+
+def _model_facts(services: Services, engine: Engine) -> ModelFactsOut:
+    info = engine.info
+    return ModelFactsOut(
+        id=info.model_id,
+        is_demonstration=info.model_id == BUNDLED_MODEL,
+        summary=services.model_summary(),
+        architecture=info.architecture,
+        num_parameters=info.num_parameters,
+        vocab_size=info.vocab_size,
+        max_context=info.max_context,
+        device=info.device,
+        dtype=info.dtype,
+        quantization=info.quantization,
+        weights_bytes=info.weights_bytes,
+        load_seconds=info.load_seconds,
+        default_sampling=dict(info.default_sampling),
+        notes=list(info.notes),
+    )
+
+
+def _machine_facts(machine: Machine) -> MachineOut:
+    return MachineOut(
+        cpu_model=machine.cpu_model,
+        cpu_cores=machine.cpu_cores,
+        num_cpus=machine.num_cpus,
+        instruction_sets=[
+            InstructionSetOut(name=flag, is_present=flag in machine.cpu_flags)
+            for flag in SPEEDING_FLAGS
+        ],
+        memory_total_bytes=machine.memory_total_bytes,
+        memory_limit_bytes=machine.memory_limit_bytes,
+        memory_available_bytes=machine.memory_available_bytes,
+        process_memory_bytes=machine.process_memory.total_bytes,
+        num_process_threads=machine.num_process_threads,
+        throttled_seconds=machine.throttled_seconds,
+    )
+
+
+def _engine_facts(engine: Engine) -> EngineFactsOut:
+    info, status = engine.info, engine.status()
+    return EngineFactsOut(
+        kind=info.engine,
+        is_ready=status.is_ready,
+        reason=status.reason,
+        threads=info.threads,
+        max_batch_size=info.max_batch_size,
+        max_batched_tokens=info.max_batched_tokens,
+        max_waiting=info.max_waiting,
+        block_size=info.block_size,
+        num_blocks=info.num_blocks,
+        kv_cache_bytes=info.kv_cache_bytes,
+        kv_cache_used_bytes=status.kv_cache_used_bytes,
+        has_prefix_cache=info.has_prefix_cache,
+        num_running=status.num_running,
+        num_waiting=status.num_waiting,
+        num_restarts=status.num_restarts,
+    )

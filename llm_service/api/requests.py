@@ -1,0 +1,113 @@
+"""/api/requests: what runs and what ran lately, never its text; and cancelling it."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import structlog
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from llm_service.api.dependencies import AdminKey, CurrentServices, MetricsKey
+from llm_service.api.generation import Generation
+from llm_service.api.responses import JSON, compressed
+from llm_service.engine import Phase
+from llm_service.errors import NotFound
+from llm_service.observability.history import KEPT_REQUESTS
+from llm_service.observability.record import RequestRecord
+
+log = structlog.get_logger()
+
+router = APIRouter(prefix="/api/requests")
+
+
+class RunningOut(BaseModel):
+    """A request that was admitted and has not ended. `started_at` is in unix seconds.
+
+    `num_computed_tokens` of its `prompt_tokens` are done; `max_tokens` is for all its choices.
+    """
+
+    request_id: str
+    operation: str
+    key_name: str
+    model: str
+    stream: bool
+    started_at: float
+    phase: Phase
+    prompt_tokens: int
+    num_computed_tokens: int
+    output_tokens: int
+    max_tokens: int
+    queue_seconds: float | None
+    ttft_seconds: float | None
+    elapsed_seconds: float
+
+
+class RequestsOut(BaseModel):
+    """`running`: the oldest first; `requests`: ended, the newest first."""
+
+    running: list[RunningOut]
+    requests: list[RequestRecord]
+
+
+class CancelledOut(BaseModel):
+    request_id: str
+    outcome: Literal["cancelled"]
+
+
+# A plain function: it runs in a worker thread, off the event loop.
+@router.get("", response_model=RequestsOut)
+def list_requests(
+    request: Request,
+    key: MetricsKey,
+    services: CurrentServices,
+    limit: Annotated[int, Query(ge=1, le=KEPT_REQUESTS)] = 50,
+) -> Response:
+    """What runs now, and the latest inference requests."""
+    running = [_running_out(generation).model_dump() for generation in services.running.copy()]
+    records = [asdict(record) for record in services.history.recent_requests(limit)]
+    body = json.dumps({"running": running, "requests": records}).encode()
+    return compressed(request, body, JSON)
+
+
+@router.delete("/{request_id}", response_model=CancelledOut, status_code=202)
+async def cancel_request(
+    request_id: str, admin: AdminKey, services: CurrentServices
+) -> CancelledOut:
+    """End a running request: its caller gets an error in words, its memory is free one step later.
+
+    Callers choose ids; if several running requests have this one, all of them end.
+    """
+    found = [each for each in services.running if each.record.request_id == request_id]
+    if not found:
+        raise NotFound(f"No request with the id '{request_id[:64]}' is running.")
+    for generation in found:
+        generation.cancel()
+        log.info(
+            "request cancelled",
+            by=admin.name,
+            cancelled_request_id=request_id,
+            key_name=generation.record.key_name,
+        )
+    return CancelledOut(request_id=request_id, outcome="cancelled")
+
+
+def _running_out(generation: Generation) -> RunningOut:
+    record, timings = generation.record, generation.timings
+    return RunningOut(
+        request_id=record.request_id,
+        operation=record.operation,
+        key_name=record.key_name,
+        model=record.model,
+        stream=record.stream,
+        started_at=record.started_at,
+        phase=generation.phase,
+        prompt_tokens=record.prompt_tokens,
+        num_computed_tokens=generation.num_computed_tokens,
+        output_tokens=generation.num_output_tokens,
+        max_tokens=generation.max_tokens,
+        queue_seconds=timings.queue_seconds,
+        ttft_seconds=timings.ttft_seconds,
+        elapsed_seconds=generation.elapsed_seconds,
+    )

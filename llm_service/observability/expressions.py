@@ -1,0 +1,162 @@
+"""What the lines of a chart are, said once for both sources of their numbers.
+
+An expression is computed from the history (`values`) or asked of Prometheus (`promql`),
+and a test holds the two to the same numbers. NaN, or no sample, where nothing was seen.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from llm_service.observability.grid import Grid
+from llm_service.observability.rates import (
+    Floats,
+    Samples,
+    histogram_quantile,
+    latest,
+    rate,
+)
+from llm_service.observability.snapshot import COLUMNS, HISTOGRAMS, LABEL_OF, bucket_columns
+
+JOB = "llm_service"
+
+
+class Query:
+    """The history at the points of a grid: what gauges were, how fast counters grew."""
+
+    def __init__(self, samples: Samples, grid: Grid) -> None:
+        # What no window reaches is left out: most polls ask for minutes of the hour.
+        samples = samples.since(grid.times[0] - grid.window)
+        self._values = latest(samples, grid.times, grid.window)
+        self._rates = rate(samples, grid.times, grid.window)
+        self.window = grid.window
+
+    def value(self, name: str, label: str) -> Floats:
+        return self._values[:, COLUMNS[name, label]]
+
+    def rate(self, name: str, label: str) -> Floats:
+        return self._rates[:, COLUMNS[name, label]]
+
+    def bucket_rates(self, histogram: str) -> Floats:
+        return self._rates[:, [COLUMNS[column] for column in bucket_columns(histogram)]]
+
+
+class Expression(Protocol):
+    def values(self, query: Query) -> Floats: ...
+
+    def promql(self, window: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a gauge was at last, in the window: Prometheus alone would look back 5 minutes."""
+
+    name: str
+    label: str = ""
+
+    def values(self, query: Query) -> Floats:
+        return query.value(self.name, self.label)
+
+    def promql(self, window: str) -> str:
+        return f"sum(last_over_time({_selector(self.name, self.label)}[{window}]))"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast a counter grows, per second."""
+
+    name: str
+    label: str = ""
+
+    def values(self, query: Query) -> Floats:
+        return query.rate(self.name, self.label)
+
+    def promql(self, window: str) -> str:
+        return f"sum(rate({_selector(self.name, self.label)}[{window}]))"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """`over` per `under`; nothing where nothing happened below."""
+
+    over: Expression
+    under: Expression
+
+    def values(self, query: Query) -> Floats:
+        under = self.under.values(query)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(under > 0, self.over.values(query) / under, np.nan)
+
+    def promql(self, window: str) -> str:
+        return f"{self.over.promql(window)} / ({self.under.promql(window)} > 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The sum of `terms`."""
+
+    terms: tuple[Expression, ...]
+
+    def values(self, query: Query) -> Floats:
+        total: Floats = np.sum([term.values(query) for term in self.terms], axis=0)
+        return total
+
+    def promql(self, window: str) -> str:
+        return f"({' + '.join(term.promql(window) for term in self.terms)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What `parts` leave of `whole`, but not less than 0."""
+
+    whole: Expression
+    parts: Total
+
+    def values(self, query: Query) -> Floats:
+        return np.maximum(self.whole.values(query) - self.parts.values(query), 0)
+
+    def promql(self, window: str) -> str:
+        return f"clamp_min({self.whole.promql(window)} - {self.parts.promql(window)}, 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    histogram: str
+    quantile: float
+
+    @property
+    def largest(self) -> float:
+        """The largest bound: what lies beyond it is drawn at it."""
+        return HISTOGRAMS[self.histogram][-1]
+
+    def values(self, query: Query) -> Floats:
+        buckets = query.bucket_rates(self.histogram)
+        return histogram_quantile(self.quantile, HISTOGRAMS[self.histogram], buckets)
+
+    def promql(self, window: str) -> str:
+        buckets = f"sum by (le) (rate({_selector(f'{self.histogram}_bucket')}[{window}]))"
+        # `>= 0` drops NaN, which is how PromQL says that nothing was observed.
+        return f"histogram_quantile({self.quantile:g}, {buckets}) >= 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """How many observations fell into each window, up to the bound of `bucket`; -1: all."""
+
+    histogram: str
+    bucket: int = -1
+
+    def values(self, query: Query) -> Floats:
+        # As Prometheus' increase(): extrapolated to the borders of the window.
+        return query.bucket_rates(self.histogram)[:, self.bucket] * query.window
+
+    def promql(self, window: str) -> str:
+        _, bound = bucket_columns(self.histogram)[self.bucket]
+        return f"sum(increase({_selector(f'{self.histogram}_bucket', bound)}[{window}]))"
+
+
+def _selector(name: str, label: str = "") -> str:
+    """The series of this service, with the one label that its column is read by."""
+    and_label = f',{LABEL_OF[name]}="{label}"' if label else ""
+    return f'{name}{{job="{JOB}"{and_label}}}'
