@@ -33,7 +33,7 @@ const service = process.env.DASHBOARD_URL ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
   plugins: [react(), colorSchemeScript()],
-  server: { proxy: { "/api": service, "/v1": service } },
+  server: { proxy: { "/api": service, "/v1": service, "/tokenize": service } },
   build: {
     target: "es2022",
     modulePreload: { polyfill: false },
@@ -43,5 +43,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.{ts,tsx}"],
     restoreMocks: true,
+    // Two busy cores can make a second of work last ten.
+    testTimeout: 30_000,
   },
 });

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 const SCRIPT = fileURLToPath(new URL("../testing/mock-server.mjs", import.meta.url));
 
-export type MockState = "ready" | "loading" | "idle";
+export type MockState = "ready" | "loading" | "idle" | "alert";
 
 /** The mock server as a child process that can be killed and started again on its port. */
 export class MockService {

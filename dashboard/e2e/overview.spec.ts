@@ -20,6 +20,29 @@ test("shows tiles, charts and recent requests without breaking the content polic
   expect(violations).toEqual([]);
 });
 
+test("a firing alert is the first thing said, in its own words", async ({ page }) => {
+  const alerting = new MockService(8919);
+  await alerting.start("alert");
+  await enterKey(page, alerting.url, "demo");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText(
+    "One alert fires: AvailabilityBurn.",
+  );
+  const alert = page.getByRole("link", { name: /AvailabilityBurn/ });
+  await expect(alert).toContainText("Errors spend the week's budget.");
+  await expect(alert).toHaveAttribute("href", /page=alerts/);
+  await alerting.kill();
+});
+
+test("says that Prometheus is unreachable and what stands in for it", async ({ page }) => {
+  await page.route("**/api/series*", async (route) => {
+    const answer = (await (await route.fetch()).json()) as { source: object };
+    const source = { ...answer.source, note: "Prometheus does not answer." };
+    await route.fulfill({ json: { ...answer, source } });
+  });
+  await enterKey(page, service.url, "demo");
+  await expect(page.getByText(/Prometheus unreachable, own history since/)).toBeVisible();
+});
+
 test("keeps the range in the address and refuses ranges the source cannot serve", async ({
   page,
 }) => {
@@ -103,7 +126,9 @@ test("the chosen theme is there before the first paint of the next visit", async
 async function expectNoRequests(page: Page): Promise<void> {
   let numRequests = 0;
   await page.waitForTimeout(500); // Lets what is in flight end.
-  page.on("request", () => numRequests++);
+  page.on("request", (request) => {
+    if (request.url().includes("/api/")) numRequests++;
+  });
   await page.waitForTimeout(3000); // Longer than one refresh.
   expect(numRequests).toBe(0);
 }

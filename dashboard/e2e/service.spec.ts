@@ -56,6 +56,65 @@ test("the model remembers what was said two turns before", async ({ page }) => {
   await expect(answers.nth(2)).toContainText("Anna");
 });
 
+test("a key made here opens the service until it is revoked, and its request is explained", async ({
+  page,
+}) => {
+  const violations = watchPolicy(page);
+  const name = `visitor-${Date.now() % 1_000_000}`;
+  await enterKey(page, url, key, "/?page=keys");
+  await page.getByRole("button", { name: "Create a key" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill(name);
+  await page.getByRole("button", { name: "Create the key" }).click();
+  const secret = await page.getByTestId("secret").innerText();
+  await page.getByRole("button", { name: "I have it" }).click();
+  const chat = () =>
+    page.request.post(`${url}/v1/chat/completions`, {
+      headers: { Authorization: `Bearer ${secret}` },
+      data: { model: "pocket", messages: [{ role: "user", content: "What is 7 plus 5?" }] },
+    });
+  expect((await chat()).status()).toBe(200);
+
+  await page.getByRole("link", { name: "Requests", exact: true }).click();
+  await page.getByLabel("Filter the requests").fill(name);
+  const finished = page.getByRole("region", { name: "Finished requests", exact: true });
+  await finished.getByRole("button", { name: /details$/ }).click();
+  await expect(finished.getByText("writing the answer")).toBeVisible();
+
+  await page.getByRole("link", { name: "Keys", exact: true }).click();
+  await page.getByRole("button", { name: `Revoke ${name}` }).click();
+  await page.getByRole("button", { name: "Revoke", exact: true }).click();
+  await expect(page.getByRole("button", { name: `Revoke ${name}` })).toHaveCount(0);
+  expect((await chat()).status()).toBe(401);
+  expect(violations).toEqual([]);
+});
+
+test("an administrator ends a running answer, and its caller is told", async ({ page }) => {
+  await enterKey(page, url, key, "/?page=requests");
+  const running = page.getByRole("region", { name: "Running requests" });
+  await expect(running).toBeVisible();
+  const answer = page.request.post(`${url}/v1/chat/completions`, {
+    headers: { Authorization: `Bearer ${key}` },
+    // So many tokens that it is still running when the button is found.
+    data: {
+      model: "pocket",
+      messages: [{ role: "user", content: "Tell me a short story about a fox" }],
+      max_tokens: 1500,
+      ignore_eos: true,
+    },
+  });
+  await running.getByRole("button", { name: "Cancel" }).first().click();
+  await page.getByRole("button", { name: "Cancel the request" }).click();
+  const { error } = (await (await answer).json()) as { error?: { message: string } };
+  expect(error?.message).toMatch(/cancel/i);
+});
+
+test("the engine page tells the model, the engine and the machine", async ({ page }) => {
+  await enterKey(page, url, key, "/?page=engine");
+  await expect(page.getByRole("region", { name: "Model" })).toContainText("Qwen2ForCausalLM");
+  await expect(page.getByRole("region", { name: "Machine" })).toContainText(/processor.+cores/);
+  await expectChart(page, "Duty cycle");
+});
+
 test("a wrong key is refused in the service's words", async ({ page }) => {
   await enterKey(page, url, "sk-not-a-key");
   await expect(

@@ -2,40 +2,39 @@
 
 import { createTheme, MantineProvider, Modal, Tooltip } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import { LiveProvider } from "./api/live";
 import { SessionProvider, useSession } from "./api/session";
 import { KeyDialog } from "./features/access/KeyDialog";
 import { KeyPage } from "./features/access/KeyPage";
-import { OverviewPage } from "./features/overview/OverviewPage";
 import { ChatProvider } from "./features/playground/ChatProvider";
-import { PlaygroundPage } from "./features/playground/PlaygroundPage";
-import { Shell, type PageLink } from "./features/shell/Shell";
+import { PageBoundary } from "./features/shell/PageBoundary";
+import { PageSkeleton } from "./components/PageSkeleton";
+import { Shell } from "./features/shell/Shell";
 import { useSearchParam } from "./lib/location";
+import { PAGES } from "./pages";
 
 const theme = createTheme({
   // Scroll locking writes a <style> element, which the content policy forbids.
   components: {
-    Modal: Modal.extend({ defaultProps: { lockScroll: false, centered: true, radius: "md" } }),
+    Modal: Modal.extend({
+      defaultProps: {
+        lockScroll: false,
+        centered: true,
+        radius: "md",
+        // Its <header> is not the page's banner.
+        attributes: { header: { role: "none" } },
+      },
+    }),
     Tooltip: Tooltip.extend({ defaultProps: { multiline: true, maw: 320, withArrow: true } }),
   },
 });
 
-const PAGE_NAMES = ["overview", "playground"] as const;
-
-const PAGES = {
-  overview: OverviewPage,
-  playground: PlaygroundPage,
-};
-
-const LINKS: PageLink[] = [
-  { name: "overview", title: "Overview" },
-  { name: "playground", title: "Playground" },
-];
+const [FIRST, ...OTHERS] = PAGES;
 
 const queryClient = new QueryClient({
   // The service may be on this very machine: being offline is no reason not to ask.
-  defaultOptions: { queries: { networkMode: "always" } },
+  defaultOptions: { queries: { networkMode: "always" }, mutations: { networkMode: "always" } },
 });
 
 export function App() {
@@ -58,22 +57,34 @@ export function App() {
 
 function Pages() {
   const { key } = useSession();
-  const [page] = useSearchParam("page", PAGE_NAMES);
+  const [name] = useSearchParam("page", [FIRST.name, ...OTHERS.map((page) => page.name)]);
   const [isPaused, setPaused] = useState(false);
   useEffect(() => {
     // What one key was shown is not for the next one's eyes.
     if (key === null) queryClient.clear();
+    else loadWhenIdle();
   }, [key]);
   if (key === null) return <KeyPage />;
-  const Page = PAGES[page];
+  const { Page } = PAGES.find((page) => page.name === name) ?? FIRST;
   return (
     <LiveProvider isPaused={isPaused} setPaused={setPaused}>
       <ChatProvider>
-        <Shell page={page} links={LINKS}>
-          <Page />
+        <Shell page={name} links={PAGES}>
+          <PageBoundary key={name}>
+            <Suspense fallback={<PageSkeleton />}>
+              <Page />
+            </Suspense>
+          </PageBoundary>
         </Shell>
         <KeyDialog />
       </ChatProvider>
     </LiveProvider>
   );
+}
+
+/** Brings the other pages while there is time, so that they open also when the service is away. */
+function loadWhenIdle(): void {
+  setTimeout(() => {
+    for (const page of PAGES) void page.load().catch(() => undefined);
+  }, 3000);
 }

@@ -111,6 +111,22 @@ const PANELS = {
     "s",
     quantiles(0.002, 0.5, 60).filter((q) => q.name !== "p95"),
   ],
+  stream_speed: ["Speed of one stream", "tokens/s", [line("mean", (t) => 90 * wave(t, 80, 1))]],
+  duty: [
+    "Engine busy",
+    "ratio",
+    [line("prefill", (t) => 0.15 * wave(t, 70, 1)), line("decode", (t) => 0.6 * wave(t, 120, 0))],
+  ],
+  kv_ratio: ["KV cache used", "ratio", [line("used", (t) => 0.6 * wave(t, 120, 0.3))]],
+  prefix_hits: ["Prefix hits", "ratio", [line("cached", (t) => 0.7 * wave(t, 140, 2))]],
+  itl_heatmap: [
+    "Inter-token latency, by bucket",
+    "gaps",
+    ["0.005", "0.01", "0.02", "0.03", "0.05", "0.1", "0.2", "+Inf"].map((bound, i) =>
+      line(bound, (t) => Math.max(0, Math.round(300 * wave(t, 90, i) * (1 - i / 5)))),
+    ),
+  ],
+  redis: ["Redis", "up", [line("up", () => null)]],
   batch_size: ["Batch size", "sequences", [line("mean", (t) => 6 * wave(t, 120, 0))]],
   preemptions: ["Preemptions", "1/s", [line("preemptions", () => 0)]],
 };

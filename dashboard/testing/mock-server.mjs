@@ -1,21 +1,31 @@
 /**
  * A stand-in for the service: serves dist/ and made-up numbers, for tests of the screens.
  *
- * Keys: "demo" may do all; "chat-only" lacks the scope metrics; all others are refused.
+ * Keys: "demo" may do all, "watcher" only look, "chat-only" only chat; all others are refused.
  * Words in a message choose the answer: "limit", "busy", "cut", "slow"; else it is echoed.
- * MOCK_PORT, MOCK_STATE=ready|loading|idle choose the port and the state.
+ * MOCK_PORT, MOCK_STATE=ready|loading|idle|alert choose the port and the state.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname } from "node:path";
 import { CONTENT_POLICY } from "./content-policy.mjs";
+import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
+import { buildEngine } from "./mock-engine.mjs";
+import { MockKeys } from "./mock-keys.mjs";
 import { buildSeries } from "./mock-series.mjs";
 
 const PORT = Number(process.env.MOCK_PORT ?? 8099);
-const STATE = process.env.MOCK_STATE ?? "ready";
+const ASKED_STATE = process.env.MOCK_STATE ?? "ready";
+const IS_FIRING = ASKED_STATE === "alert";
+const STATE = IS_FIRING ? "ready" : ASKED_STATE;
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
-const SCOPES = { demo: ["inference", "metrics", "admin"], "chat-only": ["inference"] };
+const KEYS = new MockKeys();
+const SCOPES = {
+  demo: ["inference", "metrics", "admin"],
+  watcher: ["metrics"],
+  "chat-only": ["inference"],
+};
 const TYPES = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript",
@@ -43,6 +53,7 @@ function buildStatus(key) {
     now: now(),
     started_at: STARTED_AT,
     health: { is_ready: isReady, reason: isReady ? "" : "loading the model" },
+    requires_keys: true,
     key: { name: key, scopes: SCOPES[key], rpm: 600 },
     model: isReady
       ? {
@@ -107,10 +118,68 @@ function buildRequests(limit) {
   });
 }
 
-async function chat(request, response) {
+const cancelled = new Set();
+
+/** One in each phase, until it is cancelled. */
+function buildRunning() {
+  if (STATE !== "ready") return [];
+  const common = { operation: "chat", model: "pocket", stream: true, max_tokens: 256 };
+  const started_at = now() - 3.2;
+  const running = [
+    { request_id: "run-1", key_name: "demo", phase: "decode", output_tokens: 84 },
+    { request_id: "run-2", key_name: "batch-jobs", phase: "prefill", num_computed_tokens: 512 },
+    { request_id: "run-3", key_name: "batch-jobs", phase: "queue" },
+  ].map((request) => ({
+    ...common,
+    started_at,
+    prompt_tokens: 1200,
+    num_computed_tokens: request.phase === "decode" ? 1200 : 0,
+    output_tokens: 0,
+    queue_seconds: request.phase === "queue" ? null : 0.021,
+    ttft_seconds: request.phase === "decode" ? 0.84 : null,
+    elapsed_seconds: 3.2,
+    ...request,
+  }));
+  return running.filter((request) => !cancelled.has(request.request_id));
+}
+
+function cancel(id, response) {
+  if (!buildRunning().some((request) => request.request_id === id)) {
+    const words = "It is not running: it ended, or there never was one of this id.";
+    return refuse(response, 404, "invalid_request_error", "not_found", words);
+  }
+  cancelled.add(id);
+  sendJson(response, 202, { request_id: id, outcome: "cancelled" });
+}
+
+async function readBody(request) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
-  const { messages } = JSON.parse(Buffer.concat(chunks).toString());
+  const text = Buffer.concat(chunks).toString();
+  return text === "" ? null : JSON.parse(text);
+}
+
+async function manageKeys(request, path, response) {
+  const [status, body] = KEYS.answer(request.method, path, await readBody(request));
+  if (status < 400) return sendJson(response, status, body);
+  refuse(response, status, "invalid_request_error", "refused", body);
+}
+
+const MODEL = {
+  id: "pocket",
+  max_model_len: 2048,
+  default_sampling: { temperature: 0.3, top_p: 0.9, top_k: 20, min_p: 0 },
+};
+
+/** A token for each word. */
+async function tokenize(request, response) {
+  const { messages } = await readBody(request);
+  const words = messages.flatMap((message) => message.content.match(/\S+/g) ?? []);
+  sendJson(response, 200, { tokens: [], count: words.length, max_model_len: MODEL.max_model_len });
+}
+
+async function chat(request, response) {
+  const { messages } = await readBody(request);
   const text = messages.at(-1).content;
   if (text.includes("limit")) {
     const words = "The key has spent its 600 requests of this minute.";
@@ -168,7 +237,7 @@ async function serveFile(path, response) {
 
 async function route(request, response) {
   const url = new URL(request.url, "http://mock");
-  if (!/^\/(api|v1)\//.test(url.pathname)) return serveFile(url.pathname, response);
+  if (!/^\/(api|v1)\/|^\/tokenize$/.test(url.pathname)) return serveFile(url.pathname, response);
   const key = request.headers.authorization?.replace("Bearer ", "") ?? "";
   if (!(key in SCOPES)) {
     return refuse(
@@ -181,19 +250,31 @@ async function route(request, response) {
   }
   if (url.pathname === "/api/status") return sendJson(response, 200, buildStatus(key));
   if (url.pathname === "/v1/models")
-    return sendJson(response, 200, { object: "list", data: [{ id: "pocket" }] });
+    return sendJson(response, 200, { object: "list", data: [MODEL] });
+  if (url.pathname === "/tokenize") return tokenize(request, response);
   if (url.pathname === "/v1/chat/completions") return chat(request, response);
-  if (!SCOPES[key].includes("metrics")) {
+  const isManaging = url.pathname.startsWith("/api/keys") || request.method === "DELETE";
+  const scope = isManaging ? "admin" : "metrics";
+  if (!SCOPES[key].includes(scope)) {
     return refuse(
       response,
       403,
       "permission_error",
       "missing_scope",
-      `The key "${key}" lacks the scope metrics.`,
+      `The key "${key}" lacks the scope ${scope}.`,
     );
+  }
+  if (url.pathname.startsWith("/api/keys")) return manageKeys(request, url.pathname, response);
+  if (request.method === "DELETE") return cancel(url.pathname.split("/").at(-1), response);
+  if (url.pathname === "/api/engine")
+    return sendJson(response, 200, buildEngine(STATE !== "loading"));
+  if (url.pathname === "/api/alerts") return sendJson(response, 200, buildAlerts(now(), IS_FIRING));
+  if (url.pathname.startsWith("/api/runbooks/")) {
+    return sendJson(response, 200, buildRunbook(url.pathname.split("/").at(-1)));
   }
   if (url.pathname === "/api/requests") {
     return sendJson(response, 200, {
+      running: buildRunning(),
       requests: buildRequests(Number(url.searchParams.get("limit") ?? 50)),
     });
   }

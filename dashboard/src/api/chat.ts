@@ -11,10 +11,16 @@ export interface ChatTurn {
 export interface ChatRequest {
   model: string;
   messages: ChatTurn[];
-  temperature: number;
-  top_p: number;
-  max_tokens: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  max_tokens?: number;
   seed?: number;
+  stop?: string[];
+  presence_penalty?: number;
+  frequency_penalty?: number;
+  repetition_penalty?: number;
 }
 
 export interface Usage {

@@ -15,18 +15,24 @@ export class ApiError extends Error {
 /** No answer came: the service is down, restarting, or the network is. */
 export class Unreachable extends Error {}
 
+export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
 export interface Call {
   key: string;
+  /** GET, or POST when there is a body, unless it says otherwise. */
+  method?: Method;
   body?: unknown;
   signal?: AbortSignal;
 }
 
-/** Sends a GET, or a POST when there is a body; resolves only with a 2xx response. */
-export async function call(path: string, { key, body, signal }: Call): Promise<Response> {
+/** Resolves only with a 2xx response. */
+export async function call(path: string, options: Call): Promise<Response> {
+  const { key, body, signal, method = body === undefined ? "GET" : "POST" } = options;
   const response = await send(path, {
-    method: body === undefined ? "GET" : "POST",
+    method,
     headers: {
-      Authorization: `Bearer ${key}`,
+      // A service that asks for no key is better asked without one.
+      ...(key === "" ? {} : { Authorization: `Bearer ${key}` }),
       ...(body === undefined ? {} : { "Content-Type": "application/json" }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -1,8 +1,15 @@
 /** What the screen asks again and again, and whether anybody answers. */
 
-import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  useMutation,
+  useQuery,
+  useQueryClient,
+  type UseMutationResult,
+  type UseQueryResult,
+} from "@tanstack/react-query";
 import { createContext, use, type ReactNode } from "react";
-import { ApiError, getJson } from "./client";
+import { ApiError, getJson, type Call, type Method } from "./client";
 import { useSession } from "./session";
 import type { Status } from "./types";
 
@@ -48,7 +55,7 @@ export function LiveProvider({ isPaused, setPaused, children }: LiveProviderProp
   const ask = useAsk();
   const query = useQuery({
     queryKey: ["status"],
-    queryFn: ({ signal }) => ask<Status>("/api/status", signal),
+    queryFn: ({ signal }) => ask<Status>("/api/status", { signal }),
     enabled: useIsWelcome(),
     refetchInterval: isPaused ? false : STATUS_MILLISECONDS,
     refetchOnWindowFocus: !isPaused,
@@ -74,20 +81,31 @@ export function useLive(): Live {
   return live;
 }
 
+interface LiveQueryOptions<T> {
+  /** Makes what is kept out of what was known before and the new answer. */
+  combine?: (previous: T | undefined, next: T) => T;
+  /** False: not asked at all. */
+  isEnabled?: boolean;
+}
+
 /** Asks `path` every `milliseconds`, unless paused, hidden, refused or disconnected. */
 export function useLiveQuery<T>(
   name: string,
   path: string,
   milliseconds: number,
-  combine: (previous: T | undefined, next: T) => T = (_, next) => next,
+  { combine = (_, next) => next, isEnabled = true }: LiveQueryOptions<T> = {},
 ): UseQueryResult<T> {
   const { connection, isPaused } = useLive();
   const ask = useAsk();
   return useQuery<T>({
     queryKey: [name, path],
     queryFn: async ({ signal, client, queryKey }) =>
-      combine(client.getQueryData<T>(queryKey), await ask<T>(path, signal)),
-    enabled: useIsWelcome() && connection.status !== undefined && connection.numFailures === 0,
+      combine(client.getQueryData<T>(queryKey), await ask<T>(path, { signal })),
+    enabled:
+      useIsWelcome() &&
+      isEnabled &&
+      connection.status !== undefined &&
+      connection.numFailures === 0,
     refetchInterval: isPaused ? false : milliseconds,
     refetchOnWindowFocus: !isPaused,
     placeholderData: keepPreviousData,
@@ -100,12 +118,33 @@ function useIsWelcome(): boolean {
   return key !== null && refusal === null;
 }
 
-/** A GET with the session's key; a refused key opens the key dialog. */
-function useAsk(): <T>(path: string, signal: AbortSignal) => Promise<T> {
+export interface Command {
+  method: Method;
+  path: string;
+  body?: unknown;
+}
+
+/** Changes something, then asks anew for what `refreshes` names. Never repeated by itself. */
+export function useCommand<T>(refreshes: string): UseMutationResult<T, Error, Command> {
+  const ask = useAsk();
+  const client = useQueryClient();
+  return useMutation<T, Error, Command>({
+    mutationFn: ({ path, ...call }) => ask<T>(path, call),
+    onSettled: () => client.invalidateQueries({ queryKey: [refreshes] }),
+  });
+}
+
+/** Whether the key in use may do what needs `scope`. */
+export function useHasScope(scope: string): boolean {
+  return useLive().connection.status?.key.scopes.includes(scope) ?? false;
+}
+
+/** Calls with the session's key; a refused key opens the key dialog. */
+function useAsk(): <T>(path: string, call: Omit<Call, "key">) => Promise<T> {
   const { key, refuse } = useSession();
-  return async <T,>(path: string, signal: AbortSignal) => {
+  return async <T,>(path: string, call: Omit<Call, "key">) => {
     try {
-      return await getJson<T>(path, { key: key ?? "", signal });
+      return await getJson<T>(path, { key: key ?? "", ...call });
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) refuse(error.message);
       throw error;

@@ -1,61 +1,35 @@
-/** The service's own JSON, as documented with /api/status and /api/requests. */
+/** The service's JSON by the names used here; the shapes are generated from its OpenAPI schema. */
 
-export interface Status {
-  version: string;
-  now: number;
-  started_at: number;
-  health: { is_ready: boolean; reason: string };
-  key: { name: string; scopes: string[]; rpm: number | null };
-  model: ModelFacts | null;
-  engine: EngineFacts | null;
-  limits: { storage: string };
-}
+import type { SeriesResponse } from "../lib/series";
+import type { components } from "./schema";
 
-export interface ModelFacts {
-  id: string;
-  is_demonstration: boolean;
-  summary: string;
-  architecture: string;
-  num_parameters: number;
-  device: string;
-  dtype: string;
-  quantization: string;
-  engine: string;
-  max_context: number;
-  notes: string[];
-}
+type Schemas = components["schemas"];
 
-export interface EngineFacts {
-  num_running: number;
-  num_waiting: number;
-  max_batch_size: number;
-  max_waiting: number;
-  kv_cache_used_bytes: number;
-  kv_cache_bytes: number;
-  threads: number;
-  num_restarts: number;
-}
+export type Status = Schemas["StatusOut"];
+export type ModelFacts = Schemas["ModelOut"];
+export type EngineFacts = Schemas["EngineOut"];
 
-export interface RequestRecord {
-  request_id: string;
-  started_at: number;
-  key_name: string;
-  operation: string;
-  model: string;
-  stream: boolean;
-  outcome: string;
-  prompt_tokens: number;
-  cached_tokens: number;
-  output_tokens: number;
-  queue_seconds: number | null;
-  prefill_seconds: number | null;
-  decode_seconds: number | null;
-  ttft_seconds: number | null;
-  duration_seconds: number | null;
-  error_kind: string | null;
-  error_phase: string | null;
-}
+export type RequestList = Schemas["RequestsOut"];
+export type RequestRecord = Schemas["RequestRecord"];
+export type RunningRequest = Schemas["RunningOut"];
+
+export type EnginePage = Schemas["EnginePageOut"];
+
+export type Scope = Schemas["Scope"];
+export type KeyList = Schemas["KeysOut"];
+export type KeyEntry = Schemas["KeyOut"];
+export type KeyWithSecret = Schemas["KeyWithSecret"];
+export type NewKey = Schemas["NewKey"];
+export type KeyChange = Schemas["KeyChange"];
+
+export type Alerts = Schemas["AlertsOut"];
+export type Alert = Schemas["AlertOut"];
+export type Objective = Schemas["ObjectiveOut"];
+export type Runbook = Schemas["RunbookOut"];
 
 export interface ModelList {
   data: { id: string }[];
 }
+
+/** Refuses to compile when the service's series are no longer what the charts read. */
+export type Series = Schemas["SeriesOut"] extends SeriesResponse ? SeriesResponse : never;

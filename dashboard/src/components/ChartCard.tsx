@@ -1,25 +1,30 @@
 import { useState } from "react";
+import type { Chart } from "../lib/chart";
+import type { ChartView } from "../lib/chart-view";
 import { formatClock } from "../lib/units";
 import { ChartLegend } from "./ChartLegend";
 import { ChartTable } from "./ChartTable";
+import { HeatLegend } from "./HeatLegend";
 import { IconChart, IconTable } from "./icons";
 import { IconButton } from "./IconButton";
-import { TimeChart, type TimeChartProps } from "./TimeChart";
+import { TimeChart } from "./TimeChart";
 import styles from "./ChartCard.module.css";
 
-type ChartCardProps = Omit<TimeChartProps, "cursor" | "onCursor">;
+interface ChartCardProps {
+  chart: Chart;
+  view: ChartView;
+}
 
 /** A titled chart with its legend; it can also be read as a table. */
-export function ChartCard(props: ChartCardProps) {
+export function ChartCard({ chart, view }: ChartCardProps) {
   const [isTable, setIsTable] = useState(false);
   const [cursor, setCursor] = useState<number | null>(null);
-  const { chart } = props;
   const time = cursor === null ? undefined : chart.times[cursor];
   const label = isTable ? `${chart.title}: view as chart` : `${chart.title}: view as table`;
   return (
     <section className={styles.card} aria-label={chart.title} data-chart={chart.id}>
       <header className={styles.header}>
-        <h2 className={styles.title}>{chart.title}</h2>
+        <h3 className={styles.title}>{chart.title}</h3>
         <span className={styles.unit}>
           {time === undefined ? chart.unitWords : formatClock(time)}
         </span>
@@ -31,8 +36,12 @@ export function ChartCard(props: ChartCardProps) {
         <ChartTable chart={chart} />
       ) : (
         <>
-          <ChartLegend chart={chart} cursor={cursor} />
-          <TimeChart {...props} cursor={cursor} onCursor={setCursor} />
+          {chart.isHeatmap ? (
+            <HeatLegend chart={chart} cursor={cursor} />
+          ) : (
+            <ChartLegend chart={chart} cursor={cursor} />
+          )}
+          <TimeChart chart={chart} view={view} cursor={cursor} onCursor={setCursor} />
         </>
       )}
     </section>

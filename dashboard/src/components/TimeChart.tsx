@@ -5,17 +5,13 @@ import { useEffect, useEffectEvent, useRef, type KeyboardEvent } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { isEmpty, summarize, type Chart } from "../lib/chart";
+import type { ChartView } from "../lib/chart-view";
 import { plotData, plotOptions, plotShape } from "../lib/plot";
 import styles from "./TimeChart.module.css";
 
 export interface TimeChartProps {
   chart: Chart;
-  /** The seconds since the epoch at the left and right edge. */
-  window: [number, number];
-  rangeWords: string;
-  /** When the service's records begin. */
-  since: number;
-  onZoom: (window: [number, number] | null) => void;
+  view: ChartView;
   /** The point under the crosshair, or null. */
   cursor: number | null;
   onCursor: (index: number | null) => void;
@@ -23,21 +19,21 @@ export interface TimeChartProps {
 
 const HEIGHT = 168;
 
-export function TimeChart(props: TimeChartProps) {
-  const { chart, window: shown, rangeWords, since, cursor, onZoom, onCursor } = props;
+export function TimeChart({ chart, view, cursor, onCursor }: TimeChartProps) {
+  const { window: shown } = view;
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
   const scheme = useComputedColorScheme();
   const shape = plotShape(chart);
   const getWindow = useEffectEvent(() => shown);
-  const getSince = useEffectEvent(() => since);
-  const zoom = useEffectEvent(onZoom);
+  const getStart = useEffectEvent(() => view.startedAt);
+  const zoom = useEffectEvent(view.onZoom);
   const moveTo = useEffectEvent(onCursor);
   const draw = useEffectEvent((element: HTMLElement) => {
     const size = { width: element.clientWidth, height: HEIGHT };
     const options = plotOptions(chart, size, themeColor, {
       getWindow,
-      getSince,
+      getStart,
       onZoom: zoom,
       onCursor: moveTo,
     });
@@ -79,7 +75,7 @@ export function TimeChart(props: TimeChartProps) {
         ref={host}
         className={styles.plot}
         role="img"
-        aria-label={summarize(chart, rangeWords)}
+        aria-label={summarize(chart, view.rangeWords)}
         tabIndex={0}
         onKeyDown={moveCursor}
       />

@@ -113,3 +113,77 @@ export const IconTune = () => (
     <circle cx="5.8" cy="11" r="1.7" />
   </Icon>
 );
+
+export const IconGauge = () => (
+  <Icon>
+    <path d="M2.3 11.5a6 6 0 1 1 11.4 0M8 9.2l2.6-3.4" />
+    <circle cx="8" cy="9.8" r="1" />
+  </Icon>
+);
+
+export const IconList = () => (
+  <Icon>
+    <path d="M5.5 4h8M5.5 8h8M5.5 12h8M2.5 4h.1M2.5 8h.1M2.5 12h.1" />
+  </Icon>
+);
+
+export const IconChip = () => (
+  <Icon>
+    <path d="M4.5 4.5h7v7h-7zM6.5 4.5v-2M9.5 4.5v-2M6.5 13.5v-2M9.5 13.5v-2M4.5 6.5h-2M4.5 9.5h-2M13.5 6.5h-2M13.5 9.5h-2" />
+  </Icon>
+);
+
+export const IconBell = () => (
+  <Icon>
+    <path d="M3.2 11.5c1-1 1.3-2.2 1.3-4.5a3.5 3.5 0 0 1 7 0c0 2.3.3 3.5 1.3 4.5zM6.7 13.6h2.6" />
+  </Icon>
+);
+
+export const IconChat = () => (
+  <Icon>
+    <path d="M2.5 3.5h11v7.5H7.5l-3 2.5V11h-2z" />
+  </Icon>
+);
+
+export const IconSearch = () => (
+  <Icon>
+    <circle cx="7" cy="7" r="4.2" />
+    <path d="M10.2 10.2l3.3 3.3" />
+  </Icon>
+);
+
+export const IconClose = () => (
+  <Icon>
+    <path d="M4 4l8 8M12 4l-8 8" />
+  </Icon>
+);
+
+export const IconPlus = () => (
+  <Icon>
+    <path d="M8 3v10M3 8h10" />
+  </Icon>
+);
+
+export const IconEdit = () => (
+  <Icon>
+    <path d="M10.5 3l2.5 2.5L6 12.5l-3.2.7.7-3.2z" />
+  </Icon>
+);
+
+export const IconDownload = () => (
+  <Icon>
+    <path d="M8 2.5v7.5M4.8 7L8 10.2 11.2 7M2.5 13.3h11" />
+  </Icon>
+);
+
+export const IconCode = () => (
+  <Icon>
+    <path d="M5 4.5L1.8 8 5 11.5M11 4.5L14.2 8 11 11.5M9.3 3l-2.6 10" />
+  </Icon>
+);
+
+export const IconSidebar = () => (
+  <Icon>
+    <path d="M2.5 3h11v10h-11zM6.5 3v10" />
+  </Icon>
+);

@@ -26,6 +26,8 @@ export interface Chart {
   lines: ChartLine[];
   /** Observations behind each point, for quantiles. */
   samples?: number[];
+  /** The lines are buckets, drawn as rows of shaded cells. */
+  isHeatmap?: boolean;
   /** What an empty chart says. */
   emptyWords: string;
 }
@@ -64,6 +66,7 @@ export function isEmpty(chart: Chart): boolean {
 
 /** The chart in a sentence or two, for those who cannot see it. */
 export function summarize(chart: Chart, rangeWords: string): string {
+  if (chart.isHeatmap && !isEmpty(chart)) return summarizeBuckets(chart, rangeWords);
   const lines = chart.lines.flatMap((line) => {
     const latest = latestValue(line.values);
     const highest = maxValue(line.values);
@@ -74,6 +77,15 @@ export function summarize(chart: Chart, rangeWords: string): string {
   });
   const body = isEmpty(chart) ? chart.emptyWords : lines.join("; ");
   return `${chart.title}, last ${rangeWords}: ${body}.`;
+}
+
+function summarizeBuckets(chart: Chart, rangeWords: string): string {
+  const sums = chart.lines.map(({ name, values }) => {
+    const sum = values.reduce<number>((all, value) => all + (value ?? 0), 0);
+    return { name, sum };
+  });
+  const most = sums.reduce((a, b) => (b.sum > a.sum ? b : a));
+  return `${chart.title}, last ${rangeWords}: most often ${most.name}.`;
 }
 
 /** The y axis starts at 0 and takes in a limit only when the data comes near it. */

@@ -13,11 +13,22 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** The current query string with `name` set to `value`. */
-export function searchWith(search: string, name: string, value: string): string {
+/** The current query string with some parameters set; an empty value takes one out. */
+export function searchWith(search: string, changes: Record<string, string>): string {
   const params = new URLSearchParams(search);
-  params.set(name, value);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === "") params.delete(name);
+    else params.set(name, value);
+  }
   return `?${params.toString()}`;
+}
+
+function useSearch(): string {
+  return useSyncExternalStore(subscribe, () => window.location.search);
+}
+
+function announce(): void {
+  window.dispatchEvent(new Event(CHANGED));
 }
 
 /** Reads and sets one parameter; a value outside `allowed` reads as the first of them. */
@@ -25,13 +36,25 @@ export function useSearchParam<T extends string>(
   name: string,
   allowed: readonly [T, ...T[]],
 ): [T, (value: T) => void] {
-  const search = useSyncExternalStore(subscribe, () => window.location.search);
-  const asked = new URLSearchParams(search).get(name);
+  const asked = new URLSearchParams(useSearch()).get(name);
   const value = allowed.find((option) => option === asked) ?? allowed[0];
   const set = useCallback(
     (next: T) => {
-      history.pushState(null, "", searchWith(window.location.search, name, next));
-      window.dispatchEvent(new Event(CHANGED));
+      history.pushState(null, "", searchWith(window.location.search, { [name]: next }));
+      announce();
+    },
+    [name],
+  );
+  return [value, set];
+}
+
+/** Free text in the address. It replaces the entry in the history: typing is no journey. */
+export function useSearchText(name: string): [string, (value: string) => void] {
+  const value = new URLSearchParams(useSearch()).get(name) ?? "";
+  const set = useCallback(
+    (next: string) => {
+      history.replaceState(null, "", searchWith(window.location.search, { [name]: next }));
+      announce();
     },
     [name],
   );

@@ -2,14 +2,15 @@
 
 import type uPlot from "uplot";
 import { axisTicks, drawnLines, yRange, type Chart, type ChartLine } from "./chart";
+import { bucketTick, paintCells } from "./heatmap";
 import { latestValue } from "./series";
 import { formatClock } from "./units";
 
 export interface PlotHandlers {
   /** The window drawn, in seconds since the epoch. */
   getWindow: () => [number, number];
-  /** When the service's records begin; marked where it lies inside the window. */
-  getSince: () => number;
+  /** When the service started; marked where it lies inside the window. */
+  getStart: () => number;
   onZoom: (window: [number, number] | null) => void;
   onCursor: (index: number | null) => void;
 }
@@ -23,6 +24,7 @@ function paintOrder(chart: Chart): ChartLine[] {
 
 /** Changes when the plot must be built anew, and not when only its values move. */
 export function plotShape(chart: Chart): string {
+  if (chart.isHeatmap) return JSON.stringify(chart.lines.map((line) => line.name));
   const parts = paintOrder(chart).map(({ name, kind, values }) =>
     kind === "reference" ? [name, latestValue(values)] : [name],
   );
@@ -30,6 +32,7 @@ export function plotShape(chart: Chart): string {
 }
 
 export function plotData(chart: Chart): uPlot.AlignedData {
+  if (chart.isHeatmap) return [chart.times, ...chart.lines.map((line) => line.values)];
   return [chart.times, ...paintOrder(chart).map((line) => line.values)];
 }
 
@@ -39,6 +42,7 @@ export function plotOptions(
   palette: Palette,
   handlers: PlotHandlers,
 ): uPlot.Options {
+  if (chart.isHeatmap) return heatmapOptions(chart, size, palette, handlers);
   const lines = paintOrder(chart);
   const lowest = lines.findLastIndex((line) => line.kind === "stack");
   const limits = lines.flatMap(({ kind, values }) =>
@@ -55,7 +59,7 @@ export function plotOptions(
       y: { range: (_plot, _min, max: number | null) => yRange(max, limits) },
     },
     axes: [
-      { ...axisLook(palette), size: 26, gap: 6, space: 44, values: timeTicks },
+      timeAxis(palette),
       {
         ...axisLook(palette),
         size: 58,
@@ -68,13 +72,56 @@ export function plotOptions(
     hooks: {
       setCursor: [(plot) => handlers.onCursor(plot.cursor.idx ?? null)],
       setSelect: [(plot) => zoomToSelection(plot, handlers)],
-      draw: [(plot) => markSince(plot, handlers.getSince(), palette)],
+      draw: [(plot) => markStart(plot, handlers.getStart(), palette)],
+    },
+  };
+}
+
+/** Buckets upward; the cells are painted by hand, the series themselves draw nothing. */
+function heatmapOptions(
+  chart: Chart,
+  size: { width: number; height: number },
+  palette: Palette,
+  handlers: PlotHandlers,
+): uPlot.Options {
+  const numBuckets = Math.max(1, chart.lines.length);
+  const step = (chart.times[1] ?? 1) - (chart.times[0] ?? 0);
+  const color = palette("series-1");
+  return {
+    ...size,
+    padding: [8, 18, 0, 0],
+    legend: { show: false },
+    series: [{}, ...chart.lines.map(() => ({ paths: () => null, points: { show: false } }))],
+    scales: { x: { time: true, range: () => handlers.getWindow() }, y: { range: [0, numBuckets] } },
+    axes: [
+      timeAxis(palette),
+      {
+        ...axisLook(palette),
+        size: 58,
+        space: 22,
+        incrs: [1, 2, 3, 4],
+        values: (_plot, ticks) => ticks.map((tick) => bucketTick(chart, tick)),
+      },
+    ],
+    cursor: { ...cursorOptions(handlers), points: { show: false } },
+    hooks: {
+      setCursor: [(plot) => handlers.onCursor(plot.cursor.idx ?? null)],
+      setSelect: [(plot) => zoomToSelection(plot, handlers)],
+      draw: [
+        (plot) => paintCells(plot, color, step),
+        (plot) => markStart(plot, handlers.getStart(), palette),
+      ],
     },
   };
 }
 
 const STACK_ALPHA = 0.3;
 const BINARY_STEPS = Array.from({ length: 44 }, (_, power) => 2 ** power);
+
+function timeAxis(palette: Palette): uPlot.Axis {
+  const room = { size: 26, gap: 6, space: timeSpace, incrs: TIME_STEPS };
+  return { ...axisLook(palette), ...room, values: timeTicks };
+}
 
 function axisLook(palette: Palette): uPlot.Axis {
   return {
@@ -119,9 +166,24 @@ function lonePoints(plot: uPlot, seriesIndex: number): number[] {
   );
 }
 
+/** About seven labels, each with room for hours, minutes and seconds. */
+function timeSpace(_plot: uPlot, _axis: number, _min: number, _max: number, width: number): number {
+  return Math.max(56, width / 7);
+}
+
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86_400;
+const TIME_STEPS = [
+  ...[1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * MINUTE),
+  ...[1, 2, 3, 6, 12].map((hours) => hours * HOUR),
+  ...[1, 2, 7].map((days) => days * DAY),
+];
+
 function timeTicks(_plot: uPlot, ticks: number[], _axis: number, _space: number, step: number) {
   return ticks.map((tick) =>
-    step >= 86_400
+    step >= DAY
       ? new Date(tick * 1000).toLocaleDateString("en-GB", { weekday: "short", day: "numeric" })
       : formatClock(tick, step < 60),
   );
@@ -150,11 +212,11 @@ function zoomToSelection(plot: uPlot, { onZoom }: PlotHandlers): void {
 }
 
 /** A dashed upright line where the service started: what is left of it came before. */
-function markSince(plot: uPlot, since: number, palette: Palette): void {
+function markStart(plot: uPlot, start: number, palette: Palette): void {
   const { min, max } = plot.scales.x ?? {};
-  if (min === undefined || max === undefined || since <= min || since >= max) return;
+  if (min === undefined || max === undefined || start <= min || start >= max) return;
   const { ctx, bbox } = plot;
-  const x = Math.round(plot.valToPos(since, "x", true));
+  const x = Math.round(plot.valToPos(start, "x", true));
   ctx.save();
   ctx.strokeStyle = palette("reference");
   ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);

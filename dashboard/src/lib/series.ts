@@ -23,10 +23,13 @@ export interface Panel {
 }
 
 export interface SeriesSource {
-  kind: "history" | "prometheus";
+  /** "history" (the service's own) or "prometheus". */
+  kind: string;
   since: number;
   resolution_seconds: number;
   max_range_seconds: number;
+  /** Why the numbers are not from where they should be. */
+  note?: string;
 }
 
 export interface SeriesResponse {

@@ -28,7 +28,8 @@ describe("ranges", () => {
   });
 
   it("change one parameter of the address and keep the others", () => {
-    expect(searchWith("?page=overview&range=5m", "range", "1h")).toBe("?page=overview&range=1h");
-    expect(searchWith("", "page", "playground")).toBe("?page=playground");
+    expect(searchWith("?page=overview&range=5m", { range: "1h" })).toBe("?page=overview&range=1h");
+    expect(searchWith("", { page: "playground" })).toBe("?page=playground");
+    expect(searchWith("?page=requests&q=ada", { q: "" })).toBe("?page=requests");
   });
 });

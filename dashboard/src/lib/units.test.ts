@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { formatAge, formatBytes, formatNumber, formatPercent, formatSeconds } from "./units";
+import {
+  formatAge,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatNumber,
+  formatPercent,
+  formatSeconds,
+} from "./units";
 
 describe("formatSeconds", () => {
   it.each([
@@ -63,4 +71,24 @@ describe("formatAge", () => {
       "2 days",
     ]);
   });
+});
+
+it.each([
+  [0, "0"],
+  [1234, "1,234"],
+  [99_999, "99,999"],
+  [172_400, "172 k"],
+  [2_500_000, "2.5 M"],
+])("counts %d as %s", (value, words) => {
+  expect(formatCount(value)).toBe(words);
+});
+
+it.each([
+  [12, "12 s"],
+  [150, "3 min"],
+  [7200, "2 h"],
+  [86_400, "1 day"],
+  [260_000, "3 days"],
+])("%d s last %s", (seconds, words) => {
+  expect(formatDuration(seconds)).toBe(words);
 });

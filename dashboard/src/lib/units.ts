@@ -44,12 +44,50 @@ export function formatAge(seconds: number): string {
   return days === 1 ? "1 day" : `${days} days`;
 }
 
-export function formatClock(unixSeconds: number, withSeconds = true): string {
-  return new Date(unixSeconds * 1000).toLocaleTimeString("en-GB", {
-    hour: "2-digit",
-    minute: "2-digit",
-    ...(withSeconds ? { second: "2-digit" } : {}),
+/** A length of time in words, roughly: "12 s", "5 min", "3 h", "3 days". */
+export function formatDuration(seconds: number): string {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.round(seconds / 3600)} h`;
+  const days = Math.round(seconds / 86_400);
+  return days === 1 ? "1 day" : `${days} days`;
+}
+
+/** A whole number as people write it; from a hundred thousand on, shortened. */
+export function formatCount(value: number): string {
+  if (value >= 1_000_000) return `${formatNumber(value / 1_000_000)} M`;
+  if (value >= 100_000) return `${formatNumber(value / 1000)} k`;
+  return value.toLocaleString("en");
+}
+
+/** "21 Nov 2026" */
+export function formatDate(unixSeconds: number): string {
+  return new Date(unixSeconds * 1000).toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "short",
+    year: "numeric",
   });
+}
+
+// Kept: to make a formatter takes longer than to draw a chart's axis.
+const HOURS_MINUTES = { hour: "2-digit", minute: "2-digit" } as const;
+const CLOCK = new Intl.DateTimeFormat("en-GB", HOURS_MINUTES);
+const CLOCK_WITH_SECONDS = new Intl.DateTimeFormat("en-GB", {
+  ...HOURS_MINUTES,
+  second: "2-digit",
+});
+
+export function formatClock(unixSeconds: number, withSeconds = true): string {
+  return (withSeconds ? CLOCK_WITH_SECONDS : CLOCK).format(unixSeconds * 1000);
+}
+
+/** "Sat 21, 14:05" */
+export function formatDay(unixSeconds: number): string {
+  const day = new Date(unixSeconds * 1000).toLocaleDateString("en-GB", {
+    weekday: "short",
+    day: "numeric",
+  });
+  return `${day}, ${formatClock(unixSeconds, false)}`;
 }
 
 export type Unit = "s" | "bytes" | "ratio" | "per-second" | "count" | "cores";

@@ -8,6 +8,7 @@ export const READY: Status = {
   now: 1000,
   started_at: 0,
   health: { is_ready: true, reason: "" },
+  requires_keys: true,
   key: { name: "admin", scopes: ["inference", "metrics"], rpm: 60 },
   model: null,
   engine: {

@@ -50,7 +50,7 @@ export function KeyForm({ refusal }: KeyFormProps) {
         checked={isKept}
         onChange={(event) => setIsKept(event.currentTarget.checked)}
       />
-      <Button type="submit" size="md" loading={isTrying} disabled={key.trim() === ""}>
+      <Button type="submit" size="md" loading={isTrying}>
         Open the dashboard
       </Button>
     </form>

@@ -5,8 +5,7 @@ import styles from "./OverviewPage.module.css";
 /** The overview's shape while the first answer is on its way. */
 export function OverviewSkeleton() {
   return (
-    <div className={styles.page} aria-busy="true" aria-label="Loading the overview">
-      <Skeleton height={34} />
+    <div className={styles.page} role="status" aria-busy="true" aria-label="Loading the overview">
       <div className={tiles.grid}>
         {Array.from({ length: 8 }, (_, i) => (
           <Skeleton key={i} height={118} radius="md" />

@@ -1,7 +1,10 @@
 import type { RequestRecord } from "../../api/types";
+import { OutcomeBadge } from "../../components/OutcomeBadge";
+import { PhaseBar } from "../../components/PhaseBar";
 import { ScrollRegion } from "../../components/ScrollRegion";
-import { formatClock, formatNumber, formatSeconds } from "../../lib/units";
-import { PhaseBar } from "./PhaseBar";
+import { searchWith } from "../../lib/location";
+import { decodeSpeed, numberOrDash, secondsOrDash } from "../../lib/requests";
+import { formatClock } from "../../lib/units";
 import styles from "./RecentRequests.module.css";
 
 /** The newest requests: who, how it ended, how many tokens, where the time went. */
@@ -9,7 +12,12 @@ export function RecentRequests({ requests }: { requests: RequestRecord[] }) {
   const longest = Math.max(...requests.map((request) => request.duration_seconds ?? 0));
   return (
     <section className={styles.card} aria-label="Recent requests">
-      <h2 className={styles.title}>Recent requests</h2>
+      <header className={styles.header}>
+        <h2 className={styles.title}>Recent requests</h2>
+        <a className={styles.all} href={searchWith(window.location.search, { page: "requests" })}>
+          all requests
+        </a>
+      </header>
       {requests.length === 0 ? (
         <p className={styles.empty}>No request yet. Send one from the playground.</p>
       ) : (
@@ -51,12 +59,7 @@ export function RecentRequests({ requests }: { requests: RequestRecord[] }) {
   );
 }
 
-const FAILED = new Set(["error", "timeout"]);
-const REFUSED = new Set(["rejected", "cancelled"]);
-
 function RequestRow({ request, longest }: { request: RequestRecord; longest: number }) {
-  const { outcome } = request;
-  const tone = FAILED.has(outcome) ? "bad" : REFUSED.has(outcome) ? "warn" : "ok";
   const why = [request.error_kind, request.error_phase].filter(Boolean).join(" in ");
   return (
     <tr>
@@ -67,9 +70,7 @@ function RequestRow({ request, longest }: { request: RequestRecord; longest: num
         {request.stream && <span className={styles.muted}> stream</span>}
       </td>
       <td>
-        <span className={styles.outcome} data-tone={tone}>
-          {outcome}
-        </span>
+        <OutcomeBadge outcome={request.outcome} />
         {why && <span className={styles.muted}> {why}</span>}
       </td>
       <td data-number>
@@ -77,22 +78,14 @@ function RequestRow({ request, longest }: { request: RequestRecord; longest: num
         <span className={styles.muted}> ({request.cached_tokens})</span>
       </td>
       <td data-number>{request.output_tokens}</td>
-      <td data-number>{seconds(request.ttft_seconds)}</td>
-      <td data-number>{speed(request)}</td>
-      <td data-number>{seconds(request.duration_seconds)}</td>
+      <td data-number>{secondsOrDash(request.ttft_seconds)}</td>
+      <td data-number>
+        {numberOrDash(decodeSpeed(request.output_tokens, request.decode_seconds))}
+      </td>
+      <td data-number>{secondsOrDash(request.duration_seconds)}</td>
       <td>
-        <PhaseBar request={request} longest={longest} />
+        <PhaseBar timings={request} longest={longest} />
       </td>
     </tr>
   );
-}
-
-function seconds(value: number | null): string {
-  return value === null ? "–" : formatSeconds(value);
-}
-
-/** Output tokens after the first, per second of decode. */
-function speed({ output_tokens, decode_seconds }: RequestRecord): string {
-  if (!decode_seconds || output_tokens < 2) return "–";
-  return formatNumber((output_tokens - 1) / decode_seconds);
 }

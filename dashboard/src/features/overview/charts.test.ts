@@ -1,10 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Panel } from "../../lib/series";
 import { panelOf, seriesOf } from "../../testing/examples";
-import { buildCharts } from "./charts";
+import { buildCharts } from "../../lib/chart-plan";
+import { RESOURCES, TRAFFIC } from "./charts";
 
 function chartOf(id: string, panel: Panel) {
-  const chart = buildCharts(seriesOf({ [id]: panel })).find((candidate) => candidate.id === id);
+  const series = seriesOf({ [id]: panel });
+  const chart = buildCharts([...TRAFFIC, ...RESOURCES], series).find(
+    (candidate) => candidate.id === id,
+  );
   if (!chart) throw new Error(`no chart ${id}`);
   return chart;
 }
@@ -13,7 +17,7 @@ const names = (id: string, panel: Panel) => chartOf(id, panel).lines.map((line) 
 
 describe("charts", () => {
   it("are only those whose panel the service sent", () => {
-    expect(buildCharts(seriesOf({})).map((chart) => chart.id)).toEqual([]);
+    expect(buildCharts(TRAFFIC, seriesOf({})).map((chart) => chart.id)).toEqual([]);
   });
 
   it("leave out outcomes that never happened, but not the good one", () => {
@@ -30,7 +34,15 @@ describe("charts", () => {
 
   it("draw the KV cache as a share of its capacity", () => {
     const chart = chartOf("kv_cache", panelOf({ used: [1, null, 3], capacity: [4, 4, 4] }));
-    expect(chart.lines.map((line) => line.values)).toEqual([[0.25, null, 0.75]]);
+    expect(chart.lines[0]).toMatchObject({ name: "used", values: [0.25, null, 0.75] });
+  });
+
+  it("draw prefix hits as the cached share of all prompt tokens, and none without prompts", () => {
+    const tokens = panelOf({ "prompt cached": [1, 0, null], "prompt computed": [3, 0, null] });
+    const kv_cache = panelOf({ used: [1, 1, 1], capacity: [4, 4, 4] });
+    const charts = buildCharts(RESOURCES, seriesOf({ tokens, kv_cache }));
+    const hits = charts[0]?.lines.find((line) => line.name === "prefix hits");
+    expect(hits?.values).toEqual([0.25, null, null]);
   });
 
   it("set the objective beside the quantiles", () => {

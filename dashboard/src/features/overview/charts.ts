@@ -1,49 +1,14 @@
-/** Which charts the overview shows, and how each panel's series are drawn. */
+/** Which charts the overview shows: rate, errors and duration of requests, then resources. */
 
-import type { Chart, ChartLine } from "../../lib/chart";
-import {
-  divideSeries,
-  maxValue,
-  valuesOf,
-  type Panel,
-  type SeriesResponse,
-  type Value,
-} from "../../lib/series";
-import type { Unit } from "../../lib/units";
+import { DASHED, DOTTED, QUANTILES, REFERENCE, type ChartPlan } from "../../lib/chart-plan";
+import { divideSeries, sumSeries, valuesOf, type Panel } from "../../lib/series";
 
 /** Objectives in seconds; each is an exact bucket bound of its histogram. */
 export const TTFT_OBJECTIVE = 2;
 const DURATION_OBJECTIVE = 30;
 export const INTER_TOKEN_OBJECTIVE = 0.2;
 
-type LineLook = Omit<ChartLine, "name" | "values">;
-
-interface ChartPlan {
-  id: string;
-  panel: string;
-  title: string;
-  unitWords: string;
-  unit: Unit;
-  /** How a series of the panel is drawn, by its name. */
-  looks: Record<string, LineLook & { as?: string }>;
-  /** Leave out what never happened in the range, save the first series. */
-  isSparse?: boolean;
-  /** Draw all series of the panel that ever happened (kinds of error are open-ended). */
-  isOpen?: boolean;
-  objective?: number;
-}
-
-const DASHED = [6, 3];
-const DOTTED = [2, 3];
-const REFERENCE: LineLook = { color: "reference", kind: "reference", dash: [4, 4] };
-
-const QUANTILES: ChartPlan["looks"] = {
-  p50: { color: "series-1", kind: "line" },
-  p95: { color: "series-2", kind: "line", dash: DASHED },
-  p99: { color: "series-4", kind: "line", dash: DOTTED },
-};
-
-const PLANS: ChartPlan[] = [
+export const TRAFFIC: ChartPlan[] = [
   {
     id: "requests",
     panel: "requests",
@@ -71,15 +36,6 @@ const PLANS: ChartPlan[] = [
     objective: TTFT_OBJECTIVE,
   },
   {
-    id: "inter_token",
-    panel: "inter_token",
-    title: "Inter-token latency",
-    unitWords: "between tokens",
-    unit: "s",
-    looks: QUANTILES,
-    objective: INTER_TOKEN_OBJECTIVE,
-  },
-  {
     id: "duration",
     panel: "duration",
     title: "End to end",
@@ -87,6 +43,24 @@ const PLANS: ChartPlan[] = [
     unit: "s",
     looks: QUANTILES,
     objective: DURATION_OBJECTIVE,
+  },
+  {
+    id: "errors",
+    panel: "errors",
+    title: "Errors",
+    unitWords: "per second, by kind",
+    unit: "per-second",
+    looks: {},
+    isOpen: true,
+  },
+  {
+    id: "inter_token",
+    panel: "inter_token",
+    title: "Inter-token latency",
+    unitWords: "between tokens",
+    unit: "s",
+    looks: QUANTILES,
+    objective: INTER_TOKEN_OBJECTIVE,
   },
   {
     id: "tokens",
@@ -100,6 +74,9 @@ const PLANS: ChartPlan[] = [
       "prompt cached": { color: "series-5", kind: "line", dash: DOTTED },
     },
   },
+];
+
+export const RESOURCES: ChartPlan[] = [
   {
     id: "concurrency",
     panel: "concurrency",
@@ -110,6 +87,18 @@ const PLANS: ChartPlan[] = [
       running: { color: "series-1", kind: "area" },
       waiting: { color: "series-2", kind: "line", dash: DASHED },
       slots: REFERENCE,
+    },
+  },
+  {
+    id: "cpu",
+    panel: "cpu",
+    title: "CPU",
+    unitWords: "cores",
+    unit: "cores",
+    looks: {
+      used: { color: "series-1", kind: "area" },
+      throttled: { color: "series-2", kind: "line", dash: DASHED },
+      limit: REFERENCE,
     },
   },
   {
@@ -129,22 +118,14 @@ const PLANS: ChartPlan[] = [
   {
     id: "kv_cache",
     panel: "kv_cache",
-    title: "KV cache used",
-    unitWords: "of its capacity",
+    title: "KV cache, prefix hits",
+    unitWords: "shares",
     unit: "ratio",
-    looks: { used: { color: "series-3", kind: "area" } },
-  },
-  {
-    id: "cpu",
-    panel: "cpu",
-    title: "CPU",
-    unitWords: "cores",
-    unit: "cores",
     looks: {
-      used: { color: "series-1", kind: "area" },
-      throttled: { color: "series-2", kind: "line", dash: DASHED },
-      limit: REFERENCE,
+      used: { color: "series-3", kind: "area" },
+      "prefix hits": { color: "series-5", kind: "line", dash: DASHED },
     },
+    derive: cacheShares,
   },
   {
     id: "phases",
@@ -169,68 +150,21 @@ const PLANS: ChartPlan[] = [
       prefill: { color: "series-3", kind: "line", dash: DASHED },
     },
   },
-  {
-    id: "errors",
-    panel: "errors",
-    title: "Errors",
-    unitWords: "per second, by kind",
-    unit: "per-second",
-    looks: {},
-    isOpen: true,
-  },
 ];
 
 /** What the charts and the tiles need of /api/series. */
-export const PANELS = PLANS.map((plan) => plan.panel);
+export const PANELS = [...TRAFFIC, ...RESOURCES].map((plan) => plan.panel);
 
-export function buildCharts(response: SeriesResponse): Chart[] {
-  return PLANS.flatMap((plan) => {
-    const panel = response.panels[plan.panel];
-    return panel ? [buildChart(plan, derivePanel(plan, panel), response.times)] : [];
-  });
-}
-
-function buildChart(plan: ChartPlan, panel: Panel, times: number[]): Chart {
-  const { id, title, unitWords, unit } = plan;
-  const lines = plan.isOpen ? openLines(panel) : namedLines(plan, panel);
-  if (plan.objective) lines.push(objectiveLine(plan.objective, times));
-  const samples = panel.samples ? { samples: panel.samples } : {};
-  const isMeasured = panel.series.some(({ values }) => maxValue(values) !== null);
-  const emptyWords = plan.isOpen && isMeasured ? "none" : "no traffic";
-  return { id, title, unitWords, unit, times, lines, emptyWords, ...samples };
-}
-
-function namedLines(plan: ChartPlan, panel: Panel): ChartLine[] {
-  return Object.entries(plan.looks).flatMap(([name, { as, ...look }], i) => {
-    const series = panel.series.find((candidate) => candidate.name === name);
-    if (!series || (plan.isSparse && i > 0 && !maxValue(series.values))) return [];
-    const isClipped = series.is_clipped === true;
-    return [{ ...look, name: as ?? name, values: series.values, isClipped }];
-  });
-}
-
-const OPEN_COLORS = ["series-2", "series-4", "series-5", "series-6", "series-7", "series-3"];
-const OPEN_DASHES = [[], DASHED, DOTTED, [8, 2, 2, 2], [10, 3], [2, 2]];
-
-function openLines(panel: Panel): ChartLine[] {
-  return panel.series
-    .filter((series) => maxValue(series.values))
-    .map(({ name, values }, i) => ({
-      name: name.replaceAll("_", " "),
-      values,
-      kind: "stack",
-      color: OPEN_COLORS[i % OPEN_COLORS.length] ?? "series-1",
-      dash: OPEN_DASHES[i % OPEN_DASHES.length] ?? [],
-    }));
-}
-
-function objectiveLine(objective: number, times: number[]): ChartLine {
-  return { ...REFERENCE, name: "objective", values: times.map((): Value => objective) };
-}
-
-/** The KV cache is drawn as a share of its capacity; the division is the reader's job. */
-function derivePanel(plan: ChartPlan, panel: Panel): Panel {
-  if (plan.id !== "kv_cache") return panel;
-  const values = divideSeries(valuesOf(panel, "used"), valuesOf(panel, "capacity"));
-  return { ...panel, series: [{ name: "used", labels: {}, values }] };
+/** Shares are drawn, bytes and rates are sent: the division is the reader's job. */
+function cacheShares(panels: Record<string, Panel>): Panel["series"] {
+  const used = divideSeries(
+    valuesOf(panels.kv_cache, "used"),
+    valuesOf(panels.kv_cache, "capacity"),
+  );
+  const cached = valuesOf(panels.tokens, "prompt cached");
+  const prompt = sumSeries([cached, valuesOf(panels.tokens, "prompt computed")]);
+  return [
+    { name: "used", labels: {}, values: used },
+    { name: "prefix hits", labels: {}, values: divideSeries(cached, prompt) },
+  ];
 }

@@ -1,6 +1,6 @@
 /** The state of the service in one sentence. */
 
-import type { Status } from "../../api/types";
+import type { Alert, Status } from "../../api/types";
 import { pointsOfNow, readQuantile } from "../../lib/quantile";
 import { maxValue, meanValue, sumSeries, type SeriesResponse } from "../../lib/series";
 import { formatNumber, formatPercent, formatSeconds } from "../../lib/units";
@@ -18,10 +18,19 @@ export const UNKNOWN: Health = {
   sentence: "Unknown: these are the last known numbers.",
 };
 
-export function judge(status: Status, series: SeriesResponse, rangeWords: string): Health {
+/** Before the first answer. */
+export const CONNECTING: Health = { tone: "plain", sentence: "Asking the service…" };
+
+export function judge(
+  status: Status,
+  series: SeriesResponse,
+  rangeWords: string,
+  firing: Alert[] = [],
+): Health {
   if (!status.health.is_ready) {
     return { tone: "warn", sentence: `Not ready: ${status.health.reason || "starting"}.` };
   }
+  if (firing.length > 0) return judgeAlerts(firing);
   const outcomes = series.panels.requests?.series ?? [];
   const total = sumSeries(outcomes.map((outcome) => outcome.values));
   const peak = maxValue(total);
@@ -44,4 +53,11 @@ export function judge(status: Status, series: SeriesResponse, rangeWords: string
     tone: "plain",
     sentence: `Healthy: ${rate}, ${errors} in the last ${rangeWords}${speed}.`,
   };
+}
+
+function judgeAlerts(firing: Alert[]): Health {
+  const names = firing.map((alert) => alert.name).join(", ");
+  const isUrgent = firing.some((alert) => alert.severity === "page");
+  const count = firing.length === 1 ? "One alert fires" : `${firing.length} alerts fire`;
+  return { tone: isUrgent ? "bad" : "warn", sentence: `${count}: ${names}.` };
 }

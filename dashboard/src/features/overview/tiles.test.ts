@@ -30,7 +30,7 @@ describe("tiles", () => {
   });
 
   it("give the speed of one stream beside the inter-token latency", () => {
-    expect(tileOf("ITL p95")).toMatchObject({ value: "40 ms", detail: "50 tok/s a stream" });
+    expect(tileOf("ITL p95")).toMatchObject({ value: "40 ms", detail: "50 tok/s each" });
   });
 
   it("have no value without samples, rather than 0", () => {
@@ -100,5 +100,31 @@ describe("the sentence of health", () => {
     expect(judged(bad)).toMatchObject({ tone: "bad" });
     expect(judged(bad).sentence).toContain("50 % of requests failed");
     expect(judged({ ttft: bad.ttft }).sentence).toContain("above the objective of 2 s");
+  });
+});
+
+describe("a firing alert", () => {
+  const alert = {
+    since: null,
+    value: "",
+    description: "",
+    runbook_url: "",
+    query: "",
+    summary: "",
+  };
+  const firing = (name: string, severity: string) =>
+    ({ ...alert, name, severity, state: "firing" }) as const;
+  const judged = (...alerts: ReturnType<typeof firing>[]) =>
+    judge(READY, seriesOf(busy), "5 minutes", alerts);
+
+  it("comes before the traffic, and is bad only when it is urgent", () => {
+    expect(judged(firing("CPUThrottled", "ticket"))).toEqual({
+      tone: "warn",
+      sentence: "One alert fires: CPUThrottled.",
+    });
+    expect(judged(firing("NotReady", "page"), firing("CPUThrottled", "ticket"))).toEqual({
+      tone: "bad",
+      sentence: "2 alerts fire: NotReady, CPUThrottled.",
+    });
   });
 });

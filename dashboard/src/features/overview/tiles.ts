@@ -104,7 +104,7 @@ function quantileTile(
 function interTokenTile(panel: Panel | undefined, within: number): Tile {
   const tile = quantileTile("ITL p95", panel, within, INTER_TOKEN_OBJECTIVE);
   const median = readQuantile(panel, "p50", within)?.seconds;
-  return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s a stream` } : tile;
+  return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s each` } : tile;
 }
 
 function runningTile(series: SeriesResponse, { engine }: Status): Tile {

@@ -1,5 +1,9 @@
+import { useDisclosure } from "@mantine/hooks";
+import { useId, type ReactNode } from "react";
 import { formatNumber, formatSeconds } from "../../lib/units";
-import { speedOf, type AnswerMessage } from "./conversation";
+import type { AnswerMessage } from "./conversation";
+import { speedOf } from "./speed";
+import { TimingTable } from "./TimingTable";
 import styles from "./AnswerFacts.module.css";
 
 const ENDINGS: Record<string, string> = {
@@ -7,59 +11,62 @@ const ENDINGS: Record<string, string> = {
   content_filter: "filtered",
 };
 
+interface AnswerFactsProps {
+  answer: AnswerMessage;
+  /** What one can do with the answer, once it is complete. */
+  children: ReactNode;
+}
+
 /** What this answer cost: live speed while it streams, then the full account. */
-export function AnswerFacts({ answer }: { answer: AnswerMessage }) {
+export function AnswerFacts({ answer, children }: AnswerFactsProps) {
+  const [isOpen, { toggle }] = useDisclosure(false);
+  const id = useId();
   const facts = listFacts(answer);
-  if (facts.length === 0) return null;
+  const isStreaming = answer.state === "streaming";
   return (
-    <ul className={styles.facts} aria-label="Measurements">
-      {facts.map(({ words, detail }) => (
-        <li key={words} title={detail}>
-          {words}
-        </li>
-      ))}
-    </ul>
+    <footer>
+      <div className={styles.line}>
+        {!isStreaming && <span className={styles.actions}>{children}</span>}
+        {facts.length > 0 && (
+          <ul className={styles.facts} aria-label="Measurements">
+            {facts.map((words) => (
+              <li key={words}>{words}</li>
+            ))}
+          </ul>
+        )}
+        {!isStreaming && answer.stats.requestId && (
+          <button
+            type="button"
+            className={styles.toggle}
+            aria-expanded={isOpen}
+            aria-controls={id}
+            onClick={toggle}
+          >
+            Timings
+          </button>
+        )}
+      </div>
+      <div id={id}>{isOpen && <TimingTable stats={answer.stats} />}</div>
+    </footer>
   );
 }
 
-interface Fact {
-  words: string;
-  detail?: string;
-}
-
-function listFacts({ state, stats }: AnswerMessage): Fact[] {
+function listFacts({ state, stats }: AnswerMessage): string[] {
   const { ttftSeconds, tokensPerSecond, isEstimate } = speedOf(stats);
-  const facts: Fact[] = [];
-  if (ttftSeconds !== null) {
-    facts.push({ words: `TTFT ${formatSeconds(ttftSeconds)}`, detail: timingWords(stats.timing) });
-  }
+  const facts: string[] = [];
+  const queue = stats.record?.queue_seconds ?? stats.timing.queue;
+  if (queue !== undefined) facts.push(`queue ${formatSeconds(queue)}`);
+  if (ttftSeconds !== null) facts.push(`TTFT ${formatSeconds(ttftSeconds)}`);
   if (tokensPerSecond !== null) {
-    facts.push({ words: `${isEstimate ? "≈ " : ""}${formatNumber(tokensPerSecond)} tok/s` });
+    facts.push(`${isEstimate ? "≈ " : ""}${formatNumber(tokensPerSecond)} tok/s`);
   }
-  if (stats.usage) facts.push(usageFact(stats.usage));
-  if (state === "stopped") facts.push({ words: "stopped" });
+  if (stats.usage) {
+    const { prompt_tokens, completion_tokens, prompt_tokens_details } = stats.usage;
+    const cached = prompt_tokens_details?.cached_tokens ?? 0;
+    facts.push(`${prompt_tokens} in (${cached} cached), ${completion_tokens} out`);
+  }
+  if (state === "stopped") facts.push("stopped");
   const ending = ENDINGS[stats.finishReason ?? ""];
-  if (ending) facts.push({ words: ending });
-  if (stats.requestId && state !== "streaming") {
-    facts.push({ words: stats.requestId.slice(0, 12), detail: `x-request-id ${stats.requestId}` });
-  }
+  if (ending) facts.push(ending);
   return facts;
-}
-
-function usageFact({
-  prompt_tokens,
-  completion_tokens,
-  prompt_tokens_details,
-}: NonNullable<AnswerMessage["stats"]["usage"]>): Fact {
-  const cached = prompt_tokens_details?.cached_tokens ?? 0;
-  const words = `${prompt_tokens} in (${cached} cached), ${completion_tokens} out`;
-  return {
-    words,
-    detail: "tokens of the prompt, of these from the prefix cache, and of the answer",
-  };
-}
-
-function timingWords(timing: Record<string, number>): string {
-  const phases = Object.entries(timing).map(([name, s]) => `${name} ${formatSeconds(s)}`);
-  return ["measured by the browser", ...phases].join("; ");
 }

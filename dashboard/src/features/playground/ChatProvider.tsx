@@ -1,134 +1,106 @@
-/** Holds the conversation above the pages, so that looking at the charts does not end a stream. */
+/** Gives the pages the one Chat, and tells it who is asking and which model answers. */
 
 import { useQuery } from "@tanstack/react-query";
 import {
   createContext,
   use,
   useEffect,
-  useReducer,
-  useRef,
+  useMemo,
   useState,
-  type Dispatch,
+  useSyncExternalStore,
   type ReactNode,
 } from "react";
-import { openChat } from "../../api/chat";
-import { ApiError, getJson } from "../../api/client";
-import { useLive } from "../../api/live";
+import { getJson } from "../../api/client";
+import { useHasScope, useLive } from "../../api/live";
 import { useSession } from "../../api/session";
-import type { ModelList } from "../../api/types";
-import { converse, turnsOf, type ConversationAction, type Message } from "./conversation";
-import { describeFailure } from "./failure";
-import { buildRequest, DEFAULT_SETTINGS, type ChatSettings } from "./settings";
+import { Chat, isAnswering, type ChatState } from "./chat";
+import { BrowserKeeper } from "./kept";
+import type { Sampling } from "./settings";
 
-interface Chat {
-  messages: Message[];
-  settings: ChatSettings;
-  models: string[];
-  isStreaming: boolean;
-  /** The service is ready, its model is known, and no answer is under way. */
-  canSend: boolean;
-  change: (settings: Partial<ChatSettings>) => void;
-  send: (text: string) => void;
-  stop: () => void;
-  regenerate: () => void;
-  clear: () => void;
+/** An entry of /v1/models. */
+export interface ServedModel {
+  id: string;
+  max_model_len?: number;
+  /** What the service uses for what a request leaves out. */
+  default_sampling?: Partial<Record<keyof Sampling, number>>;
 }
 
-const ChatContext = createContext<Chat | null>(null);
+const ChatContext = createContext<{ chat: Chat; models: ServedModel[] } | null>(null);
+const NO_MODELS: ServedModel[] = [];
 
 export function ChatProvider({ children }: { children: ReactNode }) {
-  const [messages, dispatch] = useReducer(converse, []);
-  const [settings, setSettings] = useState(DEFAULT_SETTINGS);
-  const models = useModels();
-  const model = settings.model ?? models[0];
-  const answer = useAnswer(dispatch, settings, model ?? "");
-  const isReady = useLive().connection.status?.health.is_ready ?? false;
-  const isStreaming = messages.some(
-    (message) => message.role === "assistant" && message.state === "streaming",
-  );
-  const chat: Chat = {
-    messages,
-    settings,
-    models,
-    isStreaming,
-    canSend: isReady && !isStreaming && model !== undefined,
-    change: (some) => setSettings((current) => ({ ...current, ...some })),
-    send: (text) => {
-      dispatch({ kind: "asked", text });
-      answer.begin(converse(messages, { kind: "asked", text }));
-    },
-    stop: answer.stop,
-    regenerate: () => {
-      dispatch({ kind: "answer dropped" });
-      answer.begin(converse(messages, { kind: "answer dropped" }));
-    },
-    clear: () => {
-      answer.stop();
-      dispatch({ kind: "cleared" });
-    },
-  };
-  return <ChatContext value={chat}>{children}</ChatContext>;
+  const [keeper] = useState(() => new BrowserKeeper());
+  const [chat] = useState(() => new Chat(keeper));
+  const { key, refuse } = useSession();
+  const owner = useLive().connection.status?.key.name;
+  const canMeasure = useHasScope("metrics");
+  const models = useServedModels() ?? NO_MODELS;
+  const model = models[0]?.id ?? null;
+
+  useEffect(() => {
+    if (key === null || owner === undefined) return;
+    void chat.signIn({ key, owner, canMeasure, model, refuse });
+  }, [chat, key, owner, canMeasure, model, refuse]);
+
+  useEffect(() => keeper.watch(() => void chat.reload()), [chat, keeper]);
+
+  useEffect(() => {
+    const keep = () => chat.keepNow();
+    window.addEventListener("pagehide", keep);
+    return () => {
+      window.removeEventListener("pagehide", keep);
+      chat.stopAll();
+    };
+  }, [chat]);
+
+  const value = useMemo(() => ({ chat, models }), [chat, models]);
+  return <ChatContext value={value}>{children}</ChatContext>;
 }
 
-export function useChat(): Chat {
-  const chat = use(ChatContext);
-  if (!chat) throw new Error("useChat needs a ChatProvider above it");
-  return chat;
-}
-
-function useModels(): string[] {
+function useServedModels(): ServedModel[] | undefined {
   const { key } = useSession();
   const { data } = useQuery({
     queryKey: ["models", key],
-    queryFn: ({ signal }) => getJson<ModelList>("/v1/models", { key: key ?? "", signal }),
+    queryFn: ({ signal }) =>
+      getJson<{ data: ServedModel[] }>("/v1/models", { key: key ?? "", signal }),
     retry: true,
     retryDelay: 5000,
     staleTime: 60_000,
   });
-  return data?.data.map((model) => model.id) ?? [];
+  return data?.data;
 }
 
-/** Runs one answer at a time, and can stop it. */
-function useAnswer(dispatch: Dispatch<ConversationAction>, settings: ChatSettings, model: string) {
-  const { key, refuse } = useSession();
-  const controller = useRef<AbortController>(null);
-  useEffect(() => () => controller.current?.abort(), []);
-
-  const begin = async (messages: Message[]) => {
-    const { signal } = (controller.current = new AbortController());
-    dispatch({ kind: "begun", at: performance.now() });
-    try {
-      const request = buildRequest(settings, model, turnsOf(messages));
-      await stream(key ?? "", request, signal, dispatch);
-      dispatch({ kind: "ended", state: "done" });
-    } catch (error) {
-      if (signal.aborted) {
-        dispatch({ kind: "ended", state: "stopped" });
-        return;
-      }
-      if (error instanceof ApiError && error.status === 401) refuse(error.message);
-      dispatch({ kind: "ended", state: "failed", failure: describeFailure(error) });
-    }
-  };
-
-  return {
-    begin: (messages: Message[]) => void begin(messages),
-    stop: () => controller.current?.abort(),
-  };
+function useChatContext() {
+  const value = use(ChatContext);
+  if (!value) throw new Error("useChat needs a ChatProvider above it");
+  return value;
 }
 
-async function stream(
-  key: string,
-  request: ReturnType<typeof buildRequest>,
-  signal: AbortSignal,
-  dispatch: Dispatch<ConversationAction>,
-): Promise<void> {
-  const { requestId, timing, events } = await openChat(key, request, signal);
-  dispatch({ kind: "opened", requestId, timing });
-  for await (const event of events) {
-    const at = performance.now();
-    if (event.kind === "text") dispatch({ kind: "grew", text: event.text, at });
-    else if (event.kind === "usage") dispatch({ kind: "measured", usage: event.usage });
-    else dispatch({ kind: "measured", finishReason: event.reason });
-  }
+export function useChat(): Chat {
+  return useChatContext().chat;
+}
+
+/** A part of the state; what uses it is drawn anew only when that part changes. */
+export function useChatState<T>(select: (state: ChatState) => T): T {
+  const { chat } = useChatContext();
+  return useSyncExternalStore(chat.subscribe, () => select(chat.getState()));
+}
+
+export function useModels(): ServedModel[] {
+  return useChatContext().models;
+}
+
+/** The model that the next message goes to; undefined while it is not known. */
+export function useModel(): ServedModel | undefined {
+  const { models } = useChatContext();
+  const chosen = useChatState((state) => state.settings.model);
+  return models.find(({ id }) => id === chosen) ?? models[0];
+}
+
+/** The service is ready, its model is known, and no answer is under way here. */
+export function useCanSend(): boolean {
+  const isReady = useLive().connection.status?.health.is_ready ?? false;
+  const isFree = useChatState((state) => state.isLoaded && !isAnswering(state));
+  const model = useModel();
+  return isReady && isFree && model !== undefined;
 }

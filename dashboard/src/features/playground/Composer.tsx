@@ -1,30 +1,35 @@
 import { ActionIcon, Textarea } from "@mantine/core";
-import { useState, type KeyboardEvent, type ReactNode } from "react";
+import { memo, useState, type KeyboardEvent } from "react";
 import { useLive } from "../../api/live";
 import { IconSend, IconStop } from "../../components/icons";
 import { useShortcuts } from "../../lib/shortcuts";
-import { useChat } from "./ChatProvider";
+import { isAnswering } from "./chat";
+import { useCanSend, useChat, useChatState } from "./ChatProvider";
+import { ContextMeter } from "./ContextMeter";
+import { isSendKey } from "./keys";
 import styles from "./Composer.module.css";
 
 /** Enter sends, Shift+Enter makes a line, Esc stops. */
-export function Composer({ children }: { children: ReactNode }) {
-  const { canSend, isStreaming, send, stop } = useChat();
+export const Composer = memo(function Composer() {
+  const chat = useChat();
+  const canSend = useCanSend();
+  const isStreaming = useChatState(isAnswering);
   const { status } = useLive().connection;
   const [text, setText] = useState("");
   const isReady = status?.health.is_ready ?? false;
   const canSubmit = canSend && text.trim() !== "";
+  const stop = () => chat.stop();
 
   useShortcuts(isStreaming ? { Escape: stop } : {});
 
   const submit = () => {
     if (!canSubmit) return;
-    send(text.trim());
+    chat.send(text.trim());
     setText("");
   };
 
   const onKeyDown = (event: KeyboardEvent) => {
-    // While an input method composes, Enter belongs to it.
-    if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+    if (!isSendKey(event)) return;
     event.preventDefault();
     submit();
   };
@@ -61,9 +66,9 @@ export function Composer({ children }: { children: ReactNode }) {
         )}
       </div>
       <div className={styles.footer}>
-        {children}
+        <ContextMeter draft={text} />
         <span className={styles.hint}>Enter sends · Shift + Enter new line · Esc stops</span>
       </div>
     </div>
   );
-}
+});

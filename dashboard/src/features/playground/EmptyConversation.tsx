@@ -1,28 +1,36 @@
 import { useLive } from "../../api/live";
-import { useChat } from "./ChatProvider";
+import { BrandMark } from "../../components/BrandMark";
+import { useCanSend, useChat, useModel } from "./ChatProvider";
 import { SUGGESTIONS } from "./presets";
 import styles from "./EmptyConversation.module.css";
 
 export function EmptyConversation() {
-  const { canSend, send } = useChat();
-  const { model } = useLive().connection.status ?? {};
+  const chat = useChat();
+  const canSend = useCanSend();
+  const model = useModel();
+  const isDemonstration = useLive().connection.status?.model?.is_demonstration ?? false;
   return (
     <div className={styles.empty}>
+      <BrandMark size={40} />
       <h2 className={styles.title}>Ask {model?.id ?? "the model"} something</h2>
-      {model?.is_demonstration && (
-        <p className={styles.note}>
-          A small model for demonstration: arithmetic, sorting, facts it was taught, short stories.
-        </p>
-      )}
+      <p className={styles.note}>
+        {isDemonstration
+          ? "A small model for demonstration: arithmetic, sorting, facts it was taught, short stories."
+          : "What you write goes to this service and nowhere else."}
+      </p>
       <ul className={styles.suggestions}>
-        {SUGGESTIONS.map((text) => (
+        {SUGGESTIONS.map(({ title, text, preset }) => (
           <li key={text}>
             <button
               type="button"
               className={styles.suggestion}
               disabled={!canSend}
-              onClick={() => send(text)}
+              onClick={() => {
+                if (preset) chat.configure({ preset: preset.name, system: preset.system });
+                chat.send(text);
+              }}
             >
+              <span className={styles.kind}>{title}</span>
               {text}
             </button>
           </li>

@@ -1,21 +1,45 @@
-import { useState } from "react";
+import { Button } from "@mantine/core";
 import { useNow } from "../../lib/clock";
 import { formatSeconds } from "../../lib/units";
+import { useCanSend, useChat } from "./ChatProvider";
 import type { Failure } from "./failure";
 import styles from "./FailureNote.module.css";
 
-export function FailureNote({ failure }: { failure: Failure }) {
+interface FailureNoteProps {
+  failure: Failure;
+  /** Only the last question can be asked again as it is. */
+  isLast: boolean;
+}
+
+export function FailureNote({ failure, isLast }: FailureNoteProps) {
+  const left = useSecondsUntil(failure.retryAt);
   return (
-    <div className={styles.note} role="alert">
-      <strong>{failure.title}.</strong> {failure.words}
-      {failure.waitSeconds !== null && <Wait seconds={failure.waitSeconds} />}
+    <div className={styles.note}>
+      <p className={styles.words} role="alert">
+        <strong>{failure.title}.</strong> {failure.words}
+      </p>
+      {isLast && <RetryButton secondsLeft={left} />}
     </div>
   );
 }
 
+function RetryButton({ secondsLeft }: { secondsLeft: number }) {
+  const chat = useChat();
+  const canSend = useCanSend();
+  return (
+    <Button
+      variant="default"
+      size="compact-sm"
+      disabled={!canSend || secondsLeft > 0}
+      onClick={() => chat.regenerate()}
+    >
+      {secondsLeft > 0 ? `Try again in ${formatSeconds(secondsLeft)}` : "Try again"}
+    </Button>
+  );
+}
+
 /** Counts down what the service asked to wait. */
-function Wait({ seconds }: { seconds: number }) {
-  const [until] = useState(() => Date.now() + seconds * 1000);
-  const left = Math.ceil((until - useNow()) / 1000);
-  return <> {left > 0 ? `Try again in ${formatSeconds(left)}.` : "You can try again now."}</>;
+function useSecondsUntil(at: number | null): number {
+  const now = useNow(at !== null);
+  return at === null ? 0 : Math.max(0, Math.ceil((at - now) / 1000));
 }

@@ -34,7 +34,7 @@ export function MessageList({ messages }: { messages: Message[] }) {
       <div className={styles.column}>
         {messages.map((message, i) =>
           message.role === "user" ? (
-            <Question key={message.id} text={message.text} />
+            <Question key={message.id} message={message} />
           ) : (
             <Answer key={message.id} answer={message} isLast={i === messages.length - 1} />
           ),

@@ -1,52 +1,60 @@
-/** Talk to the model: streamed, measured, with every knob in reach. */
+/** Talk to the model: streamed, measured, kept, with every knob in reach. */
 
 import { useDisclosure } from "@mantine/hooks";
-import { Button } from "@mantine/core";
-import { IconTrash, IconTune } from "../../components/icons";
-import { useChat } from "./ChatProvider";
+import { useEffect } from "react";
+import { loadMarkdown } from "../../components/markdown/Markdown";
+import { useShortcuts } from "../../lib/shortcuts";
+import { activeConversation } from "./chat";
+import { ChatHeader } from "./ChatHeader";
+import { useChatState } from "./ChatProvider";
 import { Composer } from "./Composer";
+import { ConversationList } from "./ConversationList";
 import { EmptyConversation } from "./EmptyConversation";
 import { MessageList } from "./MessageList";
 import { SettingsPanel } from "./SettingsPanel";
 import styles from "./PlaygroundPage.module.css";
 
 export function PlaygroundPage() {
-  const { messages, clear } = useChat();
-  const [areSettingsOpen, { toggle }] = useDisclosure(false);
+  // Where there is room both stand beside the conversation, whatever these say.
+  const [isListOpen, list] = useDisclosure(false);
+  const [areSettingsOpen, settings] = useDisclosure(false);
+  const close = () => {
+    list.close();
+    settings.close();
+  };
+  useShortcuts(isListOpen || areSettingsOpen ? { Escape: close } : {});
+  useEffect(() => void loadMarkdown().catch(() => undefined), []);
   return (
-    <div className={styles.page}>
-      <h1 className={styles.heading}>Playground</h1>
-      <section className={styles.chat} aria-label="Conversation">
-        {messages.length === 0 ? <EmptyConversation /> : <MessageList messages={messages} />}
-        <Composer>
-          <span className={styles.settingsToggle}>
-            <Button
-              variant="subtle"
-              color="gray"
-              size="compact-sm"
-              leftSection={<IconTune />}
-              aria-expanded={areSettingsOpen}
-              onClick={toggle}
-            >
-              Settings
-            </Button>
-          </span>
-          {messages.length > 0 && (
-            <Button
-              variant="subtle"
-              color="gray"
-              size="compact-sm"
-              leftSection={<IconTrash />}
-              onClick={clear}
-            >
-              Clear
-            </Button>
-          )}
-        </Composer>
-      </section>
-      <aside className={styles.settings} data-open={areSettingsOpen} aria-label="Settings">
-        <SettingsPanel />
-      </aside>
+    <div className={styles.frame}>
+      <div className={styles.page} data-covered={isListOpen || areSettingsOpen}>
+        <aside className={styles.list} data-open={isListOpen} aria-label="Conversations">
+          <ConversationList onOpen={list.close} />
+        </aside>
+        <section className={styles.chat} aria-label="Conversation">
+          <ChatHeader
+            isListOpen={isListOpen}
+            areSettingsOpen={areSettingsOpen}
+            onList={list.toggle}
+            onSettings={settings.toggle}
+          />
+          <Messages />
+          <Composer />
+        </section>
+        <aside className={styles.settings} data-open={areSettingsOpen} aria-label="Settings">
+          <SettingsPanel />
+        </aside>
+        {(isListOpen || areSettingsOpen) && (
+          <button type="button" className={styles.cover} aria-label="Close" onClick={close} />
+        )}
+      </div>
     </div>
   );
+}
+
+function Messages() {
+  const id = useChatState((state) => state.activeId);
+  const messages = useChatState((state) => activeConversation(state)?.messages);
+  const isLoaded = useChatState((state) => state.isLoaded);
+  if (messages && messages.length > 0) return <MessageList key={id} messages={messages} />;
+  return isLoaded ? <EmptyConversation /> : <div className={styles.loading} />;
 }

@@ -1,25 +1,31 @@
-import { NativeSelect, NumberInput, Textarea } from "@mantine/core";
-import { useChat } from "./ChatProvider";
+import { NativeSelect, Textarea } from "@mantine/core";
+import { memo } from "react";
+import { useChat, useChatState, useModel, useModels } from "./ChatProvider";
 import { PresetPicker } from "./PresetPicker";
 import { OWN } from "./presets";
-import { SliderField } from "./SliderField";
+import { SamplingFields } from "./SamplingFields";
 import styles from "./SettingsPanel.module.css";
 
-/** Every control takes effect with the next message. */
-export function SettingsPanel() {
-  const { settings, models, change } = useChat();
+/** Every control takes effect with the next message, and is kept with the conversation. */
+export const SettingsPanel = memo(function SettingsPanel() {
+  const chat = useChat();
+  const models = useModels();
+  const model = useModel();
+  const settings = useChatState((state) => state.settings);
   return (
     <div className={styles.panel}>
       <NativeSelect
         label="Model"
-        data={models.length > 0 ? models : ["…"]}
+        data={models.length > 0 ? models.map(({ id }) => id) : ["…"]}
         disabled={models.length === 0}
-        value={settings.model ?? models[0] ?? "…"}
-        onChange={(event) => change({ model: event.currentTarget.value })}
+        value={model?.id ?? "…"}
+        onChange={(event) => chat.configure({ model: event.currentTarget.value })}
       />
       <PresetPicker
         preset={settings.preset}
-        onChange={(preset, system) => change({ preset, ...(system === null ? {} : { system }) })}
+        onChange={(preset, system) =>
+          chat.configure({ preset, system: system ?? settings.ownSystem })
+        }
       />
       <Textarea
         label="System prompt"
@@ -28,39 +34,16 @@ export function SettingsPanel() {
         minRows={3}
         maxRows={10}
         value={settings.system}
-        onChange={(event) => change({ preset: OWN, system: event.currentTarget.value })}
+        onChange={(event) => {
+          const system = event.currentTarget.value;
+          chat.configure({ preset: OWN, system, ownSystem: system });
+        }}
       />
-      <SliderField
-        label="Temperature"
-        hint="0 always takes the likeliest token"
-        max={2}
-        value={settings.temperature}
-        onChange={(temperature) => change({ temperature })}
+      <SamplingFields
+        sampling={settings.sampling}
+        defaults={model?.default_sampling ?? {}}
+        onChange={(sampling) => chat.configure({ sampling })}
       />
-      <SliderField
-        label="Top p"
-        hint="samples from the likeliest tokens that together reach this share"
-        max={1}
-        value={settings.topP}
-        onChange={(topP) => change({ topP })}
-      />
-      <div className={styles.pair}>
-        <NumberInput
-          label="Max tokens"
-          min={1}
-          allowDecimal={false}
-          value={settings.maxTokens}
-          onChange={(value) => change({ maxTokens: Math.max(1, Number(value)) })}
-        />
-        <NumberInput
-          label="Seed"
-          placeholder="random"
-          allowDecimal={false}
-          allowNegative={false}
-          value={settings.seed ?? ""}
-          onChange={(value) => change({ seed: value === "" ? null : Number(value) })}
-        />
-      </div>
     </div>
   );
-}
+});

@@ -5,28 +5,55 @@ import styles from "./SliderField.module.css";
 interface SliderFieldProps {
   label: string;
   hint: string;
+  min?: number;
   max: number;
-  value: number;
-  onChange: (value: number) => void;
+  /** null: the service's default, which is shown in its place. */
+  value: number | null;
+  /** The service's default. */
+  fallback: number;
+  onChange: (value: number | null) => void;
 }
 
-export function SliderField({ label, hint, max, value, onChange }: SliderFieldProps) {
+export function SliderField({
+  label,
+  hint,
+  min = 0,
+  max,
+  value,
+  fallback,
+  onChange,
+}: SliderFieldProps) {
   const id = useId();
+  const shown = value ?? fallback;
   return (
     <div>
       <div className={styles.head}>
         <span id={id} className={styles.label}>
           {label}
         </span>
-        <span className={styles.value}>{value.toFixed(2)}</span>
+        {value === null ? (
+          <span className={styles.default}>{shown.toFixed(2)} default</span>
+        ) : (
+          <>
+            <button
+              type="button"
+              className={styles.reset}
+              aria-label={`${label}: back to the default, ${fallback.toFixed(2)}`}
+              onClick={() => onChange(null)}
+            >
+              reset
+            </button>
+            <span>{shown.toFixed(2)}</span>
+          </>
+        )}
       </div>
       <Slider
         size="sm"
         label={null}
-        min={0}
+        min={min}
         max={max}
         step={0.05}
-        value={value}
+        value={shown}
         onChange={onChange}
         thumbLabel={label}
         aria-labelledby={id}

@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { converse, speedOf, turnsOf, type ConversationAction, type Message } from "./conversation";
-import { buildRequest, DEFAULT_SETTINGS } from "./settings";
+import { recordOf } from "./examples";
+import {
+  askedTurns,
+  converse,
+  isStreaming,
+  turnsOf,
+  type ConversationAction,
+  type Message,
+} from "./conversation";
 
 function play(...actions: ConversationAction[]): Message[] {
   return actions.reduce<Message[]>(converse, []);
@@ -10,11 +17,11 @@ const answered: ConversationAction[] = [
   { kind: "asked", text: "Hi" },
   { kind: "begun", at: 1000 },
   { kind: "opened", requestId: "r1", timing: { queue: 0.001 } },
-  { kind: "grew", text: "Hel", at: 1200 },
-  { kind: "grew", text: "lo", at: 1300 },
+  { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
+  { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
   { kind: "measured", finishReason: "stop" },
   { kind: "measured", usage: { prompt_tokens: 9, completion_tokens: 11 } },
-  { kind: "ended", state: "done" },
+  { kind: "ended", state: "done", at: 1310 },
 ];
 
 describe("a conversation", () => {
@@ -28,22 +35,53 @@ describe("a conversation", () => {
     });
   });
 
+  it("streams from the first moment of an answer to its end", () => {
+    const states = answered.map((_, n) => isStreaming(play(...answered.slice(0, n + 1))));
+    expect(states).toEqual([false, true, true, true, true, true, true, false]);
+  });
+
   it("keeps the text of an answer that was cut", () => {
-    const failure = { title: "Cut", words: "", waitSeconds: null };
-    const messages = play(...answered.slice(0, 4), { kind: "ended", state: "failed", failure });
+    const failure = { title: "Cut", words: "", retryAt: null };
+    const messages = play(...answered.slice(0, 4), {
+      kind: "ended",
+      state: "failed",
+      at: 1,
+      failure,
+    });
     expect(messages.at(-1)).toMatchObject({ text: "Hel", state: "failed", failure });
   });
 
-  it("drops late pieces of an answer that was cleared away", () => {
-    const late: ConversationAction = { kind: "grew", text: "x", at: 1 };
-    expect(play(...answered.slice(0, 3), { kind: "cleared" }, late)).toEqual([]);
+  it("drops late pieces of an answer that was cut away", () => {
+    const late: ConversationAction = { kind: "grew", text: "x", at: 1, numPieces: 1 };
+    expect(play(...answered.slice(0, 3), { kind: "cut", id: 1 }, late)).toEqual([]);
+  });
+
+  it("gives the service's record to the answer of that request only", () => {
+    const second = answered.map((action) =>
+      action.kind === "opened" ? { ...action, requestId: "r2" } : action,
+    );
+    const record = recordOf({ request_id: "r1" });
+    const messages = play(...answered, ...second, { kind: "recorded", record });
+    const records = messages.map((m) => (m.role === "assistant" ? m.stats.record : undefined));
+    expect(records).toEqual([undefined, record, undefined, null]);
+  });
+
+  it("begins a new branch at a message by cutting it and all that followed", () => {
+    const long = play(...answered, ...answered, ...answered);
+    const third = long[2];
+    expect(long).toHaveLength(6);
+    const branch = converse(long, { kind: "cut", id: third?.id ?? 0 });
+    expect(branch).toEqual(long.slice(0, 2));
+    const asked = converse(branch, { kind: "asked", text: "Else" });
+    expect(asked.at(-1)).toMatchObject({ role: "user", text: "Else" });
+    expect(new Set(asked.map((message) => message.id)).size).toBe(3);
   });
 
   it("does not tell the model about answers that never began", () => {
     const messages = play(
       { kind: "asked", text: "Hi" },
       { kind: "begun", at: 0 },
-      { kind: "ended", state: "failed" },
+      { kind: "ended", state: "failed", at: 1 },
       { kind: "asked", text: "Again" },
     );
     expect(turnsOf(messages)).toEqual([
@@ -57,54 +95,10 @@ describe("a conversation", () => {
       1,
     );
   });
-});
 
-describe("speedOf", () => {
-  it("uses the service's token count once it is known", () => {
-    const last = play(...answered).at(-1);
-    expect(last?.role === "assistant" && speedOf(last.stats)).toEqual({
-      ttftSeconds: 0.2,
-      tokensPerSecond: 100,
-      isEstimate: false,
-    });
-  });
-
-  it("claims no speed for an answer that came in one packet", () => {
-    const burst = answered.map((action) =>
-      action.kind === "grew" ? { ...action, at: 1200 } : action,
-    );
-    const last = play(...burst).at(-1);
-    expect(last?.role === "assistant" && speedOf(last.stats)).toMatchObject({
-      ttftSeconds: 0.2,
-      tokensPerSecond: null,
-    });
-  });
-
-  it("estimates from the pieces before that, and claims nothing before the first", () => {
-    const growing = play(...answered.slice(0, 5)).at(-1);
-    expect(growing?.role === "assistant" && speedOf(growing.stats)).toMatchObject({
-      tokensPerSecond: 10,
-      isEstimate: true,
-    });
-    const begun = play(...answered.slice(0, 2)).at(-1);
-    expect(begun?.role === "assistant" && speedOf(begun.stats).ttftSeconds).toBeNull();
-  });
-});
-
-describe("buildRequest", () => {
-  it("puts the system prompt first and leaves an empty one out", () => {
-    const turns = [{ role: "user", content: "Hi" } as const];
-    const own = { ...DEFAULT_SETTINGS, system: " Be brief. ", seed: 7 };
-    expect(buildRequest(own, "pocket", turns)).toEqual({
-      model: "pocket",
-      messages: [{ role: "system", content: "Be brief." }, ...turns],
-      temperature: 0.3,
-      top_p: 0.95,
-      max_tokens: 256,
-      seed: 7,
-    });
-    const plain = buildRequest(DEFAULT_SETTINGS, "pocket", turns);
-    expect(plain.messages).toEqual(turns);
-    expect(plain).not.toHaveProperty("seed");
+  it("knows what the last answer was an answer to", () => {
+    const messages = play(...answered, { kind: "asked", text: "And?" }, ...answered.slice(1));
+    expect(askedTurns(messages).map((turn) => turn.content)).toEqual(["Hi", "Hello", "And?"]);
+    expect(askedTurns([])).toEqual([]);
   });
 });

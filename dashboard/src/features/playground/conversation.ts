@@ -1,6 +1,7 @@
 /** The conversation as data: what was said, and how each answer went. No network, no React. */
 
 import type { ChatTurn, Usage } from "../../api/chat";
+import type { RequestRecord } from "../../api/types";
 import type { Failure } from "./failure";
 
 /** The browser's clock (milliseconds since it opened the page) beside the service's own facts. */
@@ -8,11 +9,15 @@ export interface AnswerStats {
   sentAt: number;
   firstTextAt: number | null;
   lastTextAt: number | null;
+  endedAt: number | null;
   numPieces: number;
   requestId: string | null;
+  /** Seconds by phase, from the Server-Timing header. */
   timing: Record<string, number>;
   usage: Usage | null;
   finishReason: string | null;
+  /** The service's own account of this request; null for a key that may not see it. */
+  record: RequestRecord | null;
 }
 
 export type AnswerState = "streaming" | "done" | "stopped" | "failed";
@@ -38,11 +43,13 @@ export type ConversationAction =
   | { kind: "asked"; text: string }
   | { kind: "begun"; at: number }
   | { kind: "opened"; requestId: string | null; timing: Record<string, number> }
-  | { kind: "grew"; text: string; at: number }
+  | { kind: "grew"; text: string; at: number; numPieces: number }
   | { kind: "measured"; usage?: Usage; finishReason?: string }
-  | { kind: "ended"; state: AnswerState; failure?: Failure }
+  | { kind: "ended"; state: AnswerState; at: number; failure?: Failure }
+  | { kind: "recorded"; record: RequestRecord }
   | { kind: "answer dropped" }
-  | { kind: "cleared" };
+  /** The message and all that followed it: what is asked instead begins a new branch there. */
+  | { kind: "cut"; id: number };
 
 export function converse(messages: Message[], action: ConversationAction): Message[] {
   const id = (messages.at(-1)?.id ?? 0) + 1;
@@ -53,8 +60,10 @@ export function converse(messages: Message[], action: ConversationAction): Messa
       return [...messages, newAnswer(id, action.at)];
     case "answer dropped":
       return messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages;
-    case "cleared":
-      return [];
+    case "cut":
+      return messages.filter((message) => message.id < action.id);
+    case "recorded":
+      return messages.map((message) => withRecord(message, action.record));
     default:
       return changeAnswer(messages, (answer) => changed(answer, action));
   }
@@ -65,18 +74,25 @@ function newAnswer(id: number, sentAt: number): AnswerMessage {
     sentAt,
     firstTextAt: null,
     lastTextAt: null,
+    endedAt: null,
     numPieces: 0,
     requestId: null,
     timing: {},
     usage: null,
     finishReason: null,
+    record: null,
   };
   return { id, role: "assistant", text: "", state: "streaming", failure: null, stats };
 }
 
+function withRecord(message: Message, record: RequestRecord): Message {
+  if (message.role === "user" || message.stats.requestId !== record.request_id) return message;
+  return { ...message, stats: { ...message.stats, record } };
+}
+
 function changeAnswer(messages: Message[], change: (answer: AnswerMessage) => AnswerMessage) {
   const last = messages.at(-1);
-  // After "cleared" late pieces of the old stream have no answer to go to.
+  // After a cut, late pieces of the old stream have no answer to go to.
   if (last?.role !== "assistant" || last.state !== "streaming") return messages;
   return [...messages.slice(0, -1), change(last)];
 }
@@ -96,7 +112,7 @@ function changed(answer: AnswerMessage, action: Change): AnswerMessage {
           ...stats,
           firstTextAt: stats.firstTextAt ?? action.at,
           lastTextAt: action.at,
-          numPieces: stats.numPieces + 1,
+          numPieces: stats.numPieces + action.numPieces,
         },
       };
     case "measured":
@@ -109,8 +125,18 @@ function changed(answer: AnswerMessage, action: Change): AnswerMessage {
         },
       };
     case "ended":
-      return { ...answer, state: action.state, failure: action.failure ?? null };
+      return {
+        ...answer,
+        state: action.state,
+        failure: action.failure ?? null,
+        stats: { ...stats, endedAt: action.at },
+      };
   }
+}
+
+export function isStreaming(messages: Message[]): boolean {
+  const last = messages.at(-1);
+  return last?.role === "assistant" && last.state === "streaming";
 }
 
 /** What the model is told was said before; failed and empty answers are left out. */
@@ -120,32 +146,8 @@ export function turnsOf(messages: Message[]): ChatTurn[] {
     .map(({ role, text }) => ({ role, content: text }));
 }
 
-/** Pieces that arrive closer together than this came in one packet: that is no speed. */
-const MIN_MEASURED_SECONDS = 0.05;
-
-export interface AnswerSpeed {
-  ttftSeconds: number | null;
-  tokensPerSecond: number | null;
-  /** Counted from the pieces received: the service has not told the usage yet. */
-  isEstimate: boolean;
-}
-
-export function speedOf({
-  sentAt,
-  firstTextAt,
-  lastTextAt,
-  numPieces,
-  usage,
-}: AnswerStats): AnswerSpeed {
-  if (firstTextAt === null || lastTextAt === null) {
-    return { ttftSeconds: null, tokensPerSecond: null, isEstimate: true };
-  }
-  const seconds = (lastTextAt - firstTextAt) / 1000;
-  const numAfterFirst = (usage?.completion_tokens ?? numPieces) - 1;
-  return {
-    ttftSeconds: (firstTextAt - sentAt) / 1000,
-    tokensPerSecond:
-      seconds >= MIN_MEASURED_SECONDS && numAfterFirst > 0 ? numAfterFirst / seconds : null,
-    isEstimate: usage === null,
-  };
+/** The turns up to the last question: what the last answer was an answer to. */
+export function askedTurns(messages: Message[]): ChatTurn[] {
+  const last = messages.findLastIndex((message) => message.role === "user");
+  return turnsOf(messages.slice(0, last + 1));
 }

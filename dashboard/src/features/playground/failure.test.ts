@@ -3,12 +3,14 @@ import { StreamCut } from "../../api/chat";
 import { ApiError, Unreachable } from "../../api/client";
 import { describeFailure } from "./failure";
 
-it("says what went wrong in the service's words, and how long to wait", () => {
-  expect(describeFailure(new ApiError(429, "60 per minute are spent.", null, 12))).toEqual({
+it("says what went wrong in the service's words, and when it will listen again", () => {
+  const error = new ApiError(429, "60 per minute are spent.", null, 12);
+  expect(describeFailure(error, 1000)).toEqual({
     title: "Limit reached",
     words: "60 per minute are spent.",
-    waitSeconds: 12,
+    retryAt: 13_000,
   });
+  expect(describeFailure(new ApiError(400, "No.")).retryAt).toBeNull();
 });
 
 const CASES: [Error, string][] = [

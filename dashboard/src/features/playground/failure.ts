@@ -7,18 +7,19 @@ export interface Failure {
   title: string;
   /** The service's own sentence where it gave one. */
   words: string;
-  /** How long the service asked to wait. */
-  waitSeconds: number | null;
+  /** When the service will listen again, in milliseconds since the epoch, if it said so. */
+  retryAt: number | null;
 }
 
-export function describeFailure(error: unknown): Failure {
+export function describeFailure(error: unknown, now = Date.now()): Failure {
   if (error instanceof ApiError) {
-    return { title: titleOf(error), words: error.message, waitSeconds: error.retryAfterSeconds };
+    const { message: words, retryAfterSeconds: wait } = error;
+    return { title: titleOf(error), words, retryAt: wait === null ? null : now + wait * 1000 };
   }
   const words = error instanceof Error ? error.message : String(error);
-  if (error instanceof StreamCut) return { title: "The answer was cut", words, waitSeconds: null };
-  if (error instanceof Unreachable) return { title: "No connection", words, waitSeconds: null };
-  return { title: "The answer could not be read", words, waitSeconds: null };
+  if (error instanceof StreamCut) return { title: "The answer was cut", words, retryAt: null };
+  if (error instanceof Unreachable) return { title: "No connection", words, retryAt: null };
+  return { title: "The answer could not be read", words, retryAt: null };
 }
 
 function titleOf({ status }: ApiError): string {

@@ -7,13 +7,15 @@ export interface Preset {
 
 export const OWN = "Own";
 
+const TUTOR: Preset = {
+  name: "Tutor",
+  system:
+    "You are a patient tutor. Explain ideas step by step, in plain words, and end with a short question that checks understanding.",
+};
+
 export const PRESETS: Preset[] = [
   { name: "Plain", system: "" },
-  {
-    name: "Tutor",
-    system:
-      "You are a patient tutor. Explain ideas step by step, in plain words, and end with a short question that checks understanding.",
-  },
+  TUTOR,
   {
     name: "Creative",
     system: "You are an imaginative writing partner. Be vivid, playful and original.",
@@ -24,10 +26,19 @@ export const PRESETS: Preset[] = [
   },
 ];
 
+export interface Suggestion {
+  title: string;
+  text: string;
+  /** The persona to ask; none leaves what is chosen. */
+  preset?: Preset;
+}
+
 /** First questions, of the kinds the bundled model can answer. */
-export const SUGGESTIONS = [
-  "What is 7 plus 5?",
-  "What is a KV cache?",
-  "Sort these words: pear, apple, fig, cherry",
-  "Tell me a short story about a fox",
+export const SUGGESTIONS: Suggestion[] = [
+  { title: "Arithmetic", text: "What is 7 plus 5?" },
+  { title: "Sorting", text: "Sort these words: pear, apple, fig, cherry" },
+  { title: "A fact", text: "What is a KV cache?" },
+  { title: "A story", text: "Tell me a short story about a fox" },
+  { title: "Step by step", text: "Explain how to add 27 and 15", preset: TUTOR },
+  { title: "Memory", text: "My name is Ada. What is 6 times 7?" },
 ];

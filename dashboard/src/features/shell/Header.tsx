@@ -4,20 +4,16 @@ import { IconButton } from "../../components/IconButton";
 import { IconHelp, IconMoon, IconPause, IconPlay, IconSun } from "../../components/icons";
 import { HealthBadge } from "./HealthBadge";
 import { KeyMenu } from "./KeyMenu";
-import { Navigation } from "./Navigation";
-import type { PageLink } from "./Shell";
 import styles from "./Header.module.css";
 
 interface HeaderProps {
-  page: string;
-  links: PageLink[];
   scheme: "light" | "dark";
   onTheme: () => void;
   onPause: () => void;
   onHelp: () => void;
 }
 
-export function Header({ page, links, scheme, onTheme, onPause, onHelp }: HeaderProps) {
+export function Header({ scheme, onTheme, onPause, onHelp }: HeaderProps) {
   const { connection, isPaused } = useLive();
   const { status } = connection;
   return (
@@ -26,7 +22,6 @@ export function Header({ page, links, scheme, onTheme, onPause, onHelp }: Header
         <BrandMark size={26} />
         <span className={styles.name}>llm_service</span>
       </span>
-      <Navigation page={page} links={links} />
       <p className={styles.model} title={status?.model?.summary}>
         {status?.model?.summary ?? ""}
       </p>
@@ -45,9 +40,11 @@ export function Header({ page, links, scheme, onTheme, onPause, onHelp }: Header
         >
           {scheme === "dark" ? <IconSun /> : <IconMoon />}
         </IconButton>
-        <IconButton label="Keyboard shortcuts (?)" onClick={onHelp}>
-          <IconHelp />
-        </IconButton>
+        <span className={styles.help}>
+          <IconButton label="Keyboard shortcuts (?)" onClick={onHelp}>
+            <IconHelp />
+          </IconButton>
+        </span>
         <KeyMenu status={status} />
       </div>
     </header>

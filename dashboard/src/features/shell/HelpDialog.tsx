@@ -5,6 +5,8 @@ import styles from "./HelpDialog.module.css";
 const SHORTCUTS = [
   ["p", "pause or resume"],
   ["t", "light or dark theme"],
+  ["1 … 6", "the pages, in their order"],
+  ["/", "filter the requests"],
   ["?", "this list"],
   ["drag", "zoom all charts into a stretch of time"],
   ["double click", "show the whole range again"],

@@ -1,55 +1,71 @@
-/** What surrounds every page: header, connection, shortcuts. */
+/** What surrounds every page: header, navigation, connection, shortcuts. */
 
 import { useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useState, type ReactNode } from "react";
 import { useLive } from "../../api/live";
+import { useSearchParam } from "../../lib/location";
 import { useShortcuts } from "../../lib/shortcuts";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
+import { Navigation } from "./Navigation";
 import { Unreached } from "./Unreached";
 import styles from "./Shell.module.css";
 
 export interface PageLink {
   name: string;
   title: string;
+  /** Where there is little room. */
+  shortTitle?: string;
+  icon: ReactNode;
+  /** Fills the window and scrolls inside, rather than as a whole. */
+  isFilling?: boolean;
 }
 
 interface ShellProps {
   page: string;
-  links: PageLink[];
+  links: readonly [PageLink, ...PageLink[]];
   children: ReactNode;
 }
 
 export function Shell({ page, links, children }: ShellProps) {
   const { connection, isPaused, setPaused } = useLive();
   const [isHelpOpen, setHelpOpen] = useState(false);
+  const [first, ...others] = links;
+  const [, setPage] = useSearchParam("page", [first.name, ...others.map(({ name }) => name)]);
   const scheme = useComputedColorScheme();
   // Mantine's way of silencing transitions writes a <style> element.
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   const toggleTheme = () => setColorScheme(scheme === "dark" ? "light" : "dark");
   const togglePause = () => setPaused(!isPaused);
-  useShortcuts({ p: togglePause, t: toggleTheme, "?": () => setHelpOpen(!isHelpOpen) });
+  useShortcuts({
+    p: togglePause,
+    t: toggleTheme,
+    "?": () => setHelpOpen(!isHelpOpen),
+    ...Object.fromEntries(links.map(({ name }, i) => [String(i + 1), () => setPage(name)])),
+  });
 
-  useDocumentTitle(`${links.find((link) => link.name === page)?.title ?? page} · llm_service`);
+  const link = links.find(({ name }) => name === page) ?? first;
+  useDocumentTitle(`${link.title} · llm_service`);
 
   const isStale = connection.numFailures > 0;
   const hasBegun = connection.status !== undefined;
   return (
-    <div className={styles.shell} data-page={page}>
+    <div className={styles.shell} data-filling={link.isFilling ?? false}>
       <Header
-        page={page}
-        links={links}
         scheme={scheme}
         onTheme={toggleTheme}
         onPause={togglePause}
         onHelp={() => setHelpOpen(true)}
       />
-      {isStale && hasBegun && <ConnectionBanner connection={connection} />}
-      <main className={styles.main} data-stale={isStale}>
-        {isStale && !hasBegun ? <Unreached connection={connection} /> : children}
-      </main>
+      <Navigation page={page} links={links} onFollow={setPage} />
+      <div className={styles.body}>
+        {isStale && hasBegun && <ConnectionBanner connection={connection} />}
+        <main className={styles.main} data-stale={isStale}>
+          {isStale && !hasBegun ? <Unreached connection={connection} /> : children}
+        </main>
+      </div>
       <HelpDialog isOpen={isHelpOpen} onClose={() => setHelpOpen(false)} />
     </div>
   );

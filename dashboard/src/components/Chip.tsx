@@ -1,0 +1,17 @@
+import type { ReactNode } from "react";
+import styles from "./Chip.module.css";
+
+interface ChipProps {
+  tone: "plain" | "accent" | "ok" | "warn" | "bad";
+  title?: string;
+  children: ReactNode;
+}
+
+/** A state or a label in one or two words. */
+export function Chip({ tone, title, children }: ChipProps) {
+  return (
+    <span className={styles.chip} data-tone={tone} title={title}>
+      {children}
+    </span>
+  );
+}

@@ -1,0 +1,13 @@
+import { Skeleton } from "@mantine/core";
+import styles from "./PageSkeleton.module.css";
+
+/** While a page's own script is on its way. */
+export function PageSkeleton() {
+  return (
+    <div className={styles.skeleton} aria-busy="true" aria-label="Loading the page">
+      <Skeleton height={34} />
+      <Skeleton height={118} radius="md" />
+      <Skeleton height={320} radius="md" />
+    </div>
+  );
+}

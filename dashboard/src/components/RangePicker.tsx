@@ -1,0 +1,36 @@
+import { Tooltip } from "@mantine/core";
+import type { SeriesSource } from "../lib/series";
+import { RANGES, rangeWords, whyUnavailable, type Range } from "../lib/time-range";
+import styles from "./RangePicker.module.css";
+
+interface RangePickerProps {
+  range: Range;
+  /** Not known before the first answer. */
+  source: SeriesSource | undefined;
+  onChange: (range: Range) => void;
+}
+
+/** Ranges the source cannot serve stay in place, disabled, and say why. */
+export function RangePicker({ range, source, onChange }: RangePickerProps) {
+  return (
+    <div className={styles.picker} role="group" aria-label="Time range">
+      {RANGES.map((option) => {
+        const reason = whyUnavailable(option, source);
+        return (
+          <Tooltip key={option} label={reason ?? `The last ${rangeWords(option)}`} openDelay={200}>
+            <button
+              type="button"
+              className={styles.option}
+              aria-pressed={option === range}
+              aria-disabled={reason !== null}
+              aria-label={`Last ${rangeWords(option)}${reason ? `: ${reason}` : ""}`}
+              onClick={() => reason === null && onChange(option)}
+            >
+              {option}
+            </button>
+          </Tooltip>
+        );
+      })}
+    </div>
+  );
+}

@@ -1,0 +1,30 @@
+import { Tooltip } from "@mantine/core";
+import type { SeriesSource } from "../lib/series";
+import { formatClock, formatDay, formatSeconds } from "../lib/units";
+import styles from "./SourceBadge.module.css";
+
+interface SourceBadgeProps {
+  source: SeriesSource;
+  step: number;
+  /** The newest point, in seconds since the epoch. */
+  end: number;
+}
+
+const DAY = 86_400;
+
+/** Where the numbers come from, since when, and how fine they are. */
+export function SourceBadge({ source, step, end }: SourceBadgeProps) {
+  const { kind, note, since, resolution_seconds: resolution } = source;
+  const name = kind === "prometheus" ? "Prometheus" : "own history";
+  const words = note ? `Prometheus unreachable, ${name}` : name;
+  const from = end - since > DAY ? formatDay(since) : formatClock(since, false);
+  const detail = `Measured every ${formatSeconds(resolution)}; each point covers ${formatSeconds(step)}.`;
+  return (
+    <Tooltip label={note ? `${note} ${detail}` : detail}>
+      <span className={styles.badge} data-tone={note ? "warn" : "plain"}>
+        <span className={styles.dot} aria-hidden />
+        {words} since {from} · {formatSeconds(step)} steps
+      </span>
+    </Tooltip>
+  );
+}

@@ -1,0 +1,26 @@
+import type { TimeWindow } from "../lib/chart-view";
+import type { SeriesResponse } from "../lib/series";
+import type { Range } from "../lib/time-range";
+import { RangePicker } from "./RangePicker";
+import { SourceBadge } from "./SourceBadge";
+import { ZoomBadge } from "./ZoomBadge";
+import styles from "./TimeTools.module.css";
+
+interface TimeToolsProps {
+  series: SeriesResponse | undefined;
+  range: Range;
+  onRange: (range: Range) => void;
+  zoom: TimeWindow | null;
+  onZoom: (zoom: TimeWindow | null) => void;
+}
+
+/** Which stretch of time the charts show, and where their numbers come from. */
+export function TimeTools({ series, range, onRange, zoom, onZoom }: TimeToolsProps) {
+  return (
+    <div className={styles.tools}>
+      <ZoomBadge zoom={zoom} onReset={() => onZoom(null)} />
+      {series && <SourceBadge source={series.source} step={series.step_seconds} end={series.end} />}
+      <RangePicker range={range} source={series?.source} onChange={onRange} />
+    </div>
+  );
+}

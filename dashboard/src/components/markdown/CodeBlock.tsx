@@ -1,0 +1,59 @@
+import type { ExtraProps } from "react-markdown";
+import { useEffect, useState, type ReactNode } from "react";
+import { CopyButton } from "../CopyButton";
+import styles from "./CodeBlock.module.css";
+
+interface CodeBlockProps extends ExtraProps {
+  /** Still being written: it gets its colours when it is complete. */
+  isGrowing: boolean;
+}
+
+/** Code with its language, a way to copy it, and colours where the language is known. */
+export function CodeBlock({ node, isGrowing }: CodeBlockProps) {
+  const { text, language } = readCode(node);
+  const colored = useHighlight(text, isGrowing ? "" : language);
+  return (
+    <figure className={styles.block}>
+      <figcaption className={styles.bar}>
+        <span className={styles.language}>{language || "text"}</span>
+        <CopyButton text={text} />
+      </figcaption>
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it */}
+      <pre className={styles.code} tabIndex={0} data-language={language}>
+        {colored ?? text}
+      </pre>
+    </figure>
+  );
+}
+
+const PREFIX = "language-";
+
+type Element = NonNullable<ExtraProps["node"]>;
+
+/** Of `pre > code.language-x > text`, the text and x. */
+function readCode(node: Element | undefined): { text: string; language: string } {
+  const code = node?.children[0];
+  if (code?.type !== "element") return { text: "", language: "" };
+  const text = code.children.map((child) => (child.type === "text" ? child.value : "")).join("");
+  const names = code.properties.className;
+  const name = Array.isArray(names) ? names.map(String).find((n) => n.startsWith(PREFIX)) : null;
+  return { text: text.replace(/\n$/, ""), language: name?.slice(PREFIX.length) ?? "" };
+}
+
+function useHighlight(text: string, language: string): ReactNode {
+  const [colored, setColored] = useState<{ text: string; content: ReactNode } | null>(null);
+  useEffect(() => {
+    if (language === "") return;
+    let isCurrent = true;
+    void import("./highlight")
+      .then(({ highlight }) => {
+        if (isCurrent) setColored({ text, content: highlight(text, language) });
+      })
+      // Without its colours code is still code.
+      .catch(() => undefined);
+    return () => {
+      isCurrent = false;
+    };
+  }, [text, language]);
+  return colored?.text === text ? colored.content : null;
+}

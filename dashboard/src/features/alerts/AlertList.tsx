@@ -1,0 +1,102 @@
+import { Button } from "@mantine/core";
+import { formatAge, formatNumber } from "../../lib/units";
+import type { Alert } from "../../api/types";
+import styles from "./AlertList.module.css";
+
+interface AlertListProps {
+  alerts: Alert[];
+  /** The service's clock, in seconds since the epoch. */
+  now: number;
+  onRunbook: (name: string) => void;
+}
+
+/** What fires or is about to, each with what it means. */
+export function ActiveAlerts({ alerts, now, onRunbook }: AlertListProps) {
+  const active = alerts.filter((alert) => alert.state !== "inactive");
+  if (active.length === 0) return null;
+  return (
+    <ul className={styles.active} aria-label="Active alerts">
+      {active.map((alert, i) => (
+        <ActiveAlert key={i} alert={alert} now={now} onRunbook={onRunbook} />
+      ))}
+    </ul>
+  );
+}
+
+/** The rules that have nothing to say. */
+export function QuietRules({ alerts, onRunbook }: Omit<AlertListProps, "now">) {
+  const quiet = alerts.filter((alert) => alert.state === "inactive");
+  return (
+    <section className={styles.card} aria-label="Quiet rules">
+      <h2 className={styles.title}>Quiet rules</h2>
+      <ul className={styles.quiet}>
+        {quiet.map((alert) => (
+          <li key={`${alert.name} ${alert.severity} ${alert.query}`}>
+            <span className={styles.severity}>{alert.severity}</span>
+            <span className={styles.name}>{alert.name}</span>
+            <span className={styles.summary}>{alert.summary}</span>
+            <RunbookButton name={alert.name} onRunbook={onRunbook} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+interface ActiveAlertProps {
+  alert: Alert;
+  now: number;
+  onRunbook: (name: string) => void;
+}
+
+function ActiveAlert({ alert, now, onRunbook }: ActiveAlertProps) {
+  const { name, state, severity, since, value, summary, description, query } = alert;
+  const tone = state === "firing" && severity === "page" ? "bad" : "warn";
+  return (
+    <li className={styles.alert} data-tone={tone}>
+      <div className={styles.head}>
+        <h2 className={styles.name}>{name}</h2>
+        <span className={styles.state} data-tone={tone}>
+          {state}
+        </span>
+        <span className={styles.muted}>
+          {severity}
+          {since !== null && ` · for ${formatAge(Math.max(2, now - since))}`}
+          {value !== "" && ` · value ${readable(value)}`}
+        </span>
+        <RunbookButton name={name} onRunbook={onRunbook} />
+      </div>
+      <p className={styles.words}>{description || summary}</p>
+      <details className={styles.query}>
+        <summary>Query</summary>
+        <code>{query}</code>
+      </details>
+    </li>
+  );
+}
+
+interface RunbookButtonProps {
+  name: string;
+  onRunbook: (name: string) => void;
+}
+
+function RunbookButton({ name, onRunbook }: RunbookButtonProps) {
+  return (
+    <span className={styles.runbook}>
+      <Button
+        variant="default"
+        size="compact-sm"
+        aria-label={`Runbook of ${name}`}
+        onClick={() => onRunbook(name)}
+      >
+        Runbook
+      </Button>
+    </span>
+  );
+}
+
+/** Prometheus writes 1.6800000000000002e+01. */
+function readable(value: string): string {
+  const number = Number(value);
+  return Number.isFinite(number) ? formatNumber(number) : value;
+}

@@ -1,0 +1,77 @@
+/** Are the promises kept: what is left of each error budget, what fires, and what to do about it. */
+
+import { Skeleton } from "@mantine/core";
+import { useState } from "react";
+import { useLiveQuery } from "../../api/live";
+import { PageHead } from "../../components/PageHead";
+import { QueryGate } from "../../components/QueryGate";
+import { ActiveAlerts, QuietRules } from "./AlertList";
+import { headline } from "./burn";
+import { NoPrometheus } from "./NoPrometheus";
+import { ObjectiveCard } from "./ObjectiveCard";
+import { RunbookDrawer } from "./RunbookDrawer";
+import type { Alerts } from "../../api/types";
+import styles from "./AlertsPage.module.css";
+
+const REFRESH_MILLISECONDS = 15_000;
+
+export function AlertsPage() {
+  const query = useLiveQuery<Alerts>("alerts", "/api/alerts", REFRESH_MILLISECONDS);
+  return (
+    <QueryGate query={query} placeholder={<AlertsSkeleton />}>
+      {(answer) => (
+        <div className={styles.page}>
+          {answer.source === "none" ? (
+            <>
+              <PageHead title="Alerts & SLO" />
+              <NoPrometheus reason={answer.reason} />
+            </>
+          ) : (
+            <AlertsView answer={answer} />
+          )}
+        </div>
+      )}
+    </QueryGate>
+  );
+}
+
+function AlertsView({ answer }: { answer: Alerts }) {
+  const [runbook, setRunbook] = useState<string | null>(null);
+  const { tone, sentence } = headline(answer);
+  // A runbook names another by its anchor, which is the alert's name in small letters.
+  const openNamed = (anchor: string) =>
+    setRunbook(answer.alerts.find(({ name }) => name.toLowerCase() === anchor)?.name ?? anchor);
+  return (
+    <>
+      <PageHead
+        title="Alerts & SLO"
+        lead={
+          <span className={styles.sentence} data-tone={tone}>
+            {sentence}
+          </span>
+        }
+      />
+      <ActiveAlerts alerts={answer.alerts} now={answer.now} onRunbook={setRunbook} />
+      <div className={styles.objectives}>
+        {answer.objectives.map((objective) => (
+          <ObjectiveCard key={objective.name} objective={objective} />
+        ))}
+      </div>
+      <QuietRules alerts={answer.alerts} onRunbook={setRunbook} />
+      <RunbookDrawer name={runbook} onOpen={openNamed} onClose={() => setRunbook(null)} />
+    </>
+  );
+}
+
+function AlertsSkeleton() {
+  return (
+    <div className={styles.page} aria-busy="true" aria-label="Loading alerts and objectives">
+      <Skeleton height={34} />
+      <div className={styles.objectives}>
+        <Skeleton height={360} radius="md" />
+        <Skeleton height={360} radius="md" />
+      </div>
+      <Skeleton height={240} radius="md" />
+    </div>
+  );
+}

@@ -1,0 +1,51 @@
+import { formatPercent } from "../../lib/units";
+import { budgetLine } from "./budget-line";
+import type { Objective } from "../../api/types";
+import styles from "./BudgetHistory.module.css";
+
+const WIDTH = 100;
+const HEIGHT = 40;
+
+/** What was left of the budget, over the window. */
+export function BudgetHistory({ history }: { history: Objective["history"] }) {
+  const { times, budget_left: values } = history;
+  const known = values.filter((value) => value !== null);
+  const first = times[0];
+  const last = known.at(-1);
+  if (first === undefined || last === undefined) {
+    return <p className={styles.empty}>No history yet</p>;
+  }
+  const { path, zero, bottom } = budgetLine(values, WIDTH, HEIGHT);
+  const words = `Budget left since ${formatDay(first)}: lowest ${formatPercent(Math.min(...known))}, now ${formatPercent(last)}`;
+  return (
+    <figure className={styles.figure}>
+      <svg
+        className={styles.line}
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        preserveAspectRatio="none"
+        role="img"
+        aria-label={words}
+      >
+        <path className={styles.edge} d={`M0 0H${WIDTH}`} vectorEffect="non-scaling-stroke" />
+        <path className={styles.zero} d={`M0 ${zero}H${WIDTH}`} vectorEffect="non-scaling-stroke" />
+        <path className={styles.value} d={path} vectorEffect="non-scaling-stroke" />
+      </svg>
+      <span className={styles.top}>100 %</span>
+      <span className={styles.bottom}>{formatPercent(bottom)}</span>
+      <figcaption className={styles.times}>
+        <span>{formatDay(first)}</span>
+        <span>now</span>
+      </figcaption>
+    </figure>
+  );
+}
+
+function formatDay(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleString("en-GB", {
+    weekday: "short",
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
+}

@@ -1,0 +1,55 @@
+import { Drawer, Skeleton } from "@mantine/core";
+import "@mantine/core/styles/Drawer.css";
+import { useLiveQuery } from "../../api/live";
+import { Markdown } from "../../components/markdown/Markdown";
+import { QueryGate } from "../../components/QueryGate";
+import type { Runbook } from "../../api/types";
+import styles from "./RunbookDrawer.module.css";
+
+interface RunbookDrawerProps {
+  /** Of which alert; null: closed. */
+  name: string | null;
+  /** One runbook refers to another. */
+  onOpen: (name: string) => void;
+  onClose: () => void;
+}
+
+const REFRESH_MILLISECONDS = 600_000;
+
+/** What to do about an alert, from docs/runbooks.md. */
+export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
+  return (
+    <Drawer.Root
+      opened={name !== null}
+      onClose={onClose}
+      position="right"
+      size="lg"
+      lockScroll={false}
+    >
+      <Drawer.Overlay />
+      <Drawer.Content>
+        {/* Not Drawer.Header: a second <header> would pass for the page's banner. */}
+        <div className={styles.head}>
+          <Drawer.Title>{name}</Drawer.Title>
+          <Drawer.CloseButton aria-label="Close" />
+        </div>
+        <Drawer.Body>
+          {name !== null && <RunbookText key={name} name={name} onOpen={onOpen} />}
+        </Drawer.Body>
+      </Drawer.Content>
+    </Drawer.Root>
+  );
+}
+
+function RunbookText({ name, onOpen }: { name: string; onOpen: (name: string) => void }) {
+  const query = useLiveQuery<Runbook>(
+    "runbook",
+    `/api/runbooks/${encodeURIComponent(name)}`,
+    REFRESH_MILLISECONDS,
+  );
+  return (
+    <QueryGate query={query} placeholder={<Skeleton height={240} />}>
+      {({ markdown }) => <Markdown text={markdown} onAnchor={onOpen} />}
+    </QueryGate>
+  );
+}

@@ -1,0 +1,86 @@
+/** What burns the error budget, and how fast. The rules are those of prometheus/rules. */
+
+import type { Alerts, Objective } from "../../api/types";
+
+export type Tone = "ok" | "warn" | "bad" | "plain";
+
+export interface BurnRule {
+  severity: "page" | "ticket";
+  /** 1 spends exactly the whole budget in the objective's window. */
+  threshold: number;
+  /** Both must be above the threshold: the long one says it matters, the short one that it lasts. */
+  long: string;
+  short: string;
+}
+
+export const BURN_RULES: BurnRule[] = [
+  { severity: "page", threshold: 13.44, long: "1h", short: "5m" },
+  { severity: "page", threshold: 3.5, long: "6h", short: "30m" },
+  { severity: "ticket", threshold: 1.4, long: "1d", short: "2h" },
+  { severity: "ticket", threshold: 0.98, long: "3d", short: "6h" },
+];
+
+type BurnRate = Objective["burn_rates"][number];
+
+export interface BurnReading {
+  rule: BurnRule;
+  long: number | null;
+  short: number | null;
+  tone: Tone;
+  words: string;
+}
+
+export function readBurn(rule: BurnRule, rates: BurnRate[]): BurnReading {
+  const rateOf = (window: string) => rates.find((rate) => rate.window === window)?.value ?? null;
+  const long = rateOf(rule.long);
+  const short = rateOf(rule.short);
+  const numAbove = [long, short].filter((v) => v !== null && v > rule.threshold).length;
+  if (numAbove === 2) {
+    const tone = rule.severity === "page" ? "bad" : "warn";
+    return { rule, long, short, tone, words: "burning" };
+  }
+  if (numAbove === 1) return { rule, long, short, tone: "warn", words: "one of two" };
+  if (long === null && short === null) {
+    return { rule, long, short, tone: "plain", words: "no traffic" };
+  }
+  return { rule, long, short, tone: "ok", words: "quiet" };
+}
+
+/** Below a quarter of the budget it is time to be careful. */
+const LITTLE_LEFT = 0.25;
+
+export function budgetTone({ budget_left_ratio: left }: Objective): Tone {
+  if (left === null) return "plain";
+  if (left <= 0) return "bad";
+  return left < LITTLE_LEFT ? "warn" : "ok";
+}
+
+export interface Headline {
+  tone: Tone;
+  sentence: string;
+}
+
+/** All of it in one sentence. */
+export function headline({ alerts, objectives }: Alerts): Headline {
+  const firing = alerts.filter((alert) => alert.state === "firing");
+  const pending = alerts.filter((alert) => alert.state === "pending");
+  const others = pending.length > 0 ? `, ${pending.length} pending` : "";
+  if (firing.length > 0) {
+    const names = [...new Set(firing.map((alert) => alert.name))].join(", ");
+    const tone = firing.some((alert) => alert.severity === "page") ? "bad" : "warn";
+    return { tone, sentence: `Firing: ${names}${others}.` };
+  }
+  if (pending.length > 0) {
+    const words = pending.length === 1 ? "1 alert is" : `${pending.length} alerts are`;
+    return { tone: "warn", sentence: `Nothing fires; ${words} pending.` };
+  }
+  const spent = objectives.filter((objective) => (objective.budget_left_ratio ?? 1) <= 0);
+  if (spent.length > 0) {
+    const words = spent.map((objective) => objective.name).join(" and ");
+    return { tone: "warn", sentence: `Nothing fires, but the budget of ${words} is spent.` };
+  }
+  if (objectives.every((objective) => objective.budget_left_ratio === null)) {
+    return { tone: "plain", sentence: "Nothing fires. No traffic to judge yet." };
+  }
+  return { tone: "ok", sentence: "Nothing fires, and the objectives are kept." };
+}

@@ -1,0 +1,113 @@
+import type { ReactNode } from "react";
+import type { EnginePage } from "../../api/types";
+import { Chip } from "../../components/Chip";
+import { Facts, type Fact } from "../../components/Facts";
+import { formatBytes, formatCount, formatNumber, formatSeconds } from "../../lib/units";
+import styles from "./EngineFacts.module.css";
+
+/** What is served, by which engine, on which machine. */
+export function EngineFacts({ facts: { model, engine, machine } }: { facts: EnginePage }) {
+  return (
+    <div className={styles.groups}>
+      <FactCard title="Model" facts={model && modelFacts(model)} notes={model?.notes ?? []} />
+      <FactCard title="Engine" facts={engine && engineFacts(engine)} notes={[]} />
+      <FactCard title="Machine" facts={machineFacts(machine)} notes={[]}>
+        <div className={styles.sets} aria-label="Instruction sets" role="group">
+          {machine.instruction_sets.map(({ name, is_present: isPresent }) => (
+            <Chip
+              key={name}
+              tone={isPresent ? "ok" : "plain"}
+              title={isPresent ? "The processor has it." : "The processor lacks it."}
+            >
+              {isPresent ? "" : "no "}
+              {name}
+            </Chip>
+          ))}
+        </div>
+      </FactCard>
+    </div>
+  );
+}
+
+interface FactCardProps {
+  title: string;
+  /** null while the model loads. */
+  facts: Fact[] | null;
+  notes: string[];
+  children?: ReactNode;
+}
+
+function FactCard({ title, facts, notes, children }: FactCardProps) {
+  return (
+    <section className={styles.card} aria-label={title}>
+      <h2 className={styles.title}>{title}</h2>
+      {facts ? <Facts facts={facts} /> : <p className={styles.note}>It is loading.</p>}
+      {notes.map((note) => (
+        <p key={note} className={styles.note}>
+          {note}
+        </p>
+      ))}
+      {children}
+    </section>
+  );
+}
+
+function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
+  return [
+    { name: "id", value: model.id },
+    { name: "architecture", value: model.architecture },
+    { name: "parameters", value: formatCount(model.num_parameters) },
+    { name: "weights", value: formatBytes(model.weights_bytes) },
+    { name: "precision", value: model.dtype },
+    { name: "quantization", value: model.quantization },
+    { name: "device", value: model.device },
+    { name: "context", value: `${formatCount(model.max_context)} tokens` },
+    { name: "vocabulary", value: `${formatCount(model.vocab_size)} tokens` },
+    { name: "loaded in", value: formatSeconds(model.load_seconds) },
+  ];
+}
+
+function engineFacts(engine: NonNullable<EnginePage["engine"]>): Fact[] {
+  const blocks =
+    engine.num_blocks === 0
+      ? "kept by the model"
+      : `${formatCount(engine.num_blocks)} of ${engine.block_size} tokens`;
+  return [
+    { name: "kind", value: engine.kind },
+    { name: "state", value: engine.is_ready ? "ready" : engine.reason },
+    { name: "threads", value: formatCount(engine.threads) },
+    { name: "running", value: `${engine.num_running} of ${engine.max_batch_size}` },
+    { name: "waiting", value: `${engine.num_waiting} of ${engine.max_waiting}` },
+    { name: "tokens in a step, at most", value: formatCount(engine.max_batched_tokens) },
+    { name: "KV blocks", value: blocks },
+    { name: "KV cache", value: kvWords(engine.kv_cache_used_bytes, engine.kv_cache_bytes) },
+    { name: "prefix cache", value: engine.has_prefix_cache ? "on, apart per key" : "off" },
+    { name: "restarts", value: formatCount(engine.num_restarts) },
+  ];
+}
+
+function kvWords(used: number, capacity: number): string {
+  return capacity === 0 ? "kept by the model" : `${formatBytes(used)} of ${formatBytes(capacity)}`;
+}
+
+function machineFacts(machine: EnginePage["machine"]): Fact[] {
+  const {
+    cpu_cores: cores,
+    num_cpus: cpus,
+    memory_limit_bytes: limit,
+    memory_total_bytes: total,
+    throttled_seconds: throttled,
+  } = machine;
+  return [
+    { name: "processor", value: machine.cpu_model },
+    { name: "cores", value: cores < cpus ? `${formatNumber(cores)} of ${cpus}` : String(cpus) },
+    {
+      name: "memory",
+      value: limit < total ? `${formatBytes(limit)} of ${formatBytes(total)}` : formatBytes(total),
+    },
+    { name: "memory free", value: formatBytes(machine.memory_available_bytes) },
+    { name: "this process", value: formatBytes(machine.process_memory_bytes) },
+    { name: "its threads", value: formatCount(machine.num_process_threads) },
+    { name: "held back by quota", value: throttled === null ? "–" : formatSeconds(throttled) },
+  ];
+}

@@ -1,0 +1,69 @@
+/** How the engine works: its speed, what it does with its time, and what it runs on. */
+
+import { useMemo } from "react";
+import { useLive, useLiveQuery } from "../../api/live";
+import { useSeries } from "../../api/series";
+import type { EnginePage as Facts } from "../../api/types";
+import { ChartBoard } from "../../components/ChartBoard";
+import { ChartCard } from "../../components/ChartCard";
+import { PageHead } from "../../components/PageHead";
+import { PageSkeleton } from "../../components/PageSkeleton";
+import { QueryGate } from "../../components/QueryGate";
+import { TimeTools } from "../../components/TimeTools";
+import { buildCharts } from "../../lib/chart-plan";
+import { useZoom, type ChartView } from "../../lib/chart-view";
+import type { SeriesResponse } from "../../lib/series";
+import { rangeWords } from "../../lib/time-range";
+import { GAPS, hasRedis, PANELS, REDIS, WORK } from "./charts";
+import { EngineFacts } from "./EngineFacts";
+import styles from "./EnginePage.module.css";
+
+const FACTS_MILLISECONDS = 5000;
+
+export function EnginePage() {
+  const { status } = useLive().connection;
+  const { query, range, setRange } = useSeries(PANELS);
+  const facts = useLiveQuery<Facts>("engine", "/api/engine", FACTS_MILLISECONDS);
+  const [zoom, setZoom] = useZoom(range, query.data?.start ?? 0);
+  return (
+    <div className={styles.page}>
+      <PageHead title="Engine" lead={status?.model?.engine}>
+        <TimeTools
+          series={query.data}
+          range={range}
+          onRange={setRange}
+          zoom={zoom}
+          onZoom={setZoom}
+        />
+      </PageHead>
+      <QueryGate query={query} placeholder={<PageSkeleton />}>
+        {(series) => (
+          <EngineCharts
+            series={series}
+            view={{
+              window: zoom ?? [series.start, series.end],
+              onZoom: setZoom,
+              rangeWords: rangeWords(range),
+              startedAt: status?.started_at ?? 0,
+            }}
+          />
+        )}
+      </QueryGate>
+      {facts.data && <EngineFacts facts={facts.data} />}
+    </div>
+  );
+}
+
+function EngineCharts({ series, view }: { series: SeriesResponse; view: ChartView }) {
+  const work = useMemo(() => buildCharts(WORK, series), [series]);
+  const gaps = useMemo(() => buildCharts(GAPS, series), [series]);
+  const redis = useMemo(() => (hasRedis(series) ? buildCharts(REDIS, series) : []), [series]);
+  return (
+    <>
+      <ChartBoard title="At work" charts={work} view={view} />
+      {[...gaps, ...redis].map((chart) => (
+        <ChartCard key={chart.id} chart={chart} view={view} />
+      ))}
+    </>
+  );
+}

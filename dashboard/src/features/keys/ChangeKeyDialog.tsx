@@ -1,0 +1,46 @@
+import { useState } from "react";
+import { useCommand } from "../../api/live";
+import type { KeyChange, KeyEntry } from "../../api/types";
+import { KeyFields, type KeyTerms } from "./KeyFields";
+import { KeyFormDialog } from "./KeyFormDialog";
+import { expiryOf, expiryWords, LIFETIMES } from "./keys";
+
+interface ChangeKeyDialogProps {
+  target: KeyEntry;
+  onClose: () => void;
+}
+
+const AS_IS = "as it is";
+
+export function ChangeKeyDialog({ target, onClose }: ChangeKeyDialogProps) {
+  const [now] = useState(() => Date.now() / 1000);
+  const [terms, setTerms] = useState<KeyTerms>({
+    scopes: target.scopes,
+    rpm: target.rpm,
+    lifetime: AS_IS,
+  });
+  const { mutate, isPending, error } = useCommand<KeyEntry>("keys");
+  const change = () => {
+    const body: KeyChange = { scopes: terms.scopes, rpm: terms.rpm };
+    if (terms.lifetime !== AS_IS) body.expires_at = expiryOf(terms.lifetime, Date.now() / 1000);
+    const path = `/api/keys/${encodeURIComponent(target.id)}`;
+    mutate({ method: "PATCH", path, body }, { onSuccess: onClose });
+  };
+  return (
+    <KeyFormDialog
+      title={`Change ${target.name}`}
+      action="Save"
+      canSubmit={terms.scopes.length > 0}
+      isBusy={isPending}
+      problem={error?.message ?? null}
+      onSubmit={change}
+      onClose={onClose}
+    >
+      <KeyFields
+        terms={terms}
+        lifetimes={[{ value: AS_IS, label: `as it is: ${expiryWords(target, now)}` }, ...LIFETIMES]}
+        onChange={(changed) => setTerms({ ...terms, ...changed })}
+      />
+    </KeyFormDialog>
+  );
+}

@@ -1,0 +1,52 @@
+import { useCommand } from "../../api/live";
+import type { KeyEntry, KeyWithSecret } from "../../api/types";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
+
+interface RotateDialogProps {
+  target: KeyEntry;
+  onRotated: (key: KeyWithSecret) => void;
+  onClose: () => void;
+}
+
+export function RotateDialog({ target, onRotated, onClose }: RotateDialogProps) {
+  const { mutate, isPending, error } = useCommand<KeyWithSecret>("keys");
+  const path = `/api/keys/${encodeURIComponent(target.id)}/rotate`;
+  return (
+    <ConfirmDialog
+      title={`Rotate ${target.name}?`}
+      action="Rotate"
+      isOpen
+      isBusy={isPending}
+      problem={error?.message ?? null}
+      onConfirm={() => mutate({ method: "POST", path }, { onSuccess: onRotated })}
+      onClose={onClose}
+    >
+      <p>It gets a new secret, shown once. The old secret stops at once.</p>
+      <p>Name, scopes, limit and usage stay.</p>
+    </ConfirmDialog>
+  );
+}
+
+interface RevokeDialogProps {
+  target: KeyEntry;
+  onClose: () => void;
+}
+
+export function RevokeDialog({ target, onClose }: RevokeDialogProps) {
+  const { mutate, isPending, error } = useCommand<KeyEntry>("keys");
+  const path = `/api/keys/${encodeURIComponent(target.id)}`;
+  return (
+    <ConfirmDialog
+      title={`Revoke ${target.name}?`}
+      action="Revoke"
+      isOpen
+      isBusy={isPending}
+      problem={error?.message ?? null}
+      onConfirm={() => mutate({ method: "DELETE", path }, { onSuccess: onClose })}
+      onClose={onClose}
+    >
+      <p>Whoever uses it is refused from now on. This cannot be undone.</p>
+      <p>What it has running runs on; its usage stays on record.</p>
+    </ConfirmDialog>
+  );
+}

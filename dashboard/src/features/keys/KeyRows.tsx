@@ -1,0 +1,50 @@
+import { useState } from "react";
+import { Button } from "@mantine/core";
+import type { KeyEntry } from "../../api/types";
+import { useNow } from "../../lib/clock";
+import { KeyRow } from "./KeyRow";
+import { stateOf } from "./keys";
+import type { Doing } from "./KeysPage";
+import styles from "./KeyRows.module.css";
+
+interface KeyRowsProps {
+  keys: KeyEntry[];
+  onDo: (doing: Doing) => void;
+}
+
+/** The keys that open something; those that are over stay out of sight until asked for. */
+export function KeyRows({ keys, onDo }: KeyRowsProps) {
+  const [isPastShown, setPastShown] = useState(false);
+  const now = useNow() / 1000;
+  const isOver = (key: KeyEntry) => ["revoked", "expired"].includes(stateOf(key, now));
+  const past = keys.filter(isOver);
+  const live = keys.filter((key) => !isOver(key));
+  return (
+    <>
+      <ul className={styles.list} aria-label="Keys">
+        {live.map((key) => (
+          <KeyRow key={key.id} entry={key} now={now} onDo={onDo} />
+        ))}
+      </ul>
+      {past.length > 0 && (
+        <Button
+          variant="subtle"
+          color="gray"
+          size="compact-sm"
+          className={styles.toggle}
+          aria-expanded={isPastShown}
+          onClick={() => setPastShown(!isPastShown)}
+        >
+          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired
+        </Button>
+      )}
+      {isPastShown && (
+        <ul className={styles.list} aria-label="Revoked and expired keys">
+          {past.map((key) => (
+            <KeyRow key={key.id} entry={key} now={now} onDo={onDo} />
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}

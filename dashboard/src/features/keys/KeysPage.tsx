@@ -1,0 +1,91 @@
+/** Who may call, how much, until when, and what they used: the whole life of a key. */
+
+import { Button } from "@mantine/core";
+import { useState } from "react";
+import { useHasScope, useLive, useLiveQuery } from "../../api/live";
+import type { KeyEntry, KeyList, KeyWithSecret } from "../../api/types";
+import { Notice } from "../../components/Notice";
+import { PageHead } from "../../components/PageHead";
+import { PageSkeleton } from "../../components/PageSkeleton";
+import { QueryGate } from "../../components/QueryGate";
+import { IconPlus } from "../../components/icons";
+import { ChangeKeyDialog } from "./ChangeKeyDialog";
+import { CreateKeyDialog } from "./CreateKeyDialog";
+import { KeyRows } from "./KeyRows";
+import { RevokeDialog, RotateDialog } from "./KeyDialogs";
+import { SecretDialog } from "./SecretDialog";
+import styles from "./KeysPage.module.css";
+
+const REFRESH_MILLISECONDS = 5000;
+
+/** What is being done, and to which key. */
+export type Doing =
+  | { kind: "create" }
+  | { kind: "change" | "rotate" | "revoke"; target: KeyEntry }
+  | { kind: "show"; secret: KeyWithSecret };
+
+export function KeysPage() {
+  const { connection } = useLive();
+  const isAdmin = useHasScope("admin");
+  if (connection.status && !isAdmin) return <MissingScope name={connection.status.key.name} />;
+  return <Keys />;
+}
+
+function Keys() {
+  const query = useLiveQuery<KeyList>("keys", "/api/keys", REFRESH_MILLISECONDS);
+  const [doing, setDoing] = useState<Doing | null>(null);
+  const keys = query.data?.keys ?? [];
+  return (
+    <div className={styles.page}>
+      <PageHead title="Keys" lead="Who may call, how much, and until when.">
+        <Button leftSection={<IconPlus />} onClick={() => setDoing({ kind: "create" })}>
+          Create a key
+        </Button>
+      </PageHead>
+      <QueryGate query={query} placeholder={<PageSkeleton />}>
+        {(data) => <KeyRows keys={data.keys} onDo={setDoing} />}
+      </QueryGate>
+      <Dialog doing={doing} keys={keys} onDo={setDoing} />
+    </div>
+  );
+}
+
+interface DialogProps {
+  doing: Doing | null;
+  keys: KeyEntry[];
+  onDo: (doing: Doing | null) => void;
+}
+
+function Dialog({ doing, keys, onDo }: DialogProps) {
+  const close = () => onDo(null);
+  const show = (secret: KeyWithSecret) => onDo({ kind: "show", secret });
+  switch (doing?.kind) {
+    case "create":
+      return <CreateKeyDialog keys={keys} onCreated={show} onClose={close} />;
+    case "change":
+      return <ChangeKeyDialog target={doing.target} onClose={close} />;
+    case "rotate":
+      return <RotateDialog target={doing.target} onRotated={show} onClose={close} />;
+    case "revoke":
+      return <RevokeDialog target={doing.target} onClose={close} />;
+    case "show":
+      return <SecretDialog secret={doing.secret} onClose={close} />;
+    case undefined:
+      return null;
+  }
+}
+
+function MissingScope({ name }: { name: string }) {
+  return (
+    <Notice tone="warn" title="This key may not manage keys">
+      <p>
+        The key <strong>{name}</strong> lacks the scope <code>admin</code>. Use a key that has it:
+        the menu at the top right changes keys.
+      </p>
+      <p>
+        On the machine itself no key is needed:{" "}
+        <code>llm-service keys create --name laptop --scopes inference,metrics,admin</code>
+      </p>
+    </Notice>
+  );
+}

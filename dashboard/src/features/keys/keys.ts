@@ -1,0 +1,53 @@
+/** Keys as data: what they may do, how long they last, what they are worth today. */
+
+import type { KeyEntry, Scope } from "../../api/types";
+import { formatDate, formatDuration } from "../../lib/units";
+
+export const SCOPES: { name: Scope; words: string }[] = [
+  { name: "inference", words: "chat, completions, tokenize" },
+  { name: "metrics", words: "charts, requests, alerts, /metrics" },
+  { name: "admin", words: "keys, and cancelling requests" },
+];
+
+const DAY = 86_400;
+
+/** Choices of a lifetime; null never ends. */
+export const LIFETIMES: { value: string; label: string; seconds: number | null }[] = [
+  { value: "never", label: "never", seconds: null },
+  { value: "1d", label: "in one day", seconds: DAY },
+  { value: "7d", label: "in 7 days", seconds: 7 * DAY },
+  { value: "30d", label: "in 30 days", seconds: 30 * DAY },
+  { value: "90d", label: "in 90 days", seconds: 90 * DAY },
+  { value: "365d", label: "in one year", seconds: 365 * DAY },
+];
+
+/** When a key of this lifetime ends, in seconds since the epoch. */
+export function expiryOf(lifetime: string, now: number): number | null {
+  const seconds = LIFETIMES.find(({ value }) => value === lifetime)?.seconds ?? null;
+  return seconds === null ? null : Math.round(now + seconds);
+}
+
+export type KeyState = "live" | "expiring" | "expired" | "revoked";
+
+export function stateOf(key: KeyEntry, now: number): KeyState {
+  if (key.revoked_at !== null) return "revoked";
+  if (key.expires_at === null) return "live";
+  if (key.expires_at <= now) return "expired";
+  return key.expires_at - now < 7 * DAY ? "expiring" : "live";
+}
+
+export function expiryWords(key: KeyEntry, now: number): string {
+  if (key.revoked_at !== null) return `revoked ${formatDate(key.revoked_at)}`;
+  if (key.expires_at === null) return "never expires";
+  const left = key.expires_at - now;
+  if (left <= 0) return `expired ${formatDate(key.expires_at)}`;
+  return left < 30 * DAY
+    ? `expires in ${formatDuration(left)}`
+    : `expires ${formatDate(key.expires_at)}`;
+}
+
+/** Why the service would refuse this name, or null. It looks at names again itself. */
+export function nameProblem(name: string, taken: string[]): string | null {
+  if (!/^[a-z0-9_-]{1,32}$/.test(name)) return "1 to 32 of a-z, 0-9, _ and -";
+  return taken.includes(name) ? "Another key has this name." : null;
+}

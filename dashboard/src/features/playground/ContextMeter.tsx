@@ -1,0 +1,90 @@
+import { Tooltip } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import type { ChatTurn } from "../../api/chat";
+import { getJson } from "../../api/client";
+import { useSession } from "../../api/session";
+import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat";
+import { useChatState, useModel } from "./ChatProvider";
+import { readContext, type ContextUse } from "./context";
+import { withSystem } from "./settings";
+import styles from "./ContextMeter.module.css";
+
+const TYPING_MILLISECONDS = 350;
+
+/** How much of the context is used, counted by the service's own tokenizer. */
+export function ContextMeter({ draft }: { draft: string }) {
+  const maxTokens = useChatState((state) => state.settings.sampling.max_tokens);
+  const use = useContextUse(draft);
+  if (!use) return <span />;
+  const { words, detail, tone, share } = readContext(use, maxTokens);
+  return (
+    <Tooltip label={detail}>
+      <div
+        className={styles.meter}
+        data-tone={tone}
+        role="meter"
+        aria-label="Context used"
+        aria-valuemin={0}
+        aria-valuemax={use.max}
+        aria-valuenow={Math.min(use.used, use.max)}
+        aria-valuetext={`${words}. ${detail}`}
+      >
+        <svg className={styles.bar} viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden>
+          <rect className={styles.track} width="100" height="4" />
+          <rect className={styles.fill} width={share * 100} height="4" />
+        </svg>
+        {words}
+      </div>
+    </Tooltip>
+  );
+}
+
+interface TokenCount {
+  count: number;
+  max_model_len: number;
+}
+
+function useContextUse(draft: string): ContextUse | null {
+  const { key } = useSession();
+  const model = useModel();
+  const isStreaming = useChatState(isAnswering);
+  const answerTokens = useChatState(growingTokens);
+  const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
+  const system = useChatState((state) => state.settings.system);
+  // As a string it is the same value as long as nothing is said.
+  const said = useChatState((state) =>
+    isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
+  );
+  const messages = isStreaming ? [] : messagesOf(system, JSON.parse(said) as ChatTurn[], typed);
+  const { data } = useQuery({
+    queryKey: ["tokenize", model?.id, messages],
+    queryFn: ({ signal }) =>
+      getJson<TokenCount>("/tokenize", {
+        key: key ?? "",
+        body: { model: model?.id, messages },
+        signal,
+      }),
+    enabled: model !== undefined && messages.length > 0,
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+    gcTime: 60_000,
+    retry: false,
+  });
+  const max = data?.max_model_len ?? model?.max_model_len;
+  if (max === undefined) return null;
+  const isEmpty = messages.length === 0 && !isStreaming;
+  return { used: (isEmpty ? 0 : (data?.count ?? 0)) + answerTokens, max };
+}
+
+/** What the model would be told; nothing as long as nobody has said anything. */
+function messagesOf(system: string, said: ChatTurn[], draft: string): ChatTurn[] {
+  const turns: ChatTurn[] = draft === "" ? said : [...said, { role: "user", content: draft }];
+  return turns.length > 0 ? withSystem(system, turns) : [];
+}
+
+/** The pieces of the answer under way: about as many tokens. */
+function growingTokens(state: ChatState): number {
+  const last = activeConversation(state)?.messages.at(-1);
+  return last?.role === "assistant" && last.state === "streaming" ? last.stats.numPieces : 0;
+}

@@ -1,0 +1,59 @@
+import { Modal } from "@mantine/core";
+import { useState } from "react";
+import { Markdown } from "../../components/markdown/Markdown";
+import { activeConversation } from "./chat";
+import { useChatState, useModel } from "./ChatProvider";
+import { askedTurns } from "./conversation";
+import { buildRequest } from "./settings";
+import { buildSnippet, CODE_NAMES, LANGUAGES } from "./snippets";
+import picker from "./PresetPicker.module.css";
+import styles from "./SnippetDialog.module.css";
+
+/** The request behind the last answer, with the settings as they are now, for use elsewhere. */
+export function SnippetDialog({ onClose }: { onClose: () => void }) {
+  const [language, setLanguage] = useState(LANGUAGES[0] as (typeof LANGUAGES)[number]);
+  const model = useModel();
+  const settings = useChatState((state) => state.settings);
+  const messages = useChatState((state) => activeConversation(state)?.messages);
+  const asked = askedTurns(messages ?? []);
+  const turns =
+    asked.length > 0 ? asked : [{ role: "user" as const, content: "What is 7 plus 5?" }];
+  const request = buildRequest(settings, model?.id ?? "", turns);
+  const code = buildSnippet(language, request, window.location.origin);
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      size="xl"
+      title="The same as code"
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <div className={picker.options} role="group" aria-label="Language">
+        {LANGUAGES.map((name) => (
+          <button
+            key={name}
+            type="button"
+            className={picker.option}
+            aria-pressed={name === language}
+            onClick={() => setLanguage(name)}
+          >
+            {name}
+          </button>
+        ))}
+      </div>
+      <div className={styles.code}>
+        <Markdown text={fenced(code, CODE_NAMES[language])} />
+      </div>
+      <p className={styles.note}>
+        The key is left out: put it into the environment variable <code>LLM_KEY</code>.
+      </p>
+    </Modal>
+  );
+}
+
+/** A fence longer than any inside, so that nothing in the code can end it. */
+function fenced(code: string, name: string): string {
+  const longest = Math.max(2, ...Array.from(code.matchAll(/`+/g), ([marks]) => marks.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}${name}\n${code.trimEnd()}\n${fence}`;
+}

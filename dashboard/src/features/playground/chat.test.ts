@@ -1,0 +1,223 @@
+// @vitest-environment jsdom
+import "fake-indexeddb/auto";
+import { IDBFactory } from "fake-indexeddb";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { activeConversation, Chat, isAnswering, type Caller } from "./chat";
+import { recordOf } from "./examples";
+import { BrowserKeeper } from "./kept";
+
+const caller: Caller = {
+  key: "k",
+  owner: "admin",
+  canMeasure: true,
+  model: "pocket",
+  refuse: () => undefined,
+};
+
+/** Answers every question by its words; "wait" waits until it is stopped. */
+function serve(path: string, init: RequestInit): Promise<Response> {
+  if (path.startsWith("/api/requests")) {
+    return Promise.resolve(Response.json({ requests: [recordOf({ request_id: "r-1" })] }));
+  }
+  const { messages } = JSON.parse(init.body as string) as { messages: { content: string }[] };
+  const question = messages.at(-1)?.content ?? "";
+  const encode = (event: unknown) =>
+    new TextEncoder().encode(
+      `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`,
+    );
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(encode({ choices: [{ delta: { content: `<${question}>` } }] }));
+      if (question === "wait") {
+        init.signal?.addEventListener("abort", () =>
+          controller.error(new DOMException("stop", "AbortError")),
+        );
+        return;
+      }
+      controller.enqueue(encode("[DONE]"));
+      controller.close();
+    },
+  });
+  return Promise.resolve(new Response(body, { headers: { "x-request-id": "r-1" } }));
+}
+
+async function newChat(some: Partial<Caller> = {}): Promise<Chat> {
+  const chat = new Chat(new BrowserKeeper());
+  await chat.signIn({ ...caller, ...some });
+  return chat;
+}
+
+/** Waits until `chat` has no answer under way, then for what it writes down. */
+async function settled(chat: Chat): Promise<void> {
+  await vi.waitFor(() => expect(isAnswering(chat.getState())).toBe(false), 20_000);
+  chat.keepNow();
+}
+
+function said(chat: Chat): string[] {
+  return activeConversation(chat.getState())?.messages.map((message) => message.text) ?? [];
+}
+
+async function titlesAfterReload(some: Partial<Caller> = {}): Promise<string[]> {
+  const chat = await newChat(some);
+  return chat.getState().conversations.map((conversation) => conversation.title);
+}
+
+beforeEach(() => {
+  vi.stubGlobal("indexedDB", new IDBFactory());
+  vi.stubGlobal("fetch", vi.fn(serve));
+  sessionStorage.clear();
+});
+
+describe("Chat", () => {
+  it("begins a conversation with its first message and finds it again after a reload", async () => {
+    const chat = await newChat();
+    chat.send("one");
+    await settled(chat);
+    chat.send("two");
+    await settled(chat);
+    expect(said(chat)).toEqual(["one", "<one>", "two", "<two>"]);
+    const reloaded = await newChat();
+    await vi.waitFor(() => expect(said(reloaded)).toEqual(said(chat)), 20_000);
+    expect(reloaded.getState().conversations).toHaveLength(1);
+  });
+
+  it("joins the service's record to the answer, unless the key may not see it", async () => {
+    const recordIn = (chat: Chat) => {
+      const last = activeConversation(chat.getState())?.messages.at(-1);
+      return last?.role === "assistant" ? last.stats.record?.request_id : undefined;
+    };
+    const chat = await newChat();
+    chat.send("one");
+    await vi.waitFor(() => expect(recordIn(chat)).toBe("r-1"), 20_000);
+    const humble = await newChat({ owner: "chat-only", canMeasure: false });
+    humble.send("one");
+    await settled(humble);
+    expect(recordIn(humble)).toBeUndefined();
+  });
+
+  it("shows no key the conversations of another", async () => {
+    const chat = await newChat();
+    chat.send("secret");
+    await settled(chat);
+    expect(await titlesAfterReload({ owner: "other" })).toEqual([]);
+    expect(await titlesAfterReload()).toEqual(["secret"]);
+    await chat.signIn({ ...caller, owner: "other" });
+    expect(chat.getState()).toMatchObject({ conversations: [], activeId: null });
+  });
+
+  it("cuts off what followed when an earlier question is asked anew", async () => {
+    const chat = await newChat();
+    for (const text of ["one", "two", "three"]) {
+      chat.send(text);
+      await settled(chat);
+    }
+    const second = activeConversation(chat.getState())?.messages[2];
+    chat.resend(second?.id ?? 0, "TWO");
+    await settled(chat);
+    expect(said(chat)).toEqual(["one", "<one>", "TWO", "<TWO>"]);
+  });
+
+  it("asks the last question again without repeating it", async () => {
+    const chat = await newChat();
+    chat.send("one");
+    await settled(chat);
+    chat.regenerate();
+    await settled(chat);
+    expect(said(chat)).toEqual(["one", "<one>"]);
+  });
+
+  it("stops an answer and keeps what came", async () => {
+    const chat = await newChat();
+    chat.send("wait");
+    await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
+    chat.stop();
+    await settled(chat);
+    const last = activeConversation(chat.getState())?.messages.at(-1);
+    expect(last).toMatchObject({ text: "<wait>", state: "stopped" });
+  });
+
+  it("lets an answer go on while another conversation is open", async () => {
+    const chat = await newChat();
+    chat.send("wait");
+    const first = chat.getState().activeId ?? "";
+    await vi.waitFor(() => expect(said(chat)).toHaveLength(2), 20_000);
+    chat.startNew();
+    chat.send("one");
+    await settled(chat);
+    expect(said(chat)).toEqual(["one", "<one>"]);
+    chat.open(first);
+    expect(isAnswering(chat.getState())).toBe(true);
+    chat.stop();
+    await settled(chat);
+  });
+
+  it("renames, deletes, and takes the deletion back", async () => {
+    const chat = await newChat();
+    chat.send("one");
+    await settled(chat);
+    const id = chat.getState().activeId ?? "";
+    chat.rename(id, "  ");
+    chat.rename(id, " Sums ");
+    chat.keepNow();
+    expect(await titlesAfterReload()).toEqual(["Sums"]);
+    chat.remove(id);
+    expect(chat.getState().activeId).toBeNull();
+    expect(await titlesAfterReload()).toEqual([]);
+    chat.undoRemove();
+    chat.keepNow();
+    expect(said(chat)).toEqual(["one", "<one>"]);
+    expect(await titlesAfterReload()).toEqual(["Sums"]);
+  });
+
+  it("deleting a conversation ends its answer for good", async () => {
+    const chat = await newChat();
+    chat.send("wait");
+    await vi.waitFor(() => expect(said(chat)).toHaveLength(2), 20_000);
+    const id = chat.getState().activeId ?? "";
+    chat.remove(id);
+    await vi.waitFor(() => expect(chat.isBusy(id)).toBe(false), 20_000);
+    chat.undoRemove();
+    expect(isAnswering(chat.getState())).toBe(false);
+  });
+
+  it("keeps the settings, with each conversation and for the next one", async () => {
+    const chat = await newChat();
+    chat.configure({ system: "Be brief.", preset: "Own", ownSystem: "Be brief." });
+    chat.send("one");
+    await settled(chat);
+    chat.startNew();
+    chat.configure({ system: "" });
+    chat.open(chat.getState().conversations[0]?.id ?? "");
+    expect(chat.getState().settings.system).toBe("Be brief.");
+    sessionStorage.clear();
+    const reloaded = await newChat();
+    expect(reloaded.getState().settings).toMatchObject({ system: "", ownSystem: "Be brief." });
+  });
+
+  it("shows an answer that its page left behind as stopped", async () => {
+    const chat = await newChat();
+    chat.send("wait");
+    await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
+    chat.keepNow();
+    const reloaded = await newChat();
+    expect(activeConversation(reloaded.getState())?.messages.at(-1)).toMatchObject({
+      text: "<wait>",
+      state: "stopped",
+    });
+    chat.stop();
+    await settled(chat);
+  });
+
+  it("works without a place to keep things, and says so", async () => {
+    vi.stubGlobal("indexedDB", {
+      open: () => {
+        throw new Error("The browser keeps nothing in private windows.");
+      },
+    });
+    const chat = await newChat();
+    expect(chat.getState().keepFailure).toContain("private windows");
+    chat.send("one");
+    await settled(chat);
+    expect(said(chat)).toEqual(["one", "<one>"]);
+  });
+});

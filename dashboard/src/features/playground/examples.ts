@@ -1,0 +1,56 @@
+/** Small conversations and records, for tests of the playground. */
+
+import type { RequestRecord } from "../../api/types";
+import { converse, type ConversationAction, type Message } from "./conversation";
+import type { Conversation } from "./kept";
+import { DEFAULT_SETTINGS } from "./settings";
+
+export function recordOf(some: Partial<RequestRecord> = {}): RequestRecord {
+  return {
+    request_id: "r1",
+    started_at: 1000,
+    key_name: "admin",
+    operation: "chat",
+    model: "pocket",
+    stream: true,
+    outcome: "stop",
+    prompt_tokens: 24,
+    cached_tokens: 16,
+    output_tokens: 11,
+    queue_seconds: 0.002,
+    prefill_seconds: 0.03,
+    decode_seconds: 0.1,
+    ttft_seconds: 0.032,
+    duration_seconds: 0.14,
+    error_kind: null,
+    error_phase: null,
+    ...some,
+  };
+}
+
+/** A question and its complete answer. */
+export function exchange(question: string, answer: string): ConversationAction[] {
+  return [
+    { kind: "asked", text: question },
+    { kind: "begun", at: 1000 },
+    { kind: "opened", requestId: "r1", timing: { queue: 0.002, prefill: 0.03 } },
+    { kind: "grew", text: answer, at: 1100, numPieces: 1 },
+    { kind: "ended", state: "done", at: 1300 },
+  ];
+}
+
+export function conversationOf(
+  actions: ConversationAction[],
+  some: Partial<Conversation> = {},
+): Conversation {
+  return {
+    id: "c1",
+    owner: "admin",
+    title: "A talk",
+    createdAt: Date.UTC(2026, 10, 21, 12),
+    updatedAt: Date.UTC(2026, 10, 21, 12, 5),
+    settings: DEFAULT_SETTINGS,
+    messages: actions.reduce<Message[]>(converse, []),
+    ...some,
+  };
+}

@@ -1,0 +1,44 @@
+import { execFileSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import type { ChatRequest } from "../../api/chat";
+import { buildSnippet } from "./snippets";
+
+const NASTY = `It's "quoted" $HOME \`id\` \\ and\n\${x} 🦊 ''' """`;
+const request: ChatRequest = {
+  model: "pocket",
+  messages: [{ role: "user", content: NASTY }],
+  temperature: 0.5,
+  top_k: 5,
+  stop: ["'"],
+};
+const ORIGIN = "http://127.0.0.1:8000";
+
+describe("buildSnippet", () => {
+  it("gives a curl command that a shell passes on unchanged", () => {
+    const command = buildSnippet("curl", request, ORIGIN);
+    const show = `curl() { printf '%s\\0' "$@"; }\n${command}`;
+    const env = { LLM_KEY: "a key", PATH: process.env.PATH };
+    const args = execFileSync("sh", ["-c", show], { env, encoding: "utf8" }).split("\0");
+    expect(args).toContain(`${ORIGIN}/v1/chat/completions`);
+    expect(args).toContain("Authorization: Bearer a key");
+    const body = JSON.parse(args[args.indexOf("-d") + 1] ?? "") as unknown;
+    expect(body).toEqual({ ...request, stream: true });
+  });
+
+  it("gives Python that says the same, with what OpenAI lacks in extra_body", () => {
+    const code = buildSnippet("Python", request, ORIGIN);
+    const call = /create\(\n([\s\S]*?)\n\)/.exec(code)?.[1] ?? "";
+    const show = `import json\nprint(json.dumps(dict(\n${call}\n)))`;
+    const seen = JSON.parse(execFileSync("python3", ["-c", show], { encoding: "utf8" })) as object;
+    const { top_k, ...known } = request;
+    expect(seen).toEqual({ ...known, stream: true, extra_body: { top_k } });
+    expect(code).toContain('api_key=os.environ["LLM_KEY"]');
+  });
+
+  it("gives JavaScript that says the same", () => {
+    const code = buildSnippet("JavaScript", request, ORIGIN);
+    const call = /create\(([\s\S]*?)\);\n/.exec(code)?.[1] ?? "";
+    expect(JSON.parse(call)).toEqual({ ...request, stream: true });
+    expect(code).toContain(`baseURL: "${ORIGIN}/v1"`);
+  });
+});

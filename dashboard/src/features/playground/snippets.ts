@@ -1,0 +1,89 @@
+/** The same request from elsewhere: curl, Python, JavaScript. The key is never in it. */
+
+import type { ChatRequest } from "../../api/chat";
+
+export const LANGUAGES = ["curl", "Python", "JavaScript"] as const;
+export type Language = (typeof LANGUAGES)[number];
+
+/** What marks the text as code of a language, for its colours. */
+export const CODE_NAMES: Record<Language, string> = {
+  curl: "bash",
+  Python: "python",
+  JavaScript: "javascript",
+};
+
+export function buildSnippet(language: Language, request: ChatRequest, origin: string): string {
+  switch (language) {
+    case "curl":
+      return curl(request, origin);
+    case "Python":
+      return python(request, origin);
+    case "JavaScript":
+      return javascript(request, origin);
+  }
+}
+
+function curl(request: ChatRequest, origin: string): string {
+  const body = JSON.stringify({ ...request, stream: true }, null, 2);
+  // Inside single quotes a shell changes nothing; a quote itself must step outside.
+  const quoted = `'${body.replaceAll("'", `'\\''`)}'`;
+  return [
+    `curl -N ${origin}/v1/chat/completions \\`,
+    `  -H "Authorization: Bearer $LLM_KEY" \\`,
+    `  -H "Content-Type: application/json" \\`,
+    `  -d ${quoted}`,
+  ].join("\n");
+}
+
+/** OpenAI's clients know these; what else our service takes goes beside them. */
+const OPENAI_NAMES = new Set([
+  "model",
+  "messages",
+  "temperature",
+  "top_p",
+  "max_tokens",
+  "seed",
+  "stop",
+  "presence_penalty",
+  "frequency_penalty",
+]);
+
+function python(request: ChatRequest, origin: string): string {
+  const entries = Object.entries(request);
+  const known = entries.filter(([name]) => OPENAI_NAMES.has(name));
+  const others = entries.filter(([name]) => !OPENAI_NAMES.has(name));
+  const args = known.map(([name, value]) => `    ${name}=${literal(value, "    ")},`);
+  if (others.length > 0) {
+    args.push(`    extra_body=${literal(Object.fromEntries(others), "    ")},`);
+  }
+  return `import os
+
+from openai import OpenAI
+
+client = OpenAI(base_url="${origin}/v1", api_key=os.environ["LLM_KEY"])
+stream = client.chat.completions.create(
+${args.join("\n")}
+    stream=True,
+)
+for chunk in stream:
+    if chunk.choices:
+        print(chunk.choices[0].delta.content or "", end="", flush=True)
+print()
+`;
+}
+
+function javascript(request: ChatRequest, origin: string): string {
+  return `import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: "${origin}/v1", apiKey: process.env.LLM_KEY });
+const stream = await client.chat.completions.create(${literal({ ...request, stream: true }, "")});
+for await (const chunk of stream) {
+  process.stdout.write(chunk.choices[0]?.delta.content ?? "");
+}
+`;
+}
+
+/** Text, numbers, lists and objects are written alike in JSON, Python and JavaScript. */
+function literal(value: unknown, indent: string): string {
+  return JSON.stringify(value, null, indent.length || 2).replaceAll("\n", `\n${indent}`);
+}

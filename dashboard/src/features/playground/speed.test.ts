@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+import { converse, type AnswerStats, type ConversationAction, type Message } from "./conversation";
+import { recordOf } from "./examples";
+import { joinTimings, speedOf } from "./speed";
+
+const answered: ConversationAction[] = [
+  { kind: "asked", text: "Hi" },
+  { kind: "begun", at: 1000 },
+  { kind: "opened", requestId: "r1", timing: { queue: 0.001, prefill: 0.03 } },
+  { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
+  { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
+  { kind: "measured", usage: { prompt_tokens: 9, completion_tokens: 11 } },
+  { kind: "ended", state: "done", at: 1310 },
+];
+
+function statsAfter(actions: ConversationAction[]): AnswerStats {
+  const last = actions.reduce<Message[]>(converse, []).at(-1);
+  if (last?.role !== "assistant") throw new Error("no answer");
+  return last.stats;
+}
+
+describe("speedOf", () => {
+  it("uses the service's token count once it is known", () => {
+    expect(speedOf(statsAfter(answered))).toEqual({
+      ttftSeconds: 0.2,
+      tokensPerSecond: 100,
+      isEstimate: false,
+    });
+  });
+
+  it("claims no speed for an answer that came in one packet", () => {
+    const burst = answered.map((action) =>
+      action.kind === "grew" ? { ...action, at: 1200 } : action,
+    );
+    expect(speedOf(statsAfter(burst))).toMatchObject({ ttftSeconds: 0.2, tokensPerSecond: null });
+  });
+
+  it("estimates from the pieces before that, and claims nothing before the first", () => {
+    expect(speedOf(statsAfter(answered.slice(0, 5)))).toMatchObject({
+      tokensPerSecond: 10,
+      isEstimate: true,
+    });
+    expect(speedOf(statsAfter(answered.slice(0, 2))).ttftSeconds).toBeNull();
+  });
+});
+
+describe("joinTimings", () => {
+  it("sets the service's record beside what the browser saw", () => {
+    const stats = statsAfter([...answered, { kind: "recorded", record: recordOf() }]);
+    expect(joinTimings(stats)).toEqual([
+      { name: "queue", service: "2 ms", browser: null },
+      { name: "prefill", service: "30 ms", browser: null },
+      { name: "TTFT", service: "32 ms", browser: "200 ms" },
+      { name: "decode", service: "100 ms", browser: null },
+      { name: "speed", service: "100 tok/s", browser: "100 tok/s" },
+      { name: "total", service: "140 ms", browser: "310 ms" },
+    ]);
+  });
+
+  it("has at least what the Server-Timing header said where there is no record", () => {
+    expect(joinTimings(statsAfter(answered))).toEqual([
+      { name: "queue", service: "1 ms", browser: null },
+      { name: "prefill", service: "30 ms", browser: null },
+      { name: "TTFT", service: null, browser: "200 ms" },
+      { name: "speed", service: null, browser: "100 tok/s" },
+      { name: "total", service: null, browser: "310 ms" },
+    ]);
+  });
+});

@@ -1,0 +1,82 @@
+/** How fast an answer came: what the browser saw, and what the service says of the same request. */
+
+import { formatNumber, formatSeconds } from "../../lib/units";
+import type { AnswerStats } from "./conversation";
+
+/** Pieces that arrive closer together than this came in one packet: that is no speed. */
+const MIN_MEASURED_SECONDS = 0.05;
+
+export interface AnswerSpeed {
+  ttftSeconds: number | null;
+  tokensPerSecond: number | null;
+  /** Counted from the pieces received: the service has not told the usage yet. */
+  isEstimate: boolean;
+}
+
+/** What the browser saw. */
+export function speedOf({
+  sentAt,
+  firstTextAt,
+  lastTextAt,
+  numPieces,
+  usage,
+}: AnswerStats): AnswerSpeed {
+  if (firstTextAt === null || lastTextAt === null) {
+    return { ttftSeconds: null, tokensPerSecond: null, isEstimate: true };
+  }
+  const seconds = (lastTextAt - firstTextAt) / 1000;
+  const numAfterFirst = (usage?.completion_tokens ?? numPieces) - 1;
+  return {
+    ttftSeconds: (firstTextAt - sentAt) / 1000,
+    tokensPerSecond:
+      seconds >= MIN_MEASURED_SECONDS && numAfterFirst > 0 ? numAfterFirst / seconds : null,
+    isEstimate: usage === null,
+  };
+}
+
+export interface TimingRow {
+  name: string;
+  /** In words; null where this side cannot know it. */
+  service: string | null;
+  browser: string | null;
+}
+
+/** One request in two accounts. The rows that neither side knows are left out. */
+export function joinTimings(stats: AnswerStats): TimingRow[] {
+  const { record, timing } = stats;
+  const { ttftSeconds, tokensPerSecond } = speedOf(stats);
+  const total = stats.endedAt === null ? null : (stats.endedAt - stats.sentAt) / 1000;
+  const queue = record?.queue_seconds ?? timing.queue ?? null;
+  const prefill = record?.prefill_seconds ?? timing.prefill ?? null;
+  const rows: TimingRow[] = [
+    { name: "queue", service: seconds(queue), browser: null },
+    { name: "prefill", service: seconds(prefill), browser: null },
+    { name: "TTFT", service: seconds(record?.ttft_seconds), browser: seconds(ttftSeconds) },
+    { name: "decode", service: seconds(record?.decode_seconds), browser: null },
+    {
+      name: "speed",
+      service: perSecond(record ? decodeSpeed(record) : null),
+      browser: perSecond(tokensPerSecond),
+    },
+    { name: "total", service: seconds(record?.duration_seconds), browser: seconds(total) },
+  ];
+  return rows.filter((row) => row.service !== null || row.browser !== null);
+}
+
+interface Decoded {
+  output_tokens: number;
+  decode_seconds: number | null;
+}
+
+/** Output tokens after the first, per second of decode. */
+function decodeSpeed({ output_tokens, decode_seconds }: Decoded): number | null {
+  return decode_seconds && output_tokens > 1 ? (output_tokens - 1) / decode_seconds : null;
+}
+
+function seconds(value: number | null | undefined): string | null {
+  return value === null || value === undefined ? null : formatSeconds(value);
+}
+
+function perSecond(value: number | null): string | null {
+  return value === null ? null : `${formatNumber(value)} tok/s`;
+}

@@ -1,0 +1,112 @@
+import { Button } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { useMemo, useState } from "react";
+import type { RequestRecord } from "../../api/types";
+import { useSearchText } from "../../lib/location";
+import { formatSort, nextSort, parseSort } from "../../lib/sort";
+import { formatCount } from "../../lib/units";
+import { FilterBar } from "./FilterBar";
+import { COLUMNS, listRequests, NEWEST_FIRST, optionsOf, type Filters } from "./list";
+import { RequestCards } from "./RequestCards";
+import { RequestTable } from "./RequestTable";
+import styles from "./FinishedRequests.module.css";
+
+const PAGE_LENGTH = 100;
+
+/** What a list of requests needs, as a table or as cards. */
+export interface RequestListProps {
+  requests: RequestRecord[];
+  openId: string;
+  onOpen: (requestId: string) => void;
+}
+
+export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
+  const [filters, setFilters] = useFilters();
+  const [sortText, setSortText] = useSearchText("sort");
+  const [openId, setOpenId] = useSearchText("request");
+  const [numShown, setNumShown] = useState(PAGE_LENGTH);
+  const isNarrow = useMediaQuery("(max-width: 820px)");
+  const sort = parseSort(sortText, COLUMNS, NEWEST_FIRST);
+  const found = listRequests(requests, filters, sort);
+  const shown = found.slice(0, numShown);
+  const options = useMemo(
+    () => ({
+      outcomes: optionsOf(
+        requests.map((request) => request.outcome),
+        filters.outcome,
+      ),
+      models: optionsOf(
+        requests.map((request) => request.model),
+        filters.model,
+      ),
+      keyNames: optionsOf(
+        requests.map((request) => request.key_name),
+        filters.keyName,
+      ),
+    }),
+    [requests, filters],
+  );
+  const list = {
+    requests: shown,
+    openId,
+    onOpen: (requestId: string) => setOpenId(requestId === openId ? "" : requestId),
+  };
+  return (
+    <section className={styles.card} aria-label="Finished requests">
+      <header className={styles.header}>
+        <h2 className={styles.title}>
+          Finished{" "}
+          <span className={styles.count}>
+            {found.length === requests.length
+              ? formatCount(requests.length)
+              : `${formatCount(found.length)} of ${formatCount(requests.length)}`}
+          </span>
+        </h2>
+        <FilterBar filters={filters} options={options} onChange={setFilters} />
+      </header>
+      {found.length === 0 ? (
+        <p className={styles.empty}>
+          {requests.length === 0
+            ? "No request yet. Send one from the playground."
+            : "No request is like that."}
+        </p>
+      ) : isNarrow ? (
+        <RequestCards {...list} />
+      ) : (
+        <RequestTable
+          {...list}
+          sort={sort}
+          onSort={(column) => setSortText(formatSort(nextSort(sort, column)))}
+        />
+      )}
+      {shown.length < found.length && (
+        <Button
+          variant="default"
+          className={styles.more}
+          onClick={() => setNumShown(numShown + PAGE_LENGTH)}
+        >
+          Show {Math.min(PAGE_LENGTH, found.length - shown.length)} more
+        </Button>
+      )}
+    </section>
+  );
+}
+
+/** The filters live in the address. */
+function useFilters(): [Filters, (change: Partial<Filters>) => void] {
+  const [text, setText] = useSearchText("q");
+  const [outcome, setOutcome] = useSearchText("outcome");
+  const [model, setModel] = useSearchText("model");
+  const [keyName, setKeyName] = useSearchText("key_name");
+  const change = (changed: Partial<Filters>) => {
+    if (changed.text !== undefined) setText(changed.text);
+    if (changed.outcome !== undefined) setOutcome(changed.outcome);
+    if (changed.model !== undefined) setModel(changed.model);
+    if (changed.keyName !== undefined) setKeyName(changed.keyName);
+  };
+  const filters = useMemo(
+    () => ({ text, outcome, model, keyName }),
+    [text, outcome, model, keyName],
+  );
+  return [filters, change];
+}

@@ -1,0 +1,47 @@
+import type { RequestRecord } from "../../api/types";
+import { CopyButton } from "../../components/CopyButton";
+import { Facts, type Fact } from "../../components/Facts";
+import { Waterfall } from "../../components/Waterfall";
+import { decodeSpeed, numberOrDash, secondsOrDash } from "../../lib/requests";
+import { formatDay, formatPercent, formatSeconds } from "../../lib/units";
+import styles from "./RequestDetail.module.css";
+
+/** One request explained: where its time went, and every number behind that. */
+export function RequestDetail({ request }: { request: RequestRecord }) {
+  return (
+    <div className={styles.detail}>
+      <Waterfall timings={request} />
+      <Facts facts={factsOf(request)} />
+      <div className={styles.id}>
+        <span className={styles.label}>request id</span>
+        <code>{request.request_id}</code>
+        <CopyButton text={request.request_id} />
+      </div>
+    </div>
+  );
+}
+
+function factsOf(request: RequestRecord): Fact[] {
+  const { prompt_tokens, cached_tokens, output_tokens, prefill_seconds, decode_seconds } = request;
+  const speed = decodeSpeed(output_tokens, decode_seconds);
+  const computed = prompt_tokens - cached_tokens;
+  const cached = prompt_tokens > 0 ? ` (${formatPercent(cached_tokens / prompt_tokens)})` : "";
+  const why = [request.error_kind, request.error_phase].filter(Boolean).join(" in ");
+  return [
+    { name: "started", value: formatDay(request.started_at) },
+    { name: "model", value: request.model },
+    { name: "answered as", value: request.stream ? "a stream" : "one piece" },
+    { name: "outcome", value: why ? `${request.outcome}: ${why}` : request.outcome },
+    { name: "prompt tokens", value: String(prompt_tokens) },
+    { name: "of these cached", value: `${cached_tokens}${cached}` },
+    { name: "output tokens", value: String(output_tokens) },
+    { name: "TTFT", value: secondsOrDash(request.ttft_seconds) },
+    {
+      name: "prefill speed",
+      value: prefill_seconds ? `${numberOrDash(computed / prefill_seconds)} tok/s` : "–",
+    },
+    { name: "decode speed", value: speed === null ? "–" : `${numberOrDash(speed)} tok/s` },
+    { name: "mean between tokens", value: speed === null ? "–" : formatSeconds(1 / speed) },
+    { name: "total", value: secondsOrDash(request.duration_seconds) },
+  ];
+}

@@ -1,0 +1,24 @@
+/** How far a running request has come. */
+
+import type { RunningRequest } from "../../api/types";
+
+export interface Progress {
+  /** 0 to 1 of the phase it is in. */
+  share: number;
+  words: string;
+}
+
+export function progressOf(request: RunningRequest): Progress {
+  const { phase, prompt_tokens, num_computed_tokens, output_tokens, max_tokens } = request;
+  if (phase === "queue") return { share: 0, words: "waiting for a slot" };
+  if (phase === "prefill") {
+    const words = `${num_computed_tokens} of ${prompt_tokens} prompt tokens`;
+    return { share: shareOf(num_computed_tokens, prompt_tokens), words };
+  }
+  const words = `${output_tokens} of at most ${max_tokens} tokens`;
+  return { share: shareOf(output_tokens, max_tokens), words };
+}
+
+function shareOf(done: number, all: number): number {
+  return all > 0 ? Math.min(1, done / all) : 0;
+}

@@ -1,0 +1,36 @@
+import { Button } from "@mantine/core";
+import { Component, type ReactNode } from "react";
+import { Notice } from "../../components/Notice";
+
+interface PageBoundaryState {
+  error: Error | null;
+}
+
+/** A page that cannot be drawn, or whose script did not come, leaves the shell standing. */
+export class PageBoundary extends Component<{ children: ReactNode }, PageBoundaryState> {
+  override state: PageBoundaryState = { error: null };
+
+  static getDerivedStateFromError(error: unknown): PageBoundaryState {
+    return { error: error instanceof Error ? error : new Error(String(error)) };
+  }
+
+  override render() {
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    const isMissing = /dynamically imported module|Importing a module script/i.test(error.message);
+    return (
+      <Notice tone="bad" title={isMissing ? "This page did not arrive" : "This page broke"}>
+        <p>
+          {isMissing
+            ? "The service does not answer, or serves a newer dashboard by now."
+            : error.message}
+        </p>
+        <p>
+          <Button variant="default" size="xs" onClick={() => window.location.reload()}>
+            Reload
+          </Button>
+        </p>
+      </Notice>
+    );
+  }
+}

@@ -1,0 +1,93 @@
+/** How a panel of /api/series becomes a chart: which lines, in which look, beside which objective. */
+
+import type { Chart, ChartLine } from "./chart";
+import { bucketLines } from "./heatmap";
+import { maxValue, type Panel, type SeriesResponse, type Value } from "./series";
+import type { Unit } from "./units";
+
+export type LineLook = Omit<ChartLine, "name" | "values">;
+
+export interface ChartPlan {
+  id: string;
+  panel: string;
+  title: string;
+  unitWords: string;
+  unit: Unit;
+  /** How a series of the panel is drawn, by its name. */
+  looks: Record<string, LineLook & { as?: string }>;
+  /** Leave out what never happened in the range, save the first series. */
+  isSparse?: boolean;
+  /** Draw all series of the panel that ever happened (kinds of error are open-ended). */
+  isOpen?: boolean;
+  /** The series are buckets, named by their upper bounds in seconds. */
+  isHeatmap?: boolean;
+  objective?: number;
+  /** Lines computed from the panels, in place of the panel's own. */
+  derive?: (panels: Record<string, Panel>) => Panel["series"];
+  /** What it says when nothing was measured; "no traffic" by default. */
+  emptyWords?: string;
+}
+
+export const DASHED = [6, 3];
+export const DOTTED = [2, 3];
+export const REFERENCE: LineLook = { color: "reference", kind: "reference", dash: [4, 4] };
+
+export const QUANTILES: ChartPlan["looks"] = {
+  p50: { color: "series-1", kind: "line" },
+  p95: { color: "series-2", kind: "line", dash: DASHED },
+  p99: { color: "series-4", kind: "line", dash: DOTTED },
+};
+
+/** A chart for each plan whose panel the service sent. */
+export function buildCharts(plans: ChartPlan[], response: SeriesResponse): Chart[] {
+  return plans.flatMap((plan) => {
+    const panel = response.panels[plan.panel];
+    if (!panel) return [];
+    const derived = plan.derive ? { ...panel, series: plan.derive(response.panels) } : panel;
+    return [buildChart(plan, derived, response.times)];
+  });
+}
+
+function buildChart(plan: ChartPlan, panel: Panel, times: number[]): Chart {
+  const { id, title, unitWords, unit, emptyWords = "no traffic" } = plan;
+  const lines = linesOf(plan, panel);
+  if (plan.objective) lines.push(objectiveLine(plan.objective, times));
+  const samples = panel.samples ? { samples: panel.samples } : {};
+  const isMeasured = panel.series.some(({ values }) => maxValue(values) !== null);
+  const words = plan.isOpen && isMeasured ? "none" : emptyWords;
+  const heatmap = plan.isHeatmap ? { isHeatmap: true } : {};
+  return { id, title, unitWords, unit, times, lines, emptyWords: words, ...samples, ...heatmap };
+}
+
+function linesOf(plan: ChartPlan, panel: Panel): ChartLine[] {
+  if (plan.isHeatmap) return bucketLines(panel);
+  return plan.isOpen ? openLines(panel) : namedLines(plan, panel);
+}
+
+function namedLines(plan: ChartPlan, panel: Panel): ChartLine[] {
+  return Object.entries(plan.looks).flatMap(([name, { as, ...look }], i) => {
+    const series = panel.series.find((candidate) => candidate.name === name);
+    if (!series || (plan.isSparse && i > 0 && !maxValue(series.values))) return [];
+    const isClipped = series.is_clipped === true;
+    return [{ ...look, name: as ?? name, values: series.values, isClipped }];
+  });
+}
+
+const OPEN_COLORS = ["series-2", "series-4", "series-5", "series-6", "series-7", "series-3"];
+const OPEN_DASHES = [[], DASHED, DOTTED, [8, 2, 2, 2], [10, 3], [2, 2]];
+
+function openLines(panel: Panel): ChartLine[] {
+  return panel.series
+    .filter((series) => maxValue(series.values))
+    .map(({ name, values }, i) => ({
+      name: name.replaceAll("_", " "),
+      values,
+      kind: "stack",
+      color: OPEN_COLORS[i % OPEN_COLORS.length] ?? "series-1",
+      dash: OPEN_DASHES[i % OPEN_DASHES.length] ?? [],
+    }));
+}
+
+function objectiveLine(objective: number, times: number[]): ChartLine {
+  return { ...REFERENCE, name: "objective", values: times.map((): Value => objective) };
+}

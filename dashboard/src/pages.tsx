@@ -1,0 +1,46 @@
+/** The pages: their names in the address, their place in the navigation, and how each loads. */
+
+import { lazy, type ComponentType } from "react";
+import { IconBell, IconChat, IconChip, IconGauge, IconKey, IconList } from "./components/icons";
+import type { PageLink } from "./features/shell/Shell";
+
+interface PageEntry extends PageLink {
+  Page: ComponentType;
+  /** Fetches the page's own script; free of cost once it has come. */
+  load: () => Promise<unknown>;
+}
+
+type Loader = () => Promise<{ default: ComponentType }>;
+
+const entry = (link: PageLink, load: Loader): PageEntry => ({ ...link, load, Page: lazy(load) });
+
+export const PAGES: readonly [PageEntry, ...PageEntry[]] = [
+  entry({ name: "overview", title: "Overview", icon: <IconGauge /> }, async () => ({
+    default: (await import("./features/overview/OverviewPage")).OverviewPage,
+  })),
+  entry({ name: "requests", title: "Requests", icon: <IconList /> }, async () => ({
+    default: (await import("./features/requests/RequestsPage")).RequestsPage,
+  })),
+  entry({ name: "engine", title: "Engine", icon: <IconChip /> }, async () => ({
+    default: (await import("./features/engine/EnginePage")).EnginePage,
+  })),
+  entry({ name: "keys", title: "Keys", icon: <IconKey /> }, async () => ({
+    default: (await import("./features/keys/KeysPage")).KeysPage,
+  })),
+  entry(
+    { name: "alerts", title: "Alerts & SLO", shortTitle: "Alerts", icon: <IconBell /> },
+    async () => ({ default: (await import("./features/alerts/AlertsPage")).AlertsPage }),
+  ),
+  entry(
+    {
+      name: "playground",
+      title: "Playground",
+      shortTitle: "Chat",
+      icon: <IconChat />,
+      isFilling: true,
+    },
+    async () => ({
+      default: (await import("./features/playground/PlaygroundPage")).PlaygroundPage,
+    }),
+  ),
+];
