@@ -70,7 +70,8 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         Authentication,
         authenticator=services.authenticator,
         ip_guard=services.ip_guard,
-        open_paths=OPEN_PATHS | files.keys(),
+        open_paths=OPEN_PATHS,
+        files=frozenset(files),
     )
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Observability, metrics=services.metrics)

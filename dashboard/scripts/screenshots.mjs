@@ -74,6 +74,12 @@ for (const scheme of ["light", "dark"]) {
   const page = await openDashboard(browser, scheme);
   await page.waitForTimeout(2500);
   await page.screenshot({ path: `${FOLDER}overview-${scheme}.png` });
+  for (const name of ["Requests", "Engine", "Keys"]) {
+    await page.getByRole("link", { name }).click();
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+    await page.waitForTimeout(1500);
+    await page.screenshot({ path: `${FOLDER}${name.toLowerCase()}-${scheme}.png` });
+  }
   await chat(page);
   await page.waitForTimeout(500);
   await page.screenshot({ path: `${FOLDER}playground-${scheme}.png` });

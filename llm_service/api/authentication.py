@@ -20,7 +20,8 @@ class Authentication:
     """Puts the caller's ApiKey into the request's state as `key`, or refuses.
 
     Callers without a valid key, also on open paths, are limited by address.
-    `open_paths` are exact; the dashboard's files are added to OPEN_PATHS.
+    `open_paths` are exact. `files`, the dashboard's own, are open and not even counted: one page
+    is dozens of them, from memory.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class Authentication:
         authenticator: Authenticator,
         ip_guard: IpGuard,
         open_paths: frozenset[str],
+        files: frozenset[str],
     ) -> None:
         self.app = app
         self._authenticator = authenticator
         self._ip_guard = ip_guard
         self._open_paths = open_paths
+        self._files = files
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -46,6 +49,8 @@ class Authentication:
         await self.app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> None:
+        if scope["path"] in self._files:
+            return
         credentials = await bearer(Request(scope))
         is_open = scope["path"] in self._open_paths
         if not (is_open and credentials is None):

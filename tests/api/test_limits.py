@@ -1,5 +1,6 @@
 """Limits as a caller meets them: the 61st request, the headers, the address without a key."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -93,6 +94,17 @@ def test_an_address_without_a_valid_key_is_limited_on_every_route(tmp_path: Path
             assert http.get("/health").status_code == 429
         with service.client(KEY) as http:  # a valid key is not slowed down by its neighbours
             assert http.get("/v1/models").status_code == 200
+
+
+def test_the_dashboards_own_files_do_not_count_against_an_address(tmp_path: Path) -> None:
+    with (
+        limited_service(tmp_path, ip_rate_limit="5/minute") as service,
+        service.client(key=None) as http,
+    ):
+        page = http.get("/", headers={"Accept": "text/html"}).text
+        (script, *_) = re.findall(r'src="(/assets/[^"]+)"', page)
+        assert [http.get(script).status_code for _ in range(12)] == [200] * 12
+        assert [http.get("/").status_code for _ in range(5)] == [200] * 4 + [429]
 
 
 def test_two_services_with_one_redis_never_admit_one_request_too_many(tmp_path: Path) -> None:
