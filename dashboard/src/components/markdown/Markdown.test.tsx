@@ -56,7 +56,7 @@ describe("Markdown", () => {
 
   it("draws tables, task lists and headings below the page's own", () => {
     const container = draw("# Big\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n- [x] done\n- [ ] open");
-    expect(screen.getByRole("heading", { name: "Big", level: 3 })).toBeInTheDocument();
+    expect(screen.getByRole("heading", { name: "Big", level: 2 })).toBeInTheDocument();
     expect(within(screen.getByRole("table")).getAllByRole("cell")).toHaveLength(2);
     expect(container.querySelector("input")).toBeNull();
     expect(container).toHaveTextContent("☑ done");

@@ -74,10 +74,11 @@ const Block = memo(function Block({ text, isGrowing }: { text: string; isGrowing
 
 /** What each element becomes; `node` is the parser's and is none of an element's attributes. */
 const COMPLETE: Components = {
-  h1: ({ children }) => <h3>{children}</h3>,
-  h2: ({ children }) => <h4>{children}</h4>,
-  h3: ({ children }) => <h5>{children}</h5>,
-  h4: ({ children }) => <h6>{children}</h6>,
+  // One step down: the page has its own h1.
+  h1: ({ children }) => <h2>{children}</h2>,
+  h2: ({ children }) => <h3>{children}</h3>,
+  h3: ({ children }) => <h4>{children}</h4>,
+  h4: ({ children }) => <h5>{children}</h5>,
   h5: ({ children }) => <h6>{children}</h6>,
   a: Link,
   // Loading a picture would tell its server who reads: only what it is called is shown.
