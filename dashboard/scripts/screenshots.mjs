@@ -75,7 +75,7 @@ for (const scheme of ["light", "dark"]) {
   await page.waitForTimeout(2500);
   await page.screenshot({ path: `${FOLDER}overview-${scheme}.png` });
   for (const name of ["Requests", "Engine", "Keys"]) {
-    await page.getByRole("link", { name }).click();
+    await page.getByRole("link", { name, exact: true }).click();
     await page.getByRole("heading", { name, level: 1 }).waitFor();
     await page.waitForTimeout(1500);
     await page.screenshot({ path: `${FOLDER}${name.toLowerCase()}-${scheme}.png` });
