@@ -67,6 +67,8 @@ class EngineInfo:
     kv_cache_bytes: int
     block_size: int
     load_seconds: float
+    kernels: str = ""  # their instruction set; empty: torch computes everything
+    kv_cache_dtype: str = ""  # empty: the model keeps its own cache
     vocab_size: int = 0  # token ids are below it
     num_blocks: int = 0  # of the KV cache; 0: the model keeps its own
     has_prefix_cache: bool = False

@@ -10,7 +10,8 @@ class EngineConfig:
     model_id: str = "pocket"
     device: str = "auto"
     dtype: str = "auto"
-    quantization: str = "none"
+    quantization: str = "auto"
+    kv_cache_dtype: str = "auto"
     engine: str = "auto"
     threads: int | None = None
     kv_cache_bytes: int | None = None

@@ -6,7 +6,6 @@ import torch
 
 from llm_service.engine import Engine, EngineInfo
 from llm_service.engine.batched.block_manager import BlockManager
-from llm_service.engine.batched.compatibility import layer_shapes
 from llm_service.engine.batched.core import EngineCore
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.kv_cache import KVCache, block_bytes
@@ -74,11 +73,15 @@ def build_core(
     loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer, *, prefix_cache: bool
 ) -> EngineCore:
     """A core with an empty KV cache of the size and the limits that `info` tells."""
-    shapes = layer_shapes(loaded.model)
-    num_blocks = info.kv_cache_bytes // block_bytes(shapes, info.block_size, loaded.dtype)
-    cache = KVCache(shapes, num_blocks, info.block_size, dtype=loaded.dtype, device=loaded.device)
+    cache = KVCache(
+        loaded.layer_shapes,
+        info.num_blocks,
+        info.block_size,
+        dtype=loaded.kv_dtype,
+        device=loaded.device,
+    )
     scheduler = Scheduler(
-        BlockManager(num_blocks, info.block_size, prefix_cache=prefix_cache),
+        BlockManager(info.num_blocks, info.block_size, prefix_cache=prefix_cache),
         max_batch_size=info.max_batch_size,
         max_batched_tokens=info.max_batched_tokens,
         max_context=info.max_context,
@@ -96,7 +99,7 @@ def build_core(
 
 def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
     """What the batched engine makes of its resources; raises ModelLoadError if that is nothing."""
-    bytes_per_block = block_bytes(layer_shapes(loaded.model), config.block_size, loaded.dtype)
+    bytes_per_block = block_bytes(loaded.layer_shapes, config.block_size, loaded.kv_dtype)
     num_blocks = resources.kv_cache_bytes // bytes_per_block
     if num_blocks < 1:
         raise ModelLoadError(
@@ -109,7 +112,7 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         engine="batched",
         device=loaded.device.type,
         dtype=str(loaded.dtype).removeprefix("torch."),
-        quantization=config.quantization,
+        quantization=loaded.quantization,
         num_parameters=loaded.num_parameters,
         # any sequence must fit when it runs alone
         max_context=min(resources.max_context, num_blocks * config.block_size),
@@ -124,6 +127,8 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         num_blocks=num_blocks,
         has_prefix_cache=config.prefix_cache,
         load_seconds=loaded.load_seconds,
+        kernels=loaded.kernels,
+        kv_cache_dtype=str(loaded.kv_dtype).removeprefix("torch."),
         vocab_size=loaded.model.config.vocab_size,
         notes=(*loaded.notes, *resources.notes),
         default_sampling=loaded.default_sampling,

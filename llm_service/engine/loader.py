@@ -30,7 +30,10 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import logging as transformers_logging
 
 from llm_service.engine import model_files
-from llm_service.engine.batched.compatibility import why_not_batchable
+from llm_service.engine.batched import quantization
+from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
+from llm_service.engine.batched.kernels.fused import CACHE_TYPES
+from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress, bundled_models
 from llm_service.machine import Machine
@@ -44,7 +47,12 @@ __all__ = [
     "plan_resources",
 ]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.int8,
+}
 _SAMPLING_DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _CONTEXT_WHEN_UNSTATED = 2048
@@ -67,7 +75,11 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     model_id: str
     device: torch.device
-    dtype: torch.dtype
+    dtype: torch.dtype  # of the weights, before they were quantized
+    quantization: str  # none, 8bit, 4bit
+    kernels: str  # their instruction set; empty: torch does all the work
+    layer_shapes: tuple[LayerShape, ...]  # empty: it keeps its own cache
+    kv_dtype: torch.dtype
     num_parameters: int
     weights_bytes: int
     max_context: int
@@ -95,10 +107,6 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     `progress` hears a line per stage and, while downloading, one every few seconds.
     """
     started = time.monotonic()
-    if config.quantization != "none":
-        raise ModelLoadError(
-            f"LLM_QUANTIZATION={config.quantization} is not offered yet; use none."
-        )
     torch.set_num_threads(_num_threads(config, machine))  # else one per core of the host
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = _device(config)
@@ -108,20 +116,29 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     folder = _with_weights(files, model_config, dtype, _room(device, machine), progress)
     tokenizer = _read_tokenizer(folder)
     progress(f"loading {files.model_id} from {folder}")
-    model = _read_model(folder, model_config, dtype).to(device).eval()  # type: ignore[arg-type]
+    stored = _dtype_to_read(config, model_config, device, dtype)
+    model = _read_model(folder, model_config, stored).to(device).eval()  # type: ignore[arg-type]
     reason = why_not_batchable(model)
+    shapes = () if reason else tuple(layer_shapes(model))
+    num_parameters = model.num_parameters()
+    prepared = _prepare(config, model, is_batched=not reason and config.engine != "sequential")
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         model_id=files.model_id,
         device=device,
-        dtype=dtype,
-        num_parameters=model.num_parameters(),
-        weights_bytes=int(model.get_memory_footprint()),
+        dtype=stored,
+        quantization=prepared.quantization,
+        kernels=prepared.kernels,
+        layer_shapes=shapes,
+        kv_dtype=_kv_dtype(config, prepared, dtype),
+        num_parameters=num_parameters,
+        weights_bytes=prepared.weights_bytes,
         max_context=_max_context(model_config, tokenizer),
         eos_token_ids=_eos_token_ids(model, tokenizer),
         sequential_reason=reason,
-        notes=(f"runs one request at a time because {reason}",) if reason else (),
+        notes=((f"runs one request at a time because {reason}",) if reason else ())
+        + prepared.notes,
         default_sampling=_default_sampling(folder),
         load_seconds=time.monotonic() - started,
     )
@@ -142,7 +159,7 @@ def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) 
         )
     if loaded.sequential_reason or config.engine == "sequential":
         return Resources(threads, 0, 1, asked_context)
-    per_token = kv_bytes_per_token(loaded.model.config, loaded.dtype)
+    per_token = sum(position_bytes(shape, loaded.kv_dtype) for shape in loaded.layer_shapes)
     by_cores = min(_SEQUENCES_PER_CORE * threads, _MAX_BATCH_SIZE)
     num_slots = config.max_batch_size or by_cores
     most_useful = max(1, int(num_slots * _USEFUL_KV_SHARE)) * asked_context * per_token
@@ -153,14 +170,6 @@ def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) 
     by_memory = max(1, num_tokens // least_tokens)
     max_batch_size = config.max_batch_size or min(by_cores, by_memory)
     return Resources(threads, kv_cache_bytes, max_batch_size, max_context, notes)
-
-
-def kv_bytes_per_token(model_config: PreTrainedConfig, dtype: torch.dtype) -> int:
-    """Keys and values of one position in all layers."""
-    text = model_config.get_text_config()
-    num_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(text.num_hidden_layers * 2 * num_heads * head_dim * dtype.itemsize)
 
 
 def _num_threads(config: EngineConfig, machine: Machine) -> int:
@@ -182,6 +191,50 @@ def _dtype(config: EngineConfig, device: torch.device, machine: Machine) -> torc
         return _DTYPES[config.dtype]
     is_fast = device.type == "cuda" or machine.is_bfloat16_fast
     return torch.bfloat16 if is_fast else torch.float32
+
+
+def _dtype_to_read(
+    config: EngineConfig, model_config: PreTrainedConfig, device: torch.device, dtype: torch.dtype
+) -> torch.dtype:
+    """`dtype`, or as the weights are stored where kernels compute in float32 whatever they are."""
+    stored = getattr(model_config, "dtype", None)
+    if device.type != "cpu" or config.dtype != "auto" or stored is not torch.bfloat16:
+        return dtype
+    with torch.device("meta"):
+        shell = _model_class(model_config).from_config(model_config)  # type: ignore[no-untyped-call]
+    return dtype if quantization.why_not_fused(shell) else stored
+
+
+def _prepare(
+    config: EngineConfig, model: PreTrainedModel, *, is_batched: bool
+) -> quantization.Prepared:
+    if model.device.type == "cpu":
+        return quantization.prepare(model, config.quantization, is_batchable=is_batched)
+    if config.quantization in ("auto", "none"):
+        size = model.get_memory_footprint()  # type: ignore[no-untyped-call]
+        return quantization.Prepared("none", "", False, int(size))
+    raise ModelLoadError(
+        f"LLM_QUANTIZATION={config.quantization} is not offered on CUDA yet; use none."
+    )
+
+
+def _kv_dtype(
+    config: EngineConfig, prepared: quantization.Prepared, dtype: torch.dtype
+) -> torch.dtype:
+    if config.kv_cache_dtype == "auto":
+        is_rounded = prepared.is_fused and prepared.quantization != "none"
+        return torch.bfloat16 if is_rounded else dtype
+    asked = _DTYPES[config.kv_cache_dtype]
+    if prepared.is_fused:
+        if asked in CACHE_TYPES:
+            return asked
+    elif asked is dtype:
+        return asked
+    offered = CACHE_TYPES if prepared.is_fused else [dtype]
+    raise ModelLoadError(
+        f"LLM_KV_CACHE_DTYPE={config.kv_cache_dtype} is not offered for this model here; use auto,"
+        f" {' or '.join(map(_name, offered))}."
+    )
 
 
 def _read_config(folder: Path) -> PreTrainedConfig:

@@ -7,7 +7,6 @@ from typing import TypedDict, Unpack
 from transformers import PreTrainedModel
 
 from llm_service.engine import EngineObserver, NullObserver
-from llm_service.engine.batched.compatibility import layer_shapes
 from llm_service.engine.batched.core import EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.kv_cache import block_bytes
@@ -18,7 +17,7 @@ from llm_service.engine.factory import batched_engine, build_core, engine_info
 from llm_service.engine.loader import Resources
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
-from tests.engine.models import MAX_CONTEXT, byte_tokenizer, loaded_model
+from tests.engine.models import MAX_CONTEXT, byte_tokenizer, loaded_model, shapes_of
 
 BLOCK_SIZE = 4
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
@@ -41,13 +40,17 @@ def make_engine(
 ) -> BatchedEngine:
     resources, config = _configured(model, **size)
     return batched_engine(
-        loaded_model(model), resources, config, observer or NullObserver(), backoff=QUICK_BACKOFF
+        loaded_model(model, layer_shapes=shapes_of(model)),
+        resources,
+        config,
+        observer or NullObserver(),
+        backoff=QUICK_BACKOFF,
     )
 
 
 def make_core(model: PreTrainedModel, **size: Unpack[Size]) -> EngineCore:
     resources, config = _configured(model, **size)
-    loaded = loaded_model(model)
+    loaded = loaded_model(model, layer_shapes=shapes_of(model))
     info = engine_info(loaded, resources, config)
     return build_core(loaded, info, sealed_tokenizer(), prefix_cache=config.prefix_cache)
 
@@ -62,7 +65,7 @@ def _configured(
     max_waiting: int = 256,
     prefix_cache: bool = True,
 ) -> tuple[Resources, EngineConfig]:
-    bytes_per_block = block_bytes(layer_shapes(model), block_size, model.dtype)
+    bytes_per_block = block_bytes(shapes_of(model), block_size, model.dtype)
     config = EngineConfig(
         max_batched_tokens=max_batched_tokens,
         block_size=block_size,

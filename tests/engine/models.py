@@ -5,7 +5,7 @@ enough to matter. The weights are spread wide, so that the two likeliest tokens 
 so close that rounding could swap them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,6 +25,10 @@ from transformers import (
     Qwen3Config,
 )
 
+from llm_service.engine.batched.compatibility import layer_shapes
+from llm_service.engine.batched.kernels.fused import FusedDecoder
+from llm_service.engine.batched.kv_cache import LayerShape
+from llm_service.engine.batched.quantization import prepare
 from llm_service.engine.loader import LoadedModel
 
 VOCAB_SIZE = 258  # the 256 bytes, <|endoftext|> and a control token
@@ -50,10 +54,10 @@ _COMMON: dict[str, Any] = {
 }
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
-    "llama": lambda: LlamaConfig(**_COMMON),
-    "qwen2": lambda: Qwen2Config(**_COMMON),
+    "llama": lambda: LlamaConfig(**_COMMON, head_dim=16),
+    "qwen2": lambda: Qwen2Config(**_COMMON, head_dim=16),
     "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
-    "mistral": lambda: MistralConfig(**_COMMON, sliding_window=11),
+    "mistral": lambda: MistralConfig(**_COMMON, head_dim=16, sliding_window=11),
     "phi3": lambda: Phi3Config(**_COMMON, sliding_window=13),
     "gemma2": lambda: Gemma2Config(
         **_COMMON,
@@ -79,10 +83,22 @@ def tiny_model(architecture: str) -> PreTrainedModel:
     return fresh_model(architecture)
 
 
+# With layers that the kernels compute; the others' do not have the form for that.
+FUSED = {f"fused {name}": name for name in ("llama", "qwen2", "qwen3", "mistral")}
+
+
 @cache
-def served_model(architecture: str) -> PreTrainedModel:
-    """The same weights as `tiny_model`, for engines: they change how it attends."""
-    return fresh_model(architecture)
+def served_model(name: str, quantization: str = "none") -> PreTrainedModel:
+    """The weights of `tiny_model`, for engines: they change how it attends."""
+    model = fresh_model(FUSED.get(name, name))
+    if name in FUSED:
+        assert prepare(model, quantization, is_batchable=True).is_fused
+    return model
+
+
+def shapes_of(model: PreTrainedModel) -> list[LayerShape]:
+    first = model.get_decoder().layers[0]
+    return first.layer_shapes if isinstance(first, FusedDecoder) else layer_shapes(model)
 
 
 def fresh_model(architecture: str) -> PreTrainedModel:
@@ -111,15 +127,22 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def loaded_model(
-    model: PreTrainedModel, *, eos_token_ids: frozenset[int] = EOS_TOKEN_IDS
+    model: PreTrainedModel,
+    *,
+    eos_token_ids: frozenset[int] = EOS_TOKEN_IDS,
+    layer_shapes: Sequence[LayerShape] = (),
 ) -> LoadedModel:
-    """As the loader would hand `model` to an engine."""
+    """As the loader would hand `model` to an engine, the batched one if it has shapes."""
     return LoadedModel(
         model=model,
         tokenizer=byte_tokenizer(),
         model_id="tiny",
         device=torch.device("cpu"),
         dtype=model.dtype,
+        quantization="none",
+        kernels="",
+        layer_shapes=tuple(layer_shapes),
+        kv_dtype=model.dtype,
         num_parameters=model.num_parameters(),
         weights_bytes=model.num_parameters() * 4,
         max_context=MAX_CONTEXT,
@@ -137,7 +160,7 @@ def greedy_reference(
 ) -> tuple[int, ...]:
     """What `transformers.generate` answers to `prompt` alone, without our engine."""
     ids = torch.tensor([prompt])
-    output = tiny_model(architecture).generate(
+    output = tiny_model(FUSED.get(architecture, architecture)).generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=max_tokens,

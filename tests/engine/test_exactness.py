@@ -15,9 +15,9 @@ from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import FinishReason, SamplingParams
 from llm_service.errors import RequestCancelled
 from tests.engine.cores import GREEDY, make_core, make_sequence, output, run_to_end
-from tests.engine.models import CONFIGS, EOS_TOKEN_IDS, greedy_reference, served_model
+from tests.engine.models import CONFIGS, EOS_TOKEN_IDS, FUSED, greedy_reference, served_model
 
-architectures = pytest.mark.parametrize("architecture", CONFIGS)
+architectures = pytest.mark.parametrize("architecture", [*CONFIGS, *FUSED])
 
 
 def _prompts() -> list[tuple[int, ...]]:

@@ -36,11 +36,23 @@ def why_not_batchable(model: PreTrainedModel) -> str:
     return _stated_reason(model) or _found_reason(model)
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one layer wants to keep per position, and how it attends."""
+
+    shape: LayerShape
+    how: How
+
+
 @torch.inference_mode()
-def layer_shapes(model: PreTrainedModel) -> list[LayerShape]:
-    """What each layer wants to keep, as seen when the model runs. Layer i is at index i."""
+def traced_layers(model: PreTrainedModel) -> list[Layer]:
+    """The layers, as seen when the model runs. Layer i is at index i."""
     trace = _trace(model)
-    return [trace.layers[i].shape for i in range(len(trace.layers))]
+    return [trace.layers[i] for i in range(len(trace.layers))]
+
+
+def layer_shapes(model: PreTrainedModel) -> list[LayerShape]:
+    return [layer.shape for layer in traced_layers(model)]
 
 
 def _stated_reason(model: PreTrainedModel) -> str:
@@ -99,22 +111,16 @@ def _window_reason(config: PreTrainedConfig, trace: "_Trace") -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    shape: LayerShape
-    how: How
-
-
 @dataclass(slots=True)
 class _Trace:
     """Attends within one text, without a cache, and takes down what each layer is."""
 
-    layers: dict[int, _Layer] = field(default_factory=dict)
+    layers: dict[int, Layer] = field(default_factory=dict)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
         if layer in self.layers or key.shape != value.shape:
             raise ValueError(f"layer {layer} does not have one key and one value per position")
-        self.layers[layer] = _Layer(LayerShape(key.shape[1], key.shape[2]), how)
+        self.layers[layer] = Layer(LayerShape(key.shape[1], key.shape[2]), how)
         return attention.attend_within(query, key, value, how)
 
 

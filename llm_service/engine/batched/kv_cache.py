@@ -22,7 +22,9 @@ class LayerShape:
 class KVCache:
     """`keys[i]` and `values[i]` are [num_blocks + 1, block_size, num_kv_heads, head_dim].
 
-    The last block is `null_block`: it is never written, and pads block tables.
+    The last block is `null_block`: it is never written, and pads block tables. In int8 each
+    head of each position has a scale, in `key_scales[i]` and `value_scales[i]`
+    [num_blocks + 1, block_size, num_kv_heads]; only fused layers read and write that.
     """
 
     def __init__(
@@ -43,6 +45,13 @@ class KVCache:
         ]
         self.keys = [layer[0] for layer in self._layers]
         self.values = [layer[1] for layer in self._layers]
+        self._scales = [
+            _zeros((2, num_blocks + 1, block_size, s.num_kv_heads), torch.float32, device)
+            for s in layers
+            if dtype is torch.int8
+        ]
+        self.key_scales = [scales[0] for scales in self._scales]
+        self.value_scales = [scales[1] for scales in self._scales]
         # [num_slots, num_kv_heads, head_dim]: a slot is block * block_size + offset
         self._key_slots = [keys.flatten(0, 1) for keys in self.keys]
         self._value_slots = [values.flatten(0, 1) for values in self.values]
@@ -57,14 +66,21 @@ class KVCache:
 
         what a failed sequence left behind must not reach the next owner of its blocks.
         """
-        for layer in self._layers:
+        for layer in (*self._layers, *self._scales):
             layer.index_fill_(1, blocks, 0)
 
 
 def block_bytes(layers: Sequence[LayerShape], block_size: int, dtype: torch.dtype) -> int:
     """Memory of one block over all layers, keys and values."""
-    per_position = sum(2 * shape.num_kv_heads * shape.head_dim for shape in layers)
-    return per_position * block_size * dtype.itemsize
+    return block_size * sum(position_bytes(shape, dtype) for shape in layers)
+
+
+def position_bytes(shape: LayerShape, dtype: torch.dtype) -> int:
+    """Key and value of one position in one layer."""
+    per_head = shape.head_dim * dtype.itemsize
+    if dtype is torch.int8:
+        per_head += torch.float32.itemsize  # the scale
+    return 2 * shape.num_kv_heads * per_head
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -1,0 +1,200 @@
+// y = x W^T + b for packed weights: as they are (float32, bfloat16), in 8 bits per channel, or in
+// 4 bits per group of 32, the last two with inputs rounded to 8 bits per row.
+//
+// Weights are packed in panels of 16 output channels, so that one vector holds several channels
+// at the same few inputs, and each panel is read from start to end:
+//   float32            [n/16][k][16]
+//   bfloat16           [n/16][k/2][16][2]
+//   int8               [n/16][k/4][16][4]; one float32 scale per channel
+//   int4               [n/16][k/32]{16 bfloat16 scales; 4 x [16][4] bytes}: byte c holds input c of
+//                      quarter q in its low bits and input c of quarter q + 4 in its high bits, plus 8
+// n is a multiple of 16 and k of 32; what was added is zero.
+#pragma once
+
+#include <cstring>
+
+#include "team.h"
+#include "vectors.h"
+
+enum Scheme : int32_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3 };
+
+constexpr int PANEL = 16;
+constexpr int GROUP = 32;
+
+struct Linear {  // mirrored in library.py
+    int32_t scheme;
+    int32_t n;  // output channels, padded
+    int32_t k;  // inputs, padded
+    int32_t num_outputs;  // of which are real
+    const void* weights;
+    const float* scales;  // [n]: int8
+    const int32_t* sums;  // [n]: of each channel's weights: int8
+    const float* bias;    // [n] or null
+};
+
+// Rows of input, made ready for a scheme.
+struct Input {
+    int64_t rows = 0;
+    int64_t k = 0;
+    const float* floats = nullptr;  // [rows][k], for the float schemes
+    int8_t* values = nullptr;       // [rows][k]
+    uint8_t* unsigned_values = nullptr;  // [rows][k]: what this CPU wants beside `values`
+    float* scales = nullptr;             // [rows]
+    int32_t* group_sums = nullptr;       // [rows][k/32]
+};
+
+static inline bool is_quantized(int32_t scheme) { return scheme == INT8 || scheme == INT4; }
+
+// Round one row of `count` numbers to 8 bits; the row is padded to k with zeros.
+static inline void quantize_row(const float* x, int64_t count, const Input& to, int64_t row) {
+    const int64_t k = to.k;
+    Floats most{};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) most = larger(most, magnitude(load(x + i)));
+    float peak = largest(most);
+    for (; i < count; ++i) peak = std::fmax(peak, std::fabs(x[i]));
+    const float scale = peak / 127.0f;
+    const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
+    to.scales[row] = scale;
+    int8_t* values = to.values + row * k;
+    uint8_t* others = to.unsigned_values + row * k;
+    typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+    for (i = 0; i + LANES <= count; i += LANES) {
+        const Ints rounded = nearest(load(x + i) * inverse);
+        *reinterpret_cast<Bytes*>(values + i) = __builtin_convertvector(rounded, Bytes);
+    }
+    for (; i < count; ++i) values[i] = int8_t(std::nearbyint(x[i] * inverse));
+    std::memset(values + count, 0, k - count);
+    int32_t* sums = to.group_sums + row * (k / GROUP);
+    for (i = 0; i < k; i += GROUP) {
+        int32_t total = 0;
+        for (int j = 0; j < GROUP; ++j) {
+            const int8_t value = values[i + j];
+            total += value;
+#if defined(__AVX512VNNI__)
+            others[i + j] = uint8_t(value) ^ 0x80;  // + 128
+#else
+            others[i + j] = uint8_t(value < 0 ? -value : value);
+#endif
+        }
+        sums[i / GROUP] = total;
+    }
+}
+
+#if defined(__AVX512VNNI__)
+#include "tiles_avx512.h"
+#elif defined(__AVX2__) && defined(__FMA__)
+#include "tiles_avx2.h"
+#else
+#include "tiles_portable.h"
+#endif
+
+// What becomes of results. GATE: even panels hold gates, odd ones what they gate; what is stored,
+// half as many channels, is silu(gate) * gated.
+enum class Then { STORE, ADD, GATE };
+
+struct Output {
+    float* data;
+    int64_t stride;  // between rows
+    Then then = Then::STORE;
+};
+
+static inline Floats silu(Floats x) { return x / (1.0f + exponential(-x)); }
+
+static inline void put_tile(const Linear& linear, int64_t panel, const float (*tile)[PANEL], int rows, int64_t row,
+                            const Output& out) {
+    const int64_t channel = panel * PANEL;
+    const int width = int(linear.num_outputs - channel < PANEL ? linear.num_outputs - channel : PANEL);
+    for (int r = 0; r < rows; ++r) {
+        float* to = out.data + (row + r) * out.stride + channel;
+        if (out.then == Then::ADD) {
+            for (int i = 0; i < width; ++i) to[i] += tile[r][i];
+        } else {
+            std::memcpy(to, tile[r], width * sizeof(float));
+        }
+    }
+}
+
+template <int ROWS>
+static inline void run_tile(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+    switch (linear.scheme) {
+        case FLOAT32: tile_float32<ROWS>(linear, x, row, panel, tile); break;
+        case BFLOAT16: tile_bfloat16<ROWS>(linear, x, row, panel, tile); break;
+        case INT8: tile_int8<ROWS>(linear, x, row, panel, tile); break;
+        default: tile_int4<ROWS>(linear, x, row, panel, tile); break;
+    }
+}
+
+static inline void run_rows(const Linear& linear, const Input& x, int64_t row, int rows, int64_t panel,
+                            float (*tile)[PANEL]) {
+    static_assert(MAX_ROWS <= 8, "a case for each number of rows");
+    switch (rows) {
+        case 1: run_tile<1>(linear, x, row, panel, tile); break;
+        case 2: run_tile<2>(linear, x, row, panel, tile); break;
+        case 3: run_tile<3>(linear, x, row, panel, tile); break;
+        case 4: run_tile<4>(linear, x, row, panel, tile); break;
+#if defined(__AVX512F__)
+        case 5: run_tile<5>(linear, x, row, panel, tile); break;
+        case 6: run_tile<6>(linear, x, row, panel, tile); break;
+        case 7: run_tile<7>(linear, x, row, panel, tile); break;
+        case 8: run_tile<8>(linear, x, row, panel, tile); break;
+#endif
+    }
+    if (!linear.bias) return;
+    const float* bias = linear.bias + panel * PANEL;
+    for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < PANEL; i += LANES) store(&tile[r][i], load(&tile[r][i]) + load(bias + i));
+}
+
+static inline void put_gated(int64_t unit, const float (*gate)[PANEL], const float (*tile)[PANEL], int rows,
+                             int64_t row, const Output& out) {
+    for (int r = 0; r < rows; ++r) {
+        float* to = out.data + (row + r) * out.stride + unit * PANEL;
+        for (int i = 0; i < PANEL; i += LANES) store(to + i, silu(load(&gate[r][i])) * load(&tile[r][i]));
+    }
+}
+
+static inline int64_t panel_bytes(const Linear& linear) {
+    const int64_t weights = int64_t(linear.k) * PANEL;
+    switch (linear.scheme) {
+        case FLOAT32: return weights * 4;
+        case BFLOAT16: return weights * 2;
+        case INT8: return weights;
+        default: return weights / 2 + weights / GROUP * 2;
+    }
+}
+
+// Everybody in the team calls this; when it returns, all of the output is there.
+static inline void multiply(Team& team, const Linear& linear, const Input& x, const Output& out) {
+    constexpr int64_t BLOCK_BYTES = 128 << 10;  // of weights, which stay in the L2 cache
+    constexpr int64_t BLOCK_ROWS = 64;
+    const bool is_gate = out.then == Then::GATE;
+    const int64_t unit = is_gate ? 2 : 1;
+    const int64_t units = linear.n / PANEL / unit;
+    int64_t grain = BLOCK_BYTES / (panel_bytes(linear) * unit);
+    const int64_t fair = units / (4 * team.size());  // so that nobody is waited for long
+    if (grain > fair) grain = fair;
+    if (grain < 1) grain = 1;
+    const int64_t row_blocks = (x.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const int64_t blocks = (units + grain - 1) / grain;
+    team.share(blocks * row_blocks, 1, [&](int64_t item, int64_t) {
+        const int64_t first = item / row_blocks * grain;
+        const int64_t last = first + grain < units ? first + grain : units;
+        const int64_t begin = item % row_blocks * BLOCK_ROWS;
+        const int64_t end = begin + BLOCK_ROWS < x.rows ? begin + BLOCK_ROWS : x.rows;
+        alignas(64) float tile[MAX_ROWS][PANEL], gate[MAX_ROWS][PANEL];
+        for (int64_t row = begin; row < end; row += MAX_ROWS) {
+            const int rows = int(end - row < MAX_ROWS ? end - row : MAX_ROWS);
+            for (int64_t u = first; u < last; ++u) {
+                if (is_gate) {
+                    run_rows(linear, x, row, rows, 2 * u, gate);
+                    run_rows(linear, x, row, rows, 2 * u + 1, tile);
+                    put_gated(u, gate, tile, rows, row, out);
+                } else {
+                    run_rows(linear, x, row, rows, u, tile);
+                    put_tile(linear, u, tile, rows, row, out);
+                }
+            }
+        }
+    });
+}

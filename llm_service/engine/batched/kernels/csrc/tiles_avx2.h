@@ -1,0 +1,156 @@
+// One panel's results for a few rows, on CPUs with AVX2 and FMA. Included by linear.h.
+#pragma once
+
+#include <immintrin.h>
+
+constexpr int MAX_ROWS = 4;
+
+// For one row several sums run side by side, to hide how long an addition takes.
+template <int ROWS> constexpr int SUMS = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1;
+
+static inline __m256 even_bfloats(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+static inline __m256 odd_bfloats(__m256i pairs) {
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(int(0xffff0000))));
+}
+
+template <int ROWS, int S>
+static inline void store_sums(__m256 (&sums)[S][ROWS][2], float (*tile)[PANEL]) {
+    for (int r = 0; r < ROWS; ++r)
+        for (int h = 0; h < 2; ++h) {
+            __m256 total = sums[0][r][h];
+            for (int s = 1; s < S; ++s) total = _mm256_add_ps(total, sums[s][r][h]);
+            _mm256_storeu_ps(&tile[r][8 * h], total);
+        }
+}
+
+template <int ROWS>
+static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+    constexpr int S = SUMS<ROWS>;
+    const int64_t k = linear.k;
+    const float* w = static_cast<const float*>(linear.weights) + panel * k * PANEL;
+    const float* a = x.floats + row * k;
+    __m256 sums[S][ROWS][2] = {};
+    for (int64_t i = 0; i < k; i += 4)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            const __m256 low = _mm256_loadu_ps(w + (i + j) * PANEL);
+            const __m256 high = _mm256_loadu_ps(w + (i + j) * PANEL + 8);
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; ++r) {
+                const __m256 value = _mm256_broadcast_ss(a + r * k + i + j);
+                sums[j % S][r][0] = _mm256_fmadd_ps(low, value, sums[j % S][r][0]);
+                sums[j % S][r][1] = _mm256_fmadd_ps(high, value, sums[j % S][r][1]);
+            }
+        }
+    store_sums<ROWS, S>(sums, tile);
+}
+
+template <int ROWS>
+static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+    constexpr int S = SUMS<ROWS>;
+    const int64_t k = linear.k;
+    const uint16_t* w = static_cast<const uint16_t*>(linear.weights) + panel * k * PANEL;
+    const float* a = x.floats + row * k;
+    __m256 sums[S][ROWS][2] = {};
+    for (int64_t i = 0; i < k; i += 8)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            const int64_t at = i + 2 * j;
+            const __m256i low = _mm256_loadu_si256((const __m256i*)(w + at * PANEL));
+            const __m256i high = _mm256_loadu_si256((const __m256i*)(w + at * PANEL + 16));
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; ++r) {
+                const __m256 even = _mm256_broadcast_ss(a + r * k + at);
+                const __m256 odd = _mm256_broadcast_ss(a + r * k + at + 1);
+                __m256(&sum)[2] = sums[j % S][r];
+                sum[0] = _mm256_fmadd_ps(even_bfloats(low), even, sum[0]);
+                sum[1] = _mm256_fmadd_ps(even_bfloats(high), even, sum[1]);
+                sum[0] = _mm256_fmadd_ps(odd_bfloats(low), odd, sum[0]);
+                sum[1] = _mm256_fmadd_ps(odd_bfloats(high), odd, sum[1]);
+            }
+        }
+    store_sums<ROWS, S>(sums, tile);
+}
+
+// The product of pairs of bytes wants one side unsigned and saturates at 16 bits, which
+// |x| * (w with the sign of x) never reaches: 2 * 127 * 127 < 2^15.
+template <int ROWS>
+static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+    const int64_t k = linear.k;
+    const int8_t* w = static_cast<const int8_t*>(linear.weights) + panel * k * PANEL;
+    const int8_t* a = x.values + row * k;
+    const uint8_t* b = x.unsigned_values + row * k;
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i sums[ROWS][2] = {};
+#pragma GCC unroll 2
+    for (int64_t i = 0; i < k; i += 4) {
+        const __m256i low = _mm256_loadu_si256((const __m256i*)(w + i * PANEL));
+        const __m256i high = _mm256_loadu_si256((const __m256i*)(w + i * PANEL + 32));
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; ++r) {
+            int32_t four, size;
+            std::memcpy(&four, a + r * k + i, 4);
+            std::memcpy(&size, b + r * k + i, 4);
+            const __m256i sign = _mm256_set1_epi32(four), magnitude = _mm256_set1_epi32(size);
+            const __m256i first = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(low, sign));
+            const __m256i second = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(high, sign));
+            sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_madd_epi16(first, ones));
+            sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(second, ones));
+        }
+    }
+    const float* scales = linear.scales + panel * PANEL;
+    for (int r = 0; r < ROWS; ++r)
+        for (int h = 0; h < 2; ++h) {
+            const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(scales + 8 * h), _mm256_set1_ps(x.scales[row + r]));
+            _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][h]), scale));
+        }
+}
+
+// Eight products of 4 by 8 bits fit into 16 bits: 8 * 2 * 15 * 127 < 2^15, which is one group.
+template <int ROWS>
+static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+    constexpr int64_t GROUP_BYTES = 2 * PANEL + GROUP * PANEL / 2;
+    const int64_t k = linear.k, groups = k / GROUP;
+    const uint8_t* w = static_cast<const uint8_t*>(linear.weights) + panel * groups * GROUP_BYTES;
+    const int8_t* a = x.values + row * k;
+    const int32_t* group_sums = x.group_sums + row * groups;
+    const __m256i ones = _mm256_set1_epi16(1), nibble = _mm256_set1_epi8(15);
+    __m256 totals[ROWS][2] = {};
+    for (int64_t g = 0; g < groups; ++g, w += GROUP_BYTES) {
+        __m256i sums[ROWS][2] = {};
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; ++q) {
+            const __m256i low = _mm256_loadu_si256((const __m256i*)(w + 2 * PANEL + 64 * q));
+            const __m256i high = _mm256_loadu_si256((const __m256i*)(w + 2 * PANEL + 64 * q + 32));
+            const __m256i low0 = _mm256_and_si256(low, nibble), high0 = _mm256_and_si256(high, nibble);
+            const __m256i low1 = _mm256_and_si256(_mm256_srli_epi16(low, 4), nibble);
+            const __m256i high1 = _mm256_and_si256(_mm256_srli_epi16(high, 4), nibble);
+#pragma GCC unroll 4
+            for (int r = 0; r < ROWS; ++r) {
+                int32_t four, later;
+                std::memcpy(&four, a + r * k + g * GROUP + 4 * q, 4);
+                std::memcpy(&later, a + r * k + g * GROUP + 4 * q + 16, 4);
+                const __m256i a0 = _mm256_set1_epi32(four), a1 = _mm256_set1_epi32(later);
+                sums[r][0] = _mm256_add_epi16(sums[r][0], _mm256_maddubs_epi16(low0, a0));
+                sums[r][1] = _mm256_add_epi16(sums[r][1], _mm256_maddubs_epi16(high0, a0));
+                sums[r][0] = _mm256_add_epi16(sums[r][0], _mm256_maddubs_epi16(low1, a1));
+                sums[r][1] = _mm256_add_epi16(sums[r][1], _mm256_maddubs_epi16(high1, a1));
+            }
+        }
+        const __m256 scale[2] = {
+            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)w)), 16)),
+            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)(w + 16))), 16)),
+        };
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; ++r) {
+            const __m256i offset = _mm256_set1_epi32(-8 * group_sums[r * groups + g]);
+            for (int h = 0; h < 2; ++h) {
+                const __m256i whole = _mm256_add_epi32(_mm256_madd_epi16(sums[r][h], ones), offset);
+                totals[r][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), scale[h], totals[r][h]);
+            }
+        }
+    }
+    for (int r = 0; r < ROWS; ++r)
+        for (int h = 0; h < 2; ++h)
+            _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(totals[r][h], _mm256_set1_ps(x.scales[row + r])));
+}

@@ -1,0 +1,281 @@
+"""A model's decoder layers, head and embedding as modules that the kernels compute.
+
+Owns which models fit, the proof that they do, and the exchange of their modules. Everything
+between the packed weights is float32; the model's own forward pass stays as it is.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from llm_service.engine.batched.attention import How, PagedBatch
+from llm_service.engine.batched.kernels import library
+from llm_service.engine.batched.kernels.library import Kernels
+from llm_service.engine.batched.kernels.packing import (
+    PANEL,
+    PackedLinear,
+    Scheme,
+    interleave,
+    pack,
+)
+from llm_service.engine.batched.kv_cache import LayerShape
+
+CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # attention.h's
+_LAYER_PARTS = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
+_ATTENTION_PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_MLP_PARTS = {"gate_proj", "up_proj", "down_proj"}
+_NORMS = {"q_norm", "k_norm"}
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLayer:
+    """One decoder layer; norms are float32 [hidden_size] and, of heads, [head_dim]."""
+
+    attention_norm: Tensor
+    mlp_norm: Tensor
+    qkv: PackedLinear
+    output: PackedLinear
+    gate_up: PackedLinear
+    down: PackedLinear
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    how: How
+
+    @property
+    def parts(self) -> tuple[PackedLinear, ...]:
+        return self.qkv, self.output, self.gate_up, self.down
+
+
+class FusedDecoder(nn.Module):
+    """Stands in for all of a model's layers, as the only one of its list."""
+
+    def __init__(
+        self, kernels: Kernels, layers: Sequence[PackedLayer], heads: library.Heads
+    ) -> None:
+        super().__init__()
+        self._kernels = kernels
+        self._layers = layers  # keeps alive what the structures point to
+        self._structs = (library.Layer * len(layers))(*map(_layer_struct, layers))
+        self._decoder = library.Decoder(
+            num_layers=len(layers),
+            hidden_size=layers[0].attention_norm.shape[0],
+            intermediate_size=layers[0].down.num_inputs,
+            layers=self._structs,
+            heads=heads,
+        )
+        self._cache: Any = None
+
+    @property
+    def layer_shapes(self) -> list[LayerShape]:
+        heads = self._decoder.heads
+        return [LayerShape(heads.num_kv_heads, heads.head_dim)] * len(self._layers)
+
+    @property
+    def packed(self) -> tuple[PackedLinear, ...]:
+        return tuple(part for layer in self._layers for part in layer.parts)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *,
+        position_embeddings: tuple[Tensor, Tensor],
+        paged: PagedBatch,
+        **unused: Any,
+    ) -> Tensor:
+        """[1, num_tokens, hidden_size] of any float type in, the same out."""
+        if paged.cache is not self._cache:
+            self._attach(paged)
+        cosines, sines = (table[0].float().contiguous() for table in position_embeddings)
+        step, kept = _step(paged, cosines, sines)
+        hidden = hidden_states[0].float().contiguous()
+        if hidden.data_ptr() == hidden_states.data_ptr():
+            hidden = hidden.clone()  # changed in place below
+        self._kernels.decoder_forward(
+            ctypes.byref(self._decoder), ctypes.byref(step), hidden.data_ptr(),
+            torch.get_num_threads(),
+        )  # fmt: skip
+        del kept
+        return hidden.to(hidden_states.dtype)[None]
+
+    def _attach(self, paged: PagedBatch) -> None:
+        cache = paged.cache
+        self._decoder.heads.cache_type = CACHE_TYPES[cache.keys[0].dtype]
+        for i, struct in enumerate(self._structs):
+            struct.attention.keys = cache.keys[i].data_ptr()
+            struct.attention.values = cache.values[i].data_ptr()
+            if cache.key_scales:
+                struct.attention.key_scales = cache.key_scales[i].data_ptr()
+                struct.attention.value_scales = cache.value_scales[i].data_ptr()
+        self._cache = cache
+
+
+class FusedLinear(nn.Module):
+    """[..., num_inputs] of any float type to [..., num_outputs] of the same type."""
+
+    def __init__(self, kernels: Kernels, packed: PackedLinear) -> None:
+        super().__init__()
+        self._kernels, self.packed, self._struct = kernels, (packed,), packed.struct
+
+    def forward(self, x: Tensor) -> Tensor:
+        (packed,) = self.packed
+        rows = x.reshape(-1, packed.num_inputs).float().contiguous()
+        out = torch.empty(len(rows), packed.num_outputs)
+        self._kernels.linear_forward(
+            ctypes.byref(self._struct), rows.data_ptr(), len(rows), rows.shape[1], out.data_ptr(),
+            torch.get_num_threads(),
+        )  # fmt: skip
+        return out.to(x.dtype).view(*x.shape[:-1], -1)
+
+
+class FusedEmbedding(nn.Module):
+    """Rows of a packed matrix [num_embeddings, embedding_dim], in float32."""
+
+    def __init__(self, kernels: Kernels, packed: PackedLinear) -> None:
+        super().__init__()
+        self._kernels, self.packed, self._struct = kernels, (packed,), packed.struct
+
+    def forward(self, ids: Tensor) -> Tensor:
+        (packed,) = self.packed
+        out = torch.empty(*ids.shape, packed.num_inputs)
+        ids = ids.contiguous()
+        self._kernels.embedding_forward(
+            ctypes.byref(self._struct), ids.data_ptr(), ids.numel(), out.shape[-1], out.data_ptr()
+        )
+        return out
+
+
+def why_not_fusable(model: PreTrainedModel) -> str:
+    """The end of a sentence: "its layers cannot be fused because ..."; empty: they may be."""
+    decoder: Any = model
+    layers = getattr(decoder.get_decoder(), "layers", None)
+    if not layers:
+        return "it has no list of layers"
+    if reason := next(filter(None, map(_why_layer_not_fusable, layers)), ""):
+        return reason
+    if len({tuple(p.shape for p in layer.parameters()) for layer in layers}) > 1:
+        return "its layers differ in size"
+    return ""
+
+
+def _why_layer_not_fusable(layer: nn.Module) -> str:
+    parts: dict[str, Any] = dict(layer.named_children())
+    if set(parts) != _LAYER_PARTS:
+        return f"a layer has the parts {', '.join(sorted(parts))}"
+    attention: dict[str, Any] = dict(parts["self_attn"].named_children())
+    mlp: dict[str, Any] = dict(parts["mlp"].named_children())
+    linears = [attention.get(name) for name in _ATTENTION_PARTS]
+    linears += [mlp.get(name) for name in _MLP_PARTS]
+    if not all(type(linear) is nn.Linear for linear in linears):
+        return "its attention or MLP is of another kind"
+    if set(attention) - _ATTENTION_PARTS - _NORMS:
+        return "its attention has parts of its own"
+    if not hasattr(parts["self_attn"], "head_dim"):
+        return "its attention does not tell the size of a head"
+    widths = (mlp["gate_proj"].weight.shape[0], parts["self_attn"].head_dim)
+    if any(width % PANEL for width in widths):
+        return f"a width of {widths} is not a multiple of {PANEL}"
+    return ""
+
+
+def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
+    """`layer`: one that `why_not_fusable` has nothing against."""
+    attention, mlp = layer.self_attn, layer.mlp
+    hidden_size = attention.q_proj.in_features
+    gate_up_bias = None
+    if mlp.gate_proj.bias is not None:
+        gate_up_bias = interleave(mlp.gate_proj.bias, mlp.up_proj.bias)
+    query_norm, key_norm = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
+    return PackedLayer(
+        attention_norm=_norm_weights(layer.input_layernorm, hidden_size),
+        mlp_norm=_norm_weights(layer.post_attention_layernorm, hidden_size),
+        qkv=_pack_joined([attention.q_proj, attention.k_proj, attention.v_proj], scheme),
+        output=pack(attention.o_proj.weight, attention.o_proj.bias, scheme),
+        gate_up=pack(interleave(mlp.gate_proj.weight, mlp.up_proj.weight), gate_up_bias, scheme),
+        down=pack(mlp.down_proj.weight, mlp.down_proj.bias, scheme),
+        query_norm=query_norm and _norm_weights(query_norm, attention.head_dim),
+        key_norm=key_norm and _norm_weights(key_norm, attention.head_dim),
+        how=how,
+    )
+
+
+def heads_of(layer: Any) -> library.Heads:
+    attention = layer.self_attn
+    return library.Heads(
+        num_heads=attention.q_proj.out_features // attention.head_dim,
+        num_kv_heads=attention.k_proj.out_features // attention.head_dim,
+        head_dim=attention.head_dim,
+        cache_type=0,  # set with the cache
+        eps=_eps(layer.input_layernorm),
+    )
+
+
+def _pack_joined(linears: Sequence[nn.Linear], scheme: Scheme) -> PackedLinear:
+    weights: list[Tensor] = [linear.weight for linear in linears]
+    biases: list[Tensor] = [linear.bias for linear in linears if linear.bias is not None]
+    return pack(torch.cat(weights), torch.cat(biases) if biases else None, scheme)
+
+
+def _norm_weights(norm: Any, size: int) -> Tensor:
+    """What it multiplies by, however it keeps that: some keep it less one."""
+    weights: Tensor = norm(torch.ones(1, size))[0].float() * (1 + _eps(norm)) ** 0.5
+    return weights.contiguous()
+
+
+def _eps(norm: Any) -> float:
+    return float(getattr(norm, "variance_epsilon", None) or norm.eps)
+
+
+def _layer_struct(layer: PackedLayer) -> library.Layer:
+    return library.Layer(
+        attention_norm=layer.attention_norm.data_ptr(),
+        mlp_norm=layer.mlp_norm.data_ptr(),
+        qkv=layer.qkv.struct,
+        output=layer.output.struct,
+        gate_up=layer.gate_up.struct,
+        down=layer.down.struct,
+        attention=library.Attention(
+            query_norm=None if layer.query_norm is None else layer.query_norm.data_ptr(),
+            key_norm=None if layer.key_norm is None else layer.key_norm.data_ptr(),
+            scaling=layer.how.scaling,
+            softcap=layer.how.softcap or 0.0,
+            window=layer.how.window or 0,
+        ),
+    )
+
+
+def _step(paged: PagedBatch, cosines: Tensor, sines: Tensor) -> tuple[library.Step, object]:
+    """The step's structure, and what must live as long as it is used."""
+    tables = [block for span in paged.spans for block in span.block_table]
+    offsets, total = [], 0
+    for span in paged.spans:
+        offsets.append(total)
+        total += len(span.block_table)
+    numbers = [
+        torch.tensor(values, dtype=torch.int64)
+        for values in (
+            [span.start for span in paged.spans],
+            [span.num_tokens for span in paged.spans],
+            offsets,
+            tables,
+        )
+    ]
+    starts, lengths, table_offsets, blocks = numbers
+    step = library.Step(
+        num_tokens=len(paged.slots),
+        num_spans=len(paged.spans),
+        starts=starts.data_ptr(),
+        lengths=lengths.data_ptr(),
+        table_offsets=table_offsets.data_ptr(),
+        tables=blocks.data_ptr(),
+        slots=paged.slots.data_ptr(),
+        cosines=cosines.data_ptr(),
+        sines=sines.data_ptr(),
+        rotary_dim=cosines.shape[-1],
+        block_size=paged.cache.block_size,
+    )
+    return step, (numbers, cosines, sines)

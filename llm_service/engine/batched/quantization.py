@@ -1,0 +1,224 @@
+"""Gives a loaded model the form in which it is served: fused and quantized as far as that goes.
+
+Owns the choice of the scheme, the exchange of modules, and the proof that fused layers compute
+what the model's own do. What a scheme does to numbers is `kernels.packing`'s.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from llm_service.engine.batched import attention
+from llm_service.engine.batched.attention import PagedBatch, Span
+from llm_service.engine.batched.compatibility import Layer, traced_layers
+from llm_service.engine.batched.kernels.fused import (
+    FusedDecoder,
+    FusedEmbedding,
+    FusedLinear,
+    heads_of,
+    pack_layer,
+    why_not_fusable,
+)
+from llm_service.engine.batched.kernels.library import Kernels, KernelsUnavailable, load_kernels
+from llm_service.engine.batched.kernels.packing import Scheme, pack
+from llm_service.engine.batched.kernels.torch_linear import TorchLinear
+from llm_service.engine.batched.kv_cache import KVCache
+
+# Below this many weights a model is fast as it is, and what rounding costs it shows.
+WORTH_QUANTIZING = 100_000_000
+_TOLERANCE = 1e-3  # of a layer's output, both in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """How the model is served now. `notes` are sentences for the operator."""
+
+    quantization: str  # none, 8bit, 4bit
+    kernels: str  # the instruction set; empty: torch does all the work
+    is_fused: bool
+    weights_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@torch.inference_mode()
+def prepare(model: PreTrainedModel, quantization: str, *, is_batchable: bool) -> Prepared:
+    """Exchange modules of `model`, which is on the CPU, in place.
+
+    `quantization` is `auto` or a Prepared's. A layer at a time, so that at most one of them is
+    there twice.
+    """
+    kernels, notes = _kernels()
+    chosen, why = _choose(model, quantization, kernels)
+    notes += why
+    instruction_set = kernels.instruction_set if kernels else ""
+    if kernels and is_batchable:
+        reason = _why_not_exact(model, chosen) or why_not_fusable(model)
+        reason = reason or _fuse(model, kernels, chosen)
+        if not reason:
+            return Prepared(chosen, instruction_set, True, _num_bytes(model), notes)
+        notes += (f"runs its layers part by part because {reason}",)
+    if chosen != "none":
+        _exchange_linears(model, kernels, chosen)
+        return Prepared(chosen, instruction_set, False, _num_bytes(model), notes)
+    return Prepared(chosen, "", False, _num_bytes(model), notes)
+
+
+def foresee(shell: PreTrainedModel, quantization: str, *, is_batchable: bool) -> Prepared:
+    """What `prepare` would say of this model, which has no weights; its bytes are `memory`'s."""
+    kernels, _ = _kernels()
+    chosen, _ = _choose(shell, quantization, kernels)
+    is_fused = kernels is not None and is_batchable and not why_not_fusable(shell)
+    is_used = is_fused or chosen != "none"
+    return Prepared(chosen, kernels.instruction_set if kernels and is_used else "", is_fused, 0)
+
+
+def why_not_fused(model: PreTrainedModel) -> str:
+    """The end of a sentence; empty: `prepare` will try to fuse it. `model` may have no weights."""
+    kernels, notes = _kernels()
+    return notes[0] if kernels is None else why_not_fusable(model)
+
+
+def _kernels() -> tuple[Kernels | None, tuple[str, ...]]:
+    try:
+        return load_kernels(), ()
+    except KernelsUnavailable as error:
+        return None, (f"computes with torch alone, which is slower, because {error}",)
+
+
+def _choose(
+    model: PreTrainedModel, quantization: str, kernels: Kernels | None
+) -> tuple[str, tuple[str, ...]]:
+    """The scheme, and why, if that is ours to say."""
+    if quantization != "auto":
+        return quantization, ()
+    num_weights = model.num_parameters()
+    if num_weights < WORTH_QUANTIZING:
+        return "none", ()
+    if kernels is None:
+        return "none", ("is not quantized because torch alone would not be faster then",)
+    return "8bit", ("is quantized to 8 bits, since decoding is as fast as weights can be read",)
+
+
+def _why_not_exact(model: PreTrainedModel, quantization: str) -> str:
+    is_kept = quantization == "none" and model.dtype is torch.float16
+    return "the kernels read no float16" if is_kept else ""
+
+
+def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> str:
+    """Fuse all layers, embedding and head; or leave the model alone and say why."""
+    decoder = _decoder(model)
+    layers = traced_layers(model)
+    if not all(_is_equal(model, kernels, index, layers[index]) for index in _one_of_each(layers)):
+        return "a fused layer does not compute what the model's own does"
+    scheme, head_scheme = _schemes(model, quantization)
+    heads = heads_of(decoder.layers[0])
+    packed = []
+    for index, layer in enumerate(layers):
+        packed.append(pack_layer(decoder.layers[index], layer.how, scheme))
+        decoder.layers[index] = nn.Identity()  # gives its weights back
+    decoder.layers = nn.ModuleList([FusedDecoder(kernels, packed, heads)])
+    _fuse_ends(model, kernels, head_scheme)
+    model.float()  # type: ignore[no-untyped-call]
+    return ""
+
+
+def _schemes(model: PreTrainedModel, quantization: str) -> tuple[Scheme, Scheme]:
+    """Of the layers, and of head and embedding, which 4 bits would cost too much."""
+    if quantization == "none":
+        exact = Scheme.BFLOAT16 if model.dtype is torch.bfloat16 else Scheme.FLOAT32
+        return exact, exact
+    return Scheme.INT8 if quantization == "8bit" else Scheme.INT4, Scheme.INT8
+
+
+def _fuse_ends(model: PreTrainedModel, kernels: Kernels, scheme: Scheme) -> None:
+    """Head and embedding, packed once where they share their weights."""
+    ends: Any = model
+    head, embedding = ends.get_output_embeddings(), ends.get_input_embeddings()
+    packed = pack(head.weight, head.bias, scheme)
+    is_tied = head.weight.data_ptr() == embedding.weight.data_ptr()
+    ends.set_output_embeddings(FusedLinear(kernels, packed))
+    if type(embedding) is nn.Embedding:  # others do more than look up
+        if not is_tied:
+            packed = pack(embedding.weight, None, scheme)
+        ends.set_input_embeddings(FusedEmbedding(kernels, packed))
+
+
+def _exchange_linears(model: PreTrainedModel, kernels: Kernels | None, quantization: str) -> None:
+    """Quantize each linear layer by itself, the head in 8 bits."""
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is not nn.Linear:
+                continue
+            is_8bit = quantization == "8bit" or child is head
+            scheme = Scheme.INT8 if is_8bit else Scheme.INT4
+            if kernels:
+                new: nn.Module = FusedLinear(kernels, pack(child.weight, child.bias, scheme))
+            else:
+                new = TorchLinear(child.weight, child.bias, scheme)
+            setattr(parent, name, new)
+
+
+def _num_bytes(model: PreTrainedModel) -> int:
+    """Of parameters and buffers, and of what fused modules keep instead."""
+    packed: dict[int, int] = {
+        id(p): p.num_bytes for m in model.modules() for p in getattr(m, "packed", ())
+    }
+    kept = model.get_memory_footprint()  # type: ignore[no-untyped-call]
+    return int(kept) + sum(packed.values())
+
+
+def _decoder(model: PreTrainedModel) -> Any:
+    return model.get_decoder()  # type: ignore[no-untyped-call]
+
+
+def _one_of_each(layers: Sequence[Layer]) -> list[int]:
+    """An index of each kind of layer, and the last one."""
+    kinds = {layer: index for index, layer in enumerate(layers)}
+    return sorted({0, *kinds.values()})
+
+
+def _is_equal(model: PreTrainedModel, kernels: Kernels, index: int, traced: Layer) -> bool:
+    """Whether a layer and its fused form agree over a prompt, a chunk of another, and a decode."""
+    own = copy.deepcopy(_decoder(model).layers[index]).float()
+    own.self_attn.layer_idx = 0
+    own.self_attn.config._attn_implementation = attention.IMPLEMENTATION  # a copy, too
+    fused = FusedDecoder(kernels, [pack_layer(own, traced.how, Scheme.FLOAT32)], heads_of(own))
+    rotary = copy.deepcopy(_decoder(model).rotary_emb).float()
+    attention.register()
+    expected, found = [
+        _outputs(layer, rotary, traced, own.self_attn.q_proj.in_features) for layer in (own, fused)
+    ]
+    return all(
+        torch.dist(one, other) <= _TOLERANCE * torch.linalg.vector_norm(other)
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+def _outputs(layer: nn.Module, rotary: nn.Module, traced: Layer, hidden_size: int) -> list[Tensor]:
+    cache = KVCache([traced.shape], 8, 2, dtype=torch.float32, device=torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    first, second = [5, 0, 3, 6], [7, 2, 4]
+    outputs = []
+    for spans in (
+        [Span(0, 5, first)],
+        [Span(5, 6, first), Span(0, 4, second)],
+        [Span(4, 5, second), Span(6, 8, first)],
+    ):
+        positions = [p for span in spans for p in range(span.start, span.end)]
+        slots = [s.block_table[p // 2] * 2 + p % 2 for s in spans for p in range(s.start, s.end)]
+        hidden = torch.randn(1, len(positions), hidden_size, generator=generator)
+        paged = PagedBatch(cache, spans, torch.tensor(slots), torch.float32)
+        output = layer(
+            hidden,
+            attention_mask=None,
+            position_embeddings=rotary(hidden, torch.tensor([positions])),
+            paged=paged,
+        )
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+    return outputs
