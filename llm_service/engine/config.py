@@ -17,6 +17,7 @@ class EngineConfig:
     kv_cache_bytes: int | None = None
     max_batch_size: int | None = None
     max_batched_tokens: int = 512
+    max_inter_token_ms: int = 200
     max_context: int | None = None
     block_size: int = 16
     prefix_cache: bool = True

@@ -64,13 +64,13 @@ def batched_engine(
 
     def build() -> EngineCore:
         torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
-        return build_core(loaded, info, tokenizer, prefix_cache=config.prefix_cache)
+        return build_core(loaded, info, tokenizer, config)
 
     return BatchedEngine(build, info, tokenizer, observer, backoff or Backoff())
 
 
 def build_core(
-    loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer, *, prefix_cache: bool
+    loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer, config: EngineConfig
 ) -> EngineCore:
     """A core with an empty KV cache of the size and the limits that `info` tells."""
     cache = KVCache(
@@ -81,10 +81,11 @@ def build_core(
         device=loaded.device,
     )
     scheduler = Scheduler(
-        BlockManager(info.num_blocks, info.block_size, prefix_cache=prefix_cache),
+        BlockManager(info.num_blocks, info.block_size, prefix_cache=config.prefix_cache),
         max_batch_size=info.max_batch_size,
         max_batched_tokens=info.max_batched_tokens,
         max_context=info.max_context,
+        max_inter_token_seconds=config.max_inter_token_ms / 1000,
     )
     return EngineCore(
         scheduler,

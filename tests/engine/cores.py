@@ -52,7 +52,7 @@ def make_core(model: PreTrainedModel, **size: Unpack[Size]) -> EngineCore:
     resources, config = _configured(model, **size)
     loaded = loaded_model(model, layer_shapes=shapes_of(model))
     info = engine_info(loaded, resources, config)
-    return build_core(loaded, info, sealed_tokenizer(), prefix_cache=config.prefix_cache)
+    return build_core(loaded, info, sealed_tokenizer(), config)
 
 
 def _configured(

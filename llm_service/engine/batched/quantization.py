@@ -57,7 +57,7 @@ def prepare(model: PreTrainedModel, quantization: str, *, is_batchable: bool) ->
     notes += why
     instruction_set = kernels.instruction_set if kernels else ""
     if kernels and is_batchable:
-        reason = _why_not_exact(model, chosen) or why_not_fusable(model)
+        reason = _why_plain(model, kernels, chosen) or why_not_fusable(model)
         reason = reason or _fuse(model, kernels, chosen)
         if not reason:
             return Prepared(chosen, instruction_set, True, _num_bytes(model), notes)
@@ -77,12 +77,6 @@ def foresee(shell: PreTrainedModel, quantization: str, *, is_batchable: bool) ->
     return Prepared(chosen, kernels.instruction_set if kernels and is_used else "", is_fused, 0)
 
 
-def why_not_fused(model: PreTrainedModel) -> str:
-    """The end of a sentence; empty: `prepare` will try to fuse it. `model` may have no weights."""
-    kernels, notes = _kernels()
-    return notes[0] if kernels is None else why_not_fusable(model)
-
-
 def _kernels() -> tuple[Kernels | None, tuple[str, ...]]:
     try:
         return load_kernels(), ()
@@ -99,14 +93,18 @@ def _choose(
     num_weights = model.num_parameters()
     if num_weights < WORTH_QUANTIZING:
         return "none", ()
-    if kernels is None:
-        return "none", ("is not quantized because torch alone would not be faster then",)
+    if kernels is None or not kernels.is_tuned:
+        return "none", ("is not quantized because it would not be faster on this CPU",)
     return "8bit", ("is quantized to 8 bits, since decoding is as fast as weights can be read",)
 
 
-def _why_not_exact(model: PreTrainedModel, quantization: str) -> str:
-    is_kept = quantization == "none" and model.dtype is torch.float16
-    return "the kernels read no float16" if is_kept else ""
+def _why_plain(model: PreTrainedModel, kernels: Kernels, quantization: str) -> str:
+    """Why weights that are kept as they are had better stay with torch."""
+    if quantization != "none":
+        return ""
+    if not kernels.is_tuned:
+        return "the kernels are not made for this CPU"
+    return "the kernels read no float16" if model.dtype is torch.float16 else ""
 
 
 def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> str:

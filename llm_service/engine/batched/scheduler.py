@@ -15,9 +15,6 @@ from llm_service.engine.observer import Phase, StepStats
 from llm_service.engine.request import FinishReason
 from llm_service.errors import DeadlineExceeded, ServiceError
 
-# While sequences decode, prompts get no more of a step than lets it end in about this time:
-# to the readers of the other streams a step is the gap between two tokens.
-_MIXED_STEP_SECONDS = 0.2
 _MIN_CHUNK_TOKENS = 16  # so that a prompt gets on, however slow the machine is
 
 
@@ -71,7 +68,11 @@ class Scheduler:
         max_batch_size: int,
         max_batched_tokens: int,
         max_context: int,
+        max_inter_token_seconds: float = 0.2,
     ) -> None:
+        """While sequences decode, prompts get no more of a step than lets it end in about
+        `max_inter_token_seconds`: to the readers of the others it is the gap between two tokens.
+        """
         assert 0 < max_batch_size <= max_batched_tokens
         # so that any sequence fits when it runs alone
         assert max_context <= block_manager.num_blocks * block_manager.block_size
@@ -79,6 +80,7 @@ class Scheduler:
         self._max_batch_size = max_batch_size
         self._max_batched_tokens = max_batched_tokens
         self._max_context = max_context
+        self._max_inter_token_seconds = max_inter_token_seconds
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._seconds_per_token = 0.0  # of the last step with a chunk of prefill; 0: none yet
@@ -166,7 +168,7 @@ class Scheduler:
         num_decodes = sum(not _is_prefill(sequence) for sequence in self._running)
         if not num_decodes or not self._seconds_per_token:
             return self._max_batched_tokens
-        in_time = int(_MIXED_STEP_SECONDS / self._seconds_per_token)
+        in_time = int(self._max_inter_token_seconds / self._seconds_per_token)
         return min(max(in_time, num_decodes + _MIN_CHUNK_TOKENS), self._max_batched_tokens)
 
     def _learn_speed(self, batch: ScheduledBatch, now: float) -> None:

@@ -59,7 +59,7 @@ class FusedDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self._kernels = kernels
-        self._layers = layers  # keeps alive what the structures point to
+        self.layers, self.heads = layers, heads  # keeps alive what the structures point to
         self._structs = (library.Layer * len(layers))(*map(_layer_struct, layers))
         self._decoder = library.Decoder(
             num_layers=len(layers),
@@ -72,12 +72,11 @@ class FusedDecoder(nn.Module):
 
     @property
     def layer_shapes(self) -> list[LayerShape]:
-        heads = self._decoder.heads
-        return [LayerShape(heads.num_kv_heads, heads.head_dim)] * len(self._layers)
+        return [LayerShape(self.heads.num_kv_heads, self.heads.head_dim)] * len(self.layers)
 
     @property
     def packed(self) -> tuple[PackedLinear, ...]:
-        return tuple(part for layer in self._layers for part in layer.parts)
+        return tuple(part for layer in self.layers for part in layer.parts)
 
     def forward(
         self,

@@ -19,7 +19,7 @@ _SOURCES = Path(__file__).parent / "csrc"
 _BUILT_WITH_PACKAGE = Path(__file__).parent / "lib"
 _COMPILERS = ("c++", "g++", "clang++")
 _BUILD_SECONDS = 300
-_FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-fopenmp")
+_FLAGS = ("-std=c++17", "-O3", "-fno-tree-pre", "-shared", "-fPIC", "-fopenmp")
 # Best first: what the CPU must have, and what the compiler is told.
 _INSTRUCTION_SETS: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "avx512": (
@@ -127,6 +127,7 @@ class Kernels:
 
     def __init__(self, file: Path, instruction_set: str) -> None:
         self.instruction_set = instruction_set
+        self.is_tuned = instruction_set != "portable"  # else torch may well be faster
         library = ctypes.CDLL(str(file))
         self.decoder_forward = library.decoder_forward
         self.decoder_forward.argtypes = (
@@ -181,6 +182,9 @@ def build(instruction_set: str, folder: Path | None = None) -> Path:
             first = (result.stderr.strip().splitlines() or ["no word why"])[0]
             raise KernelsUnavailable(f"{compiler} could not build them: {first}")
         made.replace(target)  # at once, so that nobody loads half a library
+    for old in target.parent.glob(f"{instruction_set}-*.so"):
+        if old != target:
+            old.unlink(missing_ok=True)
     return target
 
 

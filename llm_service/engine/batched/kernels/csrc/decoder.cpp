@@ -66,22 +66,16 @@ Input make_input(int64_t rows, int64_t count) {
     input.rows = rows;
     input.k = padded(count);
     input.values = arena.take<int8_t>(rows * input.k);
-    input.unsigned_values = arena.take<uint8_t>(rows * input.k);
+    input.others = arena.take<uint8_t>(rows * input.k);
     input.scales = arena.take<float>(rows);
     input.group_sums = arena.take<int32_t>(rows * (input.k / GROUP));
     input.floats = arena.take<float>(rows * input.k);
     return input;
 }
 
-// One row, ready for `linear`: rounded, or padded.
 void prepare_row(const Linear& linear, const float* x, int64_t count, const Input& input, int64_t row) {
-    if (is_quantized(linear.scheme)) {
-        quantize_row(x, count, input, row);
-        return;
-    }
-    float* to = const_cast<float*>(input.floats) + row * input.k;
-    std::memcpy(to, x, count * sizeof(float));
-    std::memset(to + count, 0, (input.k - count) * sizeof(float));
+    if (is_quantized(linear.scheme)) quantize_row(x, count, input, row);
+    else place_row(x, count, input, row);
 }
 
 void prepare(Team& team, const Linear& linear, const float* x, int64_t count, const Input& input) {

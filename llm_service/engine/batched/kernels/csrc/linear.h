@@ -32,54 +32,21 @@ struct Linear {  // mirrored in library.py
     const float* bias;    // [n] or null
 };
 
-// Rows of input, made ready for a scheme.
+// Rows of input, made ready for a scheme, in tiles of up to MAX_ROWS rows that are multiplied
+// together. Within a tile the rows lie side by side, so that it is read from start to end, too:
+//   floats            [k][rows of the tile]
+//   values, others    [k/4][rows of the tile][4]
 struct Input {
     int64_t rows = 0;
     int64_t k = 0;
-    const float* floats = nullptr;  // [rows][k], for the float schemes
-    int8_t* values = nullptr;       // [rows][k]
-    uint8_t* unsigned_values = nullptr;  // [rows][k]: what this CPU wants beside `values`
-    float* scales = nullptr;             // [rows]
-    int32_t* group_sums = nullptr;       // [rows][k/32]
+    float* floats = nullptr;        // the float schemes
+    int8_t* values = nullptr;       // the others
+    uint8_t* others = nullptr;      // what this CPU wants beside `values`
+    float* scales = nullptr;        // [rows]
+    int32_t* group_sums = nullptr;  // [rows][k/32]
 };
 
 static inline bool is_quantized(int32_t scheme) { return scheme == INT8 || scheme == INT4; }
-
-// Round one row of `count` numbers to 8 bits; the row is padded to k with zeros.
-static inline void quantize_row(const float* x, int64_t count, const Input& to, int64_t row) {
-    const int64_t k = to.k;
-    Floats most{};
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) most = larger(most, magnitude(load(x + i)));
-    float peak = largest(most);
-    for (; i < count; ++i) peak = std::fmax(peak, std::fabs(x[i]));
-    const float scale = peak / 127.0f;
-    const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
-    to.scales[row] = scale;
-    int8_t* values = to.values + row * k;
-    uint8_t* others = to.unsigned_values + row * k;
-    typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-    for (i = 0; i + LANES <= count; i += LANES) {
-        const Ints rounded = nearest(load(x + i) * inverse);
-        *reinterpret_cast<Bytes*>(values + i) = __builtin_convertvector(rounded, Bytes);
-    }
-    for (; i < count; ++i) values[i] = int8_t(std::nearbyint(x[i] * inverse));
-    std::memset(values + count, 0, k - count);
-    int32_t* sums = to.group_sums + row * (k / GROUP);
-    for (i = 0; i < k; i += GROUP) {
-        int32_t total = 0;
-        for (int j = 0; j < GROUP; ++j) {
-            const int8_t value = values[i + j];
-            total += value;
-#if defined(__AVX512VNNI__)
-            others[i + j] = uint8_t(value) ^ 0x80;  // + 128
-#else
-            others[i + j] = uint8_t(value < 0 ? -value : value);
-#endif
-        }
-        sums[i / GROUP] = total;
-    }
-}
 
 #if defined(__AVX512VNNI__)
 #include "tiles_avx512.h"
@@ -88,6 +55,67 @@ static inline void quantize_row(const float* x, int64_t count, const Input& to, 
 #else
 #include "tiles_portable.h"
 #endif
+
+// Where a row stands in its tile: the offset of its first number, and the distance between the
+// following ones, both in units of `width` numbers.
+struct Place {
+    int64_t offset;
+    int64_t stride;
+
+    Place(const Input& input, int64_t row, int64_t width) {
+        const int64_t tile = row / MAX_ROWS * MAX_ROWS;
+        stride = input.rows - tile < MAX_ROWS ? input.rows - tile : MAX_ROWS;
+        offset = tile * (input.k / width) + row - tile;
+    }
+};
+
+// Put one row of `count` floats in its place; the rest up to k is zero.
+static inline void place_row(const float* x, int64_t count, const Input& to, int64_t row) {
+    const Place place(to, row, 1);
+    float* floats = to.floats + place.offset;
+    for (int64_t i = 0; i < to.k; ++i) floats[i * place.stride] = i < count ? x[i] : 0.0f;
+}
+
+// Round one row of `count` numbers to 8 bits and put it in its place; the rest up to k is zero.
+static inline void quantize_row(const float* x, int64_t count, const Input& to, int64_t row) {
+    Floats most{};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) most = larger(most, magnitude(load(x + i)));
+    float peak = largest(most);
+    for (; i < count; ++i) peak = std::fmax(peak, std::fabs(x[i]));
+    to.scales[row] = peak / 127.0f;
+    const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
+    const Place place(to, row, 4);
+    int8_t* values = to.values + place.offset * 4;
+    uint8_t* others = to.others + place.offset * 4;
+    int32_t* sums = to.group_sums + row * (to.k / GROUP);
+    for (int64_t g = 0; g < to.k; g += GROUP) {
+        alignas(64) float padded[GROUP];
+        const float* from = x + g;
+        if (g + GROUP > count) {
+            std::memset(padded, 0, sizeof padded);
+            std::memcpy(padded, from, (count - g) * sizeof(float));
+            from = padded;
+        }
+        typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+        alignas(64) int8_t rounded[GROUP];
+        alignas(64) uint8_t other[GROUP];
+        Ints total{};
+        for (int j = 0; j < GROUP; j += LANES) {
+            const Ints whole = nearest(load(from + j) * inverse);
+            total += whole;
+            *reinterpret_cast<Bytes*>(rounded + j) = __builtin_convertvector(whole, Bytes);
+        }
+        for (int j = 0; j < GROUP; ++j) other[j] = other_form(rounded[j]);
+        sums[g / GROUP] = 0;
+        for (int j = 0; j < LANES; ++j) sums[g / GROUP] += total[j];
+        for (int j = 0; j < GROUP; j += 4) {
+            const int64_t at = (g + j) * place.stride;
+            std::memcpy(values + at, rounded + j, 4);
+            std::memcpy(others + at, other + j, 4);
+        }
+    }
+}
 
 // What becomes of results. GATE: even panels hold gates, odd ones what they gate; what is stored,
 // half as many channels, is silu(gate) * gated.

@@ -5,6 +5,9 @@
 
 constexpr int MAX_ROWS = 4;
 
+// What `others` hold of an input: its size.
+static inline uint8_t other_form(int8_t value) { return uint8_t(value < 0 ? -value : value); }
+
 // For one row several sums run side by side, to hide how long an addition takes.
 template <int ROWS> constexpr int SUMS = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1;
 
@@ -15,9 +18,12 @@ static inline __m256 odd_bfloats(__m256i pairs) {
 
 template <int ROWS, int S>
 static inline void store_sums(__m256 (&sums)[S][ROWS][2], float (*tile)[PANEL]) {
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
         for (int h = 0; h < 2; ++h) {
             __m256 total = sums[0][r][h];
+#pragma GCC unroll 8
             for (int s = 1; s < S; ++s) total = _mm256_add_ps(total, sums[s][r][h]);
             _mm256_storeu_ps(&tile[r][8 * h], total);
         }
@@ -31,13 +37,13 @@ static inline void tile_float32(const Linear& linear, const Input& x, int64_t ro
     const float* a = x.floats + row * k;
     __m256 sums[S][ROWS][2] = {};
     for (int64_t i = 0; i < k; i += 4)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < 4; ++j) {
             const __m256 low = _mm256_loadu_ps(w + (i + j) * PANEL);
             const __m256 high = _mm256_loadu_ps(w + (i + j) * PANEL + 8);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r) {
-                const __m256 value = _mm256_broadcast_ss(a + r * k + i + j);
+                const __m256 value = _mm256_broadcast_ss(a + (i + j) * ROWS + r);
                 sums[j % S][r][0] = _mm256_fmadd_ps(low, value, sums[j % S][r][0]);
                 sums[j % S][r][1] = _mm256_fmadd_ps(high, value, sums[j % S][r][1]);
             }
@@ -53,15 +59,15 @@ static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t r
     const float* a = x.floats + row * k;
     __m256 sums[S][ROWS][2] = {};
     for (int64_t i = 0; i < k; i += 8)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < 4; ++j) {
             const int64_t at = i + 2 * j;
             const __m256i low = _mm256_loadu_si256((const __m256i*)(w + at * PANEL));
             const __m256i high = _mm256_loadu_si256((const __m256i*)(w + at * PANEL + 16));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r) {
-                const __m256 even = _mm256_broadcast_ss(a + r * k + at);
-                const __m256 odd = _mm256_broadcast_ss(a + r * k + at + 1);
+                const __m256 even = _mm256_broadcast_ss(a + at * ROWS + r);
+                const __m256 odd = _mm256_broadcast_ss(a + (at + 1) * ROWS + r);
                 __m256(&sum)[2] = sums[j % S][r];
                 sum[0] = _mm256_fmadd_ps(even_bfloats(low), even, sum[0]);
                 sum[1] = _mm256_fmadd_ps(even_bfloats(high), even, sum[1]);
@@ -79,18 +85,17 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
     const int64_t k = linear.k;
     const int8_t* w = static_cast<const int8_t*>(linear.weights) + panel * k * PANEL;
     const int8_t* a = x.values + row * k;
-    const uint8_t* b = x.unsigned_values + row * k;
+    const uint8_t* b = x.others + row * k;
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i sums[ROWS][2] = {};
-#pragma GCC unroll 2
     for (int64_t i = 0; i < k; i += 4) {
         const __m256i low = _mm256_loadu_si256((const __m256i*)(w + i * PANEL));
         const __m256i high = _mm256_loadu_si256((const __m256i*)(w + i * PANEL + 32));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r) {
             int32_t four, size;
-            std::memcpy(&four, a + r * k + i, 4);
-            std::memcpy(&size, b + r * k + i, 4);
+            std::memcpy(&four, a + i * ROWS + 4 * r, 4);
+            std::memcpy(&size, b + i * ROWS + 4 * r, 4);
             const __m256i sign = _mm256_set1_epi32(four), magnitude = _mm256_set1_epi32(size);
             const __m256i first = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(low, sign));
             const __m256i second = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(high, sign));
@@ -99,11 +104,30 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
         }
     }
     const float* scales = linear.scales + panel * PANEL;
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
         for (int h = 0; h < 2; ++h) {
             const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(scales + 8 * h), _mm256_set1_ps(x.scales[row + r]));
             _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][h]), scale));
         }
+}
+
+// The products of four inputs a row with the low (SHIFT 0) or high bits of 64 bytes.
+template <int ROWS, int SHIFT>
+static inline void add_quarter(const uint8_t* w, const int8_t* inputs, __m256i (&sums)[ROWS][2]) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m256i first = _mm256_loadu_si256((const __m256i*)w), second = _mm256_loadu_si256((const __m256i*)(w + 32));
+    const __m256i low = _mm256_and_si256(_mm256_srli_epi16(first, SHIFT), nibble);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(second, SHIFT), nibble);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) {
+        int32_t four;
+        std::memcpy(&four, inputs + 4 * r, 4);
+        const __m256i values = _mm256_set1_epi32(four);
+        sums[r][0] = _mm256_add_epi16(sums[r][0], _mm256_maddubs_epi16(low, values));
+        sums[r][1] = _mm256_add_epi16(sums[r][1], _mm256_maddubs_epi16(high, values));
+    }
 }
 
 // Eight products of 4 by 8 bits fit into 16 bits: 8 * 2 * 15 * 127 < 2^15, which is one group.
@@ -114,43 +138,43 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
     const uint8_t* w = static_cast<const uint8_t*>(linear.weights) + panel * groups * GROUP_BYTES;
     const int8_t* a = x.values + row * k;
     const int32_t* group_sums = x.group_sums + row * groups;
-    const __m256i ones = _mm256_set1_epi16(1), nibble = _mm256_set1_epi8(15);
+    const __m256i ones = _mm256_set1_epi16(1);
     __m256 totals[ROWS][2] = {};
     for (int64_t g = 0; g < groups; ++g, w += GROUP_BYTES) {
         __m256i sums[ROWS][2] = {};
+        const int8_t* inputs = a + g * GROUP * ROWS;
+        // One half of the bits after the other, and not unrolled for many rows: there are 16 registers.
+        if constexpr (ROWS <= 2) {
 #pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q) {
-            const __m256i low = _mm256_loadu_si256((const __m256i*)(w + 2 * PANEL + 64 * q));
-            const __m256i high = _mm256_loadu_si256((const __m256i*)(w + 2 * PANEL + 64 * q + 32));
-            const __m256i low0 = _mm256_and_si256(low, nibble), high0 = _mm256_and_si256(high, nibble);
-            const __m256i low1 = _mm256_and_si256(_mm256_srli_epi16(low, 4), nibble);
-            const __m256i high1 = _mm256_and_si256(_mm256_srli_epi16(high, 4), nibble);
-#pragma GCC unroll 4
-            for (int r = 0; r < ROWS; ++r) {
-                int32_t four, later;
-                std::memcpy(&four, a + r * k + g * GROUP + 4 * q, 4);
-                std::memcpy(&later, a + r * k + g * GROUP + 4 * q + 16, 4);
-                const __m256i a0 = _mm256_set1_epi32(four), a1 = _mm256_set1_epi32(later);
-                sums[r][0] = _mm256_add_epi16(sums[r][0], _mm256_maddubs_epi16(low0, a0));
-                sums[r][1] = _mm256_add_epi16(sums[r][1], _mm256_maddubs_epi16(high0, a0));
-                sums[r][0] = _mm256_add_epi16(sums[r][0], _mm256_maddubs_epi16(low1, a1));
-                sums[r][1] = _mm256_add_epi16(sums[r][1], _mm256_maddubs_epi16(high1, a1));
+            for (int q = 0; q < 4; ++q) {
+                add_quarter<ROWS, 0>(w + 2 * PANEL + 64 * q, inputs + 4 * q * ROWS, sums);
+                add_quarter<ROWS, 4>(w + 2 * PANEL + 64 * q, inputs + 4 * (q + 4) * ROWS, sums);
             }
+        } else {
+#pragma GCC unroll 1
+            for (int q = 0; q < 4; ++q)
+                add_quarter<ROWS, 0>(w + 2 * PANEL + 64 * q, inputs + 4 * q * ROWS, sums);
+#pragma GCC unroll 1
+            for (int q = 0; q < 4; ++q)
+                add_quarter<ROWS, 4>(w + 2 * PANEL + 64 * q, inputs + 4 * (q + 4) * ROWS, sums);
         }
         const __m256 scale[2] = {
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)w)), 16)),
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)(w + 16))), 16)),
         };
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r) {
             const __m256i offset = _mm256_set1_epi32(-8 * group_sums[r * groups + g]);
+#pragma GCC unroll 8
             for (int h = 0; h < 2; ++h) {
                 const __m256i whole = _mm256_add_epi32(_mm256_madd_epi16(sums[r][h], ones), offset);
                 totals[r][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), scale[h], totals[r][h]);
             }
         }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
         for (int h = 0; h < 2; ++h)
             _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(totals[r][h], _mm256_set1_ps(x.scales[row + r])));
 }

@@ -5,6 +5,9 @@
 
 constexpr int MAX_ROWS = 8;
 
+// What `others` hold of an input: it plus 128.
+static inline uint8_t other_form(int8_t value) { return uint8_t(value) ^ 0x80; }
+
 // Several sums side by side hide how long one addition takes: about ten are under way at once.
 template <int ROWS> constexpr int SUMS = ROWS == 1 ? 8 : ROWS == 2 ? 4 : ROWS <= 4 ? 2 : 1;
 
@@ -21,9 +24,11 @@ static inline void tile_float32(const Linear& linear, const Input& x, int64_t ro
             const __m512 weights = _mm512_loadu_ps(w + (i + j) * PANEL);
 #pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r)
-                sums[j % S][r] = _mm512_fmadd_ps(weights, _mm512_set1_ps(a[r * k + i + j]), sums[j % S][r]);
+                sums[j % S][r] = _mm512_fmadd_ps(weights, _mm512_set1_ps(a[(i + j) * ROWS + r]), sums[j % S][r]);
         }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
         for (int s = 1; s < S; ++s) sums[0][r] = _mm512_add_ps(sums[0][r], sums[s][r]);
         _mm512_storeu_ps(tile[r], sums[0][r]);
     }
@@ -46,11 +51,13 @@ static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t r
             const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, upper));
 #pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r) {
-                sums[j % S][r] = _mm512_fmadd_ps(even, _mm512_set1_ps(a[r * k + at]), sums[j % S][r]);
-                sums[j % S][r] = _mm512_fmadd_ps(odd, _mm512_set1_ps(a[r * k + at + 1]), sums[j % S][r]);
+                sums[j % S][r] = _mm512_fmadd_ps(even, _mm512_set1_ps(a[at * ROWS + r]), sums[j % S][r]);
+                sums[j % S][r] = _mm512_fmadd_ps(odd, _mm512_set1_ps(a[(at + 1) * ROWS + r]), sums[j % S][r]);
             }
         }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
         for (int s = 1; s < S; ++s) sums[0][r] = _mm512_add_ps(sums[0][r], sums[s][r]);
         _mm512_storeu_ps(tile[r], sums[0][r]);
     }
@@ -63,7 +70,7 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
     constexpr int S = SUMS<ROWS>;
     const int64_t k = linear.k;
     const int8_t* w = static_cast<const int8_t*>(linear.weights) + panel * k * PANEL;
-    const uint8_t* a = x.unsigned_values + row * k;
+    const uint8_t* a = x.others + row * k;
     __m512i sums[S][ROWS] = {};
     for (int64_t i = 0; i < k; i += GROUP)
 #pragma GCC unroll 8
@@ -72,13 +79,15 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
 #pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r) {
                 int32_t four;
-                std::memcpy(&four, a + r * k + i + 4 * j, 4);
+                std::memcpy(&four, a + (i + 4 * j) * ROWS + 4 * r, 4);
                 sums[j % S][r] = _mm512_dpbusd_epi32(sums[j % S][r], _mm512_set1_epi32(four), weights);
             }
         }
     const __m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(linear.sums + panel * PANEL), 7);
     const __m512 scale = _mm512_loadu_ps(linear.scales + panel * PANEL);
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
         for (int s = 1; s < S; ++s) sums[0][r] = _mm512_add_epi32(sums[0][r], sums[s][r]);
         const __m512 whole = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[0][r], offset));
         _mm512_storeu_ps(tile[r], _mm512_mul_ps(whole, _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[row + r]))));
@@ -101,7 +110,7 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
             sums[r][0] = _mm512_set1_epi32(-8 * group_sums[r * groups + g]);
             sums[r][1] = _mm512_setzero_si512();
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int q = 0; q < 4; ++q) {
             const __m512i both = _mm512_loadu_si512(w + 2 * PANEL + 64 * q);
             const __m512i low = _mm512_and_si512(both, nibble);
@@ -109,8 +118,8 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
 #pragma GCC unroll 8
             for (int r = 0; r < ROWS; ++r) {
                 int32_t four, later;
-                std::memcpy(&four, a + r * k + g * GROUP + 4 * q, 4);
-                std::memcpy(&later, a + r * k + g * GROUP + 4 * q + 16, 4);
+                std::memcpy(&four, a + (g * GROUP + 4 * q) * ROWS + 4 * r, 4);
+                std::memcpy(&later, a + (g * GROUP + 4 * q + 16) * ROWS + 4 * r, 4);
                 sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], low, _mm512_set1_epi32(four));
                 sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], high, _mm512_set1_epi32(later));
             }
@@ -123,6 +132,7 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
             totals[r] = _mm512_fmadd_ps(whole, scale, totals[r]);
         }
     }
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
         _mm512_storeu_ps(tile[r], _mm512_mul_ps(totals[r], _mm512_set1_ps(x.scales[row + r])));
 }

@@ -3,6 +3,9 @@
 
 constexpr int MAX_ROWS = 4;
 
+// What `others` hold of an input is not used here.
+static inline uint8_t other_form(int8_t value) { return uint8_t(value); }
+
 template <int ROWS>
 static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     const int64_t k = linear.k;
@@ -11,7 +14,7 @@ static inline void tile_float32(const Linear& linear, const Input& x, int64_t ro
     float sums[ROWS][PANEL] = {};
     for (int64_t i = 0; i < k; ++i)
         for (int r = 0; r < ROWS; ++r)
-            for (int c = 0; c < PANEL; ++c) sums[r][c] += w[i * PANEL + c] * a[r * k + i];
+            for (int c = 0; c < PANEL; ++c) sums[r][c] += w[i * PANEL + c] * a[i * ROWS + r];
     std::memcpy(tile, sums, sizeof sums);
 }
 
@@ -24,7 +27,7 @@ static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t r
     for (int64_t i = 0; i < k; i += 2)
         for (int r = 0; r < ROWS; ++r)
             for (int c = 0; c < PANEL; ++c)
-                for (int j = 0; j < 2; ++j) sums[r][c] += to_float(w[i * PANEL + 2 * c + j]) * a[r * k + i + j];
+                for (int j = 0; j < 2; ++j) sums[r][c] += to_float(w[i * PANEL + 2 * c + j]) * a[(i + j) * ROWS + r];
     std::memcpy(tile, sums, sizeof sums);
 }
 
@@ -37,7 +40,7 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
     for (int64_t i = 0; i < k; i += 4)
         for (int r = 0; r < ROWS; ++r)
             for (int c = 0; c < PANEL; ++c)
-                for (int j = 0; j < 4; ++j) sums[r][c] += int32_t(w[i * PANEL + 4 * c + j]) * a[r * k + i + j];
+                for (int j = 0; j < 4; ++j) sums[r][c] += int32_t(w[i * PANEL + 4 * c + j]) * a[i * ROWS + 4 * r + j];
     for (int r = 0; r < ROWS; ++r)
         for (int c = 0; c < PANEL; ++c)
             tile[r][c] = float(sums[r][c]) * (linear.scales[panel * PANEL + c] * x.scales[row + r]);
@@ -54,11 +57,11 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
         int32_t sums[ROWS][PANEL] = {};
         for (int q = 0; q < 4; ++q)
             for (int r = 0; r < ROWS; ++r) {
-                const int8_t* inputs = a + r * k + g * GROUP + 4 * q;
+                const int8_t* inputs = a + (g * GROUP + 4 * q) * ROWS + 4 * r;
                 for (int c = 0; c < PANEL; ++c)
                     for (int j = 0; j < 4; ++j) {
                         const int32_t both = w[2 * PANEL + 64 * q + 4 * c + j];
-                        sums[r][c] += ((both & 15) - 8) * inputs[j] + ((both >> 4) - 8) * inputs[j + 16];
+                        sums[r][c] += ((both & 15) - 8) * inputs[j] + ((both >> 4) - 8) * inputs[j + 16 * ROWS];
                     }
             }
         uint16_t scales[PANEL];
