@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from torch import Tensor
 
 from llm_service.engine.batched.attention import How, PagedBatch, Span
-from llm_service.engine.batched.kernels import library
+from llm_service.engine.batched.kernels import build, library
+from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.fused import FusedDecoder, PackedLayer
-from llm_service.engine.batched.kernels.library import Kernels, KernelsUnavailable, load_kernels
+from llm_service.engine.batched.kernels.library import Kernels, load_kernels
 from llm_service.engine.batched.kernels.packing import (
     GROUP,
     PackedLinear,
@@ -27,7 +28,7 @@ from llm_service.engine.batched.kernels.torch_linear import TorchLinear
 from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from llm_service.machine import Machine
 
-HERE = library.usable_instruction_sets(Machine.detect().cpu_flags)
+HERE = build.usable_instruction_sets(Machine.detect().cpu_flags)
 each_instruction_set = pytest.mark.parametrize("instruction_set", HERE)
 random_shapes = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -321,15 +322,15 @@ def fill(cache: KVCache, span: Span, generator: torch.Generator) -> tuple[Tensor
 
 def test_the_best_instruction_set_is_chosen_by_the_flags():
     avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx2", "fma"}
-    assert library.usable_instruction_sets(frozenset(avx512))[0] == "avx512"
-    assert library.usable_instruction_sets(frozenset({"avx2", "fma", "sse"}))[0] == "avx2"
-    assert library.usable_instruction_sets(frozenset()) == ["portable"]
+    assert build.usable_instruction_sets(frozenset(avx512))[0] == "avx512"
+    assert build.usable_instruction_sets(frozenset({"avx2", "fma", "sse"}))[0] == "avx2"
+    assert build.usable_instruction_sets(frozenset()) == ["portable"]
 
 
 def test_without_a_compiler_the_kernels_say_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KernelsUnavailable, match="no C\\+\\+ compiler"):
-        library.build("portable", tmp_path)
+        build.build("portable", tmp_path)
 
 
 def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
@@ -338,5 +339,5 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KernelsUnavailable, match="no such thing"):
-        library.build("portable", tmp_path / "lib")
+        build.build("portable", tmp_path / "lib")
     assert list((tmp_path / "lib").iterdir()) == []

@@ -17,7 +17,7 @@ from transformers import (
     MambaForCausalLM,
 )
 
-from llm_service.engine import loader, model_files
+from llm_service.engine import loader, memory, model_files
 from llm_service.engine.batched import quantization
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loader import ModelLoadError, bundled_models, load_model, plan_resources
@@ -251,9 +251,9 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_it_is_load
     machine, saved, monkeypatch
 ):
     monkeypatch.delattr(loader, "_read_model")
-    words = refusal(replace(machine, memory_available_bytes=200 * 2**20), saved)
-    assert "0.20 GiB are free" in words
-    assert "LLM_DTYPE=bfloat16" in words
+    words = refusal(replace(machine, memory_available_bytes=100 * 2**20), saved)
+    assert "0.10 GiB are free" in words
+    assert "take a smaller model or give the service more memory" in words
 
 
 def test_a_hub_model_is_downloaded_once_and_loads_offline_afterwards(
@@ -277,7 +277,7 @@ def test_a_download_says_how_far_it_is(machine, hub, monkeypatch):
 
 
 def test_a_hub_model_that_does_not_fit_is_refused_before_its_weights_are_downloaded(machine, hub):
-    small = replace(machine, memory_available_bytes=200 * 2**20)
+    small = replace(machine, memory_available_bytes=100 * 2**20)
     assert "GiB are free" in refusal(small, "owner/tiny")
     assert hub.downloads["config.json"] == 1
     assert hub.downloads["model.safetensors"] == 0
@@ -331,7 +331,8 @@ def test_with_plenty_of_memory_an_eighth_of_the_slots_can_have_the_longest_conte
 
 def with_kv_room(machine, loaded, num_tokens):
     """A machine whose share for the KV cache is that of `num_tokens`."""
-    room = 2 * num_tokens * PER_TOKEN + loaded.weights_bytes + loader._WORKSPACE_BYTES
+    workspace = memory.workspace_bytes(loaded.model.config, 32, EngineConfig().max_batched_tokens)
+    room = 2 * num_tokens * PER_TOKEN + loaded.weights_bytes + workspace
     return replace(machine, memory_available_bytes=room)
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from llm_service.engine.batched import attention
 from llm_service.engine.batched.attention import PagedBatch, Span
 from llm_service.engine.batched.compatibility import Layer, traced_layers
+from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
@@ -24,7 +25,7 @@ from llm_service.engine.batched.kernels.fused import (
     pack_layer,
     why_not_fusable,
 )
-from llm_service.engine.batched.kernels.library import Kernels, KernelsUnavailable, load_kernels
+from llm_service.engine.batched.kernels.library import Kernels, load_kernels
 from llm_service.engine.batched.kernels.packing import Scheme, pack
 from llm_service.engine.batched.kernels.torch_linear import TorchLinear
 from llm_service.engine.batched.kv_cache import KVCache

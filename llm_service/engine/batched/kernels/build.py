@@ -1,0 +1,98 @@
+"""Builds the kernels from `csrc`, for each instruction set apart, and finds what was built.
+
+Owns compiler, flags and places. A library is named after its sources and flags, so that another
+text is another library. Needs no other module: `python build.py FOLDER` makes all that this
+kind of machine can use, as images do.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_SOURCES = Path(__file__).parent / "csrc"
+_BUILT_WITH_PACKAGE = Path(__file__).parent / "lib"
+_COMPILERS = ("c++", "g++", "clang++")
+_BUILD_SECONDS = 300
+_FLAGS = ("-std=c++17", "-O3", "-fno-tree-pre", "-shared", "-fPIC", "-fopenmp")
+# Best first: what the CPU must have, and what the compiler is told.
+_INSTRUCTION_SETS: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {
+    "avx512": (
+        frozenset({"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx2", "fma"}),
+        ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma"),
+    ),
+    "avx2": (frozenset({"avx2", "fma"}), ("-mavx2", "-mfma")),
+    "portable": (frozenset(), ()),
+}
+
+
+class KernelsUnavailable(Exception):
+    """Says why they cannot be had; torch does the work then."""
+
+
+def usable_instruction_sets(cpu_flags: frozenset[str]) -> list[str]:
+    """Best first."""
+    return [name for name, (needed, _) in _INSTRUCTION_SETS.items() if needed <= cpu_flags]
+
+
+def build(instruction_set: str, folder: Path | None = None) -> Path:
+    """Compile into `folder`, else where there is room; raises KernelsUnavailable."""
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise KernelsUnavailable(f"there is no C++ compiler ({', '.join(_COMPILERS)})")
+    target = (folder or _writable_folder()) / _file_name(instruction_set)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        made = Path(scratch) / target.name
+        command = [compiler, *_FLAGS, *_INSTRUCTION_SETS[instruction_set][1]]
+        command += ["-o", str(made), str(_SOURCES / "decoder.cpp")]
+        try:
+            result = subprocess.run(  # noqa: S603  # our own sources, the machine's compiler
+                command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise KernelsUnavailable(f"{compiler} did not run: {error}") from error
+        if result.returncode != 0:
+            first = (result.stderr.strip().splitlines() or ["no word why"])[0]
+            raise KernelsUnavailable(f"{compiler} could not build them: {first}")
+        made.replace(target)  # at once, so that nobody loads half a library
+    for old in target.parent.glob(f"{instruction_set}-*.so"):
+        if old != target:
+            old.unlink(missing_ok=True)
+    return target
+
+
+def find(instruction_set: str) -> Path | None:
+    name = _file_name(instruction_set)
+    places = (_BUILT_WITH_PACKAGE / name, _cache_folder() / name)
+    return next((file for file in places if file.is_file()), None)
+
+
+def _file_name(instruction_set: str) -> str:
+    text = b"".join(file.read_bytes() for file in sorted(_SOURCES.iterdir()))
+    flags = " ".join(_FLAGS + _INSTRUCTION_SETS[instruction_set][1]).encode()
+    return f"{instruction_set}-{hashlib.sha256(flags + text).hexdigest()[:16]}.so"
+
+
+def _writable_folder() -> Path:
+    folder = _BUILT_WITH_PACKAGE
+    return folder if os.access(folder.parent, os.W_OK) else _cache_folder()
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "llm_service" / "kernels"
+
+
+def main() -> None:
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    for name in _INSTRUCTION_SETS if is_x86 else ("portable",):
+        build(name, Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

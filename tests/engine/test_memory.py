@@ -1,0 +1,196 @@
+"""Bytes are foretold before anything is loaded, and come true."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MambaConfig,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from llm_service.engine import memory
+from llm_service.engine.batched import quantization
+from llm_service.engine.batched.compatibility import layer_shapes
+from llm_service.engine.batched.kv_cache import block_bytes
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.loader import load_model
+from llm_service.engine.memory import Form
+from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.outline import choices, outline_model, refuse_unless_fits
+from llm_service.machine import Machine
+from tests.engine import models
+
+GIB = 2**30
+SIZES = {
+    "vocab_size": 2000,
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+}
+FAMILIES = (Qwen2Config, LlamaConfig, Qwen3Config, Gemma3TextConfig, Phi3Config)
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """Two cores and 4 GiB free, without bfloat16."""
+    return replace(
+        Machine.detect(), cpu_cores=2.0, cpu_flags=frozenset(), memory_available_bytes=4 * GIB
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model of 1.5 thousand million weights, of which only the configuration is there."""
+    Qwen2Config(
+        vocab_size=151_936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_hidden_layers=28,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        max_position_embeddings=32_768,
+        tie_word_embeddings=True,
+        dtype="bfloat16",
+    ).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def shell_of(config):
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def quiet(line):
+    pass
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("is_tied", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_unquantized_weights_take_what_is_foretold_to_the_byte(family, is_tied, dtype):
+    config = family(**SIZES, tie_word_embeddings=is_tied)
+    found = memory.weights_bytes(shell_of(config), Form(dtype, "none", dtype, True, False))
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    assert found.total == model.get_memory_footprint()
+    assert found.embedding == 2000 * 128 * dtype.itemsize
+    assert found.head == (0 if is_tied else found.embedding)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("scheme", ["8bit", "4bit"])
+@pytest.mark.parametrize("is_batchable", [True, False])
+def test_quantized_weights_take_what_is_foretold_within_a_hundredth(family, scheme, is_batchable):
+    config = family(**SIZES, tie_word_embeddings=True)
+    shell = shell_of(config)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    foreseen = quantization.foresee(shell, scheme, is_batchable=is_batchable)
+    made = quantization.prepare(model, scheme, is_batchable=is_batchable)
+    assert foreseen.is_fused == made.is_fused
+    form = Form(torch.bfloat16, scheme, torch.bfloat16, bool(foreseen.kernels), foreseen.is_fused)
+    assert memory.weights_bytes(shell, form).total == pytest.approx(made.weights_bytes, rel=0.01)
+
+
+def test_without_kernels_quantized_weights_take_what_is_foretold(monkeypatch):
+    monkeypatch.setattr(quantization, "_kernels", lambda: (None, ("no compiler",)))
+    config = LlamaConfig(**SIZES)
+    for scheme in ("8bit", "4bit"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+        made = quantization.prepare(model, scheme, is_batchable=True)
+        form = Form(torch.bfloat16, scheme, torch.bfloat16, False, False)
+        found = memory.weights_bytes(shell_of(config), form).total
+        assert found == pytest.approx(made.weights_bytes, rel=0.01)
+
+
+@pytest.mark.parametrize("scheme", ["none", "8bit", "4bit"])
+def test_the_bundled_model_takes_what_is_foretold(machine, scheme):
+    config = EngineConfig(quantization=scheme)
+    outline = outline_model(config, machine, quiet)
+    loaded = load_model(config, machine, quiet)
+    assert outline.num_parameters == loaded.num_parameters
+    assert outline.need.weights.total == pytest.approx(loaded.weights_bytes, rel=0.01)
+    assert (outline.form.dtype, outline.form.quantization) == (loaded.dtype, loaded.quantization)
+    assert outline.form.kv_dtype == loaded.kv_dtype
+    assert outline.max_context == loaded.max_context
+
+
+@pytest.mark.parametrize("architecture", list(models.CONFIGS))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_a_position_in_the_cache_takes_what_is_foretold(architecture, dtype):
+    model = models.tiny_model(architecture)
+    expected = block_bytes(layer_shapes(model), 1, dtype)
+    assert memory.kv_bytes_per_token(model.config, dtype) == expected
+
+
+def test_a_model_without_attention_needs_no_cache():
+    config = MambaConfig(vocab_size=258, hidden_size=16, num_hidden_layers=2, state_size=4)
+    assert memory.kv_bytes_per_token(config, torch.float32) == 0
+    plan = memory.plan(EngineConfig(), threads=2, max_context=64, bytes_per_token=0, free_bytes=GIB)
+    assert (plan.kv_cache_bytes, plan.max_batch_size) == (0, 1)
+
+
+def test_converted_weights_are_counted_in_the_type_that_they_are_read_in(machine, folder):
+    """Those of the stored type stay in their file; others are copied before they are rounded."""
+    stored = outline_model(EngineConfig(str(folder), quantization="4bit"), machine, quiet)
+    config = EngineConfig(str(folder), quantization="4bit", dtype="float32")
+    converted = outline_model(config, machine, quiet)
+    assert stored.form.dtype == torch.bfloat16
+    assert stored.need.loading_bytes == stored.need.weights.total
+    assert converted.need.loading_bytes == pytest.approx(4 * converted.num_parameters, rel=0.01)
+
+
+def test_a_refusal_has_the_numbers_and_names_what_would_fit(machine, folder):
+    config = EngineConfig(str(folder), quantization="none")
+    tight = replace(machine, memory_available_bytes=3 * GIB)
+    outline = outline_model(config, tight, quiet)
+    with pytest.raises(ModelLoadError) as caught:
+        refuse_unless_fits(outline, config, tight)
+    words = str(caught.value)
+    assert "needs 2.88 GiB for its 1,544 M weights as bfloat16" in words
+    assert "only 3.00 GiB are free" in words
+    assert "LLM_QUANTIZATION=8bit" in words
+    assert "LLM_QUANTIZATION=4bit" in words
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantization": "none", "dtype": "float32"},
+        {"quantization": "none", "max_context": 32_768},
+        {"quantization": "8bit", "kv_cache_bytes": 8 * GIB},
+    ],
+)
+def test_what_is_proposed_fits_when_it_is_taken(machine, folder, changes):
+    config = EngineConfig(str(folder), **changes)
+    tight = replace(machine, memory_available_bytes=int(2.4 * GIB))
+    outline = outline_model(config, tight, quiet)
+    assert outline.plan is None or not outline.fits
+    found = list(choices(outline, config, tight))
+    assert found
+    for choice in found:
+        fields = {name.removeprefix("LLM_").lower(): v for name, v in choice.settings.items()}
+        numbers = {name: int(v) for name, v in fields.items() if v.isdigit()}
+        taken = outline_model(replace(config, **(fields | numbers)), tight, quiet)
+        assert taken.fits
+        assert taken.plan is not None
+        assert taken.need.weights.total + taken.plan.kv_cache_bytes < tight.memory_available_bytes
+
+
+def test_a_cache_larger_than_what_is_free_is_refused():
+    with pytest.raises(ModelLoadError, match="LLM_KV_CACHE_BYTES=2000 is more than the 1000"):
+        memory.plan(
+            EngineConfig(kv_cache_bytes=2000),
+            threads=1,
+            max_context=64,
+            bytes_per_token=4,
+            free_bytes=1000,
+        )
