@@ -18,6 +18,7 @@ class EngineConfig:
     max_batch_size: int | None = None
     max_batched_tokens: int = 512
     max_inter_token_ms: int = 200
+    speculation: str = "prompt_lookup"
     max_context: int | None = None
     block_size: int = 16
     prefix_cache: bool = True

@@ -7,6 +7,7 @@ import torch
 from llm_service.engine import Engine, EngineInfo
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.drafts import PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.kv_cache import KVCache, block_bytes
 from llm_service.engine.batched.model_runner import ModelRunner
@@ -86,6 +87,7 @@ def build_core(
         max_batched_tokens=info.max_batched_tokens,
         max_context=info.max_context,
         max_inter_token_seconds=config.max_inter_token_ms / 1000,
+        drafter=PromptLookup() if config.speculation == "prompt_lookup" else None,
     )
     return EngineCore(
         scheduler,

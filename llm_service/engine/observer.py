@@ -20,6 +20,8 @@ class StepStats:
     num_cached_prompt_tokens: int = 0
     num_output_tokens: int = 0
     num_preemptions: int = 0
+    num_draft_tokens: int = 0
+    num_accepted_draft_tokens: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     kv_cache_used_bytes: int = 0

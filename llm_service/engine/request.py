@@ -43,6 +43,14 @@ class SamplingParams:
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether logits are changed before a token is chosen by them."""
+        is_penalized = (
+            self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0
+        )
+        return bool(is_penalized or self.logit_bias)
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:

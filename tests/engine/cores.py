@@ -33,6 +33,7 @@ class Size(TypedDict, total=False):
     max_batched_tokens: int
     max_waiting: int
     prefix_cache: bool
+    speculation: str
 
 
 def make_engine(
@@ -64,12 +65,14 @@ def _configured(
     max_batched_tokens: int = 32,
     max_waiting: int = 256,
     prefix_cache: bool = True,
+    speculation: str = "prompt_lookup",
 ) -> tuple[Resources, EngineConfig]:
     bytes_per_block = block_bytes(shapes_of(model), block_size, model.dtype)
     config = EngineConfig(
         max_batched_tokens=max_batched_tokens,
         block_size=block_size,
         prefix_cache=prefix_cache,
+        speculation=speculation,
         max_waiting=max_waiting,
     )
     resources = Resources(

@@ -44,7 +44,7 @@ def add(scheduler: Scheduler, num_prompt_tokens: int, *, deadline: float | None 
 def commit(scheduler: Scheduler, batch: ScheduledBatch, now: float = 1.0) -> StepStats:
     """Every sampled sequence gets token 7 and goes on."""
     stats = scheduler.commit(
-        batch, [Outcome(7 if item.is_sampled else None) for item in batch.items], now
+        batch, [Outcome((7,) if item.is_sampled else ()) for item in batch.items], now
     )
     scheduler.check_integrity()
     return stats
@@ -193,7 +193,7 @@ def test_an_error_ends_its_sequence_alone() -> None:
     bad, good = add(scheduler, 3), add(scheduler, 4)
     batch = scheduler.schedule(0.0)
     error = RequestCancelled("bad row")
-    outcomes = [Outcome(error=error) if s is bad else Outcome(7) for s in batch.sampled]
+    outcomes = [Outcome(error=error) if s is bad else Outcome((7,)) for s in batch.sampled]
     scheduler.commit(batch, outcomes, 1.0)
     assert bad.error is error
     assert bad.num_output_tokens == 0
@@ -209,7 +209,7 @@ def test_stats_tell_computed_and_cached_prompt_tokens_apart() -> None:
         request = GenerationRequest("r", prompt, SamplingParams(max_tokens=1))
         scheduler.add(Sequence.from_request(request, submitted=0.0))
         batch = scheduler.schedule(0.0)
-        stats = scheduler.commit(batch, [Outcome(7, FinishReason.LENGTH)], 1.0)
+        stats = scheduler.commit(batch, [Outcome((7,), FinishReason.LENGTH)], 1.0)
         seen.append((stats.num_computed_prompt_tokens, stats.num_cached_prompt_tokens))
     assert seen == [(10, 0), (2, 8)]
 
@@ -274,4 +274,4 @@ def _outcome(item: ScheduledSequence) -> Outcome:
         return Outcome()
     sequence = item.sequence
     is_last = sequence.num_output_tokens + 1 == sequence.request.sampling.max_tokens
-    return Outcome(7, FinishReason.LENGTH if is_last else None)
+    return Outcome((7,), FinishReason.LENGTH if is_last else None)

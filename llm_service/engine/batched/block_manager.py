@@ -65,13 +65,16 @@ class BlockManager:
         sequence.num_computed_tokens = len(cached) * self.block_size
         return Allocation(num_cached_tokens=sequence.num_computed_tokens)
 
-    def append(self, sequence: Sequence) -> bool:
-        """Make sure that the sequence's last token has a position; False if there is no room."""
-        if len(sequence.token_ids) <= len(sequence.block_table) * self.block_size:
-            return True
-        if not self._free:
+    def append(self, sequence: Sequence, num_more: int = 0) -> bool:
+        """Make sure that the sequence's last token has a position, and `num_more` after it.
+
+        False, and nothing taken, if there is no room.
+        """
+        num_blocks = self.num_blocks_for(len(sequence.token_ids) + num_more)
+        num_new = num_blocks - len(sequence.block_table)
+        if num_new > len(self._free):
             return False
-        sequence.block_table.append(self._take_free())
+        sequence.block_table += [self._take_free() for _ in range(num_new)]
         return True
 
     def advance(self, sequence: Sequence, num_tokens: int) -> None:

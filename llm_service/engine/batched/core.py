@@ -7,6 +7,7 @@ Owns a sequence's way through a step and when it is finished. No threads, no asy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from torch import Tensor
@@ -40,7 +41,7 @@ class Runner(Protocol):
     def block_bytes(self) -> int: ...
 
     def forward(self, batch: ScheduledBatch) -> Tensor:
-        """Logits [num_items, vocab_size] after the last scheduled token of each item."""
+        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,7 @@ class EngineCore:
         started = self._clock()
         batch = self._scheduler.schedule(started)
         logits = self._runner.forward(batch)
-        # A chunk's row is sampled only to see that it can be: its token is not used.
-        sampled = self._sampler.sample(logits, [item.sequence for item in batch.items])
-        advances = [self._advance(*pair) for pair in zip(batch.items, sampled, strict=True)]
+        advances = self._sample(batch, logits)
         stats = self._scheduler.commit(batch, [outcome for outcome, _ in advances], self._clock())
         stats.kv_cache_used_bytes = self.kv_cache_used_bytes
         _split_time(stats, batch, self._clock() - started)
@@ -148,26 +147,48 @@ class EngineCore:
     def check_integrity(self) -> None:
         self._scheduler.check_integrity()
 
+    def _sample(
+        self, batch: ScheduledBatch, logits: Tensor
+    ) -> list[tuple[Outcome, list[Delivery]]]:
+        """What the step means for each item, in order."""
+        sequences = [item.sequence for item in batch.items for _ in range(item.num_rows)]
+        ahead = [i for item in batch.items for i in range(item.num_rows)]
+        # A chunk's row is sampled only to see that it can be: its token is not used.
+        sampled = iter(self._sampler.sample(logits, sequences, ahead))
+        return [self._advance(item, list(islice(sampled, item.num_rows))) for item in batch.items]
+
     def _advance(
-        self, item: ScheduledSequence, sampled: SampledToken | SamplingError
+        self, item: ScheduledSequence, sampled: list[SampledToken | SamplingError]
     ) -> tuple[Outcome, list[Delivery]]:
-        """What a sampled token means for its sequence: text, and whether it is the last one."""
+        """What sampled tokens mean for their sequence: text, and whether they are the last.
+
+        Each holds as long as the draft before it was right.
+        """
         sequence = item.sequence
-        if isinstance(sampled, SamplingError):
-            error = EngineFailed(f"No token could be chosen: {sampled}")
-            return Outcome(error=error), [Delivery(sequence, error)]
-        if not item.is_sampled:
-            return Outcome(), []
-        detokenizer, token_id = sequence.detokenizer, sampled.token_id
+        chunks: list[GenerationChunk] = []
+        for i, token in enumerate(sampled):
+            if isinstance(token, SamplingError):
+                error = EngineFailed(f"No token could be chosen: {token}")
+                return Outcome(error=error), [Delivery(sequence, error)]
+            if not item.is_sampled:
+                return Outcome(), []
+            chunks.append(self._chunk(sequence, token, ahead=i))
+            is_right = i < len(item.draft) and item.draft[i] == token.token_id
+            if not is_right or chunks[-1].finish_reason is not None:
+                break
+        chunk = _joined(chunks)
+        return Outcome(chunk.token_ids, chunk.finish_reason), [Delivery(sequence, chunk)]
+
+    def _chunk(self, sequence: Sequence, token: SampledToken, ahead: int) -> GenerationChunk:
+        """The token's text; it is the sequence's next but `ahead`."""
+        detokenizer, token_id = sequence.detokenizer, token.token_id
         assert detokenizer is not None
         if self._ends_answer(sequence, token_id):
-            chunk = GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
-        else:
-            piece = detokenizer.feed((token_id,))
-            reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence)
-            text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
-            chunk = GenerationChunk(text, (token_id,), self._logprobs(sampled), reason)
-        return Outcome(token_id, chunk.finish_reason), [Delivery(sequence, chunk)]
+            return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
+        piece = detokenizer.feed((token_id,))
+        reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence, ahead)
+        text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
+        return GenerationChunk(text, (token_id,), self._logprobs(token), reason)
 
     def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
         """End-of-sequence and stop tokens end the answer and are not part of its text."""
@@ -175,11 +196,12 @@ class EngineCore:
         is_eos = token_id in self._eos_token_ids and not sampling.ignore_eos
         return is_eos or token_id in sampling.stop_token_ids
 
-    def _length_reached(self, sequence: Sequence) -> FinishReason | None:
+    def _length_reached(self, sequence: Sequence, ahead: int) -> FinishReason | None:
         """LENGTH if the token just sampled, not yet counted, is the last one allowed."""
+        num_new = ahead + 1
         is_last = (
-            sequence.num_output_tokens + 1 >= sequence.request.sampling.max_tokens
-            or len(sequence.token_ids) + 1 >= self._max_context
+            sequence.num_output_tokens + num_new >= sequence.request.sampling.max_tokens
+            or len(sequence.token_ids) + num_new >= self._max_context
         )
         return FinishReason.LENGTH if is_last else None
 
@@ -196,6 +218,17 @@ class EngineCore:
             token_bytes=self._tokenizer.token_bytes(token_id),
             logprob=logprob,
         )
+
+
+def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    return GenerationChunk(
+        "".join(chunk.text for chunk in chunks),
+        tuple(token_id for chunk in chunks for token_id in chunk.token_ids),
+        tuple(position for chunk in chunks for position in chunk.logprobs),
+        chunks[-1].finish_reason,
+    )
 
 
 def _split_time(stats: StepStats, batch: ScheduledBatch, seconds: float) -> None:

@@ -31,7 +31,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def forward(self, batch: ScheduledBatch) -> Tensor:
-        """Logits [num_items, vocab_size] after the last scheduled token of each item."""
+        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each."""
         tokens, positions, slots, rows, begun = self._lay_out(batch)
         if begun:
             self._cache.clear(self._tensor(begun))
@@ -53,7 +53,7 @@ class ModelRunner:
 
     def _lay_out(self, batch: ScheduledBatch) -> tuple[list[int], ...]:
         """The step's tokens one after the other: ids, positions and slots of each,
-        the row of each item's last token, and the blocks of which the writing begins."""
+        the rows of which logits are wanted, and the blocks of which the writing begins."""
         size = self._cache.block_size
         tokens: list[int] = []
         positions: list[int] = []
@@ -63,13 +63,14 @@ class ModelRunner:
         for item in batch.items:
             span = _span(item)
             tokens += item.sequence.token_ids[span.start : span.end]
+            tokens += item.draft
             positions += range(span.start, span.end)
             table = span.block_table
             slots += [table[p // size] * size + p % size for p in range(span.start, span.end)]
             last_block = (span.end - 1) // size
             if last_block * size >= span.start:
                 begun.append(table[last_block])
-            rows.append(len(tokens) - 1)
+            rows += range(len(tokens) - item.num_rows, len(tokens))
         return tokens, positions, slots, rows, begun
 
     def _tensor(self, values: list[int]) -> Tensor:

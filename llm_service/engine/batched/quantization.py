@@ -73,7 +73,11 @@ def foresee(shell: PreTrainedModel, quantization: str, *, is_batchable: bool) ->
     """What `prepare` would say of this model, which has no weights; its bytes are `memory`'s."""
     kernels, _ = _kernels()
     chosen, _ = _choose(shell, quantization, kernels)
-    is_fused = kernels is not None and is_batchable and not why_not_fusable(shell)
+    is_fused = (
+        kernels is not None
+        and is_batchable
+        and not (_why_plain(shell, kernels, chosen) or why_not_fusable(shell))
+    )
     is_used = is_fused or chosen != "none"
     return Prepared(chosen, kernels.instruction_set if kernels and is_used else "", is_fused, 0)
 

@@ -55,9 +55,11 @@ class Sampler:
 
     @torch.inference_mode()
     def sample(
-        self, logits: Tensor, sequences: Rows[Sequence]
+        self, logits: Tensor, sequences: Rows[Sequence], ahead: Rows[int] | None = None
     ) -> list[SampledToken | SamplingError]:
         """One result per row of `logits` [n, vocab_size], which are left as they are.
+
+        `ahead`: how many tokens that `sequences` do not have yet stand before each row's.
 
         Log-probabilities are natural, of the model's own logits: before penalties, bias,
         temperature and cuts.
@@ -67,11 +69,11 @@ class Sampler:
         token_ids: list[int] = best_ids.tolist()
         params = [sequence.request.sampling for sequence in sequences]
         errors = [self._error(*row) for row in zip(best.tolist(), params, strict=True)]
-        is_plain = [p.is_greedy and not _is_adjusted(p) for p in params]
+        is_plain = [p.is_greedy and not p.is_adjusted for p in params]
         rows = [i for i, plain in enumerate(is_plain) if not plain and not errors[i]]
         if rows:
             scores = self._adjusted(logits, rows, sequences)
-            draws = [_Draw.of(sequences[i], self._random) for i in rows]
+            draws = [_Draw.of(sequences[i], self._random, ahead[i] if ahead else 0) for i in rows]
             for i, token_id in zip(rows, _draw(scores, draws), strict=True):
                 token_ids[i] = token_id
         return [
@@ -91,7 +93,7 @@ class Sampler:
 
     def _adjusted(self, logits: Tensor, rows: list[int], sequences: Rows[Sequence]) -> Tensor:
         """Penalized and biased scores [len(rows), vocab_size]; a copy, if any are."""
-        is_adjusted = [_is_adjusted(sequences[i].request.sampling) for i in rows]
+        is_adjusted = [sequences[i].request.sampling.is_adjusted for i in rows]
         if len(rows) == len(logits) and not any(is_adjusted):
             return logits
         scores = logits[torch.tensor(rows, device=self._device)].float()
@@ -112,14 +114,14 @@ class _Draw:
     uniform: float
 
     @classmethod
-    def of(cls, sequence: Sequence, unseeded: Random) -> "_Draw":
+    def of(cls, sequence: Sequence, unseeded: Random, ahead: int) -> "_Draw":
         p = sequence.request.sampling
         if p.is_greedy:
             return cls(1.0, 1, 1.0, 0.0, 0.0)
         if p.seed is None:
             uniform = unseeded.random()
         else:
-            uniform = uniform_of(p.seed, sequence.num_output_tokens)
+            uniform = uniform_of(p.seed, sequence.num_output_tokens + ahead)
         # a smaller one is greedy in effect, and divides by zero in float32
         return cls(max(p.temperature, 1e-5), p.top_k, p.top_p, p.min_p, uniform)
 
@@ -249,11 +251,6 @@ def _total(scores: Tensor, values: Tensor, cuts: _Cuts) -> Tensor:
     """The whole rows' weights [m, 1], in the unit of the likeliest token's."""
     exponents = (scores.float() - values[:, :1].float()).div_(cuts.temperature.float())
     return exponents.exp_().sum(dim=1, keepdim=True).double()
-
-
-def _is_adjusted(p: SamplingParams) -> bool:
-    is_penalized = p.presence_penalty or p.frequency_penalty or p.repetition_penalty != 1.0
-    return bool(is_penalized or p.logit_bias)
 
 
 def _adjust(scores: Tensor, sequence: Sequence) -> None:

@@ -7,14 +7,16 @@ nothing of tensors: a plan leaves as a ScheduledBatch and returns via `commit`.
 from collections import deque
 from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llm_service.engine.batched.block_manager import BlockManager
+from llm_service.engine.batched.drafts import PromptLookup
 from llm_service.engine.batched.sequence import Sequence, SequenceStatus
 from llm_service.engine.observer import Phase, StepStats
 from llm_service.engine.request import FinishReason
 from llm_service.errors import DeadlineExceeded, ServiceError
 
+_MAX_DRAFTED_SEQUENCES = 2  # with more, a step computes more than it reads
 _MIN_CHUNK_TOKENS = 16  # so that a prompt gets on, however slow the machine is
 
 
@@ -26,6 +28,13 @@ class ScheduledSequence:
     num_scheduled_tokens: int
     is_sampled: bool  # its last token runs: the logits choose the next one
     is_decode: bool
+    # guesses of what follows, which run in the same step and are part of what is scheduled
+    draft: tuple[int, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Positions of which logits are wanted: the last ones."""
+        return 1 + len(self.draft)
 
 
 @dataclass(slots=True)
@@ -48,12 +57,12 @@ class ScheduledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What sampling made of one item: a token, perhaps the last one, or an error.
+    """What sampling made of one item: tokens, perhaps the last ones, or an error.
 
-    Nothing of the three: more of its prompt is to come.
+    Several where a draft was right. Nothing of the three: more of its prompt is to come.
     """
 
-    token_id: int | None = None
+    token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     error: ServiceError | None = None
 
@@ -69,6 +78,7 @@ class Scheduler:
         max_batched_tokens: int,
         max_context: int,
         max_inter_token_seconds: float = 0.2,
+        drafter: PromptLookup | None = None,
     ) -> None:
         """While sequences decode, prompts get no more of a step than lets it end in about
         `max_inter_token_seconds`: to the readers of the others it is the gap between two tokens.
@@ -81,6 +91,7 @@ class Scheduler:
         self._max_batched_tokens = max_batched_tokens
         self._max_context = max_context
         self._max_inter_token_seconds = max_inter_token_seconds
+        self._drafter = drafter
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._seconds_per_token = 0.0  # of the last step with a chunk of prefill; 0: none yet
@@ -119,6 +130,8 @@ class Scheduler:
             budget -= _schedule(batch, sequence, budget)
         while budget > 0 and (admitted := self._admit_next(batch, now)):
             budget -= _schedule(batch, admitted, budget)
+        if self._drafter and sum(item.is_decode for item in batch.items) == len(batch.items):
+            self._add_drafts(batch, self._drafter)
         batch.items.sort(key=_layout_order)
         return batch
 
@@ -183,6 +196,23 @@ class Scheduler:
                 self._preempt(self._running[-1])
                 batch.num_preemptions += 1
 
+    def _add_drafts(self, batch: ScheduledBatch, drafter: PromptLookup) -> None:
+        """Guess on where that is nearly free: few rows, and none of a prompt."""
+        if len(batch.items) > _MAX_DRAFTED_SEQUENCES:
+            return
+        for i, item in enumerate(batch.items):
+            sampling, num_tokens = item.sequence.request.sampling, len(item.sequence.token_ids)
+            # of the tokens that may still come, the last is never guessed
+            to_come = min(
+                sampling.max_tokens - item.sequence.num_output_tokens,
+                self._max_context - num_tokens,
+                self._max_batched_tokens // len(batch.items),
+            )
+            # penalties count tokens that would have to be taken back
+            draft = () if sampling.is_adjusted else drafter.propose(item.sequence, to_come - 1)
+            if draft and self._blocks.append(item.sequence, len(draft)):
+                batch.items[i] = replace(item, num_scheduled_tokens=1 + len(draft), draft=draft)
+
     def _preempt(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
         self._blocks.free(sequence)
@@ -213,11 +243,21 @@ class Scheduler:
             # Its KV may be what is wrong, so it must not become a prefix for others.
             self._finish(sequence, FinishReason.ABORT, now, outcome.error)
             return
-        self._blocks.advance(sequence, item.num_scheduled_tokens)
-        if outcome.token_id is not None:
-            _count_token(stats, sequence, sequence.record_token(outcome.token_id, now))
+        for token_id in outcome.token_ids:
+            _count_token(stats, sequence, sequence.record_token(token_id, now))
+        num_computed = item.num_scheduled_tokens
+        if item.draft:
+            num_computed = len(outcome.token_ids)  # what was wrong is overwritten
+            self._learn(item, num_computed - 1, stats)
+        self._blocks.advance(sequence, num_computed)
         if outcome.finish_reason is not None:
             self._finish(sequence, outcome.finish_reason, now)
+
+    def _learn(self, item: ScheduledSequence, num_accepted: int, stats: StepStats) -> None:
+        assert self._drafter is not None
+        stats.num_draft_tokens += len(item.draft)
+        stats.num_accepted_draft_tokens += num_accepted
+        self._drafter.learn(item.sequence, len(item.draft), num_accepted)
 
     def _finish(
         self,

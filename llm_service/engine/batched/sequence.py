@@ -16,6 +16,18 @@ class SequenceStatus(StrEnum):
     FINISHED = "finished"
 
 
+@dataclass(slots=True)
+class DraftState:
+    """How a sequence's next tokens are guessed; `drafts` alone reads and writes it."""
+
+    num_indexed: int
+    length: int  # of the next draft
+    pause: int  # tokens to wait after the next one that is all wrong
+    resumes_at: int = 0  # number of tokens
+    # the n tokens before a position, to the latest position after them
+    positions: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+
 @dataclass(eq=False, slots=True)
 class Sequence:
     """Prompt and output ids with how far they are computed and where their KV lies.
@@ -37,6 +49,7 @@ class Sequence:
     # why it could not finish; then finish_reason is ABORT
     error: ServiceError | None = None
     detokenizer: Detokenizer | None = None  # set when it enters the core
+    draft_state: DraftState | None = None
     last_token_at: float | None = None  # time.monotonic() seconds
 
     @classmethod

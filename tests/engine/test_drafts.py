@@ -1,0 +1,139 @@
+"""Guessed tokens make answers come sooner and never change them."""
+
+import pytest
+from transformers import PreTrainedModel
+
+from llm_service.engine.batched.drafts import PromptLookup
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.request import FinishReason, SamplingParams
+from tests.engine.cores import make_core, make_sequence, output, run_to_end
+from tests.engine.models import CONFIGS, FUSED, fresh_model, served_model
+
+SENTENCE = tuple(range(20, 32))
+
+
+def sequence_of(*token_ids: int) -> Sequence:
+    return make_sequence(token_ids)
+
+
+def say(sequence: Sequence, *token_ids: int) -> None:
+    for token_id in token_ids:
+        sequence.record_token(token_id, 0.0)
+
+
+def test_what_followed_the_last_three_tokens_before_is_proposed():
+    assert PromptLookup().propose(sequence_of(1, 2, 3, 4, 5, 6, 1, 2, 3), 7) == (4, 5, 6)
+    assert PromptLookup().propose(sequence_of(1, 2, 3, 4, 5, 6, 1, 2, 3), 2) == (4, 5)
+
+
+def test_the_latest_occurrence_counts():
+    assert PromptLookup().propose(sequence_of(1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3), 1) == (5,)
+
+
+@pytest.mark.parametrize("token_ids", [(1,), (1, 2, 3), (1, 2, 3, 4, 5, 6), (9, 2, 3, 1, 2, 3)])
+def test_nothing_is_proposed_for_what_was_never_seen(token_ids):
+    assert PromptLookup().propose(sequence_of(*token_ids), 7) == ()
+
+
+def test_output_is_looked_up_as_well():
+    sequence, drafter = sequence_of(1, 2, 3), PromptLookup()
+    assert drafter.propose(sequence, 7) == ()
+    say(sequence, 4, 1, 2, 3)
+    assert drafter.propose(sequence, 7) == (4, 1, 2)
+
+
+def test_drafts_get_longer_while_they_are_right():
+    sequence, drafter = sequence_of(*range(20), *range(8)), PromptLookup()
+    assert len(drafter.propose(sequence, 99)) == 3
+    say(sequence, 8, 9, 10, 11)
+    drafter.learn(sequence, 3, 3)
+    assert drafter.propose(sequence, 99) == tuple(range(12, 19))
+
+
+def test_after_a_wrong_draft_there_is_a_pause_which_doubles():
+    sequence, drafter = sequence_of(1, 2, 3, 4, 1, 2, 3), PromptLookup()
+    pauses = []
+    for _ in range(3):
+        assert drafter.propose(sequence, 7)
+        drafter.learn(sequence, 3, 0)
+        before = len(sequence.token_ids)
+        while not drafter.propose(sequence, 7):
+            say(sequence, 4, 1, 2, 3)
+        pauses.append(len(sequence.token_ids) - before)
+    assert pauses == [8, 16, 32]
+
+
+def greedy(max_tokens: int) -> SamplingParams:
+    return SamplingParams(max_tokens=max_tokens, temperature=0.0, ignore_eos=True)
+
+
+SAMPLED = SamplingParams(max_tokens=60, temperature=0.7, top_k=3, seed=11, ignore_eos=True)
+
+
+@pytest.mark.parametrize("sampling", [greedy(60), SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("architecture", [*CONFIGS, *FUSED])
+def test_answers_are_the_same_with_and_without(architecture, sampling):
+    model, answers, num_steps = served_model(architecture), [], []
+    for speculation in ("none", "prompt_lookup"):
+        core = make_core(model, speculation=speculation)
+        sequences = [make_sequence(SENTENCE * 3, sampling), make_sequence(SENTENCE, sampling)]
+        for sequence in sequences:
+            core.add(sequence)
+        num_steps.append(len(run_to_end(core)))
+        answers.append([output(sequence) for sequence in sequences])
+    assert answers[0] == answers[1]
+    assert num_steps[1] <= num_steps[0]
+
+
+def repetitive_model() -> PreTrainedModel:
+    """Its next token follows from the last one alone, so that it soon runs in a circle."""
+    model = fresh_model("llama")
+    for layer in model.get_decoder().layers:
+        for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            projection.weight.data.zero_()
+    return model
+
+
+def test_right_guesses_save_steps_and_are_counted():
+    core = make_core(repetitive_model())
+    sequence = make_sequence(SENTENCE, greedy(150))
+    core.add(sequence)
+    results = run_to_end(core)
+    num_drafted = sum(result.stats.num_draft_tokens for result in results)
+    num_accepted = sum(result.stats.num_accepted_draft_tokens for result in results)
+    assert 50 < num_accepted <= num_drafted
+    assert len(results) == 150 - num_accepted
+    assert sequence.usage.num_output_tokens == 150 == len(output(sequence))
+    assert sum(result.stats.num_output_tokens for result in results) == 150
+
+
+def test_a_draft_never_runs_past_the_last_token_allowed():
+    for max_tokens in range(1, 40):
+        core = make_core(served_model("llama"))
+        sequence = make_sequence(SENTENCE * 3, greedy(max_tokens))
+        core.add(sequence)
+        run_to_end(core)
+        assert len(output(sequence)) == max_tokens
+        assert sequence.finish_reason is FinishReason.LENGTH
+
+
+def test_drafts_take_no_blocks_that_others_need():
+    core = make_core(served_model("llama"), num_blocks=19, prefix_cache=False)
+    sequences = [make_sequence(SENTENCE * 2, greedy(40)) for _ in range(2)]
+    for sequence in sequences:
+        core.add(sequence)
+    run_to_end(core)
+    alone = make_core(served_model("llama"), speculation="none")
+    single = make_sequence(SENTENCE * 2, greedy(40))
+    alone.add(single)
+    run_to_end(alone)
+    assert [output(sequence) for sequence in sequences] == [output(single)] * 2
+
+
+def test_penalized_sequences_are_not_guessed():
+    core = make_core(served_model("llama"))
+    sampling = SamplingParams(
+        max_tokens=60, temperature=0.0, repetition_penalty=1.01, ignore_eos=True
+    )
+    core.add(make_sequence(SENTENCE * 3, sampling))
+    assert sum(result.stats.num_draft_tokens for result in run_to_end(core)) == 0
