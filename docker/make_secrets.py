@@ -22,10 +22,9 @@ GRAFANA_GROUP = 472
 
 def main() -> None:
     admin_key = make("admin_key", f"llms_{secrets.token_urlsafe(32)}", SERVICE_GROUP)
-    metrics_token = make("metrics_token", f"llms_{secrets.token_urlsafe(32)}", PROMETHEUS_GROUP)
+    # What Prometheus scrapes with. The service reads it as the owner of the file.
+    make("metrics_token", f"llms_{secrets.token_urlsafe(32)}", PROMETHEUS_GROUP)
     grafana_password = make("grafana_password", secrets.token_urlsafe(24), GRAFANA_GROUP)
-    # Prometheus scrapes with a key of its own, so that it can be changed without the others.
-    make("api_keys", f"prometheus:{metrics_token}", SERVICE_GROUP)
     print(f"API and dashboard, key with every scope:  {admin_key}")
     print(f"Grafana, user admin, password:            {grafana_password}")
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from llm_service import __version__
 from llm_service.access.authentication import Authenticator
+from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
@@ -35,6 +36,8 @@ from llm_service.observability.prometheus import Prometheus
 
 log = structlog.get_logger()
 
+# Health checks and scrapes: every few seconds, for ever.
+QUIET_ROUTES = frozenset({"/health", "/healthz", "/readyz", "/metrics"})
 DASHBOARD_DIR = Path(__file__).parent.parent / "dashboard" / "dist"
 
 
@@ -44,9 +47,9 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     `engine` given (tests) is started instead of loading the one of the settings. Raises
     ValueError, in words and without secrets, where a setting is malformed.
     """
-    runtime = Runtime(settings, engine)
-    services = runtime.services
     files = dashboard_files(DASHBOARD_DIR)
+    runtime = Runtime(settings, engine, serves_dashboard=bool(files))
+    services = runtime.services
     app = FastAPI(
         title="llm_service",
         version=__version__,
@@ -74,14 +77,16 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         files=frozenset(files),
     )
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(Observability, metrics=services.metrics)
+    app.add_middleware(Observability, metrics=services.metrics, quiet_routes=QUIET_ROUTES)
     return app
 
 
 class Runtime:
     """Starts, drains and stops what `create_app` built. `loaded` ends when the engine is ready."""
 
-    def __init__(self, settings: Settings, engine: Engine | None) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine | None, *, serves_dashboard: bool
+    ) -> None:
         self._settings = settings
         self._given_engine = engine
         self.new_admin_key: str | None = None
@@ -101,6 +106,7 @@ class Runtime:
             settings.state_dir,
             database_url=settings.database_url,
             admin_key=settings.admin_key,
+            metrics_key=settings.metrics_key,
             api_keys=settings.api_keys,
             default_rpm=settings.default_rpm,
         )
@@ -117,12 +123,14 @@ class Runtime:
                 trusted_proxies=settings.trusted_proxies,
                 observer=self.metrics,
             ),
+            cancellations=Cancellations(self.link),
             metrics=self.metrics,
             history=self.history,
             started_at=time.time(),
             request_timeout_seconds=settings.request_timeout_seconds,
             max_body_bytes=settings.max_body_bytes,
             default_rpm=settings.default_rpm,
+            serves_dashboard=serves_dashboard,
             prometheus=self.prometheus,
         )
         self.loaded: asyncio.Task[None]
@@ -139,6 +147,7 @@ class Runtime:
             asyncio.create_task(self.history.run()),
             asyncio.create_task(self.metrics.watch_event_loop()),
             asyncio.create_task(self.usage.run()),
+            asyncio.create_task(self.services.cancellations.run(self._cancel_here)),
         ]
         try:
             yield
@@ -163,6 +172,9 @@ class Runtime:
             await slot.engine.stop(self._settings.drain_seconds)
         slot.reason = "The service is stopping."
 
+    def _cancel_here(self, request_id: str, by: str) -> int:
+        return requests.cancel_here(self.services, request_id, by)
+
     async def _load(self) -> None:
         try:
             engine = self._given_engine
@@ -178,6 +190,9 @@ class Runtime:
 
     def _load_engine(self) -> Engine:
         # torch and transformers take seconds to import; the port answers meanwhile.
+        from llm_service.engine.libraries import refuse_without_room
+
+        refuse_without_room()
         from llm_service.engine.factory import load_engine
 
         config = engine_config(self._settings)
@@ -190,11 +205,14 @@ def engine_config(settings: Settings) -> EngineConfig:
         device=settings.device,
         dtype=settings.dtype,
         quantization=settings.quantization,
+        kv_cache_dtype=settings.kv_cache_dtype,
         engine=settings.engine,
         threads=settings.threads,
         kv_cache_bytes=settings.kv_cache_bytes,
         max_batch_size=settings.max_batch_size,
         max_batched_tokens=settings.max_batched_tokens,
+        max_inter_token_ms=settings.max_inter_token_ms,
+        speculation=settings.speculation,
         max_context=settings.max_context,
         block_size=settings.block_size,
         prefix_cache=settings.prefix_cache,

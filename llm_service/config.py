@@ -11,7 +11,14 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_SECRETS = ("admin_key", "api_keys", "redis_url", "database_url", "prometheus_url")
+_SECRETS = (
+    "admin_key",
+    "metrics_key",
+    "api_keys",
+    "redis_url",
+    "database_url",
+    "prometheus_url",
+)
 
 
 class Settings(BaseSettings):
@@ -31,7 +38,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     state_dir: Path = Field(Path("state"), description="Folder for what must survive a restart.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level that is logged."
+        "info",
+        description="Least severe level that is logged; `debug` adds health checks and scrapes that"
+        " went well.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: console on a terminal, JSON elsewhere."
@@ -51,8 +60,15 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Type of the weights; `auto` takes what the machine is fastest in."
     )
-    quantization: Literal["none", "8bit", "4bit"] = Field(
-        "none", description="Weight quantization; only `none` is offered yet."
+    quantization: Literal["auto", "none", "8bit", "4bit"] = Field(
+        "auto",
+        description="How weights are rounded; `auto` takes 8 bits for models of 100 M weights or"
+        " more on a CPU, where that makes them faster.",
+    )
+    kv_cache_dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto",
+        description="Numbers in the KV cache; `auto` is `LLM_DTYPE`'s, and `bfloat16` beside"
+        " quantized weights. `int8` needs fused layers.",
     )
     engine: Literal["auto", "batched", "sequential"] = Field(
         "auto", description="`auto` batches where the model can be batched."
@@ -66,6 +82,17 @@ class Settings(BaseSettings):
     )
     max_batched_tokens: int = Field(
         512, ge=16, description="Token budget of one engine step, prefill and decode together."
+    )
+    max_inter_token_ms: int = Field(
+        200,
+        ge=10,
+        description="While others stream, a long prompt is read in pieces that keep the gap"
+        " between their tokens near this many milliseconds.",
+    )
+    speculation: Literal["none", "prompt_lookup"] = Field(
+        "prompt_lookup",
+        description="`prompt_lookup` guesses tokens from the text so far and checks several at"
+        " once; answers are the same, copies come faster.",
     )
     max_context: int | None = Field(
         None, ge=16, description="Longest prompt plus answer in tokens; default: the model's."
@@ -84,6 +111,11 @@ class Settings(BaseSettings):
     require_keys: bool = Field(True, description="Ask for a bearer key on all but the open routes.")
     admin_key: SecretStr | None = Field(
         None, description="A key with every scope, kept out of the database. Also `_FILE`."
+    )
+    metrics_key: SecretStr | None = Field(
+        None,
+        description="A key named `prometheus` with the scope metrics alone, kept out of the"
+        " database. Also `_FILE`.",
     )
     api_keys: SecretStr | None = Field(
         None,

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 
 from llm_service.config import Settings, words_of
 
-SECRETS = ("ADMIN_KEY", "API_KEYS", "DATABASE_URL", "REDIS_URL", "PROMETHEUS_URL")
+SECRETS = (
+    "ADMIN_KEY",
+    "METRICS_KEY",
+    "API_KEYS",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "PROMETHEUS_URL",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 ADMIN_NAME = "admin"
+METRICS_NAME = "prometheus"
 KEY_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 

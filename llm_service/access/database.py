@@ -15,12 +15,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from llm_service.access.tables import create_tables
 
 _SQLITE_BUSY_SECONDS = 5
 _DIALECTS = ("sqlite", "postgresql")
+_NO_DRIVER = (
+    "the driver '{name}' is not installed; `pip install 'psycopg[binary]'` brings the one for"
+    " postgresql+psycopg://"
+)
 
 Insert = sqlite.Insert | postgresql.Insert
 
@@ -37,12 +41,12 @@ class Database:
         """Raises ValueError, without the URL in it, when no engine can be made from `url`."""
         try:
             self._url = make_url(url)
+            if self._url.get_backend_name() not in _DIALECTS:
+                raise ValueError
             # Statements' parameters stay out of error messages and logs: digests are among them.
             self._engine = create_engine(self._url, hide_parameters=True, pool_pre_ping=True)
         except (SQLAlchemyError, ImportError, ValueError) as error:
             raise ValueError(f"LLM_DATABASE_URL cannot be used: {_why(error)}.") from None
-        if self._engine.dialect.name not in _DIALECTS:
-            raise ValueError(f"LLM_DATABASE_URL must be one of {' and '.join(_DIALECTS)}.")
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_pragmas)
         self._lock = threading.Lock()
@@ -121,8 +125,6 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, NoSuchModuleError):
-        return "SQLAlchemy has no dialect of that name"
     if isinstance(error, ImportError):
-        return f"the driver '{error.name}' is not installed"
-    return "it is not an SQLAlchemy URL"
+        return _NO_DRIVER.format(name=error.name or "psycopg")
+    return "it is not like sqlite:///path or postgresql+psycopg://user:password@host/database"

@@ -86,6 +86,7 @@ class KeyStore:
         *,
         database_url: SecretStr | None = None,
         admin_key: SecretStr | None = None,
+        metrics_key: SecretStr | None = None,
         api_keys: SecretStr | None = None,
         default_rpm: int = 0,
     ) -> Self:
@@ -94,7 +95,7 @@ class KeyStore:
         Raises ValueError in words, secrets left out, where one of them is malformed.
         """
         url = default_url(state_dir) if database_url is None else database_url.get_secret_value()
-        static_keys = parse_static_keys(admin_key, api_keys, default_rpm)
+        static_keys = parse_static_keys(admin_key, metrics_key, api_keys, default_rpm)
         return cls(Database(url), static_keys, default_rpm=default_rpm)
 
     def __repr__(self) -> str:

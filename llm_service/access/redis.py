@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -23,7 +23,8 @@ from llm_service.access.observer import LimitObserver, NullLimitObserver
 CALL_SECONDS = 0.25
 MAX_CALL_SECONDS = 1.0
 PROBE_SECONDS = 1.0
-_MAX_CONNECTIONS = 4
+LISTEN_SECONDS = 30.0
+_MAX_CONNECTIONS = 5  # one of them listens
 _SLICE_SECONDS = 0.05
 _SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -82,6 +83,26 @@ class RedisLink:
             return script(keys=keys, args=args)
 
         return run
+
+    async def publish(self, channel: str, message: str) -> int:
+        """How many hear it, in all processes. Raises RedisAway."""
+        if not self.is_up:
+            raise RedisAway("down")
+        return await self.call("publish", self._client.publish(channel, message))
+
+    async def listen(self, channel: str) -> AsyncGenerator[bytes]:
+        """What is published from now on, for ever. Raises RedisError or OSError when that ends.
+
+        It trips no breaker: nobody's request waits for it.
+        """
+        async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+            await subscription.subscribe(channel)
+            while True:
+                message = await subscription.get_message(timeout=LISTEN_SECONDS)
+                if message is None:
+                    await subscription.ping()  # finds out that the other side is gone
+                elif message["type"] == "message":
+                    yield message["data"]
 
     async def call(self, op: str, answer: Awaitable[T]) -> T:
         """Wait for `answer`; if it fails or stays out, trip the breaker and raise RedisAway."""

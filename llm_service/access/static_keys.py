@@ -1,11 +1,14 @@
-"""Keys that the settings provide, apart from the database: LLM_ADMIN_KEY and LLM_API_KEYS."""
+"""Keys that the settings provide, apart from the database.
+
+LLM_ADMIN_KEY, LLM_METRICS_KEY and LLM_API_KEYS.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from llm_service.access.api_key import ADMIN_NAME, KEY_NAME, ApiKey, Scope, digest_of
+from llm_service.access.api_key import ADMIN_NAME, KEY_NAME, METRICS_NAME, ApiKey, Scope, digest_of
 
 _MIN_LENGTH = 16
 
@@ -19,13 +22,20 @@ class StaticKey:
 
 
 def parse_static_keys(
-    admin_key: SecretStr | None, api_keys: SecretStr | None, rpm: int
+    admin_key: SecretStr | None,
+    metrics_key: SecretStr | None,
+    api_keys: SecretStr | None,
+    rpm: int,
 ) -> list[StaticKey]:
-    """The keys of LLM_ADMIN_KEY and LLM_API_KEYS. Raises ValueError that names no secret."""
+    """The keys of the settings of these names. Raises ValueError that names no secret."""
     keys = []
     if admin_key is not None:
         secret = admin_key.get_secret_value()
         keys.append(_static_key("LLM_ADMIN_KEY", ADMIN_NAME, secret, frozenset(Scope), rpm))
+    if metrics_key is not None:
+        secret = metrics_key.get_secret_value()
+        metrics = frozenset({Scope.METRICS})
+        keys.append(_static_key("LLM_METRICS_KEY", METRICS_NAME, secret, metrics, rpm))
     pairs = [] if api_keys is None else api_keys.get_secret_value().strip().rstrip(",").split(",")
     scopes = frozenset({Scope.INFERENCE, Scope.METRICS})
     for number, pair in enumerate(pairs, start=1):
@@ -53,6 +63,11 @@ def _static_key(what: str, name: str, secret: str, scopes: frozenset[Scope], rpm
 
 def _check_distinct(keys: Sequence[StaticKey]) -> None:
     if len({static.key.name for static in keys}) < len(keys):
-        raise ValueError("LLM_API_KEYS: a name stands twice ('admin' is LLM_ADMIN_KEY's).")
+        raise ValueError(
+            f"LLM_API_KEYS: a name stands twice ('{ADMIN_NAME}' is LLM_ADMIN_KEY's and"
+            f" '{METRICS_NAME}' LLM_METRICS_KEY's)."
+        )
     if len({static.digest for static in keys}) < len(keys):
-        raise ValueError("LLM_API_KEYS: two names have the same key.")
+        raise ValueError(
+            "LLM_ADMIN_KEY, LLM_METRICS_KEY, LLM_API_KEYS: two names have the same key."
+        )

@@ -1,7 +1,6 @@
 """POST /v1/chat/completions."""
 
 import asyncio
-import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,7 +15,7 @@ from llm_service.api.responses import (
     chat_logprobs,
 )
 from llm_service.api.schemas import ChatCompletionRequest, unknown_fields
-from llm_service.api.sse import respond
+from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import GenerationChunk
 
 router = APIRouter()
@@ -52,37 +51,26 @@ async def create_chat_completion(
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
-class ChatFormat:
+class ChatFormat(WireFormat):
     """A chat answer as `chat.completion` or as `chat.completion.chunk`s."""
 
-    def __init__(self, generation: Generation, includes_usage: bool) -> None:
-        record = generation.record
-        self.includes_usage = includes_usage
-        self._head = {
-            "id": f"chatcmpl-{record.request_id}",
-            "created": int(time.time()),
-            "model": record.model,
-        }
-        self._answers = [Answer() for _ in range(generation.num_choices)]
+    id_prefix = "chatcmpl"
+    event_object = "chat.completion.chunk"
 
     def opening(self) -> list[dict[str, Any]]:
         delta = {"role": "assistant", "content": ""}
-        return [self._chunk(index, delta, None, None) for index in range(len(self._answers))]
+        return [self._chunk(index, delta, None, None) for index in range(len(self.answers))]
 
     def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
-        self._answers[index].add(chunk)
+        self.answers[index].add(chunk)
         delta = {"content": chunk.text} if chunk.text else {}
         logprobs = chat_logprobs(list(chunk.logprobs)).model_dump() if chunk.logprobs else None
         return self._chunk(index, delta, logprobs, chunk.finish_reason)
 
-    def usage(self, generation: Generation) -> dict[str, Any]:
-        usage = generation.usage().model_dump()
-        return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
-
     def whole(self, generation: Generation) -> ChatCompletion:
         return ChatCompletion(
-            **self._head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self._answers)],
+            **self.head,
+            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
@@ -95,7 +83,7 @@ class ChatFormat:
             "logprobs": logprobs,
             "finish_reason": finish_reason,
         }
-        return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
+        return self.event([choice])
 
 
 def _choice(index: int, answer: Answer) -> ChatChoice:

@@ -1,7 +1,6 @@
 """POST /v1/completions: text in, text out, without a chat template."""
 
 import asyncio
-import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,7 +14,7 @@ from llm_service.api.responses import (
     completion_logprobs,
 )
 from llm_service.api.schemas import CompletionRequest, unknown_fields
-from llm_service.api.sse import respond
+from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import Engine, GenerationChunk
 from llm_service.errors import InvalidRequest
 
@@ -71,24 +70,14 @@ async def _token_ids(prompt: str | list[int], engine: Engine) -> tuple[int, ...]
     return tuple(prompt)
 
 
-class CompletionFormat:
+class CompletionFormat(WireFormat):
     """A text answer as `text_completion`, whole or in increments."""
 
-    def __init__(self, generation: Generation, includes_usage: bool) -> None:
-        record = generation.record
-        self.includes_usage = includes_usage
-        self._head = {
-            "id": f"cmpl-{record.request_id}",
-            "created": int(time.time()),
-            "model": record.model,
-        }
-        self._answers = [Answer() for _ in range(generation.num_choices)]
-
-    def opening(self) -> list[dict[str, Any]]:
-        return []
+    id_prefix = "cmpl"
+    event_object = "text_completion"
 
     def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
-        answer = self._answers[index]
+        answer = self.answers[index]
         offset = sum(len(position.chosen.text) for position in answer.logprobs)
         answer.add(chunk)
         logprobs = list(chunk.logprobs)
@@ -98,16 +87,12 @@ class CompletionFormat:
             logprobs=completion_logprobs(logprobs, offset) if logprobs else None,
             finish_reason=chunk.finish_reason,
         )
-        return {**self._head, "object": "text_completion", "choices": [wire.model_dump()]}
-
-    def usage(self, generation: Generation) -> dict[str, Any]:
-        usage = generation.usage().model_dump()
-        return {**self._head, "object": "text_completion", "choices": [], "usage": usage}
+        return self.event([wire.model_dump()])
 
     def whole(self, generation: Generation) -> Completion:
         return Completion(
-            **self._head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self._answers)],
+            **self.head,
+            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 

@@ -61,10 +61,7 @@ def create_dashboard_router(files: dict[str, DashboardFile]) -> APIRouter:
     async def root(request: Request, services: CurrentServices) -> Response:
         if index is not None and "text/html" in request.headers.get("accept", ""):
             return index.response(request)
-        facts = service_facts(services)
-        if index is None:
-            facts["dashboard"] = "not built: `make dashboard` builds it"
-        return JSONResponse(facts, headers={"Vary": "Accept"})
+        return JSONResponse(service_facts(services), headers={"Vary": "Accept"})
 
     async def file(request: Request) -> Response:
         path = request.url.path

@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from llm_service.access.api_key import ApiKey, Scope
 from llm_service.access.authentication import Authenticator, require
+from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
@@ -62,12 +63,14 @@ class Services:
     authenticator: Authenticator
     limiter: Limiter
     ip_guard: IpGuard
+    cancellations: Cancellations
     metrics: Metrics
     history: History
     started_at: float  # wall clock
     request_timeout_seconds: float
     max_body_bytes: int
     default_rpm: int
+    serves_dashboard: bool
     prometheus: Prometheus | None = None
     logged_fields: set[str] = field(default_factory=set)
     # as an ordered set: requests that were admitted and have not ended, the oldest first

@@ -10,7 +10,7 @@ from llm_service.machine import SPEEDING_FLAGS, Machine
 router = APIRouter()
 
 
-class ModelFactsOut(BaseModel):
+class ModelOut(BaseModel):
     """Sizes are in bytes and tokens. `default_sampling` is the model folder's own."""
 
     id: str
@@ -23,6 +23,7 @@ class ModelFactsOut(BaseModel):
     device: str
     dtype: str
     quantization: str
+    engine: str
     weights_bytes: int
     load_seconds: float
     default_sampling: dict[str, float | int | bool | str]
@@ -52,30 +53,35 @@ class MachineOut(BaseModel):
     throttled_seconds: float | None
 
 
-class EngineFactsOut(BaseModel):
-    """`num_blocks` and `kv_cache_bytes` are 0 where the model keeps its own cache."""
+class EngineOut(BaseModel):
+    """`kv_cache_bytes` is 0 where the model keeps its own cache."""
+
+    num_running: int
+    num_waiting: int
+    max_batch_size: int
+    max_waiting: int
+    kv_cache_used_bytes: int
+    kv_cache_bytes: int
+    threads: int
+    num_restarts: int
+
+
+class EngineFactsOut(EngineOut):
+    """`num_blocks` is 0 where the model keeps its own cache."""
 
     kind: str
     is_ready: bool
     reason: str
-    threads: int
-    max_batch_size: int
     max_batched_tokens: int
-    max_waiting: int
     block_size: int
     num_blocks: int
-    kv_cache_bytes: int
-    kv_cache_used_bytes: int
     has_prefix_cache: bool
-    num_running: int
-    num_waiting: int
-    num_restarts: int
 
 
 class EnginePageOut(BaseModel):
     """`model` and `engine` are null while the model loads."""
 
-    model: ModelFactsOut | None
+    model: ModelOut | None
     machine: MachineOut
     engine: EngineFactsOut | None
 
@@ -86,15 +92,15 @@ def engine_page(key: MetricsKey, services: CurrentServices) -> EnginePageOut:
     """What is served, on what, and within which limits."""
     engine = services.engine.engine
     return EnginePageOut(
-        model=None if engine is None else _model_facts(services, engine),
+        model=None if engine is None else model_out(services, engine),
         machine=_machine_facts(Machine.detect()),
         engine=None if engine is None else _engine_facts(engine),
     )
 
 
-def _model_facts(services: Services, engine: Engine) -> ModelFactsOut:
+def model_out(services: Services, engine: Engine) -> ModelOut:
     info = engine.info
-    return ModelFactsOut(
+    return ModelOut(
         id=info.model_id,
         is_demonstration=info.model_id == BUNDLED_MODEL,
         summary=services.model_summary(),
@@ -105,10 +111,25 @@ def _model_facts(services: Services, engine: Engine) -> ModelFactsOut:
         device=info.device,
         dtype=info.dtype,
         quantization=info.quantization,
+        engine=info.engine,
         weights_bytes=info.weights_bytes,
         load_seconds=info.load_seconds,
         default_sampling=dict(info.default_sampling),
         notes=list(info.notes),
+    )
+
+
+def engine_out(engine: Engine) -> EngineOut:
+    info, status = engine.info, engine.status()
+    return EngineOut(
+        num_running=status.num_running,
+        num_waiting=status.num_waiting,
+        max_batch_size=info.max_batch_size,
+        max_waiting=info.max_waiting,
+        kv_cache_used_bytes=status.kv_cache_used_bytes,
+        kv_cache_bytes=info.kv_cache_bytes,
+        threads=info.threads,
+        num_restarts=status.num_restarts,
     )
 
 
@@ -133,19 +154,12 @@ def _machine_facts(machine: Machine) -> MachineOut:
 def _engine_facts(engine: Engine) -> EngineFactsOut:
     info, status = engine.info, engine.status()
     return EngineFactsOut(
+        **dict(engine_out(engine)),
         kind=info.engine,
         is_ready=status.is_ready,
         reason=status.reason,
-        threads=info.threads,
-        max_batch_size=info.max_batch_size,
         max_batched_tokens=info.max_batched_tokens,
-        max_waiting=info.max_waiting,
         block_size=info.block_size,
         num_blocks=info.num_blocks,
-        kv_cache_bytes=info.kv_cache_bytes,
-        kv_cache_used_bytes=status.kv_cache_used_bytes,
         has_prefix_cache=info.has_prefix_cache,
-        num_running=status.num_running,
-        num_waiting=status.num_waiting,
-        num_restarts=status.num_restarts,
     )

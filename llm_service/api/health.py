@@ -8,6 +8,13 @@ from llm_service.api.dependencies import CurrentServices, Services
 
 router = APIRouter()
 
+HERE = "this address, in a browser"
+# What stands in front cannot be seen from here, so it says both.
+ELSEWHERE = (
+    "not in this process: behind nginx, as in the compose stack, it is this address in a browser;"
+    " without nginx, `make dashboard` builds it and the next start serves it"
+)
+
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
@@ -34,7 +41,12 @@ async def readiness(services: CurrentServices) -> JSONResponse:
 
 def service_facts(services: Services) -> dict[str, object]:
     """What `GET /` tells to anything that is not a browser: open, so nothing secret."""
-    facts: dict[str, object] = {"service": "llm_service", "version": __version__}
+    facts: dict[str, object] = {
+        "service": "llm_service",
+        "version": __version__,
+        "api": "/v1",
+        "dashboard": HERE if services.serves_dashboard else ELSEWHERE,
+    }
     engine = services.engine.engine
     if engine is None:
         return {**facts, "status": services.engine.reason}

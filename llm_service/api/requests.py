@@ -1,6 +1,8 @@
 """/api/requests: what runs and what ran lately, never its text; and cancelling it."""
 
 import json
+import os
+import socket
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from llm_service.api.dependencies import AdminKey, CurrentServices, MetricsKey
+from llm_service.api.dependencies import AdminKey, CurrentServices, MetricsKey, Services
 from llm_service.api.generation import Generation
 from llm_service.api.responses import JSON, compressed
 from llm_service.engine import Phase
@@ -18,6 +20,8 @@ from llm_service.observability.history import KEPT_REQUESTS
 from llm_service.observability.record import RequestRecord
 
 log = structlog.get_logger()
+
+REPLICA = f"{socket.gethostname()}-{os.getpid()}"
 
 router = APIRouter(prefix="/api/requests")
 
@@ -45,8 +49,9 @@ class RunningOut(BaseModel):
 
 
 class RequestsOut(BaseModel):
-    """`running`: the oldest first; `requests`: ended, the newest first."""
+    """`running`: the oldest first; `requests`: ended, the newest first. Of `replica` alone."""
 
+    replica: str
     running: list[RunningOut]
     requests: list[RequestRecord]
 
@@ -67,8 +72,8 @@ def list_requests(
     """What runs now, and the latest inference requests."""
     running = [_running_out(generation).model_dump() for generation in services.running.copy()]
     records = [asdict(record) for record in services.history.recent_requests(limit)]
-    body = json.dumps({"running": running, "requests": records}).encode()
-    return compressed(request, body, JSON)
+    answer = {"replica": REPLICA, "running": running, "requests": records}
+    return compressed(request, json.dumps(answer).encode(), JSON)
 
 
 @router.delete("/{request_id}", response_model=CancelledOut, status_code=202)
@@ -77,20 +82,29 @@ async def cancel_request(
 ) -> CancelledOut:
     """End a running request: its caller gets an error in words, its memory is free one step later.
 
-    Callers choose ids; if several running requests have this one, all of them end.
+    Callers choose ids; if several running requests have this one, all of them end, on every
+    replica that shares our Redis.
     """
+    num_here = cancel_here(services, request_id, admin.name)
+    elsewhere = await services.cancellations.ask(request_id, admin.name)
+    if not num_here + elsewhere.num_cancelled:
+        doubt = "" if elsewhere.is_complete else " here, and not every other replica could be asked"
+        raise NotFound(f"No request with the id '{request_id[:64]}' is running{doubt}.")
+    return CancelledOut(request_id=request_id, outcome="cancelled")
+
+
+def cancel_here(services: Services, request_id: str, by: str) -> int:
+    """Cancel what this process runs under `request_id`; how many requests those were."""
     found = [each for each in services.running if each.record.request_id == request_id]
-    if not found:
-        raise NotFound(f"No request with the id '{request_id[:64]}' is running.")
     for generation in found:
         generation.cancel()
         log.info(
             "request cancelled",
-            by=admin.name,
+            by=by,
             cancelled_request_id=request_id,
             key_name=generation.record.key_name,
         )
-    return CancelledOut(request_id=request_id, outcome="cancelled")
+    return len(found)
 
 
 def _running_out(generation: Generation) -> RunningOut:

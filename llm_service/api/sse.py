@@ -4,8 +4,10 @@ Knows how answers travel, not what they look like: a `WireFormat` shapes them.
 """
 
 import json
+import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import structlog
 from fastapi import Request
@@ -14,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from llm_service.api.disconnect import unless_client_leaves
-from llm_service.api.generation import Event, Generation
+from llm_service.api.generation import Answer, Event, Generation
 from llm_service.engine import GenerationChunk, Timings
 from llm_service.errors import EngineFailed, RequestCancelled, ServiceError
 
@@ -23,22 +25,40 @@ log = structlog.get_logger()
 DONE = b"data: [DONE]\n\n"
 
 
-class WireFormat(Protocol):
-    """One request's answer in the shape of its endpoint. Keeps what it must accumulate."""
+class WireFormat(ABC):
+    """One request's answer in the shape of its endpoint, and what each choice has said so far."""
 
-    includes_usage: bool
+    id_prefix: ClassVar[str]
+    event_object: ClassVar[str]
+
+    def __init__(self, generation: Generation, includes_usage: bool) -> None:
+        record = generation.record
+        self.includes_usage = includes_usage
+        self.head = {
+            "id": f"{self.id_prefix}-{record.request_id}",
+            "created": int(time.time()),
+            "model": record.model,
+        }
+        self.answers = [Answer() for _ in range(generation.num_choices)]
 
     def opening(self) -> list[dict[str, Any]]:
         """Events that come before the first increment."""
+        return []
 
+    @abstractmethod
     def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
         """One increment of choice `index`."""
 
-    def usage(self, generation: Generation) -> dict[str, Any]:
-        """The last event when the caller asked for usage."""
-
+    @abstractmethod
     def whole(self, generation: Generation) -> BaseModel:
         """The whole answer, from all that `delta` has seen."""
+
+    def usage(self, generation: Generation) -> dict[str, Any]:
+        """The last event when the caller asked for usage."""
+        return {**self.event([]), "usage": generation.usage().model_dump()}
+
+    def event(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self.head, "object": self.event_object, "choices": choices}
 
 
 async def respond(

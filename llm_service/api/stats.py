@@ -12,13 +12,8 @@ from starlette.responses import Response
 
 from llm_service import __version__
 from llm_service.access.api_key import ApiKey
-from llm_service.api.dependencies import (
-    BUNDLED_MODEL,
-    CurrentKey,
-    CurrentServices,
-    MetricsKey,
-    Services,
-)
+from llm_service.api.dependencies import CurrentKey, CurrentServices, MetricsKey, Services
+from llm_service.api.engine import EngineOut, ModelOut, engine_out, model_out
 from llm_service.api.responses import JSON, compressed
 from llm_service.errors import InvalidRequest
 from llm_service.observability.history import KEPT_SECONDS
@@ -35,31 +30,6 @@ class CallerOut(BaseModel):
     name: str
     scopes: list[str]
     rpm: int
-
-
-class ModelOut(BaseModel):
-    id: str
-    is_demonstration: bool
-    summary: str
-    architecture: str
-    num_parameters: int
-    device: str
-    dtype: str
-    quantization: str
-    engine: str
-    max_context: int
-    notes: list[str]
-
-
-class EngineOut(BaseModel):
-    num_running: int
-    num_waiting: int
-    max_batch_size: int
-    max_waiting: int
-    kv_cache_used_bytes: int
-    kv_cache_bytes: int
-    threads: int
-    num_restarts: int
 
 
 class LimitsOut(BaseModel):
@@ -140,7 +110,7 @@ def metrics(request: Request, key: MetricsKey, services: CurrentServices) -> Res
 
 def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
     """Health, the caller's key, the model and the engine, now."""
-    reason = services.engine.not_ready_reason()
+    engine, reason = services.engine.engine, services.engine.not_ready_reason()
     return StatusOut(
         version=__version__,
         now=time.time(),
@@ -148,8 +118,8 @@ def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
         health=HealthOut(is_ready=not reason, reason=reason),
         requires_keys=services.authenticator.requires_keys,
         key=_caller_out(key),
-        model=_model_out(services),
-        engine=_engine_out(services),
+        model=None if engine is None else model_out(services, engine),
+        engine=None if engine is None else engine_out(engine),
         limits=LimitsOut(storage=services.limiter.storage),
     )
 
@@ -192,39 +162,3 @@ def _series(services: Services, range_seconds: int, names: list[str]) -> dict[st
 
 def _caller_out(key: ApiKey) -> CallerOut:
     return CallerOut(name=key.name, scopes=sorted(key.scopes), rpm=key.rpm)
-
-
-def _model_out(services: Services) -> ModelOut | None:
-    if services.engine.engine is None:
-        return None
-    info = services.engine.engine.info
-    return ModelOut(
-        id=info.model_id,
-        is_demonstration=info.model_id == BUNDLED_MODEL,
-        summary=services.model_summary(),
-        architecture=info.architecture,
-        num_parameters=info.num_parameters,
-        device=info.device,
-        dtype=info.dtype,
-        quantization=info.quantization,
-        engine=info.engine,
-        max_context=info.max_context,
-        notes=list(info.notes),
-    )
-
-
-def _engine_out(services: Services) -> EngineOut | None:
-    engine = services.engine.engine
-    if engine is None:
-        return None
-    info, status = engine.info, engine.status()
-    return EngineOut(
-        num_running=status.num_running,
-        num_waiting=status.num_waiting,
-        max_batch_size=info.max_batch_size,
-        max_waiting=info.max_waiting,
-        kv_cache_used_bytes=status.kv_cache_used_bytes,
-        kv_cache_bytes=info.kv_cache_bytes,
-        threads=info.threads,
-        num_restarts=status.num_restarts,
-    )

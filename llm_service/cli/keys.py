@@ -100,6 +100,7 @@ def _store() -> Iterator[KeyStore]:
             settings.state_dir,
             database_url=settings.database_url,
             admin_key=settings.admin_key,
+            metrics_key=settings.metrics_key,
             api_keys=settings.api_keys,
             default_rpm=settings.default_rpm,
         )

@@ -99,7 +99,7 @@ def banner(services: Services, host: str, port: int, new_key: str | None) -> str
         f"  {services.model_summary()}",
         *(f"  Note       {note}" for note in info.notes),
         "",
-        f"  Dashboard  {url}/",
+        *([f"  Dashboard  {url}/"] if services.serves_dashboard else []),
         f"  API        {url}/v1",
         f"  Key        {new_key or _OLD_KEY}",
         "",

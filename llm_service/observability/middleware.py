@@ -30,11 +30,16 @@ class Observability:
     """Gives each request `request_id` and `started_at` in its state; answers what nobody caught.
 
     Reads `key` and `record` from the state at the end, where others have left them.
+    `quiet_routes` are asked every few seconds for ever: their lines are for debugging, except
+    for errors.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, quiet_routes: frozenset[str] = frozenset()
+    ) -> None:
         self.app = app
         self._metrics = metrics
+        self._quiet_routes = quiet_routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +63,8 @@ class Observability:
         self._metrics.http_finished(
             route, method, exchange.status, None if exchange.is_stream else seconds
         )
-        log.info(
+        is_quiet = route in self._quiet_routes and exchange.status < 400
+        (log.debug if is_quiet else log.info)(
             "request",
             method=method,
             route=route,

@@ -120,8 +120,10 @@ def test_what_goes_wrong_is_said_in_one_line(
         ("LLM_PORT", "http", "LLM_PORT: "),
         ("LLM_ADMIN_KEY", "SENTINEL", "LLM_ADMIN_KEY: the key must have at least 16"),
         ("LLM_API_KEYS", "SENTINEL", "LLM_API_KEYS: entry 1 is not name:key"),
-        ("LLM_DATABASE_URL", "SENTINEL", "LLM_DATABASE_URL cannot be used: it is not an"),
-        ("LLM_DATABASE_URL", "foo://a:SENTINEL@b/c", "LLM_DATABASE_URL cannot be used: SQLAl"),
+        ("LLM_DATABASE_URL", "SENTINEL", "LLM_DATABASE_URL cannot be used: it is not like"),
+        ("LLM_DATABASE_URL", "foo://a:SENTINEL@b/c", "LLM_DATABASE_URL cannot be used: it"),
+        ("LLM_DATABASE_URL", "mysql://a:SENTINEL@b/c", "LLM_DATABASE_URL cannot be used: it"),
+        ("LLM_DATABASE_URL", "postgresql+x://SENTINEL@b", "LLM_DATABASE_URL cannot be used: it"),
         ("LLM_DATABASE_URL", "sqlite:////dev/null/x", "The key database cannot be read"),
     ],
 )

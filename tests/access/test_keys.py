@@ -276,6 +276,15 @@ async def test_keys_of_the_settings_are_found_with_their_scopes(tmp_path: Path) 
     store.close()
 
 
+async def test_the_metrics_key_opens_metrics_alone(tmp_path: Path) -> None:
+    store = static_store(tmp_path, metrics_key=STATIC)
+    key = await store.find(STATIC.get_secret_value())
+    assert key is not None
+    assert (key.name, key.scopes, key.source) == ("prometheus", {Scope.METRICS}, "settings")
+    assert store.bootstrap() is not None  # nobody could manage keys with it
+    store.close()
+
+
 async def test_keys_of_the_settings_work_without_a_database(tmp_path: Path) -> None:
     url = SecretStr(f"sqlite:////{tmp_path}/missing\0folder/x.sqlite")
     store = static_store(tmp_path, admin_key=STATIC, database_url=url)
@@ -293,29 +302,29 @@ def test_keys_of_the_settings_cannot_be_changed_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("admin_key", "pairs", "words"),
+    ("pairs", "others", "words"),
     [
-        (None, "SENTINEL-without-a-name", "entry 1 is not name:key"),
-        (None, "ok:SENTINEL-long-enough,SENTINEL-long-enough", "entry 2 is not name:key"),
-        (None, "Bad Name:SENTINEL-long-enough", "entry 1 is not name:key"),
-        (None, "a:SENTINEL", "entry 1: the key must have at least 16"),
-        (None, "a:SENTINEL with spaces in it", "entry 1: the key must have"),
-        (None, "a:SENTINEL-long-enough,a:SENTINEL-another-one", "a name stands twice"),
-        (None, "a:SENTINEL-long-enough,b:SENTINEL-long-enough", "two names have the same key"),
-        ("SENTINEL-long-enough", "admin:SENTINEL-another-one", "a name stands twice"),
-        ("SENTINEL", None, "LLM_ADMIN_KEY: the key must have"),
-        ("", None, "LLM_ADMIN_KEY: the key must have"),
+        ("SENTINEL-without-a-name", {}, "entry 1 is not name:key"),
+        ("ok:SENTINEL-long-enough,SENTINEL-long-enough", {}, "entry 2 is not name:key"),
+        ("Bad Name:SENTINEL-long-enough", {}, "entry 1 is not name:key"),
+        ("a:SENTINEL", {}, "entry 1: the key must have at least 16"),
+        ("a:SENTINEL with spaces in it", {}, "entry 1: the key must have"),
+        ("a:SENTINEL-long-enough,a:SENTINEL-another-one", {}, "a name stands twice"),
+        ("a:SENTINEL-long-enough,b:SENTINEL-long-enough", {}, "two names have the same key"),
+        ("admin:SENTINEL-1-long-enough", {"admin_key": "SENTINEL-2-long-enough"}, "stands twice"),
+        ("prometheus:SENTINEL-1-long", {"metrics_key": "SENTINEL-2-long"}, "LLM_METRICS_KEY: the"),
+        ("prometheus:SENTINEL-1-longer", {"metrics_key": "SENTINEL-2-longer"}, "stands twice"),
+        ("a:SENTINEL-long-enough", {"metrics_key": "SENTINEL-long-enough"}, "have the same key"),
+        ("a:SENTINEL-long-enough", {"admin_key": "SENTINEL"}, "LLM_ADMIN_KEY: the key must have"),
+        ("a:SENTINEL-long-enough", {"admin_key": ""}, "LLM_ADMIN_KEY: the key must have"),
     ],
 )
 def test_a_malformed_setting_is_refused_in_words_without_the_key(
-    tmp_path: Path, admin_key: str | None, pairs: str | None, words: str
+    tmp_path: Path, pairs: str, others: dict[str, str], words: str
 ) -> None:
+    secrets = {name: SecretStr(secret) for name, secret in others.items()}
     with pytest.raises(ValueError, match=words) as caught:
-        KeyStore.open(
-            tmp_path,
-            admin_key=None if admin_key is None else SecretStr(admin_key),
-            api_keys=None if pairs is None else SecretStr(pairs),
-        )
+        KeyStore.open(tmp_path, api_keys=SecretStr(pairs), **secrets)
     assert "SENTINEL" not in "".join(traceback.format_exception(caught.value))
 
 

@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from llm_service.access import database
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
 
@@ -284,9 +285,10 @@ def test_the_last_admin_key_cannot_be_given_away(tmp_path: Path) -> None:
 
 
 def test_usage_outlives_a_restart_and_a_database_that_was_away(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(database, "_SQLITE_BUSY_SECONDS", 1)
     with RunningService(tmp_path, engine=FakeEngine()) as service, service.client() as http:
         made = create(http, "lasting")
         with closing(sqlite3.connect(tmp_path / "service.sqlite", isolation_level=None)) as other:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.routing import Route
 
+from llm_service import app
 from llm_service.api.authentication import OPEN_PATHS
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import RunningService
@@ -88,12 +89,30 @@ def test_a_browser_gets_the_dashboard_under_a_strict_policy_and_others_get_facts
             plain = http.get(script, headers={"accept-encoding": "identity"})
             assert plain.content == answer.content
         assert http.get("/assets/none.js").status_code == 401
-        assert http.get("/").headers["content-type"] == "application/json"
+        facts = http.get("/")
+        assert facts.headers["content-type"] == "application/json"
+        assert facts.json()["dashboard"] == "this address, in a browser"
+
+
+@pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml", "*/*"])
+def test_without_the_dashboards_files_everyone_is_told_what_this_is_and_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    monkeypatch.setattr(app, "DASHBOARD_DIR", tmp_path)
+    with RunningService(tmp_path, engine=FakeEngine()) as service, service.client(None) as http:
+        facts = http.get("/", headers={"accept": accept}).json()
+    assert facts["service"] == "llm_service"
+    assert facts["api"] == "/v1"
+    assert "nginx" in facts["dashboard"]
+    assert "make dashboard" in facts["dashboard"]
 
 
 def test_each_scope_opens_its_routes_and_no_other(tmp_path: Path) -> None:
-    keys = SecretStr("caller:caller-key-0123456789")
-    with RunningService(tmp_path, engine=FakeEngine(), api_keys=keys) as service:
+    secrets = {
+        "api_keys": SecretStr("caller:caller-key-0123456789"),
+        "metrics_key": SecretStr("scraper-key-0123456789"),
+    }
+    with RunningService(tmp_path, engine=FakeEngine(), **secrets) as service:
         created = service.app.state.runtime.keys.create("viewer", frozenset({"metrics"}), 0)[1]
         inference = service.app.state.runtime.keys.create("chatter", frozenset({"inference"}), 0)[1]
         with service.client(created) as viewer, service.client(inference) as chatter:
@@ -104,6 +123,11 @@ def test_each_scope_opens_its_routes_and_no_other(tmp_path: Path) -> None:
                 assert "metrics" in refused.json()["error"]["message"]
             assert chatter.get("/v1/models").status_code == 200
             assert viewer.get("/v1/models").status_code == 403
+        with service.client("scraper-key-0123456789") as scraper:
+            assert scraper.get("/metrics").status_code == 200
+            body = {"model": "pocket", "prompt": "Hi", "max_tokens": 1}
+            assert scraper.post("/v1/completions", json=body).status_code == 403
+            assert scraper.get("/api/keys").status_code == 403
         with service.client("caller-key-0123456789") as both:
             assert both.get("/v1/models").status_code == both.get("/metrics").status_code == 200
 

@@ -47,9 +47,14 @@ PINNED = {
     ("llm_kv_cache_used_bytes", "gauge", "model"),
     ("llm_memory_bytes", "gauge", "kind"),
     ("llm_memory_limit_bytes", "gauge", ""),
-    ("llm_model_info", "gauge", "model, architecture, engine, device, dtype, quantization"),
+    (
+        "llm_model_info",
+        "gauge",
+        "model, architecture, engine, device, dtype, quantization, kernels",
+    ),
     ("llm_model_load_seconds", "gauge", ""),
     ("llm_output_tokens_total", "counter", "model"),
+    ("llm_draft_tokens_total", "counter", "model, outcome"),
     ("llm_preemptions_total", "counter", "model"),
     ("llm_process_memory_bytes", "gauge", "type"),
     ("llm_prompt_tokens_total", "counter", "model, source"),
@@ -321,6 +326,8 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
             num_cached_prompt_tokens=16,
             num_output_tokens=2,
             num_preemptions=1,
+            num_draft_tokens=5,
+            num_accepted_draft_tokens=3,
             prefill_seconds=0.5,
             decode_seconds=0.25,
             kv_cache_used_bytes=4096,
@@ -336,6 +343,8 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
     assert total(registry, "llm_prompt_tokens_total", source="cached", **pocket) == 16
     assert total(registry, "llm_output_tokens_total", **pocket) == 2
     assert total(registry, "llm_preemptions_total", **pocket) == 1
+    assert total(registry, "llm_draft_tokens_total", **pocket, outcome="accepted") == 3
+    assert total(registry, "llm_draft_tokens_total", **pocket, outcome="rejected") == 2
     assert total(registry, "llm_engine_busy_seconds_total", phase="prefill", **pocket) == 0.5
     assert total(registry, "llm_engine_busy_seconds_total", phase="decode", **pocket) == 0.25
     assert total(registry, "llm_batch_size_sum", **pocket) == 3

@@ -86,6 +86,10 @@ class Door:
             request.state.record = make_record(outcome="length")
             return JSONResponse({})
 
+        @app.get("/health")
+        async def health(is_ready: bool) -> JSONResponse:
+            return JSONResponse({}, status_code=200 if is_ready else 503)
+
         @app.get("/fails")
         async def fails() -> None:
             raise RuntimeError("llms_abcdefgh broke it")
@@ -110,7 +114,7 @@ class Door:
 
         app.include_router(router, prefix="/v1")
         app.mount("/assets", StaticFiles(directory=folder))
-        app.add_middleware(Observability, metrics=self.metrics)
+        app.add_middleware(Observability, metrics=self.metrics, quiet_routes=frozenset({"/health"}))
         return self._telling_when_finished(app)
 
     def _telling_when_finished(self, app: FastAPI) -> Any:
@@ -151,6 +155,22 @@ def test_a_request_is_counted_timed_and_logged_once(door: Door) -> None:
     assert line["key_name"] == "anonymous"
     assert 0 < line["seconds"] < WAIT_SECONDS
     assert "secret" not in door.out.getvalue()
+
+
+def test_what_is_asked_for_ever_is_counted_and_its_line_is_for_debugging(door: Door) -> None:
+    door.get("/health?is_ready=true")
+    assert door.lines() == []
+    configure_logging("debug", "json", door.out)
+    door.get("/health?is_ready=true")
+    (line,) = door.lines()
+    assert (line["level"], line["route"], line["status"]) == ("debug", "/health", 200)
+    assert door.counted() == {("GET", "/health", "200"): 2}
+
+
+def test_an_error_on_a_quiet_route_is_logged_like_any_other(door: Door) -> None:
+    door.get("/health?is_ready=false")
+    (line,) = door.lines()
+    assert (line["level"], line["route"], line["status"]) == ("info", "/health", 503)
 
 
 def test_a_sane_request_id_is_kept_and_any_other_replaced(door: Door) -> None:

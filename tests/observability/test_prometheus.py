@@ -51,7 +51,7 @@ def odd_server(status: int, body: str) -> Iterator[str]:
     handler = type("Handler", (Odd,), {"answer": (status, body)})
     Odd.seen.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield f"127.0.0.1:{server.server_address[1]}"

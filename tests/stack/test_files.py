@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from llm_service.access.keys import KeyStore
 from llm_service.api.dashboard import SECURITY_HEADERS
 from llm_service.cli.serve import SHUTDOWN_MARGIN_SECONDS
 from llm_service.config import Settings
@@ -20,7 +22,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NGINX = ROOT / "dashboard" / "nginx"
 
 # Fixed by the image or by the secrets: setting them, too, would be an error or would hide them.
-NOT_PASSED_ON = {"HOST", "PORT", "STATE_DIR", "ADMIN_KEY", "API_KEYS"}
+NOT_PASSED_ON = {"HOST", "PORT", "STATE_DIR"}
 
 
 def test_every_setting_can_be_given_to_the_stack() -> None:
@@ -103,12 +105,12 @@ def test_secrets_are_made_once_and_only_for_those_who_need_them(tmp_path: Path) 
     shown = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)]
     assert shown[0].stdout == shown[1].stdout
     files = {path.name: path for path in tmp_path.iterdir()}
-    assert set(files) == {"admin_key", "api_keys", "grafana_password", "metrics_token"}
+    assert set(files) == {"admin_key", "grafana_password", "metrics_token"}
     assert all(path.stat().st_mode & 0o777 == 0o440 for path in files.values())
     content = {name: path.read_text().strip() for name, path in files.items()}
     assert content["admin_key"] in shown[0].stdout
     assert content["metrics_token"] not in shown[0].stdout
-    assert content["api_keys"] == f"prometheus:{content['metrics_token']}"
     assert len(set(content.values())) == len(content)
     # The service takes them as they are.
-    Settings(**{f"{name}": content[name] for name in ("admin_key", "api_keys")}, state_dir=tmp_path)
+    keys = {"admin_key": content["admin_key"], "metrics_key": content["metrics_token"]}
+    KeyStore.open(tmp_path, **{name: SecretStr(secret) for name, secret in keys.items()})

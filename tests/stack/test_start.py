@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from llm_service.api.dashboard import SECURITY_HEADERS
-from tests.stack.compose import Stack, docker, eventually
+from tests.stack.compose import Stack, complete, docker, eventually
 from tests.stack.conftest import HEALTHY_SECONDS
 
 pytestmark = pytest.mark.stack
@@ -124,7 +124,7 @@ def test_each_container_can_read_its_own_secret_and_no_other(stack: Stack) -> No
         for name in ("llm_service", "prometheus")
     }
     assert readable["prometheus"] == ["metrics_token"]
-    assert {"admin_key", "api_keys"} <= set(readable["llm_service"])
+    assert {"admin_key", "metrics_token"} <= set(readable["llm_service"])
     mounts = [mount["Destination"] for mount in stack.containers("dashboard")[0]["Mounts"]]
     assert not any(path.startswith("/run/secrets") for path in mounts)
 
@@ -142,7 +142,9 @@ def test_the_dashboard_and_its_files_come_with_a_strict_policy(stack: Stack, add
                 assert answer.headers[name] == value, (path, name)
         assert "immutable" in http.get(files[-1]).headers["Cache-Control"]
         assert page.headers["Cache-Control"] == "no-cache"
-        assert http.get("/").json()["service"] == "llm_service"  # to what is no browser
+        facts = http.get("/").json()  # to what is no browser
+        assert facts["service"] == "llm_service"
+        assert "behind nginx, as in the compose stack, it is this address" in facts["dashboard"]
 
 
 def test_prometheus_scrapes_the_service_with_its_own_key(stack: Stack) -> None:
@@ -151,6 +153,15 @@ def test_prometheus_scrapes_the_service_with_its_own_key(stack: Stack) -> None:
         "one target that is up",
     )
     eventually(lambda: set(stack.query("llm_ready").values()) == {1}, "llm_ready")
+
+
+def test_the_key_that_prometheus_has_opens_metrics_and_nothing_else(stack: Stack) -> None:
+    token = stack.run("prometheus", "cat", "/run/secrets/llm/metrics_token").strip()
+    with stack.client(token) as http:
+        assert http.get("/metrics").status_code == 200
+        assert complete(http) == 403
+        assert http.get("/v1/models").status_code == 403
+        assert http.get("/api/keys").status_code == 403
 
 
 def test_grafana_asks_for_the_password_that_was_made(stack: Stack, has_grafana: bool) -> None:

@@ -1,16 +1,27 @@
 /** What is wrong by the rules of Prometheus; nothing is known without one. */
 
+import type { UseQueryResult } from "@tanstack/react-query";
 import { useHasScope, useLiveQuery } from "./live";
 import type { Alert, Alerts } from "./types";
 
 const ALERTS_MILLISECONDS = 10_000;
 
-/** Alerts that fire now, the urgent ones first; empty also where nobody can tell. */
-export function useFiringAlerts(): Alert[] {
-  const isEnabled = useHasScope("metrics");
-  const { data } = useLiveQuery<Alerts>("alerts", "/api/alerts", ALERTS_MILLISECONDS, {
+export function useAlerts(isEnabled = true): UseQueryResult<Alerts> {
+  return useLiveQuery<Alerts>("alerts", "/api/alerts", ALERTS_MILLISECONDS, {
+    combine: keepKnown,
     isEnabled,
   });
+}
+
+/** While Prometheus does not answer, what it said last stays, with the reason beside it. */
+export function keepKnown(previous: Alerts | undefined, next: Alerts): Alerts {
+  const isLost = next.source === "none" && previous?.source === "prometheus";
+  return isLost ? { ...previous, reason: next.reason } : next;
+}
+
+/** Alerts that fire now, the urgent ones first; empty also where nobody can tell. */
+export function useFiringAlerts(): Alert[] {
+  const { data } = useAlerts(useHasScope("metrics"));
   const firing = data?.alerts.filter((alert) => alert.state === "firing") ?? [];
   return firing.sort((a, b) => a.severity.localeCompare(b.severity));
 }

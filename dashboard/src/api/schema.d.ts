@@ -274,7 +274,8 @@ export interface paths {
          * Cancel Request
          * @description End a running request: its caller gets an error in words, its memory is free one step later.
          *
-         *     Callers choose ids; if several running requests have this one, all of them end.
+         *     Callers choose ids; if several running requests have this one, all of them end, on every
+         *     replica that shares our Redis.
          */
         delete: operations["cancel_request_api_requests__request_id__delete"];
         options?: never;
@@ -733,41 +734,44 @@ export interface components {
         };
         /**
          * EngineFactsOut
-         * @description `num_blocks` and `kv_cache_bytes` are 0 where the model keeps its own cache.
+         * @description `num_blocks` is 0 where the model keeps its own cache.
          */
         EngineFactsOut: {
+            /** Num Running */
+            num_running: number;
+            /** Num Waiting */
+            num_waiting: number;
+            /** Max Batch Size */
+            max_batch_size: number;
+            /** Max Waiting */
+            max_waiting: number;
+            /** Kv Cache Used Bytes */
+            kv_cache_used_bytes: number;
+            /** Kv Cache Bytes */
+            kv_cache_bytes: number;
+            /** Threads */
+            threads: number;
+            /** Num Restarts */
+            num_restarts: number;
             /** Kind */
             kind: string;
             /** Is Ready */
             is_ready: boolean;
             /** Reason */
             reason: string;
-            /** Threads */
-            threads: number;
-            /** Max Batch Size */
-            max_batch_size: number;
             /** Max Batched Tokens */
             max_batched_tokens: number;
-            /** Max Waiting */
-            max_waiting: number;
             /** Block Size */
             block_size: number;
             /** Num Blocks */
             num_blocks: number;
-            /** Kv Cache Bytes */
-            kv_cache_bytes: number;
-            /** Kv Cache Used Bytes */
-            kv_cache_used_bytes: number;
             /** Has Prefix Cache */
             has_prefix_cache: boolean;
-            /** Num Running */
-            num_running: number;
-            /** Num Waiting */
-            num_waiting: number;
-            /** Num Restarts */
-            num_restarts: number;
         };
-        /** EngineOut */
+        /**
+         * EngineOut
+         * @description `kv_cache_bytes` is 0 where the model keeps its own cache.
+         */
         EngineOut: {
             /** Num Running */
             num_running: number;
@@ -791,7 +795,7 @@ export interface components {
          * @description `model` and `engine` are null while the model loads.
          */
         EnginePageOut: {
-            model: components["schemas"]["ModelFactsOut"] | null;
+            model: components["schemas"]["ModelOut"] | null;
             machine: components["schemas"]["MachineOut"];
             engine: components["schemas"]["EngineFactsOut"] | null;
         };
@@ -1018,11 +1022,22 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** ModelList */
+        ModelList: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+            /** Data */
+            data: components["schemas"]["Model"][];
+        };
         /**
-         * ModelFactsOut
+         * ModelOut
          * @description Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
          */
-        ModelFactsOut: {
+        ModelOut: {
             /** Id */
             id: string;
             /** Is Demonstration */
@@ -1043,6 +1058,8 @@ export interface components {
             dtype: string;
             /** Quantization */
             quantization: string;
+            /** Engine */
+            engine: string;
             /** Weights Bytes */
             weights_bytes: number;
             /** Load Seconds */
@@ -1051,42 +1068,6 @@ export interface components {
             default_sampling: {
                 [key: string]: number | boolean | string;
             };
-            /** Notes */
-            notes: string[];
-        };
-        /** ModelList */
-        ModelList: {
-            /**
-             * Object
-             * @default list
-             * @constant
-             */
-            object: "list";
-            /** Data */
-            data: components["schemas"]["Model"][];
-        };
-        /** ModelOut */
-        ModelOut: {
-            /** Id */
-            id: string;
-            /** Is Demonstration */
-            is_demonstration: boolean;
-            /** Summary */
-            summary: string;
-            /** Architecture */
-            architecture: string;
-            /** Num Parameters */
-            num_parameters: number;
-            /** Device */
-            device: string;
-            /** Dtype */
-            dtype: string;
-            /** Quantization */
-            quantization: string;
-            /** Engine */
-            engine: string;
-            /** Max Context */
-            max_context: number;
             /** Notes */
             notes: string[];
         };
@@ -1213,9 +1194,11 @@ export interface components {
         };
         /**
          * RequestsOut
-         * @description `running`: the oldest first; `requests`: ended, the newest first.
+         * @description `running`: the oldest first; `requests`: ended, the newest first. Of `replica` alone.
          */
         RequestsOut: {
+            /** Replica */
+            replica: string;
             /** Running */
             running: components["schemas"]["RunningOut"][];
             /** Requests */

@@ -1,5 +1,5 @@
 /**
- * Who is looking: the key, held in memory.
+ * Who is looking: the key, held in memory; "" where the service asks for none.
  *
  * "Keep for this tab" puts it in sessionStorage. It never goes to localStorage or the URL.
  */
@@ -12,6 +12,8 @@ export interface Session {
   key: string | null;
   /** Why the service refused the key, in its words; null while it has not. */
   refusal: string | null;
+  /** The last key was given up on purpose: another is wanted, even where none is needed. */
+  hasLeft: boolean;
   accept: (key: string, isKept: boolean) => void;
   refuse: (reason: string) => void;
   leave: () => void;
@@ -22,10 +24,12 @@ const SessionContext = createContext<Session | null>(null);
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [key, setKey] = useState<string | null>(() => sessionStorage.getItem(STORAGE_NAME));
   const [refusal, setRefusal] = useState<string | null>(null);
+  const [hasLeft, setHasLeft] = useState(false);
   const session = useMemo<Session>(
     () => ({
       key,
       refusal,
+      hasLeft,
       accept: (accepted, isKept) => {
         if (isKept) sessionStorage.setItem(STORAGE_NAME, accepted);
         else sessionStorage.removeItem(STORAGE_NAME);
@@ -39,10 +43,11 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       leave: () => {
         sessionStorage.removeItem(STORAGE_NAME);
         setRefusal(null);
+        setHasLeft(true);
         setKey(null);
       },
     }),
-    [key, refusal],
+    [key, refusal, hasLeft],
   );
   return <SessionContext value={session}>{children}</SessionContext>;
 }

@@ -1,0 +1,23 @@
+import { describe, expect, it } from "vitest";
+import { keepKnown } from "./alerts";
+import type { Alerts } from "./types";
+
+const none: Alerts = {
+  source: "none",
+  reason: "Prometheus did not answer within 5 s.",
+  now: 2000,
+  objectives: [],
+  alerts: [],
+};
+const known: Alerts = { ...none, source: "prometheus", reason: "", now: 1000 };
+
+describe("alerts", () => {
+  it("stay as they were last known while Prometheus is away, with the reason", () => {
+    expect(keepKnown(known, none)).toEqual({ ...known, reason: none.reason });
+    expect(keepKnown(keepKnown(known, none), { ...known, now: 3000 }).reason).toBe("");
+  });
+
+  it("are not known without Prometheus", () => {
+    expect(keepKnown(undefined, none)).toBe(none);
+  });
+});

@@ -1,0 +1,85 @@
+"""Cancelling reaches the replica that runs the request, whichever of them was asked: over Redis.
+
+Every replica listens on one channel. Who is asked to cancel asks there; each that hears it
+cancels what it runs under that id, and answers on the same channel how many those were.
+Redis keeps nothing of it. Without Redis there is nobody to ask. It knows no requests: what
+cancels them here is given to it.
+"""
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from llm_service.access.redis import PROBE_SECONDS, RedisAway, RedisLink
+
+CHANNEL = "llm:cancellations"
+ANSWER_SECONDS = 2.0
+
+CancelHere = Callable[[str, str], int]  # request id and who wants it -> number of requests
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What other replicas have cancelled. Not `is_complete`: there may be some that never heard."""
+
+    num_cancelled: int
+    is_complete: bool
+
+
+class Cancellations:
+    """One per service. Everything runs on the event loop."""
+
+    def __init__(self, link: RedisLink | None) -> None:
+        self._link = link
+        self._answers: dict[str, asyncio.Queue[int]] = {}  # by question
+
+    async def ask(self, request_id: str, by: str) -> Answers:
+        """Have all replicas cancel `request_id`; this one hears it, too, so cancel here first."""
+        if self._link is None:
+            return Answers(0, is_complete=True)
+        question = secrets.token_hex(8)
+        self._answers[question] = asyncio.Queue()
+        try:
+            return await self._ask(self._link, question, request_id, by)
+        finally:
+            del self._answers[question]
+
+    async def run(self, cancel_here: CancelHere) -> None:
+        """Listen and answer, until cancelled."""
+        while self._link is not None:
+            with contextlib.suppress(RedisError, OSError):
+                async with contextlib.aclosing(self._link.listen(CHANNEL)) as messages:
+                    async for message in messages:
+                        await self._hear(self._link, message, cancel_here)
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def _ask(self, link: RedisLink, question: str, request_id: str, by: str) -> Answers:
+        num_cancelled = 0
+        asked = {"question": question, "request_id": request_id, "by": by}
+        try:
+            num_hearers = await link.publish(CHANNEL, json.dumps(asked))
+            async with asyncio.timeout(ANSWER_SECONDS):
+                for _ in range(num_hearers):
+                    num_cancelled += await self._answers[question].get()
+        except (RedisAway, TimeoutError):
+            return Answers(num_cancelled, is_complete=False)
+        return Answers(num_cancelled, is_complete=True)
+
+    async def _hear(self, link: RedisLink, message: bytes, cancel_here: CancelHere) -> None:
+        try:
+            heard = json.loads(message)
+        except ValueError:
+            return
+        match heard:
+            case {"question": str(question), "request_id": str(request_id), "by": str(by)}:
+                answer = {"answers": question, "num_cancelled": cancel_here(request_id, by)}
+                with contextlib.suppress(RedisAway):
+                    await link.publish(CHANNEL, json.dumps(answer))
+            case {"answers": str(question), "num_cancelled": int(num_cancelled)}:
+                if question in self._answers:
+                    self._answers[question].put_nowait(num_cancelled)
