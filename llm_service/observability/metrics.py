@@ -23,7 +23,7 @@ from llm_service.observability.record import (
 )
 
 LIMITS = ("requests", "tokens", "concurrency", "ip")
-REDIS_OPS = ("admit", "count", "ip", "merge", "ping", "remove")
+REDIS_OPS = ("admit", "count", "ip", "merge", "ping", "publish", "remove")
 LAG_EVERY_SECONDS = 0.25
 PHASES: tuple[Phase, ...] = ("queue", "prefill", "decode")
 
@@ -159,6 +159,12 @@ class Metrics:
         self._batch_size = declare.histogram(
             "llm_batch_size", "Sequences computed in one engine step.", BATCH, model=()
         )
+        self._draft_tokens = declare.counter(
+            "llm_draft_tokens_total",
+            "Guessed tokens that were checked, by whether they were right.",
+            model=(),
+            outcome=("accepted", "rejected"),
+        )
         self._preemptions = declare.counter(
             "llm_preemptions_total", "Sequences that lost their KV blocks to others.", model=()
         )
@@ -254,7 +260,8 @@ class Metrics:
             "llm_model_info",
             "What is served and how; no sample until it is loaded.",
             **dict.fromkeys(
-                ("model", "architecture", "engine", "device", "dtype", "quantization"), ()
+                ("model", "architecture", "engine", "device", "dtype", "quantization", "kernels"),
+                (),
             ),
         )
         declare.gauge("llm_build_info", "The service's version.", version=()).of(__version__).set(1)
@@ -326,6 +333,9 @@ class Metrics:
         self._prompt_tokens.of(model, "cached").inc(stats.num_cached_prompt_tokens)
         self._output_tokens.of(model).inc(stats.num_output_tokens)
         self._preemptions.of(model).inc(stats.num_preemptions)
+        num_accepted = stats.num_accepted_draft_tokens
+        self._draft_tokens.of(model, "accepted").inc(num_accepted)
+        self._draft_tokens.of(model, "rejected").inc(stats.num_draft_tokens - num_accepted)
         self._busy.of(model, "prefill").inc(stats.prefill_seconds)
         self._busy.of(model, "decode").inc(stats.decode_seconds)
         self._inter_token.of(model).observe_all(stats.inter_token_seconds)
@@ -366,6 +376,7 @@ class Metrics:
             info.device,
             info.dtype,
             info.quantization,
+            info.kernels,
         ).set(1)
 
     # LimitObserver

@@ -179,6 +179,7 @@ PANELS: dict[str, Panel] = {
     "preemptions": Panel(
         "Preemptions", "1/s", [Line("preemptions", Rate("llm_preemptions_total"))]
     ),
+    "drafts": _by_label("Guessed tokens", "llm_draft_tokens_total"),
     "redis": Panel("Redis", "up", [Line("up", Value("llm_redis_up"))]),
 }
 

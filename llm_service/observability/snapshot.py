@@ -52,6 +52,7 @@ LABELLED: dict[str, tuple[str, Sequence[str]]] = {
     "llm_rate_limit_rejections_total": ("limit", metrics.LIMITS),
     "llm_prompt_tokens_total": ("source", ("computed", "cached")),
     "llm_engine_busy_seconds_total": ("phase", ("prefill", "decode")),
+    "llm_draft_tokens_total": ("outcome", ("accepted", "rejected")),
     "llm_memory_bytes": ("kind", ("weights", "kv_cache")),
     "llm_process_memory_bytes": ("type", ("anon", "file", "shmem")),
 }
