@@ -1,20 +1,30 @@
 """What this machine or container really has: cores by quota, memory by limit, throttling.
 
-Owns the reading of /proc and /sys. Every function takes the `root` that those trees
-hang under, so that a recorded machine can be read like the real one; where the files
-are missing (macOS), psutil answers. It knows nothing of models, metrics or settings.
+Owns the reading of /proc and /sys, but for `control_groups`. Every function takes the `root`
+that those trees hang under, so that a recorded machine can be read like the real one; where
+the files are missing (macOS), psutil answers. It knows nothing of models, metrics or settings.
 Sizes are bytes, times are seconds.
 """
 
 import os
-from collections.abc import Iterator
+import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self
 
 import psutil
 
-ROOT = Path("/")
+from llm_service.control_groups import (
+    ROOT,
+    Throttling,
+    cgroup_version,
+    control_groups,
+    count_cpus,
+    number,
+    read,
+)
+
 # What makes a CPU fast at this work: vectors, and products of small integers and bfloat16.
 SPEEDING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
@@ -45,7 +55,8 @@ class MemoryUse:
 class Machine:
     """A snapshot by `detect`; what changes while we run has its own function below."""
 
-    cpu_cores: float  # the least of quota, cpuset and affinity; 1.5 is possible
+    cpu_cores: float  # the least of `cpu_limits`; 1.5 is possible
+    cpu_limits: Mapping[str, float]  # online, affinity, cpuset, quota: those that there are
     num_cpus: int  # logical processors that are online
     cpu_model: str
     cpu_flags: frozenset[str]
@@ -54,6 +65,9 @@ class Machine:
     memory_working_set_bytes: int
     memory_available_bytes: int
     swap_total_bytes: int
+    swap_used_bytes: int
+    huge_pages: str  # always, madvise or never; empty: the kernel has no transparent ones
+    kernel: str
     cgroup_version: int | None  # 1, 2, or None where there are no control groups
     process_memory: ProcessMemory
     num_process_threads: int
@@ -62,8 +76,11 @@ class Machine:
     @classmethod
     def detect(cls, root: Path = ROOT) -> Self:
         memory = memory_use(root)
+        swap_total, swap_used = _swap(root)
+        limits = cpu_limits(root)
         return cls(
-            cpu_cores=cpu_cores(root),
+            cpu_cores=min(limits.values()),
+            cpu_limits=limits,
             num_cpus=_num_cpus(root),
             cpu_model=_cpu_field(root, "model name"),
             cpu_flags=frozenset(
@@ -73,8 +90,11 @@ class Machine:
             memory_limit_bytes=memory.limit_bytes,
             memory_working_set_bytes=memory.working_set_bytes,
             memory_available_bytes=memory.available_bytes,
-            swap_total_bytes=_swap_total(root),
-            cgroup_version=_cgroup_version(control_groups(root)),
+            swap_total_bytes=swap_total,
+            swap_used_bytes=swap_used,
+            huge_pages=_huge_pages(root),
+            kernel=_kernel(root),
+            cgroup_version=cgroup_version(control_groups(root)),
             process_memory=process_memory(root),
             num_process_threads=num_process_threads(root),
             throttled_seconds=throttled_seconds(root),
@@ -86,79 +106,21 @@ class Machine:
         return bool(self.cpu_flags & {"avx512_bf16", "amx_bf16"})
 
 
-@dataclass(frozen=True, slots=True)
-class ControlGroup:
-    """One level of the hierarchy that holds this process, with the controllers it has."""
-
-    path: Path
-    version: int
-    controllers: frozenset[str]
-
-    def cpu_quota(self) -> float | None:
-        """Cores that the scheduler grants per period; None: no quota."""
-        if self.version == 2:
-            quota, _, period = _read(self.path / "cpu.max").partition(" ")
-        else:
-            quota = _read(self.path / "cpu.cfs_quota_us")
-            period = _read(self.path / "cpu.cfs_period_us")
-        if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-            return None  # "max", "-1", or no such file
-        return int(quota) / int(period)
-
-    def cpuset_size(self) -> int | None:
-        names = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
-        return next((n for n in (_count_cpus(_read(self.path / x)) for x in names) if n), None)
-
-    def memory_limit(self) -> int | None:
-        if self.version == 1:
-            return _number(_read(self.path / "memory.limit_in_bytes"))
-        # Above memory.high the kernel stalls the group to reclaim: a limit to stay under too.
-        limits = (_number(_read(self.path / name)) for name in ("memory.max", "memory.high"))
-        return min((limit for limit in limits if limit is not None), default=None)
-
-    def memory_working_set(self) -> int | None:
-        """Usage less the page cache that the kernel would drop first, as kubelet counts it."""
-        names = ("memory.current", "memory.usage_in_bytes")
-        usage = next((n for x in names if (n := _number(_read(self.path / x))) is not None), None)
-        if usage is None:
-            return None
-        stat = _table(_read(self.path / "memory.stat"))
-        inactive = stat.get("total_inactive_file", stat.get("inactive_file", 0))
-        return max(usage - inactive, 0)
-
-    def throttled_seconds(self) -> float | None:
-        stat = _table(_read(self.path / "cpu.stat"))
-        if "throttled_usec" in stat:
-            return stat["throttled_usec"] / 1e6
-        return stat["throttled_time"] / 1e9 if "throttled_time" in stat else None
-
-
-def control_groups(root: Path = ROOT) -> list[ControlGroup]:
-    """This process's groups and all their ancestors: a limit on any of them binds us."""
-    mounts = list(_mounts(root))
-    groups = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        hierarchy, controllers, path = line.split(":", 2)
-        version = 2 if hierarchy == "0" else 1
-        names = frozenset(controllers.split(",")) - {""}
-        for mount in mounts:
-            if mount.version == version and names <= mount.controllers:
-                groups += [
-                    ControlGroup(level, version, names) for level in mount.levels(root, path)
-                ]
-                break
-    return groups
-
-
 def cpu_cores(root: Path = ROOT) -> float:
     """Cores that this process may use: the least of online, affinity, cpuset and quota."""
-    limits: list[float] = [_num_cpus(root)]
-    affinity = _count_cpus(_status_field(root, "Cpus_allowed_list"))
-    if affinity:
-        limits.append(affinity)
-    for group in control_groups(root):
-        limits += [x for x in (group.cpu_quota(), group.cpuset_size()) if x]
-    return min(limits)
+    return min(cpu_limits(root).values())
+
+
+def cpu_limits(root: Path = ROOT) -> dict[str, float]:
+    """Cores by each limit that there is; `online` is always there."""
+    groups = control_groups(root)
+    limits: dict[str, float | None] = {
+        "online": _num_cpus(root),
+        "affinity": count_cpus(_status_field(root, "Cpus_allowed_list")),
+        "cpuset": min((n for group in groups if (n := group.cpuset_size())), default=None),
+        "quota": min((q for group in groups if (q := group.cpu_quota())), default=None),
+    }
+    return {name: limit for name, limit in limits.items() if limit}
 
 
 def memory_use(root: Path = ROOT) -> MemoryUse:
@@ -184,62 +146,30 @@ def process_memory(root: Path = ROOT) -> ProcessMemory:
 
 
 def num_process_threads(root: Path = ROOT) -> int:
-    return _number(_status_field(root, "Threads")) or psutil.Process().num_threads()
+    return number(_status_field(root, "Threads")) or psutil.Process().num_threads()
 
 
 def throttled_seconds(root: Path = ROOT) -> float | None:
-    """Time that a CPU quota has held us back since the group was made; None: not counted.
+    """Time that a CPU quota has held us back since the group was made; None: not counted."""
+    found = throttling(root)
+    return None if found is None else found.seconds
 
-    The same stall shows at every level below the quota, so the largest is taken, not the sum.
+
+def throttling(root: Path = ROOT) -> Throttling | None:
+    """Of all groups that hold us, the one that a quota has held back the longest.
+
+    The same stall shows at every level below the quota: so no sum.
     """
-    counts = (group.throttled_seconds() for group in control_groups(root))
-    return max((count for count in counts if count is not None), default=None)
+    found = (group.throttling() for group in control_groups(root))
+    return max((t for t in found if t is not None), key=lambda t: t.seconds, default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
-    point: PurePosixPath
-    inner_root: PurePosixPath  # the group that is mounted there: in a container, its own
-    version: int
-    controllers: frozenset[str]
-
-    def levels(self, root: Path, group: str) -> Iterator[Path]:
-        """Folders from `group`'s own up to the mount point; those not visible are left out."""
-        inside = PurePosixPath(group)
-        if ".." in inside.parts or not inside.is_relative_to(self.inner_root):
-            inside = self.inner_root  # seen from another namespace: only the mount is ours
-        top = root / self.point.relative_to("/")
-        own = top / inside.relative_to(self.inner_root)
-        for level in (own, *own.parents):
-            if level.is_dir():
-                yield level
-            if level == top:
-                return
-
-
-def _mounts(root: Path) -> Iterator[_Mount]:
-    """Control-group file systems in /proc/self/mountinfo (proc_pid_mountinfo(5))."""
-    for line in _read(root / "proc/self/mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.split(" ", 2)
-        if kind in ("cgroup", "cgroup2"):
-            _, _, _, inner_root, point, *_ = before.split(" ")
-            yield _Mount(
-                PurePosixPath(point),
-                PurePosixPath(inner_root),
-                2 if kind == "cgroup2" else 1,
-                frozenset(options.split(",")),
-            )
-
-
-def _cgroup_version(groups: list[ControlGroup]) -> int | None:
-    """Hybrid machines mount an empty v2 tree beside the v1 controllers that count."""
-    is_v1 = any(group.controllers & {"cpu", "memory"} for group in groups)
-    return 1 if is_v1 else 2 if any(group.version == 2 for group in groups) else None
+def readable(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
 
 
 def _num_cpus(root: Path) -> int:
-    online = _count_cpus(_read(root / "sys/devices/system/cpu/online"))
+    online = count_cpus(read(root / "sys/devices/system/cpu/online"))
     return online or os.cpu_count() or 1
 
 
@@ -251,22 +181,37 @@ def _psutil_available(root: Path) -> int:
     return 0 if _meminfo(root) else psutil.virtual_memory().available
 
 
-def _swap_total(root: Path) -> int:
+def _swap(root: Path) -> tuple[int, int]:
+    """The machine's, whole and used."""
     meminfo = _meminfo(root)
-    return meminfo.get("SwapTotal", 0) if meminfo else psutil.swap_memory().total
+    if meminfo:
+        total = meminfo.get("SwapTotal", 0)
+        return total, total - meminfo.get("SwapFree", 0)
+    swap = psutil.swap_memory()
+    return swap.total, swap.used
+
+
+def _huge_pages(root: Path) -> str:
+    """The one in brackets of `always [madvise] never`."""
+    modes = read(root / "sys/kernel/mm/transparent_hugepage/enabled")
+    return modes.partition("[")[2].partition("]")[0]
+
+
+def _kernel(root: Path) -> str:
+    return read(root / "proc/sys/kernel/osrelease") or platform.release()
 
 
 def _meminfo(root: Path) -> dict[str, int]:
-    lines = (line.split() for line in _read(root / "proc/meminfo").splitlines())
+    lines = (line.split() for line in read(root / "proc/meminfo").splitlines())
     return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines if len(line) == 3}
 
 
 def _status_field(root: Path, name: str) -> str:
-    return _colon_field(_read(root / "proc/self/status"), name)
+    return _colon_field(read(root / "proc/self/status"), name)
 
 
 def _cpu_field(root: Path, name: str) -> str:
-    return _colon_field(_read(root / "proc/cpuinfo"), name)
+    return _colon_field(read(root / "proc/cpuinfo"), name)
 
 
 def _colon_field(text: str, name: str) -> str:
@@ -276,25 +221,3 @@ def _colon_field(text: str, name: str) -> str:
         if key.strip() == name:
             return value.strip()
     return ""
-
-
-def _table(text: str) -> dict[str, int]:
-    rows = (line.split() for line in text.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
-
-
-def _count_cpus(text: str) -> int:
-    """`0-3,8` is five processors; 0 where there is no list."""
-    ranges = (part.partition("-") for part in text.split(",") if part.strip())
-    return sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from llm_service import machine
+from llm_service.control_groups import Throttling
 from llm_service.machine import Machine
 
 GIB = 2**30
@@ -21,7 +22,8 @@ def root(tmp_path):
             "proc/cpuinfo": 2
             * "processor\t: 0\nmodel name\t: Test CPU 9000\nflags\t\t: fpu avx2 avx512_vnni\n\n",
             "proc/meminfo": "MemTotal:       16777216 kB\nMemFree:         1000000 kB\n"
-            "MemAvailable:   12582912 kB\nSwapTotal:       2097152 kB\nHugePages_Total:       0\n",
+            "MemAvailable:   12582912 kB\n"
+            "SwapTotal:       2097152 kB\nSwapFree:        1048576 kB\n",
             "proc/self/status": "Name:\tpython\nVmRSS:\t  600 kB\nRssAnon:\t  100 kB\n"
             "RssFile:\t  200 kB\nRssShmem:\t  300 kB\nCpus_allowed_list:\t0-7\n",
             "sys/devices/system/cpu/online": "0-7\n",
@@ -62,6 +64,9 @@ def test_a_machine_without_limits_is_all_ours(root):
     assert found.memory_available_bytes == 12 * GIB
     assert found.memory_working_set_bytes == 4 * GIB
     assert found.swap_total_bytes == 2 * GIB
+    assert found.swap_used_bytes == GIB
+    assert found.cpu_limits == {"online": 8, "affinity": 8}
+    assert found.huge_pages == ""
     assert found.cgroup_version is None
     assert found.throttled_seconds is None
 
@@ -74,7 +79,8 @@ def test_resident_memory_is_split_as_the_kernel_splits_it(root):
 
 def test_a_container_of_version_2_has_its_quota_and_limit(root):
     files = memory_files(2 * GIB, GIB, inactive=GIB // 4)
-    files |= {"cpu.max": "150000 100000\n", "cpu.stat": "usage_usec 9\nthrottled_usec 2500000\n"}
+    stat = "usage_usec 9\nnr_periods 40\nnr_throttled 10\nthrottled_usec 2500000\n"
+    files |= {"cpu.max": "150000 100000\n", "cpu.stat": stat}
     write_v2(root, {"/": files})
     found = Machine.detect(root)
     assert found.cpu_cores == 1.5
@@ -82,6 +88,7 @@ def test_a_container_of_version_2_has_its_quota_and_limit(root):
     assert found.memory_working_set_bytes == GIB - GIB // 4  # idle page cache is not use
     assert found.memory_available_bytes == GIB + GIB // 4
     assert found.throttled_seconds == 2.5
+    assert machine.throttling(root) == Throttling(2.5, num_periods=40, num_throttled=10)
     assert found.cgroup_version == 2
 
 
@@ -121,6 +128,19 @@ def test_cpusets_and_affinity_are_counted(root):
     assert machine.cpu_cores(root) == 4
     write(root, {"proc/self/status": "Cpus_allowed_list:\t1,3-4\n"})
     assert machine.cpu_cores(root) == 3
+    assert machine.cpu_limits(root) == {"online": 8, "affinity": 3, "cpuset": 4}
+
+
+def test_the_kernel_says_its_release_and_how_it_gives_huge_pages(root):
+    write(
+        root,
+        {
+            "sys/kernel/mm/transparent_hugepage/enabled": "always madvise [never]\n",
+            "proc/sys/kernel/osrelease": "6.1.0-test\n",
+        },
+    )
+    found = Machine.detect(root)
+    assert (found.huge_pages, found.kernel) == ("never", "6.1.0-test")
 
 
 V1_MOUNTS = """\

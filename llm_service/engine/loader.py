@@ -1,10 +1,11 @@
 """Loads a model, or refuses in words before it is loaded, and plans its resources.
 
-Owns device and dtype, what fits in memory, and the facts about a model that the rest
-needs. It runs no model and knows nothing of requests. Code from a model's folder is
-never run. Where the files come from is `model_files`' business.
+Owns the reading of weights and tokenizer, and the facts about a model that the rest needs. It
+runs no model and knows nothing of requests. What is known before the weights are read is
+`outline`'s, and where the files come from `model_files`' business.
 """
 
+import ctypes
 import json
 import time
 from collections.abc import Mapping
@@ -15,27 +16,37 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-)
 from transformers.utils import logging as transformers_logging
 
-from llm_service.engine import model_files
+from llm_service.engine import memory, model_files
 from llm_service.engine.batched import quantization
 from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
-from llm_service.engine.batched.kernels.fused import CACHE_TYPES
+from llm_service.engine.batched.kernels.build import KernelsUnavailable
+from llm_service.engine.batched.kernels.files import FilesUnusable, load_fused
+from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
+from llm_service.engine.batched.quantization import Prepared
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.memory import Resources
 from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress, bundled_models
+from llm_service.engine.outline import (
+    CONTEXT_WHEN_UNSTATED,
+    ModelOutline,
+    asked_context,
+    choose_dtype,
+    choose_kv_dtype,
+    free_bytes,
+    model_class,
+    num_threads,
+    outline_model,
+    refuse_unless_fits,
+)
 from llm_service.machine import Machine
 
 __all__ = [
@@ -47,24 +58,8 @@ __all__ = [
     "plan_resources",
 ]
 
-_DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "int8": torch.int8,
-}
 _SAMPLING_DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-_CONTEXT_WHEN_UNSTATED = 2048
-# What a step's activations and the rest of the process take beside weights and KV cache.
-_WORKSPACE_BYTES = 256 * 2**20
-_KV_CACHE_SHARE = 0.5
-# Of all slots at the longest context, which few texts reach; those that do may be preempted.
-_USEFUL_KV_SHARE = 0.125
-_SEQUENCES_PER_CORE = 16
-_MAX_BATCH_SIZE = 256
-# A batch slot that could not hold this many tokens would only cause preemption.
-_LEAST_TOKENS_PER_SEQUENCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +69,7 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     model_id: str
+    folder: Path
     device: torch.device
     dtype: torch.dtype  # of the weights, before they were quantized
     quantization: str  # none, 8bit, 4bit
@@ -90,49 +86,34 @@ class LoadedModel:
     load_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What the engine may use. `notes` are sentences about choices that limit it."""
-
-    threads: int
-    kv_cache_bytes: int
-    max_batch_size: int
-    max_context: int
-    notes: tuple[str, ...] = ()
-
-
 def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> LoadedModel:
     """Find and load `config.model_id`; raises ModelLoadError with what to do about it.
 
     `progress` hears a line per stage and, while downloading, one every few seconds.
     """
     started = time.monotonic()
-    torch.set_num_threads(_num_threads(config, machine))  # else one per core of the host
+    torch.set_num_threads(num_threads(config, machine))  # else one per core of the host
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    device = _device(config)
-    dtype = _dtype(config, device, machine)
-    files = model_files.locate(config.model_id, progress)
-    model_config = _read_config(files.folder)
-    folder = _with_weights(files, model_config, dtype, _room(device, machine), progress)
+    outline = outline_model(config, machine, progress)
+    refuse_unless_fits(outline, config, machine)
+    files, model_config, device = outline.files, outline.config, outline.device
+    folder = _with_weights(files, progress)
     tokenizer = _read_tokenizer(folder)
     progress(f"loading {files.model_id} from {folder}")
-    stored = _dtype_to_read(config, model_config, device, dtype)
-    model = _read_model(folder, model_config, stored).to(device).eval()  # type: ignore[arg-type]
-    reason = why_not_batchable(model)
-    shapes = () if reason else tuple(layer_shapes(model))
-    num_parameters = model.num_parameters()
-    prepared = _prepare(config, model, is_batched=not reason and config.engine != "sequential")
+    served = (_map_packed if outline.packed else _read_plain)(outline, config, folder)
+    model, prepared, reason = served.model, served.prepared, served.sequential_reason
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         model_id=files.model_id,
+        folder=folder,
         device=device,
-        dtype=stored,
+        dtype=outline.form.dtype,
         quantization=prepared.quantization,
         kernels=prepared.kernels,
-        layer_shapes=shapes,
-        kv_dtype=_kv_dtype(config, prepared, dtype),
-        num_parameters=num_parameters,
+        layer_shapes=served.layer_shapes,
+        kv_dtype=choose_kv_dtype(config, prepared, choose_dtype(config, device, machine)),
+        num_parameters=outline.num_parameters,
         weights_bytes=prepared.weights_bytes,
         max_context=_max_context(model_config, tokenizer),
         eos_token_ids=_eos_token_ids(model, tokenizer),
@@ -144,72 +125,70 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A model in the form in which it is served."""
+
+    model: PreTrainedModel
+    prepared: Prepared
+    layer_shapes: tuple[LayerShape, ...]
+    sequential_reason: str
+
+
+def _read_plain(outline: ModelOutline, config: EngineConfig, folder: Path) -> _Served:
+    read = _read_model(folder, outline.config, outline.form.dtype)
+    model = read.to(outline.device).eval()  # type: ignore[arg-type]
+    reason = why_not_batchable(model)
+    shapes = () if reason else tuple(layer_shapes(model))
+    prepared = _prepare(config, model, is_batched=not reason and config.engine != "sequential")
+    return _Served(model, prepared, shapes, reason)
+
+
+def _map_packed(outline: ModelOutline, config: EngineConfig, folder: Path) -> _Served:
+    """Weights that `llm-service quantize` wrote; the model was tried then."""
+    assert outline.packed is not None
+    model = outline.shell
+    model.eval()  # type: ignore[no-untyped-call]
+    try:
+        kernels = load_kernels()
+        load_fused(model, folder, outline.packed, kernels)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+    except (FilesUnusable, KernelsUnavailable, SafetensorError, OSError, KeyError) as error:
+        raise ModelLoadError(f"The weights in {folder} cannot be used: {error}.") from error
+    size = quantization.num_bytes(model)
+    prepared = Prepared(outline.packed.quantization, kernels.instruction_set, True, size)
+    (decoder,) = model.get_decoder().layers  # type: ignore[no-untyped-call]
+    return _Served(model, prepared, tuple(decoder.layer_shapes), "")
+
+
 def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) -> Resources:
     """Threads, KV-cache bytes, batch and context: as configured, else what the machine allows.
 
     `machine` was detected before the weights were loaded. Raises ModelLoadError when the
     configuration asks for what cannot be.
     """
-    threads = _num_threads(config, machine)
-    asked_context = config.max_context or loaded.max_context
-    if asked_context > loaded.max_context:
-        raise ModelLoadError(
-            f"LLM_MAX_CONTEXT={asked_context} is more than the {loaded.max_context}"
-            f" tokens that {loaded.model_id} can see."
-        )
+    threads = num_threads(config, machine)
+    max_context = asked_context(config, loaded.model_id, loaded.max_context)
     if loaded.sequential_reason or config.engine == "sequential":
-        return Resources(threads, 0, 1, asked_context)
+        return Resources(threads, 0, 1, max_context)
     per_token = sum(position_bytes(shape, loaded.kv_dtype) for shape in loaded.layer_shapes)
-    by_cores = min(_SEQUENCES_PER_CORE * threads, _MAX_BATCH_SIZE)
-    num_slots = config.max_batch_size or by_cores
-    most_useful = max(1, int(num_slots * _USEFUL_KV_SHARE)) * asked_context * per_token
-    kv_cache_bytes = config.kv_cache_bytes or min(_kv_room(loaded, machine), most_useful)
-    num_tokens = kv_cache_bytes // per_token // config.block_size * config.block_size
-    max_context, notes = _context_that_fits(config, asked_context, num_tokens, kv_cache_bytes)
-    least_tokens = min(max(1, int(max_context * _USEFUL_KV_SHARE)), _LEAST_TOKENS_PER_SEQUENCE)
-    by_memory = max(1, num_tokens // least_tokens)
-    max_batch_size = config.max_batch_size or min(by_cores, by_memory)
-    return Resources(threads, kv_cache_bytes, max_batch_size, max_context, notes)
-
-
-def _num_threads(config: EngineConfig, machine: Machine) -> int:
-    return config.threads or max(1, int(machine.cpu_cores))
-
-
-def _device(config: EngineConfig) -> torch.device:
-    has_cuda = torch.cuda.is_available()
-    if config.device == "cuda" and not has_cuda:
-        raise ModelLoadError(
-            "LLM_DEVICE=cuda, but PyTorch finds no CUDA device here; use auto or cpu."
-        )
-    return torch.device("cuda" if has_cuda and config.device != "cpu" else "cpu")
-
-
-def _dtype(config: EngineConfig, device: torch.device, machine: Machine) -> torch.dtype:
-    """As configured; `auto` takes bfloat16 only where the hardware multiplies it itself."""
-    if config.dtype != "auto":
-        return _DTYPES[config.dtype]
-    is_fast = device.type == "cuda" or machine.is_bfloat16_fast
-    return torch.bfloat16 if is_fast else torch.float32
-
-
-def _dtype_to_read(
-    config: EngineConfig, model_config: PreTrainedConfig, device: torch.device, dtype: torch.dtype
-) -> torch.dtype:
-    """`dtype`, or as the weights are stored where kernels compute in float32 whatever they are."""
-    stored = getattr(model_config, "dtype", None)
-    if device.type != "cpu" or config.dtype != "auto" or stored is not torch.bfloat16:
-        return dtype
-    with torch.device("meta"):
-        shell = _model_class(model_config).from_config(model_config)  # type: ignore[no-untyped-call]
-    return dtype if quantization.why_not_fused(shell) else stored
+    return memory.plan(
+        config,
+        threads=threads,
+        max_context=max_context,
+        bytes_per_token=per_token,
+        free_bytes=_free_for_cache(config, loaded, machine),
+    )
 
 
 def _prepare(
     config: EngineConfig, model: PreTrainedModel, *, is_batched: bool
 ) -> quantization.Prepared:
     if model.device.type == "cpu":
-        return quantization.prepare(model, config.quantization, is_batchable=is_batched)
+        prepared = quantization.prepare(model, config.quantization, is_batchable=is_batched)
+        _give_memory_back()
+        return prepared
     if config.quantization in ("auto", "none"):
         size = model.get_memory_footprint()  # type: ignore[no-untyped-call]
         return quantization.Prepared("none", "", False, int(size))
@@ -218,97 +197,21 @@ def _prepare(
     )
 
 
-def _kv_dtype(
-    config: EngineConfig, prepared: quantization.Prepared, dtype: torch.dtype
-) -> torch.dtype:
-    if config.kv_cache_dtype == "auto":
-        is_rounded = prepared.is_fused and prepared.quantization != "none"
-        return torch.bfloat16 if is_rounded else dtype
-    asked = _DTYPES[config.kv_cache_dtype]
-    if prepared.is_fused:
-        if asked in CACHE_TYPES:
-            return asked
-    elif asked is dtype:
-        return asked
-    offered = CACHE_TYPES if prepared.is_fused else [dtype]
-    raise ModelLoadError(
-        f"LLM_KV_CACHE_DTYPE={config.kv_cache_dtype} is not offered for this model here; use auto,"
-        f" {' or '.join(map(_name, offered))}."
-    )
-
-
-def _read_config(folder: Path) -> PreTrainedConfig:
-    if not (folder / "config.json").is_file():
-        raise ModelLoadError(f"{folder} holds no model: there is no config.json.")
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError) as error:
-        if "trust_remote_code" in str(error):
-            raise ModelLoadError(
-                f"The model in {folder} needs code of its own, and such code is never run here."
-            ) from error
-        raise ModelLoadError(f"The config.json in {folder} cannot be used: {error}") from error
-    if config.is_encoder_decoder:
-        raise ModelLoadError(
-            f"{folder} holds an encoder-decoder model ({config.model_type});"
-            " only decoder-only text models are served."
-        )
-    if getattr(config, "quantization_config", None):
-        raise ModelLoadError(
-            f"{folder} holds weights that are quantized already; use the model's unquantized form."
-        )
-    _model_class(config)
-    return config
-
-
-def _model_class(
-    config: PreTrainedConfig,
-) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        return AutoModelForImageTextToText
-    raise ModelLoadError(
-        f"The architecture {config.model_type!r} does not generate text in the installed"
-        " transformers library."
-    )
-
-
-def _with_weights(
-    files: ModelFiles, config: PreTrainedConfig, dtype: torch.dtype, room: int, progress: Progress
-) -> Path:
-    """The folder with its weights in it, once they are known to fit into `room` bytes."""
+def _with_weights(files: ModelFiles, progress: Progress) -> Path:
+    """The folder with its weights in it, all of them whole."""
     folder = files.folder
     if files.is_on_hub:
-        stored = getattr(config, "dtype", None) or torch.float32
-        size = model_files.hub_weights_bytes(files.model_id)
-        if size is not None:
-            _refuse_unless_fits(files.model_id, size // stored.itemsize, dtype, room)
         folder = model_files.download_weights(files.model_id, progress)
-    num_weights = model_files.num_weights(model_files.weight_files(folder))
-    _refuse_unless_fits(files.model_id, num_weights, dtype, room)
+    for file in model_files.weight_files(folder):
+        model_files.refuse_unless_whole(file)
     return folder
 
 
-def _room(device: torch.device, machine: Machine) -> int:
-    """Bytes that are free on the device before anything is loaded."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return machine.memory_available_bytes
-
-
-def _refuse_unless_fits(model_id: str, num_weights: int, dtype: torch.dtype, room: int) -> None:
-    needed = num_weights * dtype.itemsize
-    if needed + _WORKSPACE_BYTES <= room:
-        return
-    halve = "set LLM_DTYPE=bfloat16 for half of that, " if dtype.itemsize == 4 else ""
-    raise ModelLoadError(
-        f"{model_id} needs {_gib(needed)} for its {num_weights / 1e6:,.0f} M weights as"
-        f" {_name(dtype)} and {_gib(_WORKSPACE_BYTES)} to work in, but only {_gib(room)} are"
-        f" free here: {halve}take a smaller model or give the service more memory."
-    )
+def _give_memory_back() -> None:
+    """glibc keeps what was freed for later; nothing as large comes later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -330,7 +233,7 @@ def _read_model(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> P
     model: PreTrainedModel
     report: Mapping[str, Any]
     try:
-        model, report = _model_class(config).from_pretrained(  # type: ignore[misc]  # a pair, as output_loading_info asks
+        model, report = model_class(config).from_pretrained(  # type: ignore[misc]  # a pair, as output_loading_info asks
             folder,
             config=config,
             dtype=dtype,
@@ -354,7 +257,7 @@ def _max_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -
     stated = getattr(config.get_text_config(), "max_position_embeddings", None)
     # transformers gives tokenizers without a length an astronomical one
     by_tokenizer = min(tokenizer.model_max_length, 10**9)
-    return int(stated or (by_tokenizer if by_tokenizer < 10**9 else _CONTEXT_WHEN_UNSTATED))
+    return int(stated or (by_tokenizer if by_tokenizer < 10**9 else CONTEXT_WHEN_UNSTATED))
 
 
 def _eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -374,34 +277,12 @@ def _default_sampling(folder: Path) -> Mapping[str, Any]:
     return {name: stated[name] for name in _SAMPLING_DEFAULTS if stated.get(name) is not None}
 
 
-def _kv_room(loaded: LoadedModel, machine: Machine) -> int:
-    """A share of what stays free beside weights and workspace; on CUDA, of what is free now."""
-    free = _room(loaded.device, machine) - _WORKSPACE_BYTES
+def _free_for_cache(config: EngineConfig, loaded: LoadedModel, machine: Machine) -> int:
+    """What weights and workspace leave; on CUDA, what the workspace leaves of what is free now."""
+    num_slots = memory.slots_wanted(config, num_threads(config, machine))
+    free = free_bytes(loaded.device, machine) - memory.workspace_bytes(
+        loaded.model.config, num_slots, config.max_batched_tokens
+    )
     if loaded.device.type == "cpu":
         free -= loaded.weights_bytes  # `machine` was looked at before they were loaded
-    return max(int(free * _KV_CACHE_SHARE), 0)
-
-
-def _context_that_fits(
-    config: EngineConfig, asked: int, num_tokens: int, kv_cache_bytes: int
-) -> tuple[int, tuple[str, ...]]:
-    """The context that `num_tokens` cached positions can hold, and why, if it is less."""
-    if num_tokens >= asked:
-        return asked, ()
-    sentence = (
-        f"the KV cache of {_gib(kv_cache_bytes)} holds {num_tokens} tokens, not the {asked} of"
-        " the longest context"
-    )
-    if config.max_context is not None or num_tokens < config.block_size:
-        raise ModelLoadError(
-            f"{sentence}: raise LLM_KV_CACHE_BYTES or the memory limit, or lower LLM_MAX_CONTEXT."
-        )
-    return num_tokens, (f"{sentence}, so requests are limited to {num_tokens}",)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+    return free

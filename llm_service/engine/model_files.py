@@ -1,6 +1,6 @@
 """Where a model's files are: a bundled name, a local folder or a hub id becomes a folder.
 
-Owns names, downloads and the sizes of weights on disk. It loads nothing into memory.
+Owns names and downloads. It loads nothing into memory.
 Only safetensors weights count; pickled ones are never fetched or read.
 """
 
@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +79,6 @@ def locate(name: str, progress: Progress) -> ModelFiles:
     return ModelFiles(name, _download(name, _SMALL_FILES, progress), is_on_hub=True)
 
 
-def hub_weights_bytes(model_id: str) -> int | None:
-    """Size of a hub model's weights, if some are yet to be downloaded and the hub answers."""
-    try:
-        files = snapshot_download(
-            model_id, allow_patterns=[*_WEIGHT_FILES], ignore_patterns=[*_NOT_NEEDED], dry_run=True
-        )
-    except (HTTPError, OSError):
-        return None
-    to_come = [f for f in files if f.will_download]
-    return sum(f.file_size or 0 for f in files) if to_come else None
-
-
 def download_weights(model_id: str, progress: Progress) -> Path:
     return _download(model_id, (*_SMALL_FILES, *_WEIGHT_FILES), progress)
 
@@ -113,15 +100,11 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def num_weights(files: Sequence[Path]) -> int:
-    """Numbers stored in `files`, read from their headers alone."""
-    return sum(_num_weights(file) for file in files)
-
-
-def _num_weights(file: Path) -> int:
+def refuse_unless_whole(file: Path) -> None:
+    """Raises ModelLoadError where a safetensors file is cut off or none at all."""
     try:
-        with safe_open(file, framework="pt") as tensors:
-            return sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118 (no dict)
+        with safe_open(file, framework="pt"):
+            pass
     except (SafetensorError, OSError) as error:
         raise ModelLoadError(f"{file} is not a whole safetensors file: {error}") from error
 

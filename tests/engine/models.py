@@ -7,6 +7,7 @@ so close that rounding could swap them.
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,6 +138,7 @@ def loaded_model(
         model=model,
         tokenizer=byte_tokenizer(),
         model_id="tiny",
+        folder=Path("tiny"),
         device=torch.device("cpu"),
         dtype=model.dtype,
         quantization="none",

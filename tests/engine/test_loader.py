@@ -252,7 +252,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_it_is_load
 ):
     monkeypatch.delattr(loader, "_read_model")
     words = refusal(replace(machine, memory_available_bytes=100 * 2**20), saved)
-    assert "0.10 GiB are free" in words
+    assert "100 MiB are free" in words
     assert "take a smaller model or give the service more memory" in words
 
 
@@ -278,7 +278,7 @@ def test_a_download_says_how_far_it_is(machine, hub, monkeypatch):
 
 def test_a_hub_model_that_does_not_fit_is_refused_before_its_weights_are_downloaded(machine, hub):
     small = replace(machine, memory_available_bytes=100 * 2**20)
-    assert "GiB are free" in refusal(small, "owner/tiny")
+    assert "100 MiB are free" in refusal(small, "owner/tiny")
     assert hub.downloads["config.json"] == 1
     assert hub.downloads["model.safetensors"] == 0
 

@@ -61,12 +61,12 @@ def prepare(model: PreTrainedModel, quantization: str, *, is_batchable: bool) ->
         reason = _why_plain(model, kernels, chosen) or why_not_fusable(model)
         reason = reason or _fuse(model, kernels, chosen)
         if not reason:
-            return Prepared(chosen, instruction_set, True, _num_bytes(model), notes)
+            return Prepared(chosen, instruction_set, True, num_bytes(model), notes)
         notes += (f"runs its layers part by part because {reason}",)
     if chosen != "none":
         _exchange_linears(model, kernels, chosen)
-        return Prepared(chosen, instruction_set, False, _num_bytes(model), notes)
-    return Prepared(chosen, "", False, _num_bytes(model), notes)
+        return Prepared(chosen, instruction_set, False, num_bytes(model), notes)
+    return Prepared(chosen, "", False, num_bytes(model), notes)
 
 
 def foresee(shell: PreTrainedModel, quantization: str, *, is_batchable: bool) -> Prepared:
@@ -167,7 +167,7 @@ def _exchange_linears(model: PreTrainedModel, kernels: Kernels | None, quantizat
             setattr(parent, name, new)
 
 
-def _num_bytes(model: PreTrainedModel) -> int:
+def num_bytes(model: PreTrainedModel) -> int:
     """Of parameters and buffers, and of what fused modules keep instead."""
     packed: dict[int, int] = {
         id(p): p.num_bytes for m in model.modules() for p in getattr(m, "packed", ())

@@ -67,7 +67,9 @@ class Facts:
         return cls(**{field.name: stated[field.name] for field in fields(cls)})
 
 
-def save_fused(model: PreTrainedModel, source: Path, folder: Path, quantization: str) -> None:
+def save_fused(
+    model: PreTrainedModel, source: Path, folder: Path, *, quantization: str, num_parameters: int
+) -> None:
     """Write a fused `model`, read from `source`, into the new `folder`."""
     parts: Any = model
     (decoder,) = parts.get_decoder().layers
@@ -80,7 +82,7 @@ def save_fused(model: PreTrainedModel, source: Path, folder: Path, quantization:
     heads = decoder.heads
     facts = Facts(
         quantization=quantization,
-        num_parameters=sum(p.num_outputs * p.num_inputs for p in named.values()),
+        num_parameters=num_parameters,
         num_heads=heads.num_heads,
         num_kv_heads=heads.num_kv_heads,
         head_dim=heads.head_dim,
@@ -95,6 +97,7 @@ def save_fused(model: PreTrainedModel, source: Path, folder: Path, quantization:
         if is_small and file.suffix in (".json", ".txt", ".model", ".jinja", ".md"):
             shutil.copy(file, folder / file.name)
     save_file(tensors, folder / _WEIGHTS, {"format": "pt"})
+    (folder / _WEIGHTS).chmod(0o644)  # others, such as a container's user, read it too
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config[CONFIG_KEY] = asdict(facts)
     # last: a folder without it is no model, so that half a folder is never loaded
@@ -109,14 +112,11 @@ def load_fused(model: PreTrainedModel, folder: Path, facts: Facts, kernels: Kern
     if _fingerprint(tensors) != facts.fingerprint:
         raise FilesUnusable("its weights are not those that config.json was written for")
     named = {name: _packed(tensors, name, facts.shapes[name]) for name in facts.shapes}
-    layers = [
-        PackedLayer(
-            **{name: tensors.get(f"layers.{i}.{name}") for name in _NORMS},  # type: ignore[arg-type]
-            **{name: named[f"layers.{i}.{name}"] for name in _LINEARS},
-            how=How(**how),
-        )
-        for i, how in enumerate(facts.how)
-    ]
+    layers = []
+    for i, how in enumerate(facts.how):
+        matrices: Any = {name: named[f"layers.{i}.{name}"] for name in _LINEARS}
+        norms: Any = {name: tensors.get(f"layers.{i}.{name}") for name in _NORMS}
+        layers.append(PackedLayer(**matrices, **norms, how=How(**how)))
     heads = library.Heads(facts.num_heads, facts.num_kv_heads, facts.head_dim, 0, facts.eps)
     decoder = parts.get_decoder()
     decoder.layers = nn.ModuleList([FusedDecoder(kernels, layers, heads)])

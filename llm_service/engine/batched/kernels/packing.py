@@ -14,6 +14,7 @@ from llm_service.engine.batched.kernels import library
 
 PANEL = 16
 GROUP = 32  # inputs that share a scale, in 4 bits
+_ROWS = 4096  # packed at a time; whole panels
 
 
 class Scheme(IntEnum):
@@ -60,24 +61,34 @@ class PackedLinear:
 
 
 def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:
-    """`weight` [num_outputs, num_inputs] of any float type, `bias` [num_outputs]."""
+    """`weight` [num_outputs, num_inputs] of any float type, `bias` [num_outputs].
+
+    Some rows at a time: a large vocabulary in float32 would take more than all that is kept.
+    """
     num_outputs, num_inputs = weight.shape
-    n, k = _padded(num_outputs, PANEL), _padded(num_inputs, GROUP)
-    scales = sums = None
-    padded = pad(weight, (0, k - num_inputs, 0, n - num_outputs))
-    if scheme is Scheme.FLOAT32:
-        packed = padded.float().view(-1, PANEL, k).transpose(1, 2)
-    elif scheme is Scheme.BFLOAT16:
-        packed = _panels(padded.bfloat16(), 2)
-    elif scheme is Scheme.INT8:
-        values, scales = round_channels(padded)
-        sums = values.sum(dim=1, dtype=torch.int32)
-        packed = _panels(values, 4)
-    else:
-        packed = _pack_groups(padded)
+    blocks = [_pack_rows(rows, scheme) for rows in torch.split(weight, _ROWS)]
+    weights, scales, sums = (
+        None if parts[0] is None else parts[0] if len(parts) == 1 else torch.cat(parts)
+        for parts in zip(*blocks, strict=True)
+    )
+    assert weights is not None
     if bias is not None:
-        bias = pad(bias.float(), (0, n - num_outputs))
-    return PackedLinear(scheme, num_outputs, num_inputs, packed.contiguous(), scales, sums, bias)
+        bias = pad(bias.float(), (0, _padded(num_outputs, PANEL) - num_outputs))
+    return PackedLinear(scheme, num_outputs, num_inputs, weights, scales, sums, bias)
+
+
+def _pack_rows(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Panels, and for INT8 scales and sums [n]."""
+    n, k = _padded(weight.shape[0], PANEL), _padded(weight.shape[1], GROUP)
+    padded = pad(weight, (0, k - weight.shape[1], 0, n - weight.shape[0]))
+    if scheme is Scheme.FLOAT32:
+        return padded.float().view(-1, PANEL, k).transpose(1, 2).contiguous(), None, None
+    if scheme is Scheme.BFLOAT16:
+        return _panels(padded.bfloat16(), 2).contiguous(), None, None
+    if scheme is Scheme.INT4:
+        return _pack_groups(padded), None, None
+    values, scales = round_channels(padded)
+    return _panels(values, 4).contiguous(), scales, values.sum(dim=1, dtype=torch.int32)
 
 
 def interleave(first: Tensor, second: Tensor) -> Tensor:

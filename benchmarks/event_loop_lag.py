@@ -1,0 +1,82 @@
+"""How late the event loop runs its timers while the engine is busy with many streams.
+
+Starts the service once for each number of compute threads, loads it with streams that never end
+early, and reads `llm_event_loop_lag_seconds` before and after: its quantiles, beside what the
+load got out of it. Below 50 ms at p99 nobody notices. `python -m benchmarks.event_loop_lag`.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import tempfile
+from itertools import pairwise
+from typing import Any
+
+import httpx2 as httpx
+import psutil
+
+from benchmarks.service_load import KEY, Service, concurrent
+
+BUCKET = re.compile(r'^llm_event_loop_lag_seconds_bucket\{le="([^"]+)"\} ([\d.e+]+)$', re.MULTILINE)
+
+
+async def buckets(http: httpx.AsyncClient) -> dict[float, float]:
+    """Cumulative counts by upper bound."""
+    text = (await http.get("/metrics")).text
+    return {float(bound): float(count) for bound, count in BUCKET.findall(text)}
+
+
+def quantile(share: float, counts: dict[float, float]) -> float:
+    """As PromQL's histogram_quantile: linear within the bucket that it falls into."""
+    bounds = [(0.0, 0.0), *sorted(counts.items())]
+    rank = share * bounds[-1][1]
+    for (lower, below), (upper, count) in pairwise(bounds):
+        if count >= rank:
+            if upper == float("inf"):
+                return lower
+            return lower + (upper - lower) * (rank - below) / max(count - below, 1.0)
+    raise ValueError("no samples")
+
+
+async def measure(service: Service, num_streams: int, max_tokens: int) -> dict[str, Any]:
+    async with httpx.AsyncClient(
+        base_url=service.url,
+        headers={"Authorization": f"Bearer {KEY}"},
+        timeout=600,
+        limits=httpx.Limits(max_connections=num_streams + 1),
+    ) as http:
+        await concurrent(http, 4, 32)  # warm-up
+        before = await buckets(http)
+        result = await concurrent(http, num_streams, max_tokens)
+        after = await buckets(http)
+    counts = {bound: after[bound] - before[bound] for bound in after}
+    return {
+        "samples": counts[float("inf")],
+        "lag_p50_ms": 1e3 * quantile(0.5, counts),
+        "lag_p99_ms": 1e3 * quantile(0.99, counts),
+        "tokens_per_s": result["tokens_per_s"],
+        "ttft_p50_s": result["ttft_p50_s"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=1500, help="of each stream")
+    parser.add_argument("--threads", default="1,2", help="numbers of compute threads")
+    arguments = parser.parse_args()
+    print(f"load average {os.getloadavg()[0]:.2f}, {psutil.cpu_count()} cores")
+    for threads in arguments.threads.split(","):
+        os.environ["LLM_THREADS"] = threads
+        with tempfile.TemporaryDirectory() as state:
+            service = Service(state)
+            try:
+                result = asyncio.run(measure(service, arguments.streams, arguments.tokens))
+            finally:
+                service.stop()
+        print(f"{threads} threads:", ", ".join(f"{k} {v:.4g}" for k, v in result.items()))
+
+
+if __name__ == "__main__":
+    main()

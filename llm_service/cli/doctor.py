@@ -1,0 +1,201 @@
+"""`llm-service doctor`: what this machine has, what is wrong with it, and what helps.
+
+Needs no running service. Exits 1 when something will not work, 0 when it will, if slowly.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llm_service.machine import SPEEDING_FLAGS, readable
+
+if TYPE_CHECKING:  # loads torch: see there
+    from llm_service.cli.examination import Report
+    from llm_service.cli.findings import Finding
+    from llm_service.engine.outline import ModelOutline
+
+Lines = Iterator[tuple[str, str]]
+
+
+def doctor(
+    model: Annotated[
+        str | None, typer.Option(help="Instead of LLM_MODEL_ID: bundled, a folder or a hub id.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Examine this machine, the settings and the model's memory; say what to do."""
+    from llm_service.engine.libraries import refuse_without_room
+    from llm_service.engine.model_files import ModelLoadError
+
+    try:
+        refuse_without_room()
+    except ModelLoadError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    from llm_service.cli.examination import examine
+
+    report = examine(model, lambda line: typer.echo(line, err=True))
+    if as_json:
+        typer.echo(json.dumps(_facts(report), indent=2))
+    else:
+        _print(report)
+    raise typer.Exit(1 if report.is_fatal else 0)
+
+
+def _print(report: "Report") -> None:
+    for title, lines in (
+        ("Machine", _machine_lines(report)),
+        ("Software", _software_lines(report)),
+        ("Model", _model_lines(report.model)),
+    ):
+        rows = list(lines)
+        if rows:
+            typer.echo(_styled(title, bold=True))
+        for name, text in rows:
+            typer.echo(f"  {name:<13} {text}")
+    if not report.findings:
+        typer.echo(_styled("Nothing is wrong.", fg="green"))
+    for finding in report.findings:
+        typer.echo(_finding_line(finding))
+
+
+def _finding_line(finding: "Finding") -> str:
+    mark = _styled("WRONG", fg="red") if finding.is_fatal else _styled("slow ", fg="yellow")
+    return f"{mark}  {finding.problem} {finding.remedy}".rstrip()
+
+
+def _styled(text: str, **style: Any) -> str:
+    """In colour on a terminal, unless NO_COLOR says no (no-color.org)."""
+    is_plain = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
+    return text if is_plain else typer.style(text, **style)
+
+
+def _machine_lines(report: "Report") -> Lines:
+    machine, window = report.machine, report.window
+    limits = ", ".join(f"{name} {cores:g}" for name, cores in machine.cpu_limits.items())
+    yield "processor", machine.cpu_model or "unknown"
+    yield "cores", f"{machine.cpu_cores:g} ({limits})"
+    flags = [f"{'' if flag in machine.cpu_flags else 'no '}{flag}" for flag in SPEEDING_FLAGS]
+    yield "instructions", ", ".join(flags)
+    yield (
+        "memory",
+        f"{readable(machine.memory_available_bytes)} free,"
+        f" {readable(machine.memory_working_set_bytes)} in use"
+        f" of {readable(machine.memory_limit_bytes)}"
+        f" ({readable(machine.memory_total_bytes)} in the machine)",
+    )
+    yield (
+        "swap",
+        f"{readable(machine.swap_used_bytes)} in use of {readable(machine.swap_total_bytes)}",
+    )
+    if window.after is None:
+        yield "throttling", "not counted"
+    else:
+        yield (
+            "throttling",
+            f"{window.recent_share:.0%} in the last {window.seconds:.0f} s,"
+            f" {window.after.seconds:.1f} s in all ({window.total_share:.0%} of periods)",
+        )
+    yield "huge pages", machine.huge_pages or "none"
+    yield "cgroup", f"version {machine.cgroup_version}" if machine.cgroup_version else "none"
+    yield "kernel", machine.kernel
+    for name, disk in (("state", report.state), ("model cache", report.cache)):
+        yield name, f"{readable(disk.free_bytes)} free, {disk.path}"
+
+
+def _software_lines(report: "Report") -> Lines:
+    software = report.software
+    yield "python", software.python
+    yield (
+        "torch",
+        f"{software.torch}, {software.cpu_capability}, {software.torch_threads} threads by itself",
+    )
+    yield "engine", f"{software.threads} threads on {software.device}"
+    yield "compiler", software.compiler or "none"
+    yield "kernels", software.kernels or "none"
+
+
+def _model_lines(model: "ModelOutline | None") -> Lines:
+    if model is None:
+        return
+    need, form = model.need, model.form
+    weights = need.weights
+    rounded = "" if form.quantization == "none" else f", {form.quantization}"
+    yield (
+        "name",
+        f"{model.files.model_id}, {model.num_parameters / 1e6:,.1f} M weights"
+        f" as {_dtype(form.dtype)}{rounded}",
+    )
+    yield (
+        "weights",
+        f"{readable(weights.total)}: embedding {readable(weights.embedding)},"
+        f" head {readable(weights.head) if weights.head else 'shared'},"
+        f" layers {readable(weights.layers)}",
+    )
+    yield "workspace", readable(need.workspace_bytes)
+    yield (
+        "KV cache",
+        f"{readable(need.kv_cache_bytes)} as {_dtype(form.kv_dtype)} would be useful",
+    )
+    if model.plan is not None and model.fits:
+        plan = model.plan
+        yield (
+            "plan",
+            f"{readable(plan.kv_cache_bytes)} of KV cache, {plan.max_batch_size} requests at once,"
+            f" a context of {plan.max_context} tokens",
+        )
+    yield (
+        "together",
+        f"{readable(need.total_bytes)} of {readable(model.free_bytes)} that are free",
+    )
+
+
+def _facts(report: "Report") -> dict[str, Any]:
+    machine = dataclasses.asdict(report.machine)
+    machine["cpu_flags"] = sorted(report.machine.cpu_flags & set(SPEEDING_FLAGS))
+    return {
+        "is_ok": not report.is_fatal,
+        "findings": [dataclasses.asdict(finding) for finding in report.findings],
+        "machine": machine,
+        "throttling": {
+            "recent_share": report.window.recent_share,
+            "total_share": report.window.total_share,
+            "window_seconds": report.window.seconds,
+        },
+        "software": dataclasses.asdict(report.software),
+        "state": dataclasses.asdict(report.state) | {"path": str(report.state.path)},
+        "cache": dataclasses.asdict(report.cache) | {"path": str(report.cache.path)},
+        "model": None if report.model is None else _model_facts(report.model),
+    }
+
+
+def _model_facts(model: "ModelOutline") -> dict[str, Any]:
+    need, form = model.need, model.form
+    return {
+        "id": model.files.model_id,
+        "num_parameters": model.num_parameters,
+        "max_context": model.max_context,
+        "device": model.device.type,
+        "dtype": _dtype(form.dtype),
+        "quantization": form.quantization,
+        "kv_cache_dtype": _dtype(form.kv_dtype),
+        "embedding_bytes": need.weights.embedding,
+        "head_bytes": need.weights.head,
+        "layers_bytes": need.weights.layers,
+        "weights_bytes": need.weights.total,
+        "loading_bytes": need.loading_bytes,
+        "workspace_bytes": need.workspace_bytes,
+        "useful_kv_cache_bytes": need.kv_cache_bytes,
+        "free_bytes": model.free_bytes,
+        "fits": model.fits,
+        "plan": None if model.plan is None else dataclasses.asdict(model.plan),
+    }
+
+
+def _dtype(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")

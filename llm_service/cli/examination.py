@@ -1,0 +1,78 @@
+"""Looks at everything that `llm-service doctor` reports, once.
+
+Apart from `doctor.py`, because it loads torch, which takes seconds. It needs no running service
+and starts none.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from huggingface_hub import constants as hub
+
+from llm_service import machine as this_machine
+from llm_service.app import engine_config
+from llm_service.cli.findings import (
+    Finding,
+    cpu_findings,
+    disk_findings,
+    memory_findings,
+    model_findings,
+)
+from llm_service.cli.surroundings import Disk, Software, Window, software_of
+from llm_service.config import Settings, words_of
+from llm_service.engine import outline
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.model_files import ModelLoadError, Progress
+from llm_service.engine.outline import ModelOutline
+from llm_service.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    machine: Machine
+    window: Window
+    software: Software
+    state: Disk
+    cache: Disk
+    model: ModelOutline | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_fatal(self) -> bool:
+        return any(finding.is_fatal for finding in self.findings)
+
+
+def examine(model_id: str | None, progress: Progress) -> Report:
+    """Look at everything once. `model_id` takes the place of LLM_MODEL_ID."""
+    started, before = time.monotonic(), this_machine.throttling()
+    machine = Machine.detect()
+    settings, findings = _settings()
+    config = EngineConfig() if settings is None else engine_config(settings)
+    config = replace(config, model_id=model_id) if model_id else config
+    software = software_of(config, machine)
+    model = None
+    if settings is not None or model_id:
+        try:
+            model = outline.outline_model(config, machine, progress)
+        except ModelLoadError as error:
+            findings.append(Finding("model", True, str(error), ""))
+    state = Disk.of(Path("state") if settings is None else settings.state_dir)
+    cache = Disk.of(Path(hub.HF_HUB_CACHE))
+    seconds = time.monotonic() - started
+    window = Window(before, this_machine.throttling(), seconds, machine.cpu_cores)
+    findings += cpu_findings(machine, software, window)
+    findings += memory_findings(machine)
+    findings += disk_findings(state, cache, model)
+    if model is not None:
+        findings += model_findings(model, config, machine)
+    findings.sort(key=lambda finding: not finding.is_fatal)
+    return Report(machine, window, software, state, cache, model, tuple(findings))
+
+
+def _settings() -> tuple[Settings | None, list[Finding]]:
+    try:
+        return Settings(), []
+    except ValueError as error:
+        remedy = "docs/settings.md says what it takes."
+        return None, [Finding("settings", True, sentence, remedy) for sentence in words_of(error)]

@@ -1,0 +1,183 @@
+"""What `llm-service doctor` calls wrong, and what it says helps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from llm_service.cli.surroundings import Disk, Software, Window
+from llm_service.engine import model_files, outline
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.outline import Choice, ModelOutline
+from llm_service.machine import Machine, readable
+
+_THROTTLED_SHARE = 0.1  # as the alert CPUThrottled has it
+_SWAP_WORTH_SAYING = 64 * 2**20
+_LEAST_STATE_BYTES = 64 * 2**20
+
+
+Kind = Literal[
+    "settings", "model", "memory", "context", "threads", "throttled", "instructions", "kernels",
+    "swap", "huge_pages", "state", "disk",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`is_fatal`: something will not work. The others cost speed or length."""
+
+    kind: Kind
+    is_fatal: bool
+    problem: str
+    remedy: str
+
+
+def cpu_findings(machine: Machine, software: Software, window: Window) -> Iterator[Finding]:
+    cores, threads = machine.cpu_cores, software.threads
+    if threads > cores:
+        least = min(machine.cpu_limits, key=machine.cpu_limits.__getitem__)
+        yield Finding(
+            "threads",
+            False,
+            f"The engine would use {threads} thread{'s' * (threads > 1)} on {cores:g} cores"
+            f" (by {least}).",
+            f"Set LLM_THREADS={int(cores)}, or leave it out."
+            if cores >= 1
+            else "Give the service at least one whole core.",
+        )
+    if max(window.recent_share, window.total_share) > _THROTTLED_SHARE:
+        yield Finding(
+            "throttled",
+            False,
+            f"The CPU quota stops this group: {window.recent_share:.0%} of its CPU time in the"
+            f" last {window.seconds:.0f} s, {window.total_share:.0%} of all periods so far.",
+            "Raise the quota (LLM_CPU_LIMIT in .env, --cpus of a container), or lower LLM_THREADS.",
+        )
+    if "sse2" in machine.cpu_flags and "avx2" not in machine.cpu_flags:  # x86 alone has either
+        yield Finding(
+            "instructions",
+            False,
+            "The processor shows no AVX2, so everything is several times slower.",
+            "On a virtual machine, pass the host's processor type through.",
+        )
+    if software.kernels_reason and software.device == "cpu":
+        yield Finding(
+            "kernels",
+            False,
+            f"There are no compiled kernels: {software.kernels_reason}. torch does all the work,"
+            " which is slower.",
+            "Install a C++ compiler (apt install g++, dnf install gcc-c++, xcode-select --install)"
+            " and start again.",
+        )
+
+
+def memory_findings(machine: Machine) -> Iterator[Finding]:
+    if machine.swap_used_bytes > _SWAP_WORTH_SAYING:
+        yield Finding(
+            "swap",
+            False,
+            f"{readable(machine.swap_used_bytes)} of swap are in use: weights that are swapped"
+            " out make a step take seconds.",
+            "Free memory, take a smaller model, or switch swap off (swapoff -a).",
+        )
+    if machine.huge_pages == "never":
+        yield Finding(
+            "huge_pages",
+            False,
+            "Transparent huge pages are off, so reading weights and cache misses the TLB more.",
+            "As root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled.",
+        )
+
+
+def disk_findings(state: Disk, cache: Disk, model: ModelOutline | None) -> Iterator[Finding]:
+    if not state.is_writable:
+        yield Finding(
+            "state",
+            True,
+            f"The state folder {state.path} cannot be written.",
+            "Set LLM_STATE_DIR to a folder that can be.",
+        )
+    if state.free_bytes < _LEAST_STATE_BYTES:
+        yield Finding(
+            "state",
+            True,
+            f"Only {readable(state.free_bytes)} are free for the state folder {state.path}.",
+            "Free some, or set LLM_STATE_DIR to another disk.",
+        )
+    if model is None or not model.files.is_on_hub or has_weights(model):
+        return
+    needed = stored_bytes(model)
+    if not cache.is_writable or needed > cache.free_bytes:
+        yield Finding(
+            "disk",
+            True,
+            f"The weights of {model.files.model_id}, {readable(needed)}, are yet to be downloaded"
+            f" to {cache.path}, where {readable(cache.free_bytes)} are free"
+            f"{'' if cache.is_writable else ' and nothing can be written'}.",
+            "Free some, or set HF_HOME to another disk.",
+        )
+
+
+def has_weights(model: ModelOutline) -> bool:
+    try:
+        return bool(model_files.weight_files(model.files.folder))
+    except ModelLoadError:
+        return False
+
+
+def stored_bytes(model: ModelOutline) -> int:
+    """Of the weights' files, in the type that config.json tells."""
+    stored = getattr(model.config, "dtype", None) or torch.float32
+    return model.num_parameters * int(stored.itemsize)
+
+
+def model_findings(
+    model: ModelOutline, config: EngineConfig, machine: Machine
+) -> Iterator[Finding]:
+    if not model.files.is_on_hub:
+        try:
+            model_files.weight_files(model.files.folder)
+        except ModelLoadError as error:
+            yield Finding("model", True, str(error), "")
+    if model.plan is not None and model.fits:
+        for note in model.plan.notes:
+            yield Finding("context", False, f"{_sentence(note)}.", _what_lifts(model))
+        return
+    fitting = [_in_words(choice) for choice in outline.choices(model, config, machine)]
+    remedy = "Take a smaller model, or give the service more memory."
+    if fitting:
+        remedy = f"What would fit: {'; '.join(fitting)}."
+    if model.fits:
+        yield Finding("memory", True, _sentence(model.why_no_plan), remedy)
+        return
+    yield Finding(
+        "memory",
+        True,
+        f"{model.files.model_id} needs {readable(model.need.least_bytes)} and a KV cache besides,"
+        f" {readable(model.need.total_bytes)} with all that is useful;"
+        f" {readable(model.free_bytes)} are free.",
+        remedy,
+    )
+
+
+def _in_words(choice: Choice) -> str:
+    need, plan = choice.outline.need, choice.outline.plan
+    assert plan is not None
+    return (
+        f"{choice.words} ({readable(need.weights.total)} of weights,"
+        f" {readable(plan.kv_cache_bytes)} of KV cache: a context of"
+        f" {plan.max_context} tokens, {plan.max_batch_size} requests at once)"
+    )
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
+def _what_lifts(model: ModelOutline) -> str:
+    missing = model.need.total_bytes - model.free_bytes
+    if missing > 0:
+        return f"{readable(missing)} more memory would lift that."
+    return "Raise LLM_KV_CACHE_BYTES to lift that."

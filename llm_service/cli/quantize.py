@@ -1,0 +1,48 @@
+"""`llm-service quantize`: round a model's weights once, and start from them in a moment."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="Bundled, a folder or a hub id.")],
+    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    scheme: Annotated[str, typer.Option(help="8bit or 4bit.")] = "8bit",
+) -> None:
+    """Write MODEL with rounded weights into a folder that LLM_MODEL_ID can name."""
+    if scheme not in ("8bit", "4bit"):
+        _fail(f"--scheme is 8bit or 4bit, not {scheme}.", 2)
+    if out.exists():
+        _fail(f"{out} is there already.", 2)
+    # They load torch, which takes seconds.
+    from llm_service.engine.batched.kernels.files import save_fused
+    from llm_service.engine.batched.kernels.fused import FusedDecoder
+    from llm_service.engine.config import EngineConfig
+    from llm_service.engine.loader import ModelLoadError, load_model
+    from llm_service.machine import Machine
+
+    config = EngineConfig(model_id=model, device="cpu", quantization=scheme)
+    try:
+        loaded = load_model(config, Machine.detect(), lambda line: print(line, file=sys.stderr))
+        layers = loaded.model.get_decoder().layers  # type: ignore[no-untyped-call]
+        if not isinstance(layers[0], FusedDecoder):
+            _fail(f"{model} cannot be written: it {'; it '.join(loaded.notes)}.", 1)
+        save_fused(
+            loaded.model,
+            loaded.folder,
+            out,
+            quantization=scheme,
+            num_parameters=loaded.num_parameters,
+        )
+    except (ModelLoadError, OSError) as error:
+        _fail(str(error), 1)
+    size = sum(file.stat().st_size for file in out.iterdir())
+    print(f"{out}: {size / 1e6:,.1f} MB in {scheme}. Serve it with LLM_MODEL_ID={out}")
+
+
+def _fail(words: str, code: int) -> NoReturn:
+    print(f"error: {words}", file=sys.stderr)
+    raise typer.Exit(code)

@@ -1,0 +1,103 @@
+"""What `llm-service doctor` shows beside the machine: software, disks, throttling."""
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from llm_service.control_groups import Throttling
+from llm_service.engine.batched.kernels.build import KernelsUnavailable
+from llm_service.engine.batched.kernels.library import load_kernels
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.outline import num_threads
+from llm_service.machine import Machine
+
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    path: Path
+    free_bytes: int
+    is_writable: bool
+
+    @classmethod
+    def of(cls, path: Path) -> "Disk":
+        """`path` may be yet to be made: then what it would be made in counts."""
+        there = next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
+        return cls(path, shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Throttling before and after the examination, `seconds` long."""
+
+    before: Throttling | None
+    after: Throttling | None
+    seconds: float
+    cores: float
+
+    @property
+    def recent_share(self) -> float:
+        """Of the CPU time that the quota grants."""
+        if self.before is None or self.after is None or not self.seconds:
+            return 0.0
+        return (self.after.seconds - self.before.seconds) / (self.seconds * self.cores)
+
+    @property
+    def total_share(self) -> float:
+        """Of the scheduler's periods since the group was made."""
+        if self.after is None or not self.after.num_periods:
+            return 0.0
+        return self.after.num_throttled / self.after.num_periods
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    python: str
+    torch: str
+    torch_threads: int
+    cpu_capability: str  # the instructions that torch uses
+    threads: int  # what the engine would use
+    device: str
+    compiler: str  # empty: none
+    kernels: str  # their instruction set; empty: none
+    kernels_reason: str
+
+
+def software_of(config: EngineConfig, machine: Machine) -> Software:
+    """Builds the kernels if they are not built yet, as the service would."""
+    kernels, reason = "", ""
+    try:
+        kernels = load_kernels().instruction_set
+    except KernelsUnavailable as error:
+        reason = str(error)
+    return Software(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        torch_threads=torch.get_num_threads(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        threads=num_threads(config, machine),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        compiler=compiler(),
+        kernels=kernels,
+        kernels_reason=reason,
+    )
+
+
+def compiler() -> str:
+    """The first line that it says of itself."""
+    path = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if path is None:
+        return ""
+    try:
+        said = subprocess.run(  # noqa: S603 (a compiler's path)
+            [path, "--version"], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said.stdout.partition("\n")[0].strip()

@@ -1,0 +1,230 @@
+"""Predicts the bytes that a model takes before it is loaded, and plans what is left.
+
+Owns the arithmetic that the loader refuses by, the engine is sized by and `llm-service doctor`
+shows. A model comes as its shell: all of its modules on torch's meta device, no weights.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from llm_service.engine.batched.kernels.packing import Scheme, pack
+from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.model_files import ModelLoadError
+from llm_service.machine import readable
+
+_SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}
+# Tokenizer, threads and allocators, beside what torch itself took before anything is loaded.
+_PROCESS_BYTES = 128 * 2**20
+_KV_CACHE_SHARE = 0.5
+# Of all slots at the longest context, which few texts reach; those that do may be preempted.
+_USEFUL_KV_SHARE = 0.125
+_SEQUENCES_PER_CORE = 16
+_MAX_BATCH_SIZE = 256
+# A batch slot that could not hold this many tokens would only cause preemption.
+_LEAST_TOKENS_PER_SEQUENCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """In what numbers a model is held."""
+
+    dtype: torch.dtype  # as which the weights are read
+    quantization: str  # none, 8bit, 4bit
+    kv_dtype: torch.dtype
+    kernels: bool  # whether they are there: without them, 4 bits take a byte
+    is_fused: bool  # then the embedding is quantized as well
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsBytes:
+    embedding: int
+    head: int  # 0: it is the embedding's
+    layers: int  # all else
+
+    @property
+    def total(self) -> int:
+        return self.embedding + self.head + self.layers
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Bytes beside those that the process takes with torch loaded."""
+
+    weights: WeightsBytes
+    loading_bytes: int  # the most that weights take meanwhile
+    kv_cache_bytes: int
+    workspace_bytes: int
+
+    @property
+    def least_bytes(self) -> int:
+        """Without a KV cache, so not enough to answer."""
+        return self.loading_bytes + self.workspace_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        served = self.weights.total + self.kv_cache_bytes
+        return max(served, self.loading_bytes) + self.workspace_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the engine may use. `notes` are sentences about choices that limit it."""
+
+    threads: int
+    kv_cache_bytes: int
+    max_batch_size: int
+    max_context: int
+    notes: tuple[str, ...] = ()
+
+
+def predict(
+    shell: PreTrainedModel,
+    form: Form,
+    *,
+    max_context: int,
+    max_batch_size: int,
+    max_batched_tokens: int,
+) -> MemoryNeed:
+    """What serving `max_batch_size` sequences takes, an eighth of them at the longest context."""
+    weights = weights_bytes(shell, form)
+    per_token = kv_bytes_per_token(shell.config, form.kv_dtype)
+    return MemoryNeed(
+        weights,
+        loading_bytes=max(weights.total, _read_bytes(shell, form)),
+        kv_cache_bytes=useful_kv_tokens(max_batch_size, max_context) * per_token,
+        workspace_bytes=workspace_bytes(shell.config, max_batch_size, max_batched_tokens),
+    )
+
+
+def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
+    """As the weights are served; `quantization.prepare` makes it true."""
+    embedding = cast(nn.Embedding, shell.get_input_embeddings())
+    head: nn.Linear | None = shell.get_output_embeddings()  # type: ignore[no-untyped-call]
+    is_tied = head is not None and head.weight is embedding.weight
+    total = _plain_bytes(shell, form.dtype)
+    head_bytes = 0 if head is None or is_tied else head.weight.numel() * form.dtype.itemsize
+    embedding_bytes = embedding.weight.numel() * form.dtype.itemsize
+    layers_bytes = total - head_bytes - embedding_bytes
+    if form.quantization == "none":
+        return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
+    for linear in _linears(shell):
+        if linear is not head:
+            layers_bytes -= linear.weight.numel() * form.dtype.itemsize
+            layers_bytes += _packed_bytes(linear.weight, form, _SCHEMES[form.quantization])
+    if head is not None:
+        head_bytes = _packed_bytes(head.weight, form, Scheme.INT8)
+    if form.is_fused and type(embedding) is nn.Embedding:
+        embedding_bytes = _packed_bytes(embedding.weight, form, Scheme.INT8)
+        head_bytes = 0 if is_tied else head_bytes
+    return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
+
+
+def kv_bytes_per_token(config: PreTrainedConfig, dtype: torch.dtype) -> int:
+    """Keys and values of one position in all layers; 0: the model keeps none."""
+    text = config.get_text_config()
+    if not hasattr(text, "num_attention_heads"):
+        return 0
+    num_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return int(text.num_hidden_layers) * position_bytes(LayerShape(num_heads, head_dim), dtype)
+
+
+def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_tokens: int) -> int:
+    """What a step takes beside weights and KV cache: activations, logits, and the process."""
+    text = config.get_text_config()
+    wide = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    # Some eight tensors as wide as the model live at once, four as wide as its MLP, and the
+    # sampler has four copies of the logits; all at most float32.
+    per_token = 8 * text.hidden_size + 4 * int(wide)
+    numbers = max_batched_tokens * per_token + 4 * max_batch_size * text.vocab_size
+    return _PROCESS_BYTES + 4 * int(numbers)
+
+
+def slots_wanted(config: EngineConfig, threads: int) -> int:
+    return config.max_batch_size or min(_SEQUENCES_PER_CORE * threads, _MAX_BATCH_SIZE)
+
+
+def useful_kv_tokens(max_batch_size: int, max_context: int) -> int:
+    return max(1, int(max_batch_size * _USEFUL_KV_SHARE)) * max_context
+
+
+def plan(
+    config: EngineConfig, *, threads: int, max_context: int, bytes_per_token: int, free_bytes: int
+) -> Resources:
+    """KV-cache bytes, batch and context: as configured, else what `free_bytes` allow.
+
+    `free_bytes` are what weights and workspace leave. Raises ModelLoadError when the
+    configuration asks for what cannot be.
+    """
+    if config.engine == "sequential" or not bytes_per_token:
+        return Resources(threads, 0, 1, max_context)
+    num_slots = slots_wanted(config, threads)
+    most_useful = useful_kv_tokens(num_slots, max_context) * bytes_per_token
+    share = max(int(free_bytes * _KV_CACHE_SHARE), 0)
+    if config.kv_cache_bytes is not None and config.kv_cache_bytes > free_bytes:
+        raise ModelLoadError(
+            f"LLM_KV_CACHE_BYTES={config.kv_cache_bytes} is more than the"
+            f" {max(free_bytes, 0)} bytes that are free beside the weights: lower it, or leave it"
+            " out."
+        )
+    kv_cache_bytes = config.kv_cache_bytes or min(share, most_useful)
+    num_tokens = kv_cache_bytes // bytes_per_token // config.block_size * config.block_size
+    context, notes = _context_that_fits(config, max_context, num_tokens, kv_cache_bytes)
+    least_tokens = min(max(1, int(context * _USEFUL_KV_SHARE)), _LEAST_TOKENS_PER_SEQUENCE)
+    by_memory = max(1, num_tokens // least_tokens)
+    max_batch_size = config.max_batch_size or min(num_slots, by_memory)
+    return Resources(threads, kv_cache_bytes, max_batch_size, context, notes)
+
+
+def _context_that_fits(
+    config: EngineConfig, asked: int, num_tokens: int, kv_cache_bytes: int
+) -> tuple[int, tuple[str, ...]]:
+    """The context that `num_tokens` cached positions can hold, and why, if it is less."""
+    if num_tokens >= asked:
+        return asked, ()
+    sentence = (
+        f"the KV cache of {readable(kv_cache_bytes)} holds {num_tokens} tokens, not the {asked} of"
+        " the longest context"
+    )
+    if config.max_context is not None or num_tokens < config.block_size:
+        raise ModelLoadError(
+            f"{sentence}: raise LLM_KV_CACHE_BYTES or the memory limit, or lower LLM_MAX_CONTEXT."
+        )
+    return num_tokens, (f"{sentence}, so requests are limited to {num_tokens}",)
+
+
+def _linears(shell: PreTrainedModel) -> Iterator[nn.Linear]:
+    """Those that quantization exchanges: no subclasses, which may do more."""
+    return (module for module in shell.modules() if type(module) is nn.Linear)
+
+
+def _packed_bytes(weight: torch.Tensor, form: Form, scheme: Scheme) -> int:
+    if form.kernels:
+        return _kernel_bytes(weight.shape, scheme)
+    # A byte each, and a scale for each row or for each 32 weights.
+    num_rows = weight.shape[0]
+    return weight.numel() + (4 * num_rows if scheme is Scheme.INT8 else weight.numel() // 16)
+
+
+@cache  # a model has few shapes, many times over
+def _kernel_bytes(shape: torch.Size, scheme: Scheme) -> int:
+    return pack(torch.empty(shape, device="meta"), None, scheme).num_bytes
+
+
+def _plain_bytes(shell: PreTrainedModel, dtype: torch.dtype) -> int:
+    """Weights in `dtype`; buffers, such as rotary frequencies, keep their own."""
+    num_weights = sum(p.numel() for p in shell.parameters())
+    return num_weights * dtype.itemsize + sum(b.nbytes for b in shell.buffers())
+
+
+def _read_bytes(shell: PreTrainedModel, form: Form) -> int:
+    """Weights of the type that they are stored in stay in their file, mapped; others are copied."""
+    is_stored = getattr(shell.config, "dtype", None) is form.dtype
+    return 0 if is_stored else _plain_bytes(shell, form.dtype)

@@ -1,0 +1,341 @@
+"""What is known of a model before its weights are read: where it would run, and in what bytes.
+
+Owns the reading of config.json, the choice of device and number types, and the refusal of
+what does not fit. Code from a model's folder is never run. It reads no weights.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+)
+
+from llm_service.engine import memory, model_files
+from llm_service.engine.batched import quantization
+from llm_service.engine.batched.kernels.files import CONFIG_KEY, Facts, FilesUnusable
+from llm_service.engine.batched.kernels.fused import CACHE_TYPES
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.memory import Form, MemoryNeed, Resources
+from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress
+from llm_service.machine import Machine, readable
+
+CONTEXT_WHEN_UNSTATED = 2048
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.int8,
+}
+# What may be tried where a model does not fit, from the least loss to the smallest.
+_SMALLER = (("bfloat16", "none"), ("auto", "8bit"), ("auto", "4bit"))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutline:
+    """A model that could be loaded, and what it would take here."""
+
+    files: ModelFiles
+    config: PreTrainedConfig
+    shell: PreTrainedModel  # all of its modules, no weights
+    packed: Facts | None  # its weights are as `llm-service quantize` wrote them
+    device: torch.device
+    form: Form
+    num_parameters: int
+    max_context: int  # the model's own
+    need: MemoryNeed
+    free_bytes: int
+    plan: Resources | None
+    why_no_plan: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be loaded; `plan` says whether it can answer then."""
+        return self.need.least_bytes <= self.free_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings that would make a model fit."""
+
+    settings: Mapping[str, str]
+    outline: ModelOutline
+
+    @property
+    def words(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.settings.items())
+
+
+def outline_model(config: EngineConfig, machine: Machine, progress: Progress) -> ModelOutline:
+    """Find `config.model_id` and foresee its memory. Raises ModelLoadError where it is no model."""
+    files = model_files.locate(config.model_id, progress)
+    model_config = _read_config(files.folder)
+    return _outline(config, machine, files, model_config, _shell(model_config, files.folder))
+
+
+def choices(outline: ModelOutline, config: EngineConfig, machine: Machine) -> Iterator[Choice]:
+    """Other settings with which the model of `outline` would fit and answer."""
+    asked: dict[str, str | int | None] = {
+        "LLM_DTYPE": config.dtype,
+        "LLM_QUANTIZATION": config.quantization,
+        "LLM_MAX_CONTEXT": config.max_context,
+        "LLM_KV_CACHE_BYTES": config.kv_cache_bytes,
+    }
+    tried = set()
+    smaller = () if outline.packed else _SMALLER  # what is packed has its form
+    for dtype, scheme in ((config.dtype, config.quantization), *smaller):
+        other = replace(
+            config, dtype=dtype, quantization=scheme, max_context=None, kv_cache_bytes=None
+        )
+        found = _outline(other, machine, outline.files, outline.config, outline.shell)
+        if found.plan is None or not found.fits or found.form in tried:
+            continue
+        tried.add(found.form)
+        fitting: dict[str, str | int] = {"LLM_DTYPE": dtype, "LLM_QUANTIZATION": scheme}
+        if config.max_context:
+            fitting["LLM_MAX_CONTEXT"] = min(config.max_context, found.plan.max_context)
+        if config.kv_cache_bytes:
+            fitting["LLM_KV_CACHE_BYTES"] = min(config.kv_cache_bytes, found.plan.kv_cache_bytes)
+        settings = {name: str(value) for name, value in fitting.items() if value != asked[name]}
+        if settings:
+            yield Choice(settings, found)
+
+
+def refuse_unless_fits(outline: ModelOutline, config: EngineConfig, machine: Machine) -> None:
+    """Raises ModelLoadError with the numbers, and with what would fit."""
+    if outline.fits:
+        return
+    need, form = outline.need, outline.form
+    others = " or ".join(
+        f"{choice.words} ({readable(choice.outline.need.least_bytes)})"
+        for choice in choices(outline, config, machine)
+    )
+    rounded = "" if form.quantization == "none" else f" rounded to {form.quantization[0]} bits"
+    raise ModelLoadError(
+        f"{outline.files.model_id} needs {readable(need.loading_bytes)} for its"
+        f" {outline.num_parameters / 1e6:,.0f} M weights as {dtype_name(form.dtype)}{rounded} and"
+        f" {readable(need.workspace_bytes)} to work in, but only {readable(outline.free_bytes)} are"
+        f" free here: {f'{others} would fit; else ' if others else ''}"
+        "take a smaller model or give the service more memory."
+    )
+
+
+def asked_context(config: EngineConfig, model_id: str, longest: int) -> int:
+    if config.max_context is not None and config.max_context > longest:
+        raise ModelLoadError(
+            f"LLM_MAX_CONTEXT={config.max_context} is more than the {longest} tokens that"
+            f" {model_id} can see."
+        )
+    return config.max_context or longest
+
+
+def num_threads(config: EngineConfig, machine: Machine) -> int:
+    return config.threads or max(1, int(machine.cpu_cores))
+
+
+def free_bytes(device: torch.device, machine: Machine) -> int:
+    """On the device, before anything is loaded."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return machine.memory_available_bytes
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _outline(
+    config: EngineConfig,
+    machine: Machine,
+    files: ModelFiles,
+    model_config: PreTrainedConfig,
+    shell: PreTrainedModel,
+) -> ModelOutline:
+    device = choose_device(config)
+    packed = _packed_facts(config, model_config, files.folder)
+    form = _form(config, shell, device, machine, packed)
+    stated = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    longest = int(stated or CONTEXT_WHEN_UNSTATED)
+    context = asked_context(config, files.model_id, longest)
+    threads = num_threads(config, machine)
+    num_slots = memory.slots_wanted(config, threads)
+    need = memory.predict(
+        shell,
+        form,
+        max_context=context,
+        max_batch_size=num_slots,
+        max_batched_tokens=config.max_batched_tokens,
+    )
+    free = free_bytes(device, machine)
+    plan, why_not = None, ""
+    try:
+        plan = memory.plan(
+            config,
+            threads=threads,
+            max_context=context,
+            bytes_per_token=memory.kv_bytes_per_token(model_config, form.kv_dtype),
+            free_bytes=free - need.weights.total - need.workspace_bytes,
+        )
+    except ModelLoadError as error:
+        why_not = str(error)
+    return ModelOutline(
+        files,
+        model_config,
+        shell,
+        packed,
+        device,
+        form,
+        packed.num_parameters if packed else shell.num_parameters(),
+        longest,
+        need,
+        free,
+        plan,
+        why_not,
+    )
+
+
+def _packed_facts(
+    config: EngineConfig, model_config: PreTrainedConfig, folder: Path
+) -> Facts | None:
+    stated = getattr(model_config, CONFIG_KEY, None)
+    if stated is None:
+        return None
+    try:
+        facts = Facts.of_config(stated)
+    except FilesUnusable as error:
+        raise ModelLoadError(f"{folder} cannot be served: {error}.") from error
+    if config.quantization not in ("auto", facts.quantization):
+        raise ModelLoadError(
+            f"LLM_QUANTIZATION={config.quantization}, but {folder} holds weights in"
+            f" {facts.quantization}: use auto, or the model that they were made from."
+        )
+    if config.engine == "sequential" or config.device == "cuda":
+        raise ModelLoadError(
+            f"{folder} holds weights in {facts.quantization}, which the batched engine alone reads,"
+            " on a CPU; use auto, or the model that they were made from."
+        )
+    return facts
+
+
+def _shell(model_config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
+    """The model without its weights."""
+    try:
+        with torch.device("meta"):
+            shell: PreTrainedModel = model_class(model_config).from_config(  # type: ignore[no-untyped-call]
+                model_config, trust_remote_code=False
+            )
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelLoadError(f"The config.json in {folder} cannot be used: {error}") from error
+    return shell
+
+
+def _form(
+    config: EngineConfig,
+    shell: PreTrainedModel,
+    device: torch.device,
+    machine: Machine,
+    packed: Facts | None,
+) -> Form:
+    dtype = choose_dtype(config, device, machine)
+    foreseen = quantization.Prepared("none", "", False, 0)
+    if packed is not None:
+        foreseen = quantization.Prepared(packed.quantization, "packed", True, 0)
+    elif device.type == "cpu":
+        is_batched = config.engine != "sequential"
+        foreseen = quantization.foresee(shell, config.quantization, is_batchable=is_batched)
+    # Kernels compute in float32 whatever the weights are: so they are read as they are stored.
+    is_read_as_stored = (
+        foreseen.is_fused and config.dtype == "auto" and shell.config.dtype is torch.bfloat16
+    )
+    return Form(
+        dtype=torch.bfloat16 if is_read_as_stored else dtype,
+        quantization=foreseen.quantization,
+        kv_dtype=choose_kv_dtype(config, foreseen, dtype),
+        kernels=bool(foreseen.kernels),
+        is_fused=foreseen.is_fused,
+    )
+
+
+def choose_device(config: EngineConfig) -> torch.device:
+    has_cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not has_cuda:
+        raise ModelLoadError(
+            "LLM_DEVICE=cuda, but PyTorch finds no CUDA device here; use auto or cpu."
+        )
+    return torch.device("cuda" if has_cuda and config.device != "cpu" else "cpu")
+
+
+def choose_dtype(config: EngineConfig, device: torch.device, machine: Machine) -> torch.dtype:
+    """As configured; `auto` takes bfloat16 only where the hardware multiplies it itself."""
+    if config.dtype != "auto":
+        return _DTYPES[config.dtype]
+    is_fast = device.type == "cuda" or machine.is_bfloat16_fast
+    return torch.bfloat16 if is_fast else torch.float32
+
+
+def choose_kv_dtype(
+    config: EngineConfig, prepared: quantization.Prepared, dtype: torch.dtype
+) -> torch.dtype:
+    if config.kv_cache_dtype == "auto":
+        is_rounded = prepared.is_fused and prepared.quantization != "none"
+        return torch.bfloat16 if is_rounded else dtype
+    asked = _DTYPES[config.kv_cache_dtype]
+    if prepared.is_fused:
+        if asked in CACHE_TYPES:
+            return asked
+    elif asked is dtype:
+        return asked
+    offered = CACHE_TYPES if prepared.is_fused else [dtype]
+    raise ModelLoadError(
+        f"LLM_KV_CACHE_DTYPE={config.kv_cache_dtype} is not offered for this model here; use auto,"
+        f" {' or '.join(map(dtype_name, offered))}."
+    )
+
+
+def _read_config(folder: Path) -> PreTrainedConfig:
+    if not (folder / "config.json").is_file():
+        raise ModelLoadError(f"{folder} holds no model: there is no config.json.")
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise ModelLoadError(
+                f"The model in {folder} needs code of its own, and such code is never run here."
+            ) from error
+        raise ModelLoadError(f"The config.json in {folder} cannot be used: {error}") from error
+    if config.is_encoder_decoder:
+        raise ModelLoadError(
+            f"{folder} holds an encoder-decoder model ({config.model_type});"
+            " only decoder-only text models are served."
+        )
+    if getattr(config, "quantization_config", None):
+        raise ModelLoadError(
+            f"{folder} holds weights that are quantized already; use the model's unquantized form."
+        )
+    model_class(config)
+    return config
+
+
+def model_class(
+    config: PreTrainedConfig,
+) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return AutoModelForImageTextToText
+    raise ModelLoadError(
+        f"The architecture {config.model_type!r} does not generate text in the installed"
+        " transformers library."
+    )
