@@ -158,7 +158,8 @@ def test_a_seeded_answer_does_not_depend_on_the_rest_of_the_batch() -> None:
     alone = output(answer(make_core(served_model("qwen2")), PROMPT, sampling).sequence)
     core = make_core(served_model("qwen2"), num_blocks=20, max_batched_tokens=8)
     seeded = make_sequence(PROMPT, sampling)
-    others = [make_sequence(PROMPT[i:], SamplingParams(max_tokens=20)) for i in range(1, 6)]
+    unseeded = SamplingParams(max_tokens=20, ignore_eos=True)
+    others = [make_sequence(PROMPT[i:], unseeded) for i in range(1, 6)]
     for sequence in [*others[:3], seeded, *others[3:]]:
         core.add(sequence)
     run_to_end(core)
