@@ -1,15 +1,18 @@
 import { defineConfig } from "@playwright/test";
 
 /**
- * `service.spec.ts` needs a running service: DASHBOARD_URL and DASHBOARD_KEY name it.
+ * `service.spec.ts` needs running services: DASHBOARD_URL and DASHBOARD_KEY name one,
+ * DASHBOARD_OPEN_URL another that asks for no key.
  * The others start the mock server themselves and need only a build in dist/.
  */
 export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
-  workers: 1,
+  // Two busy cores can make a second of work last ten.
+  timeout: 180_000,
+  expect: { timeout: 30_000 },
+  // Files run beside each other, each with a mock of its own; tests of a file one after the other.
+  workers: 2,
   forbidOnly: true,
   reporter: [["list"]],
   use: {

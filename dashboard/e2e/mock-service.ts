@@ -4,13 +4,13 @@ import { fileURLToPath } from "node:url";
 
 const SCRIPT = fileURLToPath(new URL("../testing/mock-server.mjs", import.meta.url));
 
-export type MockState = "ready" | "loading" | "idle" | "alert";
+export type MockState = "ready" | "loading" | "idle" | "alert" | "open";
 
 /** The mock server as a child process that can be killed and started again on its port. */
 export class MockService {
   private child: ChildProcess | null = null;
-
-  constructor(private readonly port: number) {}
+  /** 0 until the system has given us one: workers never meet on a port. */
+  private port = 0;
 
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
@@ -19,7 +19,9 @@ export class MockService {
   async start(state: MockState = "ready"): Promise<void> {
     const env = { ...process.env, MOCK_PORT: String(this.port), MOCK_STATE: state };
     this.child = spawn(process.execPath, [SCRIPT], { env, stdio: ["ignore", "pipe", "inherit"] });
-    if (this.child.stdout) await once(this.child.stdout, "data");
+    if (!this.child.stdout) throw new Error("the mock server has no output");
+    const [line] = (await once(this.child.stdout, "data")) as [Buffer];
+    this.port = Number(/:(\d+)\s*$/.exec(line.toString())?.[1]);
   }
 
   async kill(): Promise<void> {

@@ -2,7 +2,7 @@ import { expect, test } from "@playwright/test";
 import { MockService } from "./mock-service";
 import { enterKey, expectChart } from "./steps";
 
-const service = new MockService(8912);
+const service = new MockService();
 
 test.beforeEach(() => service.start());
 test.afterEach(() => service.kill());
@@ -23,11 +23,6 @@ test("a killed service leaves its last numbers, dimmed, and comes back by itself
   await page.getByRole("button", { name: "Try now" }).click();
   await expect(banner).toBeHidden();
   await expect(page.getByRole("banner").getByText("Ready")).toBeVisible();
-});
-
-test("a wrong key is refused in the service's words", async ({ page }) => {
-  await enterKey(page, service.url, "nonsense");
-  await expect(page.getByText("This key is not one of ours, or it was revoked.")).toBeVisible();
 });
 
 test("a key revoked later opens a dialog and the place is kept", async ({ page }) => {
@@ -74,6 +69,32 @@ test("an idle service reads no traffic, never zero or NaN", async ({ page }) => 
   await expect(page.getByRole("heading", { level: 1 })).toContainText("No traffic");
   await expect(page.locator("[data-chart=ttft]")).toContainText("no traffic");
   await expect(page.locator("body")).not.toContainText("NaN");
+});
+
+test("a service that asks for no key is entered without one, and shows all that it allows", async ({
+  page,
+}) => {
+  await service.kill();
+  await service.start("open");
+  await page.goto(service.url);
+  await expectChart(page, "Memory");
+  await expect(page.getByLabel("API key")).toHaveCount(0);
+  await page.getByRole("link", { name: "Keys" }).click();
+  await expect(page.getByText("The service asks for no key, except here.")).toBeVisible();
+
+  // Whoever has a key can still use it; what is no key of the service's is told apart.
+  await page.getByRole("button", { name: "No key" }).click();
+  await page.getByRole("button", { name: "Use a key" }).click();
+  await page.getByLabel("API key").fill("nonsense");
+  await page.keyboard.press("Enter");
+  await expect(page.getByText("The service does not know this key.")).toBeVisible();
+  await page.getByLabel("API key").fill("demo");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "Create a key" })).toBeVisible();
+  await page.getByRole("button", { name: "Key demo" }).click();
+  await page.getByRole("button", { name: "Use another key" }).click();
+  await page.getByRole("button", { name: "Go on without a key" }).click();
+  await expect(page.getByRole("button", { name: "No key" })).toBeVisible();
 });
 
 test("the key is forgotten on reload, unless it is kept for the tab", async ({ page }) => {

@@ -1,16 +1,13 @@
 // Measures how long the charts take to draw anew: 12 charts of 5 lines and 600 points each.
 // It is a measurement for people (npm run redraw), not a test: machines differ.
-import { chromium } from "@playwright/test";
 import { createServer } from "vite";
+import { launch } from "./browser.mjs";
 
 const BUDGET_MILLISECONDS = 16;
 const server = await createServer({ server: { port: 0 }, logLevel: "error" });
 await server.listen();
 const [url] = server.resolvedUrls?.local ?? [];
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM_PATH ?? "/usr/bin/chromium",
-  args: ["--no-sandbox"],
-});
+const browser = await launch();
 const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 await page.goto(`${url}testing/redraw.html`);
 await page.waitForFunction(() => globalThis.redraw !== undefined, null, { timeout: 120_000 });

@@ -1,12 +1,11 @@
-// Takes the README's pictures from a running service, under a load that it makes itself.
+// Takes the README's pictures from a running service, under a load that it makes itself. With a
+// Prometheus behind it (LLM_PROMETHEUS_URL) the alerts have something to show.
 //   DASHBOARD_URL=http://127.0.0.1:8000 DASHBOARD_KEY=... npm run screenshots
-import { chromium } from "@playwright/test";
 import { fileURLToPath } from "node:url";
+import { key, launch, openDashboard, url } from "./browser.mjs";
 
-const { DASHBOARD_URL: url, DASHBOARD_KEY: key, CHROMIUM_PATH: chromiumPath } = process.env;
 const LOAD_SECONDS = Number(process.env.LOAD_SECONDS ?? 320);
 const FOLDER = fileURLToPath(new URL("../../docs/images/", import.meta.url));
-if (!url || !key) throw new Error("set DASHBOARD_URL and DASHBOARD_KEY");
 
 const PROMPTS = [
   "What is 7 plus 5?",
@@ -39,15 +38,6 @@ async function keepAsking(caller, until) {
   }
 }
 
-async function openDashboard(browser, colorScheme) {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, colorScheme });
-  await page.goto(url);
-  await page.getByLabel("API key").fill(key);
-  await page.keyboard.press("Enter");
-  await page.getByRole("img", { name: /^Memory, last/ }).waitFor();
-  return page;
-}
-
 async function chat(page) {
   await page.getByRole("link", { name: "Playground" }).click();
   await page.getByRole("button", { name: "Tutor" }).click();
@@ -66,19 +56,17 @@ const until = Date.now() + LOAD_SECONDS * 1000;
 const load = Promise.all([0, 1, 2, 3, 4, 5].map((caller) => keepAsking(caller, until)));
 await new Promise((resolve) => setTimeout(resolve, Math.max(0, LOAD_SECONDS - 40) * 1000));
 
-const browser = await chromium.launch({
-  executablePath: chromiumPath ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
+const browser = await launch();
 for (const scheme of ["light", "dark"]) {
-  const page = await openDashboard(browser, scheme);
+  const page = await openDashboard(browser, { colorScheme: scheme });
   await page.waitForTimeout(2500);
   await page.screenshot({ path: `${FOLDER}overview-${scheme}.png` });
-  for (const name of ["Requests", "Engine", "Keys"]) {
-    await page.getByRole("link", { name, exact: true }).click();
-    await page.getByRole("heading", { name, level: 1 }).waitFor();
+  for (const title of ["Requests", "Engine", "Keys", "Alerts & SLO"]) {
+    await page.getByRole("link", { name: title, exact: true }).click();
+    await page.getByRole("heading", { name: title, level: 1 }).waitFor();
     await page.waitForTimeout(1500);
-    await page.screenshot({ path: `${FOLDER}${name.toLowerCase()}-${scheme}.png` });
+    const name = title.toLowerCase().split(" ")[0];
+    await page.screenshot({ path: `${FOLDER}${name}-${scheme}.png` });
   }
   await chat(page);
   await page.waitForTimeout(500);

@@ -69,7 +69,7 @@ function Pages() {
   return (
     <LiveProvider isPaused={isPaused} setPaused={setPaused}>
       <ChatProvider>
-        <Shell page={name} links={PAGES}>
+        <Shell page={name} pages={PAGES}>
           <PageBoundary key={name}>
             <Suspense fallback={<PageSkeleton />}>
               <Page />

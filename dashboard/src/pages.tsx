@@ -2,9 +2,9 @@
 
 import { lazy, type ComponentType } from "react";
 import { IconBell, IconChat, IconChip, IconGauge, IconKey, IconList } from "./components/icons";
-import type { PageLink } from "./features/shell/Shell";
+import type { ShownPage } from "./features/shell/Shell";
 
-interface PageEntry extends PageLink {
+interface PageEntry extends ShownPage {
   Page: ComponentType;
   /** Fetches the page's own script; free of cost once it has come. */
   load: () => Promise<unknown>;
@@ -12,7 +12,7 @@ interface PageEntry extends PageLink {
 
 type Loader = () => Promise<{ default: ComponentType }>;
 
-const entry = (link: PageLink, load: Loader): PageEntry => ({ ...link, load, Page: lazy(load) });
+const entry = (link: ShownPage, load: Loader): PageEntry => ({ ...link, load, Page: lazy(load) });
 
 export const PAGES: readonly [PageEntry, ...PageEntry[]] = [
   entry({ name: "overview", title: "Overview", icon: <IconGauge /> }, async () => ({

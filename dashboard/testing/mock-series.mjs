@@ -72,11 +72,6 @@ const PANELS = {
       line("limit", () => 1024 * MIB),
     ],
   ],
-  kv_cache: [
-    "KV cache",
-    "bytes",
-    [line("used", (t) => 256 * MIB * 0.6 * wave(t, 120, 0.3)), line("capacity", () => 256 * MIB)],
-  ],
   phases: [
     "Phases",
     "s",
@@ -139,7 +134,7 @@ export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeco
     { length: Math.floor(rangeSeconds / step) },
     (_, i) => end - (Math.floor(rangeSeconds / step) - 1 - i) * step,
   );
-  const isConstant = new Set(["memory", "concurrency", "kv_cache", "cpu"]);
+  const isConstant = new Set(["memory", "concurrency", "cpu"]);
   const panels = Object.entries(PANELS).map(([id, [title, unit, series]]) => {
     const isKnown = (t) => t >= since && (hasTraffic || isConstant.has(id));
     const values = ({ at }) =>

@@ -3,7 +3,8 @@
  *
  * Keys: "demo" may do all, "watcher" only look, "chat-only" only chat; all others are refused.
  * Words in a message choose the answer: "limit", "busy", "cut", "slow"; else it is echoed.
- * MOCK_PORT, MOCK_STATE=ready|loading|idle|alert choose the port and the state.
+ * MOCK_PORT (0: any that is free) and MOCK_STATE=ready|loading|idle|alert|open choose the port and
+ * the state; "open" asks for no key.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -17,7 +18,8 @@ import { buildSeries } from "./mock-series.mjs";
 const PORT = Number(process.env.MOCK_PORT ?? 8099);
 const ASKED_STATE = process.env.MOCK_STATE ?? "ready";
 const IS_FIRING = ASKED_STATE === "alert";
-const STATE = IS_FIRING ? "ready" : ASKED_STATE;
+const IS_OPEN = ASKED_STATE === "open";
+const STATE = IS_FIRING || IS_OPEN ? "ready" : ASKED_STATE;
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
@@ -25,6 +27,7 @@ const SCOPES = {
   demo: ["inference", "metrics", "admin"],
   watcher: ["metrics"],
   "chat-only": ["inference"],
+  ...(IS_OPEN ? { anonymous: ["inference", "metrics"] } : {}),
 };
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -53,7 +56,7 @@ function buildStatus(key) {
     now: now(),
     started_at: STARTED_AT,
     health: { is_ready: isReady, reason: isReady ? "" : "loading the model" },
-    requires_keys: true,
+    requires_keys: !IS_OPEN,
     key: { name: key, scopes: SCOPES[key], rpm: 600 },
     model: isReady
       ? {
@@ -238,7 +241,8 @@ async function serveFile(path, response) {
 async function route(request, response) {
   const url = new URL(request.url, "http://mock");
   if (!/^\/(api|v1)\/|^\/tokenize$/.test(url.pathname)) return serveFile(url.pathname, response);
-  const key = request.headers.authorization?.replace("Bearer ", "") ?? "";
+  const sent = request.headers.authorization?.replace("Bearer ", "") ?? "";
+  const key = IS_OPEN && !(sent in SCOPES) ? "anonymous" : sent;
   if (!(key in SCOPES)) {
     return refuse(
       response,
@@ -287,6 +291,7 @@ async function route(request, response) {
   );
 }
 
-createServer((request, response) => void route(request, response)).listen(PORT, "127.0.0.1", () => {
-  console.log(`mock service on http://127.0.0.1:${PORT}`);
+const server = createServer((request, response) => void route(request, response));
+server.listen(PORT, "127.0.0.1", () => {
+  console.log(`mock service on http://127.0.0.1:${server.address().port}`);
 });

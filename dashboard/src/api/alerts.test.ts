@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { keepKnown } from "./alerts";
-import type { Alerts } from "./types";
+import { firingRules, keepKnown } from "./alerts";
+import type { Alert, Alerts } from "./types";
 
 const none: Alerts = {
   source: "none",
@@ -19,5 +19,21 @@ describe("alerts", () => {
 
   it("are not known without Prometheus", () => {
     expect(keepKnown(undefined, none)).toBe(none);
+  });
+
+  it("that fire are named once, by the most urgent, however many keys they concern", () => {
+    const alertOf = (name: string, severity: string, state = "firing") =>
+      ({ name, severity, state }) as Alert;
+    const alerts = [
+      alertOf("RateLimitSurge", "ticket"),
+      alertOf("RateLimitSurge", "ticket"),
+      alertOf("AvailabilityBurn", "ticket"),
+      alertOf("AvailabilityBurn", "page"),
+      alertOf("RedisDown", "ticket", "pending"),
+    ];
+    expect(firingRules(alerts)).toEqual([
+      alertOf("AvailabilityBurn", "page"),
+      alertOf("RateLimitSurge", "ticket"),
+    ]);
   });
 });

@@ -19,9 +19,16 @@ export function keepKnown(previous: Alerts | undefined, next: Alerts): Alerts {
   return isLost ? { ...previous, reason: next.reason } : next;
 }
 
-/** Alerts that fire now, the urgent ones first; empty also where nobody can tell. */
+/** What fires now, each rule once, the urgent first; empty also where nobody can tell. */
 export function useFiringAlerts(): Alert[] {
   const { data } = useAlerts(useHasScope("metrics"));
-  const firing = data?.alerts.filter((alert) => alert.state === "firing") ?? [];
-  return firing.sort((a, b) => a.severity.localeCompare(b.severity));
+  return firingRules(data?.alerts ?? []);
+}
+
+/** A rule fires for each key or instance apart, and as a page and a ticket: it is named once. */
+export function firingRules(alerts: Alert[]): Alert[] {
+  const firing = alerts
+    .filter((alert) => alert.state === "firing")
+    .sort((a, b) => a.severity.localeCompare(b.severity));
+  return firing.filter(({ name }, i) => firing.findIndex((other) => other.name === name) === i);
 }

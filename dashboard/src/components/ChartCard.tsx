@@ -1,7 +1,6 @@
 import { useState } from "react";
-import type { Chart } from "../lib/chart";
+import { timeWords, type Chart } from "../lib/chart";
 import type { ChartView } from "../lib/chart-view";
-import { formatClock } from "../lib/units";
 import { ChartLegend } from "./ChartLegend";
 import { ChartTable } from "./ChartTable";
 import { HeatLegend } from "./HeatLegend";
@@ -19,14 +18,13 @@ interface ChartCardProps {
 export function ChartCard({ chart, view }: ChartCardProps) {
   const [isTable, setIsTable] = useState(false);
   const [cursor, setCursor] = useState<number | null>(null);
-  const time = cursor === null ? undefined : chart.times[cursor];
   const label = isTable ? `${chart.title}: view as chart` : `${chart.title}: view as table`;
   return (
     <section className={styles.card} aria-label={chart.title} data-chart={chart.id}>
       <header className={styles.header}>
         <h3 className={styles.title}>{chart.title}</h3>
         <span className={styles.unit}>
-          {time === undefined ? chart.unitWords : formatClock(time)}
+          {cursor === null ? chart.unitWords : timeWords(chart, cursor)}
         </span>
         <IconButton label={label} isQuiet onClick={() => setIsTable(!isTable)}>
           {isTable ? <IconChart /> : <IconTable />}

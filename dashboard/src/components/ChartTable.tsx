@@ -1,5 +1,4 @@
-import { lineValue, type Chart } from "../lib/chart";
-import { formatClock } from "../lib/units";
+import { lineValue, timeWords, type Chart } from "../lib/chart";
 import { ScrollRegion } from "./ScrollRegion";
 import styles from "./ChartTable.module.css";
 
@@ -23,7 +22,7 @@ export function ChartTable({ chart }: { chart: Chart }) {
         <tbody>
           {rows.map((row) => (
             <tr key={chart.times[row]}>
-              <th scope="row">{formatClock(chart.times[row] ?? 0)}</th>
+              <th scope="row">{timeWords(chart, row)}</th>
               {chart.lines.map((line) => (
                 <td key={line.name}>{lineValue(chart, line, row) ?? "–"}</td>
               ))}

@@ -1,6 +1,6 @@
 import { Tooltip } from "@mantine/core";
 import type { SeriesSource } from "../lib/series";
-import { formatClock, formatDay, formatSeconds } from "../lib/units";
+import { formatClock, formatDay, formatDuration } from "../lib/units";
 import styles from "./SourceBadge.module.css";
 
 interface SourceBadgeProps {
@@ -18,12 +18,12 @@ export function SourceBadge({ source, step, end }: SourceBadgeProps) {
   const name = kind === "prometheus" ? "Prometheus" : "own history";
   const words = note ? `Prometheus unreachable, ${name}` : name;
   const from = end - since > DAY ? formatDay(since) : formatClock(since, false);
-  const detail = `Measured every ${formatSeconds(resolution)}; each point covers ${formatSeconds(step)}.`;
+  const detail = `Measured every ${formatDuration(resolution)}; each point covers ${formatDuration(step)}.`;
   return (
     <Tooltip label={note ? `${note} ${detail}` : detail}>
       <span className={styles.badge} data-tone={note ? "warn" : "plain"}>
         <span className={styles.dot} aria-hidden />
-        {words} since {from} · {formatSeconds(step)} steps
+        {words} since {from} · {formatDuration(step)} steps
       </span>
     </Tooltip>
   );

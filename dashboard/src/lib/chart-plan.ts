@@ -1,4 +1,4 @@
-/** How a panel of /api/series becomes a chart: which lines, in which look, beside which objective. */
+/** How panels of /api/series become a chart: which lines, in which look, beside which objective. */
 
 import type { Chart, ChartLine } from "./chart";
 import { bucketLines } from "./heatmap";
@@ -8,12 +8,14 @@ import type { Unit } from "./units";
 export type LineLook = Omit<ChartLine, "name" | "values">;
 
 export interface ChartPlan {
+  /** The panel that it draws. */
   id: string;
-  panel: string;
+  /** Another panel whose series belong into the same chart. */
+  beside?: string;
   title: string;
   unitWords: string;
   unit: Unit;
-  /** How a series of the panel is drawn, by its name. */
+  /** How a series of the panels is drawn, by its name. */
   looks: Record<string, LineLook & { as?: string }>;
   /** Leave out what never happened in the range, save the first series. */
   isSparse?: boolean;
@@ -22,8 +24,6 @@ export interface ChartPlan {
   /** The series are buckets, named by their upper bounds in seconds. */
   isHeatmap?: boolean;
   objective?: number;
-  /** Lines computed from the panels, in place of the panel's own. */
-  derive?: (panels: Record<string, Panel>) => Panel["series"];
   /** What it says when nothing was measured; "no traffic" by default. */
   emptyWords?: string;
 }
@@ -38,13 +38,44 @@ export const QUANTILES: ChartPlan["looks"] = {
   p99: { color: "series-4", kind: "line", dash: DOTTED },
 };
 
+/** A chart that two pages show. */
+export const KV_CACHE: ChartPlan = {
+  id: "kv_ratio",
+  beside: "prefix_hits",
+  title: "KV cache, prefix hits",
+  unitWords: "shares",
+  unit: "ratio",
+  looks: {
+    used: { color: "series-3", kind: "area" },
+    cached: { color: "series-5", kind: "line", dash: DASHED, as: "prefix hits" },
+  },
+};
+
+/** A chart that two pages show. */
+export const SPEED: ChartPlan = {
+  id: "speed",
+  title: "Engine speed",
+  unitWords: "tokens per busy second",
+  unit: "per-second",
+  looks: {
+    decode: { color: "series-1", kind: "line" },
+    prefill: { color: "series-3", kind: "line", dash: DASHED },
+  },
+};
+
+/** What the plans need of /api/series. */
+export function panelsOf(plans: ChartPlan[]): string[] {
+  return plans.flatMap(({ id, beside }) => (beside === undefined ? [id] : [id, beside]));
+}
+
 /** A chart for each plan whose panel the service sent. */
 export function buildCharts(plans: ChartPlan[], response: SeriesResponse): Chart[] {
   return plans.flatMap((plan) => {
-    const panel = response.panels[plan.panel];
+    const panel = response.panels[plan.id];
     if (!panel) return [];
-    const derived = plan.derive ? { ...panel, series: plan.derive(response.panels) } : panel;
-    return [buildChart(plan, derived, response.times)];
+    const others = response.panels[plan.beside ?? ""]?.series ?? [];
+    const joined = { ...panel, series: [...panel.series, ...others] };
+    return [buildChart(plan, joined, response.times)];
   });
 }
 

@@ -5,6 +5,7 @@ import {
   isWeak,
   lineValue,
   summarize,
+  timeWords,
   yRange,
   type Chart,
   type ChartLine,
@@ -36,6 +37,11 @@ describe("a chart", () => {
 
   it("marks points that rest on fewer than 20 samples", () => {
     expect([0, 1, 2].map((i) => isWeak(ttft, i))).toEqual([false, true, false]);
+  });
+
+  it("names the day of a point only where it shows more than one day", () => {
+    expect(timeWords(ttft, 0)).toMatch(/^\d\d:\d\d:01$/);
+    expect(timeWords({ ...ttft, times: [0, 100_000] }, 1)).toMatch(/^[A-Z][a-z]{2} \d, \d\d:\d\d$/);
   });
 
   it("is empty when only its limits have values", () => {

@@ -2,7 +2,7 @@
 
 import { latestValue, maxValue, MIN_SAMPLES, stackSeries, type Value } from "./series";
 import { isClipped } from "./quantile";
-import { formatTick, formatValue, type Unit } from "./units";
+import { formatClock, formatDayAndClock, formatTick, formatValue, type Unit } from "./units";
 
 export interface ChartLine {
   name: string;
@@ -52,6 +52,15 @@ export function lineValue(chart: Chart, line: ChartLine, index: number): string 
   if (value === null) return null;
   const words = formatValue(chart.unit, value);
   return isClipped(line.isClipped, line.values, value) ? `> ${words}` : words;
+}
+
+const DAY = 86_400;
+
+/** When a point was; with its day where the chart shows more than one. */
+export function timeWords({ times }: Chart, index: number): string {
+  const time = times[index] ?? 0;
+  const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > DAY;
+  return isLong ? formatDayAndClock(time) : formatClock(time);
 }
 
 /** True when the point rests on too few observations to be trusted. */

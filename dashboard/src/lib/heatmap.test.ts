@@ -34,6 +34,8 @@ describe("a heatmap", () => {
       "20 ms",
       "∞",
     ]);
+    const fromZero = { ...chart, lines: bucketLines(panelOf({ "0.005": [1, 0] })) };
+    expect([0, 1].map((position) => bucketTick(fromZero, position))).toEqual(["0", "5 ms"]);
   });
 
   it("says in words what happened most often", () => {

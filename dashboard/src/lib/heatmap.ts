@@ -31,7 +31,8 @@ export function bucketTick(chart: Chart, position: number): string {
   const below = chart.lines[position - 1]?.name;
   if (below?.startsWith("more")) return "∞";
   if (below) return /to (.*)$/.exec(below)?.[1] ?? "";
-  return /^(.*) to /.exec(chart.lines[0]?.name ?? "")?.[1] ?? "0";
+  const lowest = chart.lines[0]?.name ?? "";
+  return lowest.startsWith("up to") ? "0" : (/^(.*) to /.exec(lowest)?.[1] ?? "0");
 }
 
 /** Paints a cell for every bucket and point; the shade follows the root, so that few still show. */

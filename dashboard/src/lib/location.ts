@@ -31,6 +31,13 @@ function announce(): void {
   window.dispatchEvent(new Event(CHANGED));
 }
 
+/** Goes to another page of the dashboard, and keeps everything else in the address. */
+export function openPage(page: string): void {
+  history.pushState(null, "", searchWith(window.location.search, { page }));
+  announce();
+  window.scrollTo(0, 0);
+}
+
 /** Reads and sets one parameter; a value outside `allowed` reads as the first of them. */
 export function useSearchParam<T extends string>(
   name: string,

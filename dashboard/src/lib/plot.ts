@@ -4,7 +4,7 @@ import type uPlot from "uplot";
 import { axisTicks, drawnLines, yRange, type Chart, type ChartLine } from "./chart";
 import { bucketTick, paintCells } from "./heatmap";
 import { latestValue } from "./series";
-import { formatClock } from "./units";
+import { formatClock, formatDay } from "./units";
 
 export interface PlotHandlers {
   /** The window drawn, in seconds since the epoch. */
@@ -182,11 +182,7 @@ const TIME_STEPS = [
 ];
 
 function timeTicks(_plot: uPlot, ticks: number[], _axis: number, _space: number, step: number) {
-  return ticks.map((tick) =>
-    step >= DAY
-      ? new Date(tick * 1000).toLocaleDateString("en-GB", { weekday: "short", day: "numeric" })
-      : formatClock(tick, step < 60),
-  );
+  return ticks.map((tick) => (step >= DAY ? formatDay(tick) : formatClock(tick, step < 60)));
 }
 
 function cursorOptions({ onZoom }: PlotHandlers): uPlot.Cursor {

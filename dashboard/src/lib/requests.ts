@@ -9,6 +9,23 @@ export interface Timings {
   duration_seconds: number | null;
 }
 
+/** One finished request, as far as a list of them shows it. */
+export interface FinishedRequest extends Timings {
+  request_id: string;
+  started_at: number;
+  key_name: string;
+  operation: string;
+  model: string;
+  stream: boolean;
+  outcome: string;
+  prompt_tokens: number;
+  cached_tokens: number;
+  output_tokens: number;
+  ttft_seconds: number | null;
+  error_kind: string | null;
+  error_phase: string | null;
+}
+
 export type OutcomeTone = "ok" | "warn" | "bad";
 
 const FAILED = new Set(["error", "timeout"]);
@@ -46,6 +63,16 @@ export function phasesOf(timings: Timings): Phase[] {
   const rest = (timings.duration_seconds ?? 0) - from;
   if (rest > 0.0005) phases.push({ name: "other", from, seconds: rest });
   return phases;
+}
+
+/** The longest of all, in seconds: what the others are drawn to the scale of. */
+export function longestOf(requests: Timings[]): number {
+  return Math.max(...requests.map((request) => request.duration_seconds ?? 0));
+}
+
+/** "rate limit in admission"; empty where nothing went wrong. */
+export function errorWords({ error_kind, error_phase }: FinishedRequest): string {
+  return [error_kind, error_phase].filter(Boolean).join(" in ").replaceAll("_", " ");
 }
 
 /** A dash for what was never measured. */

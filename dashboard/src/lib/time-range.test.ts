@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { searchWith } from "./location";
-import { refreshMilliseconds, seriesPath, whyUnavailable, type Range } from "./time-range";
+import {
+  rangeWords,
+  refreshMilliseconds,
+  seriesPath,
+  whyUnavailable,
+  type Range,
+} from "./time-range";
 
 const history = {
   kind: "history",
@@ -14,6 +20,12 @@ describe("ranges", () => {
     expect(whyUnavailable("6h", history)).toBe("The service itself keeps only the last 1 h.");
     expect(whyUnavailable("1h", history)).toBeNull();
     expect(whyUnavailable("7d", undefined)).toBeNull();
+  });
+
+  it("are called what is shown, which may be less than asked", () => {
+    expect(rangeWords("7d")).toBe("7 days");
+    expect(rangeWords("7d", history)).toBe("hour");
+    expect(rangeWords("5m", history)).toBe("5 minutes");
   });
 
   it("refresh every 2 s, the wide ones every 5 s", () => {

@@ -1,6 +1,6 @@
 /** The ranges one can look at, and which of them the source can serve. */
 
-import { formatAge } from "./units";
+import { formatDuration } from "./units";
 import type { SeriesSource } from "./series";
 
 export const RANGES = ["5m", "15m", "1h", "6h", "24h", "7d"] as const;
@@ -24,9 +24,11 @@ const WORDS: Record<Range, string> = {
   "7d": "7 days",
 };
 
-/** As in "the last 5 minutes". */
-export function rangeWords(range: Range): string {
-  return WORDS[range];
+/** As in "the last 5 minutes": of what is shown, which is less than asked where no more is kept. */
+export function rangeWords(range: Range, source?: SeriesSource): string {
+  const kept = source?.max_range_seconds ?? Infinity;
+  const served = RANGES.findLast((each) => SECONDS[each] <= Math.min(SECONDS[range], kept));
+  return WORDS[served ?? range];
 }
 
 /** Wide ranges change slowly on screen: ask less often. */
@@ -37,7 +39,7 @@ export function refreshMilliseconds(range: Range): number {
 /** Why this range cannot be shown, or null when it can. */
 export function whyUnavailable(range: Range, source: SeriesSource | undefined): string | null {
   if (!source || SECONDS[range] <= source.max_range_seconds) return null;
-  const kept = formatAge(source.max_range_seconds).replace(" 0 min", "");
+  const kept = formatDuration(source.max_range_seconds);
   return source.kind === "history"
     ? `The service itself keeps only the last ${kept}.`
     : `Prometheus keeps only the last ${kept}.`;

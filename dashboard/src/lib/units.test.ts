@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  formatAge,
+  formatAgo,
   formatBytes,
   formatCount,
   formatDuration,
@@ -60,17 +60,16 @@ describe("formatNumber and formatPercent", () => {
   });
 });
 
-describe("formatAge", () => {
-  it("uses the largest sensible unit", () => {
-    expect([0.4, 12, 200, 7500, 90_000, 200_000].map(formatAge)).toEqual([
-      "just now",
-      "12 s",
-      "3:20",
-      "2 h 5 min",
-      "1 day",
-      "2 days",
-    ]);
-  });
+it("says how long ago in words, never as a clock", () => {
+  expect([-3, 0.4, 12, 773, 11_000, 90_000, 200_000].map(formatAgo)).toEqual([
+    "just now",
+    "just now",
+    "12 s ago",
+    "13 min ago",
+    "3 h ago",
+    "1 day ago",
+    "2 days ago",
+  ]);
 });
 
 it.each([
@@ -86,7 +85,9 @@ it.each([
 it.each([
   [12, "12 s"],
   [150, "3 min"],
+  [3590, "1 h"],
   [7200, "2 h"],
+  [86_000, "1 day"],
   [86_400, "1 day"],
   [260_000, "3 days"],
 ])("%d s last %s", (seconds, words) => {

@@ -32,25 +32,19 @@ export function formatPercent(ratio: number): string {
   return `${percent > 0 && percent < 0.1 ? "< 0.1" : formatNumber(Number(percent.toFixed(1)))} %`;
 }
 
-/** How long ago, in words: "just now", "12 s", "3:20", "2 h 5 min", "3 days". */
-export function formatAge(seconds: number): string {
-  if (seconds < 2) return "just now";
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return formatSeconds(seconds);
-  if (seconds < 86_400) {
-    return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  }
-  const days = Math.floor(seconds / 86_400);
+/** A length of time in words, roughly: "12 s", "5 min", "3 h", "3 days". */
+export function formatDuration(seconds: number): string {
+  // Half a unit below the next: "60 min" is never said.
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  if (seconds < 59.5 * 60) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 23.5 * 3600) return `${Math.round(seconds / 3600)} h`;
+  const days = Math.round(seconds / 86_400);
   return days === 1 ? "1 day" : `${days} days`;
 }
 
-/** A length of time in words, roughly: "12 s", "5 min", "3 h", "3 days". */
-export function formatDuration(seconds: number): string {
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 86_400) return `${Math.round(seconds / 3600)} h`;
-  const days = Math.round(seconds / 86_400);
-  return days === 1 ? "1 day" : `${days} days`;
+/** How long ago, in words: "just now", "12 s ago", "3 h ago". Clocks that differ are no future. */
+export function formatAgo(seconds: number): string {
+  return seconds < 2 ? "just now" : `${formatDuration(seconds)} ago`;
 }
 
 /** A whole number as people write it; from a hundred thousand on, shortened. */
@@ -81,13 +75,16 @@ export function formatClock(unixSeconds: number, withSeconds = true): string {
   return (withSeconds ? CLOCK_WITH_SECONDS : CLOCK).format(unixSeconds * 1000);
 }
 
-/** "Sat 21, 14:05" */
+const DAY = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric" });
+
+/** "Sat 21" */
 export function formatDay(unixSeconds: number): string {
-  const day = new Date(unixSeconds * 1000).toLocaleDateString("en-GB", {
-    weekday: "short",
-    day: "numeric",
-  });
-  return `${day}, ${formatClock(unixSeconds, false)}`;
+  return DAY.format(unixSeconds * 1000);
+}
+
+/** "Sat 21, 14:05" */
+export function formatDayAndClock(unixSeconds: number): string {
+  return `${formatDay(unixSeconds)}, ${formatClock(unixSeconds, false)}`;
 }
 
 export type Unit = "s" | "bytes" | "ratio" | "per-second" | "count" | "cores";

@@ -5,6 +5,9 @@ import { useSession } from "../../api/session";
 import type { Status } from "../../api/types";
 import styles from "./KeyForm.module.css";
 
+const ANONYMOUS = "anonymous";
+const UNKNOWN_KEY = "The service does not know this key. It needs none, either.";
+
 interface KeyFormProps {
   /** Why a key is asked for again, in the service's words. */
   refusal: string | null;
@@ -23,8 +26,10 @@ export function KeyForm({ refusal }: KeyFormProps) {
     setIsTrying(true);
     setProblem(null);
     try {
-      await getJson<Status>("/api/status", { key: key.trim() });
-      accept(key.trim(), isKept);
+      const status = await getJson<Status>("/api/status", { key: key.trim() });
+      // A service that needs no key takes any, and knows who brought one of its own.
+      if (key.trim() !== "" && status.key.name === ANONYMOUS) setProblem(UNKNOWN_KEY);
+      else accept(key.trim(), isKept);
     } catch (error) {
       setProblem(error instanceof Error ? error.message : String(error));
     } finally {

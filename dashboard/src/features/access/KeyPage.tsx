@@ -1,9 +1,20 @@
+import { Button } from "@mantine/core";
+import { useEffect, useState } from "react";
+import { getJson } from "../../api/client";
+import { useSession } from "../../api/session";
+import type { Status } from "../../api/types";
 import { BrandMark } from "../../components/BrandMark";
 import { KeyForm } from "./KeyForm";
 import styles from "./KeyPage.module.css";
 
-/** The first thing one sees: asks for a key and says where to find one. */
+/** The first thing one sees: asks for a key, where the service does, and says where to find one. */
 export function KeyPage() {
+  const { accept, hasLeft } = useSession();
+  const needsKey = useNeedsKey();
+  const enter = () => accept("", false);
+  useEffect(() => {
+    if (needsKey === false && !hasLeft) accept("", false);
+  }, [needsKey, hasLeft, accept]);
   return (
     <main className={styles.page}>
       <div className={styles.card}>
@@ -14,7 +25,12 @@ export function KeyPage() {
         <p className={styles.lead}>
           Live latency, memory and requests of this service, and a playground.
         </p>
-        <KeyForm refusal={null} />
+        {needsKey !== undefined && <KeyForm refusal={null} />}
+        {needsKey === false && (
+          <Button variant="default" size="md" fullWidth mt="sm" onClick={enter}>
+            Go on without a key
+          </Button>
+        )}
         <p className={styles.hint}>
           The service printed a key when it first started. Make another with{" "}
           <code>llm-service keys create --name me</code>
@@ -22,4 +38,19 @@ export function KeyPage() {
       </div>
     </main>
   );
+}
+
+/** Whether the service asks for keys at all; undefined until it has said so. */
+function useNeedsKey(): boolean | undefined {
+  const [needsKey, setNeedsKey] = useState<boolean>();
+  useEffect(() => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    getJson<Status>("/api/status", { key: "", signal }).then(
+      (status) => setNeedsKey(status.requires_keys),
+      () => setNeedsKey(signal.aborted ? undefined : true),
+    );
+    return () => controller.abort();
+  }, []);
+  return needsKey;
 }

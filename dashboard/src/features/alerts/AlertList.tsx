@@ -1,5 +1,5 @@
 import { Button } from "@mantine/core";
-import { formatAge, formatNumber } from "../../lib/units";
+import { formatDuration, formatNumber } from "../../lib/units";
 import type { Alert } from "../../api/types";
 import styles from "./AlertList.module.css";
 
@@ -61,7 +61,7 @@ function ActiveAlert({ alert, now, onRunbook }: ActiveAlertProps) {
         </span>
         <span className={styles.muted}>
           {severity}
-          {since !== null && ` · for ${formatAge(Math.max(2, now - since))}`}
+          {since !== null && ` · for ${formatDuration(Math.max(0, now - since))}`}
           {value !== "" && ` · value ${readable(value)}`}
         </span>
         <RunbookButton name={name} onRunbook={onRunbook} />
@@ -86,6 +86,7 @@ function RunbookButton({ name, onRunbook }: RunbookButtonProps) {
       <Button
         variant="default"
         size="compact-sm"
+        fw={500}
         aria-label={`Runbook of ${name}`}
         onClick={() => onRunbook(name)}
       >

@@ -2,7 +2,7 @@
 
 import { Skeleton } from "@mantine/core";
 import { useState } from "react";
-import { useLiveQuery } from "../../api/live";
+import { useAlerts } from "../../api/alerts";
 import { PageHead } from "../../components/PageHead";
 import { QueryGate } from "../../components/QueryGate";
 import { ActiveAlerts, QuietRules } from "./AlertList";
@@ -13,10 +13,8 @@ import { RunbookDrawer } from "./RunbookDrawer";
 import type { Alerts } from "../../api/types";
 import styles from "./AlertsPage.module.css";
 
-const REFRESH_MILLISECONDS = 15_000;
-
 export function AlertsPage() {
-  const query = useLiveQuery<Alerts>("alerts", "/api/alerts", REFRESH_MILLISECONDS);
+  const query = useAlerts();
   return (
     <QueryGate query={query} placeholder={<AlertsSkeleton />}>
       {(answer) => (
@@ -51,6 +49,11 @@ function AlertsView({ answer }: { answer: Alerts }) {
           </span>
         }
       />
+      {answer.reason !== "" && (
+        <p className={styles.stale} role="status">
+          This is what was last known. {answer.reason}
+        </p>
+      )}
       <ActiveAlerts alerts={answer.alerts} now={answer.now} onRunbook={setRunbook} />
       <div className={styles.objectives}>
         {answer.objectives.map((objective) => (

@@ -1,4 +1,4 @@
-import { formatPercent } from "../../lib/units";
+import { formatDay, formatPercent } from "../../lib/units";
 import { budgetLine } from "./budget-line";
 import type { Objective } from "../../api/types";
 import styles from "./BudgetHistory.module.css";
@@ -38,14 +38,4 @@ export function BudgetHistory({ history }: { history: Objective["history"] }) {
       </figcaption>
     </figure>
   );
-}
-
-function formatDay(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleString("en-GB", {
-    weekday: "short",
-    day: "numeric",
-    month: "short",
-    hour: "2-digit",
-    minute: "2-digit",
-  });
 }

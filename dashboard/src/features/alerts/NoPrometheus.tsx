@@ -7,11 +7,8 @@ export function NoPrometheus({ reason }: { reason: string }) {
     <Notice tone="plain" title="No alerts and objectives without Prometheus">
       <Markdown text={reason} />
       <p>
-        <code>make up</code> starts the whole stack: Prometheus with its rules, Grafana, Redis.
-      </p>
-      <p>
-        <code>LLM_PROMETHEUS_URL=http://127.0.0.1:9090</code> names a Prometheus that you have. Load
-        the rules in <code>prometheus/rules</code> there.
+        <code>make up</code> starts the whole stack: Prometheus with its rules, Grafana, Redis. A
+        Prometheus of your own needs the rules in <code>prometheus/rules</code>.
       </p>
     </Notice>
   );

@@ -11,8 +11,12 @@ export function ObjectiveCard({ objective }: { objective: Objective }) {
       <h2 className={styles.title}>{title}</h2>
       <div className={styles.top}>
         <p className={styles.budget}>
-          <span className={styles.value}>{left === null ? "no traffic" : formatPercent(left)}</span>
-          {left !== null && <span className={styles.muted}> of the budget left</span>}
+          <span className={styles.value}>{budgetValue(left)}</span>
+          {left !== null && (
+            <span className={styles.muted}>
+              {left < 0 ? " the budget is spent" : " of the budget left"}
+            </span>
+          )}
         </p>
         <p className={styles.muted}>{account(objective)}</p>
       </div>
@@ -22,12 +26,19 @@ export function ObjectiveCard({ objective }: { objective: Objective }) {
   );
 }
 
+/** "38 %" of it is left, or more than once, "1.4×", it is spent. */
+function budgetValue(left: number | null): string {
+  if (left === null) return "no traffic";
+  return left < 0 ? `${formatNumber(1 - left)}×` : formatPercent(left);
+}
+
 /** What the budget is made of, in a sentence. */
 function account({ good_ratio, num_requests, target, window_seconds }: Objective): string {
   const days = `${formatNumber(window_seconds / 86_400)} days`;
   const promise = `${formatPercent(target)} over ${days}`;
   if (good_ratio === null) return `The objective is ${promise}.`;
-  const good = `${(Math.floor(good_ratio * 100_000) / 1000).toFixed(2)} %`;
+  // Rounded down: what is not kept in full must not read 100 %.
+  const good = `${(Math.floor(good_ratio * 10_000) / 100).toFixed(2)} %`;
   const of = num_requests === null ? "" : ` of ${Math.round(num_requests).toLocaleString("en")}`;
   return `${good}${of} were good; the objective is ${promise}.`;
 }

@@ -1,5 +1,6 @@
 /** What burns the error budget, and how fast. The rules are those of prometheus/rules. */
 
+import { firingRules } from "../../api/alerts";
 import type { Alerts, Objective } from "../../api/types";
 
 export type Tone = "ok" | "warn" | "bad" | "plain";
@@ -62,11 +63,11 @@ export interface Headline {
 
 /** All of it in one sentence. */
 export function headline({ alerts, objectives }: Alerts): Headline {
-  const firing = alerts.filter((alert) => alert.state === "firing");
+  const firing = firingRules(alerts);
   const pending = alerts.filter((alert) => alert.state === "pending");
   const others = pending.length > 0 ? `, ${pending.length} pending` : "";
   if (firing.length > 0) {
-    const names = [...new Set(firing.map((alert) => alert.name))].join(", ");
+    const names = firing.map((alert) => alert.name).join(", ");
     const tone = firing.some((alert) => alert.severity === "page") ? "bad" : "warn";
     return { tone, sentence: `Firing: ${names}${others}.` };
   }

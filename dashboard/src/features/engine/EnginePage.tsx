@@ -13,7 +13,6 @@ import { TimeTools } from "../../components/TimeTools";
 import { buildCharts } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
 import type { SeriesResponse } from "../../lib/series";
-import { rangeWords } from "../../lib/time-range";
 import { GAPS, hasRedis, PANELS, REDIS, WORK } from "./charts";
 import { EngineFacts } from "./EngineFacts";
 import styles from "./EnginePage.module.css";
@@ -22,7 +21,7 @@ const FACTS_MILLISECONDS = 5000;
 
 export function EnginePage() {
   const { status } = useLive().connection;
-  const { query, range, setRange } = useSeries(PANELS);
+  const { query, range, words, setRange } = useSeries(PANELS);
   const facts = useLiveQuery<Facts>("engine", "/api/engine", FACTS_MILLISECONDS);
   const [zoom, setZoom] = useZoom(range, query.data?.start ?? 0);
   return (
@@ -43,7 +42,7 @@ export function EnginePage() {
             view={{
               window: zoom ?? [series.start, series.end],
               onZoom: setZoom,
-              rangeWords: rangeWords(range),
+              rangeWords: words,
               startedAt: status?.started_at ?? 0,
             }}
           />
@@ -61,9 +60,11 @@ function EngineCharts({ series, view }: { series: SeriesResponse; view: ChartVie
   return (
     <>
       <ChartBoard title="At work" charts={work} view={view} />
-      {[...gaps, ...redis].map((chart) => (
-        <ChartCard key={chart.id} chart={chart} view={view} />
-      ))}
+      <div className={styles.wide}>
+        {[...gaps, ...redis].map((chart) => (
+          <ChartCard key={chart.id} chart={chart} view={view} />
+        ))}
+      </div>
     </>
   );
 }

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import type { KeyEntry } from "../../api/types";
 import { Chip } from "../../components/Chip";
-import { formatAge, formatCount } from "../../lib/units";
+import { formatAgo, formatCount } from "../../lib/units";
 import { expiryWords, stateOf } from "./keys";
 import type { Doing } from "./KeysPage";
 import { UsageBars } from "./UsageBars";
@@ -50,7 +50,9 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
       </div>
       <div className={styles.times}>
         <div>
-          {entry.last_used_at === null ? "never used" : `used ${ago(now - entry.last_used_at)}`}
+          {entry.last_used_at === null
+            ? "never used"
+            : `used ${formatAgo(now - entry.last_used_at)}`}
         </div>
         <div className={styles.expiry} data-state={state}>
           {expiryWords(entry, now)}
@@ -61,11 +63,6 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
       </div>
     </li>
   );
-}
-
-function ago(seconds: number): string {
-  const age = formatAge(Math.max(0, seconds));
-  return age === "just now" ? age : `${age} ago`;
 }
 
 /** How much of this minute's requests is left. */

@@ -3,6 +3,7 @@
 import { Button } from "@mantine/core";
 import { useState } from "react";
 import { useHasScope, useLive, useLiveQuery } from "../../api/live";
+import { useSession } from "../../api/session";
 import type { KeyEntry, KeyList, KeyWithSecret } from "../../api/types";
 import { Notice } from "../../components/Notice";
 import { PageHead } from "../../components/PageHead";
@@ -76,11 +77,21 @@ function Dialog({ doing, keys, onDo }: DialogProps) {
 }
 
 function MissingScope({ name }: { name: string }) {
+  const isWithout = useSession().key === "";
   return (
-    <Notice tone="warn" title="This key may not manage keys">
+    <Notice
+      tone="warn"
+      title={isWithout ? "Managing keys takes a key" : "This key may not manage keys"}
+    >
       <p>
-        The key <strong>{name}</strong> lacks the scope <code>admin</code>. Use a key that has it:
-        the menu at the top right changes keys.
+        {isWithout ? (
+          "The service asks for no key, except here."
+        ) : (
+          <>
+            The key <strong>{name}</strong> lacks the scope <code>admin</code>.
+          </>
+        )}{" "}
+        Use one with the scope <code>admin</code>: the menu at the top right takes it.
       </p>
       <p>
         On the machine itself no key is needed:{" "}

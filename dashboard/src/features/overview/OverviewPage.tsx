@@ -11,7 +11,6 @@ import { TimeTools } from "../../components/TimeTools";
 import { buildCharts } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
 import type { SeriesResponse } from "../../lib/series";
-import { rangeWords } from "../../lib/time-range";
 import { PANELS, RESOURCES, TRAFFIC } from "./charts";
 import { FiringAlerts } from "./FiringAlerts";
 import { CONNECTING, judge, UNKNOWN } from "./health";
@@ -25,11 +24,11 @@ import styles from "./OverviewPage.module.css";
 export function OverviewPage() {
   const { connection } = useLive();
   const { status } = connection;
-  const { query, range, setRange } = useSeries(PANELS);
+  const { query, range, words, setRange } = useSeries(PANELS);
   const series = query.data;
   const alerts = useFiringAlerts();
   const [zoom, setZoom] = useZoom(range, series?.start ?? 0);
-  const health = judgeNow(connection.numFailures > 0, status, series, alerts, rangeWords(range));
+  const health = judgeNow(connection.numFailures > 0, status, series, alerts, words);
   return (
     <div className={styles.page}>
       <div className={styles.bar}>
@@ -46,7 +45,7 @@ export function OverviewPage() {
               view={{
                 window: zoom ?? [data.start, data.end],
                 onZoom: setZoom,
-                rangeWords: rangeWords(range),
+                rangeWords: words,
                 startedAt: status.started_at,
               }}
             />

@@ -1,4 +1,5 @@
 import { Skeleton } from "@mantine/core";
+import board from "../../components/ChartBoard.module.css";
 import tiles from "./TileGrid.module.css";
 import styles from "./OverviewPage.module.css";
 
@@ -11,7 +12,7 @@ export function OverviewSkeleton() {
           <Skeleton key={i} height={118} radius="md" />
         ))}
       </div>
-      <div className={styles.charts}>
+      <div className={board.charts}>
         {Array.from({ length: 6 }, (_, i) => (
           <Skeleton key={i} height={254} radius="md" />
         ))}

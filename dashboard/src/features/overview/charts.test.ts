@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Panel } from "../../lib/series";
 import { panelOf, seriesOf } from "../../testing/examples";
 import { buildCharts } from "../../lib/chart-plan";
-import { RESOURCES, TRAFFIC } from "./charts";
+import { PANELS, RESOURCES, TRAFFIC } from "./charts";
 
 function chartOf(id: string, panel: Panel) {
   const series = seriesOf({ [id]: panel });
@@ -32,17 +32,17 @@ describe("charts", () => {
     expect(chartOf("errors", panelOf({ oom: [null] })).emptyWords).toBe("no traffic");
   });
 
-  it("draw the KV cache as a share of its capacity", () => {
-    const chart = chartOf("kv_cache", panelOf({ used: [1, null, 3], capacity: [4, 4, 4] }));
-    expect(chart.lines[0]).toMatchObject({ name: "used", values: [0.25, null, 0.75] });
-  });
-
-  it("draw prefix hits as the cached share of all prompt tokens, and none without prompts", () => {
-    const tokens = panelOf({ "prompt cached": [1, 0, null], "prompt computed": [3, 0, null] });
-    const kv_cache = panelOf({ used: [1, 1, 1], capacity: [4, 4, 4] });
-    const charts = buildCharts(RESOURCES, seriesOf({ tokens, kv_cache }));
-    const hits = charts[0]?.lines.find((line) => line.name === "prefix hits");
-    expect(hits?.values).toEqual([0.25, null, null]);
+  it("draw prefix hits, which are another panel, beside the KV cache in use", () => {
+    const panels = {
+      kv_ratio: panelOf({ used: [0.25, null, 0.75] }),
+      prefix_hits: panelOf({ cached: [0.5, null, null] }),
+    };
+    const [chart] = buildCharts(RESOURCES, seriesOf(panels));
+    expect(chart?.lines).toMatchObject([
+      { name: "used", values: [0.25, null, 0.75] },
+      { name: "prefix hits", values: [0.5, null, null] },
+    ]);
+    expect(PANELS).toEqual(expect.arrayContaining(Object.keys(panels)));
   });
 
   it("set the objective beside the quantiles", () => {

@@ -1,7 +1,15 @@
 /** Which charts the overview shows: rate, errors and duration of requests, then resources. */
 
-import { DASHED, DOTTED, QUANTILES, REFERENCE, type ChartPlan } from "../../lib/chart-plan";
-import { divideSeries, sumSeries, valuesOf, type Panel } from "../../lib/series";
+import {
+  DASHED,
+  DOTTED,
+  KV_CACHE,
+  panelsOf,
+  QUANTILES,
+  REFERENCE,
+  SPEED,
+  type ChartPlan,
+} from "../../lib/chart-plan";
 
 /** Objectives in seconds; each is an exact bucket bound of its histogram. */
 export const TTFT_OBJECTIVE = 2;
@@ -11,7 +19,6 @@ export const INTER_TOKEN_OBJECTIVE = 0.2;
 export const TRAFFIC: ChartPlan[] = [
   {
     id: "requests",
-    panel: "requests",
     title: "Requests",
     unitWords: "per second, by outcome",
     unit: "per-second",
@@ -28,7 +35,6 @@ export const TRAFFIC: ChartPlan[] = [
   },
   {
     id: "ttft",
-    panel: "ttft",
     title: "Time to first token",
     unitWords: "from arrival",
     unit: "s",
@@ -37,7 +43,6 @@ export const TRAFFIC: ChartPlan[] = [
   },
   {
     id: "duration",
-    panel: "duration",
     title: "End to end",
     unitWords: "arrival to last byte",
     unit: "s",
@@ -46,7 +51,6 @@ export const TRAFFIC: ChartPlan[] = [
   },
   {
     id: "errors",
-    panel: "errors",
     title: "Errors",
     unitWords: "per second, by kind",
     unit: "per-second",
@@ -55,7 +59,6 @@ export const TRAFFIC: ChartPlan[] = [
   },
   {
     id: "inter_token",
-    panel: "inter_token",
     title: "Inter-token latency",
     unitWords: "between tokens",
     unit: "s",
@@ -64,7 +67,6 @@ export const TRAFFIC: ChartPlan[] = [
   },
   {
     id: "tokens",
-    panel: "tokens",
     title: "Tokens",
     unitWords: "per second",
     unit: "per-second",
@@ -79,7 +81,6 @@ export const TRAFFIC: ChartPlan[] = [
 export const RESOURCES: ChartPlan[] = [
   {
     id: "concurrency",
-    panel: "concurrency",
     title: "Running and waiting",
     unitWords: "sequences",
     unit: "count",
@@ -91,7 +92,6 @@ export const RESOURCES: ChartPlan[] = [
   },
   {
     id: "cpu",
-    panel: "cpu",
     title: "CPU",
     unitWords: "cores",
     unit: "cores",
@@ -103,7 +103,6 @@ export const RESOURCES: ChartPlan[] = [
   },
   {
     id: "memory",
-    panel: "memory",
     title: "Memory",
     unitWords: "of the process",
     unit: "bytes",
@@ -115,21 +114,9 @@ export const RESOURCES: ChartPlan[] = [
       limit: REFERENCE,
     },
   },
-  {
-    id: "kv_cache",
-    panel: "kv_cache",
-    title: "KV cache, prefix hits",
-    unitWords: "shares",
-    unit: "ratio",
-    looks: {
-      used: { color: "series-3", kind: "area" },
-      "prefix hits": { color: "series-5", kind: "line", dash: DASHED },
-    },
-    derive: cacheShares,
-  },
+  KV_CACHE,
   {
     id: "phases",
-    panel: "phases",
     title: "Where the time goes",
     unitWords: "mean per request",
     unit: "s",
@@ -139,32 +126,8 @@ export const RESOURCES: ChartPlan[] = [
       decode: { color: "series-1", kind: "stack" },
     },
   },
-  {
-    id: "speed",
-    panel: "speed",
-    title: "Engine speed",
-    unitWords: "tokens per busy second",
-    unit: "per-second",
-    looks: {
-      decode: { color: "series-1", kind: "line" },
-      prefill: { color: "series-3", kind: "line", dash: DASHED },
-    },
-  },
+  SPEED,
 ];
 
 /** What the charts and the tiles need of /api/series. */
-export const PANELS = [...TRAFFIC, ...RESOURCES].map((plan) => plan.panel);
-
-/** Shares are drawn, bytes and rates are sent: the division is the reader's job. */
-function cacheShares(panels: Record<string, Panel>): Panel["series"] {
-  const used = divideSeries(
-    valuesOf(panels.kv_cache, "used"),
-    valuesOf(panels.kv_cache, "capacity"),
-  );
-  const cached = valuesOf(panels.tokens, "prompt cached");
-  const prompt = sumSeries([cached, valuesOf(panels.tokens, "prompt computed")]);
-  return [
-    { name: "used", labels: {}, values: used },
-    { name: "prefix hits", labels: {}, values: divideSeries(cached, prompt) },
-  ];
-}
+export const PANELS = panelsOf([...TRAFFIC, ...RESOURCES]);

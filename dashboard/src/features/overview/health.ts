@@ -48,7 +48,7 @@ export function judge(
   }
   const rate = `${formatNumber(meanValue(total) ?? 0)} requests/s`;
   const errors = share ? `${formatPercent(share)} errors` : "no errors";
-  const speed = p95 ? `; TTFT p95 is ${p95.words} now` : "";
+  const speed = p95 ? `; TTFT p95 ${p95.words}` : "";
   return {
     tone: "plain",
     sentence: `Healthy: ${rate}, ${errors} in the last ${rangeWords}${speed}.`,

@@ -80,7 +80,7 @@ describe("the sentence of health", () => {
 
   it("tells the traffic when all is well", () => {
     expect(judged().sentence).toBe(
-      "Healthy: 2.33 requests/s, no errors in the last 5 minutes; TTFT p95 is 300 ms now.",
+      "Healthy: 2.33 requests/s, no errors in the last 5 minutes; TTFT p95 300 ms.",
     );
   });
 

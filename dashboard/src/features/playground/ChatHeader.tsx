@@ -3,7 +3,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { memo, useState } from "react";
 import { IconButton } from "../../components/IconButton";
 import { IconCode, IconDownload, IconEdit, IconSidebar, IconTune } from "../../components/icons";
-import { activeConversation } from "./chat";
+import { activeConversation } from "./chat-state";
 import { useChat, useChatState } from "./ChatProvider";
 import { download, toJson, toMarkdown } from "./export";
 import { SnippetDialog } from "./SnippetDialog";
@@ -91,7 +91,7 @@ function ExportMenu() {
   const [isOpen, menu] = useDisclosure(false);
   const save = (extension: "json" | "md") => {
     menu.close();
-    const conversation = activeConversation(chat.getState());
+    const conversation = activeConversation(chat.store.get());
     if (!conversation) return;
     const name = fileNameOf(conversation.title, conversation.createdAt, extension);
     if (extension === "json") download(name, "application/json", toJson(conversation));

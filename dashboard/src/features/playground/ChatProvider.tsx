@@ -13,7 +13,8 @@ import {
 import { getJson } from "../../api/client";
 import { useHasScope, useLive } from "../../api/live";
 import { useSession } from "../../api/session";
-import { Chat, isAnswering, type ChatState } from "./chat";
+import { Chat } from "./chat";
+import { isAnswering, type ChatState } from "./chat-state";
 import { BrowserKeeper } from "./kept";
 import type { Sampling } from "./settings";
 
@@ -83,7 +84,7 @@ export function useChat(): Chat {
 /** A part of the state; what uses it is drawn anew only when that part changes. */
 export function useChatState<T>(select: (state: ChatState) => T): T {
   const { chat } = useChatContext();
-  return useSyncExternalStore(chat.subscribe, () => select(chat.getState()));
+  return useSyncExternalStore(chat.store.subscribe, () => select(chat.store.get()));
 }
 
 export function useModels(): ServedModel[] {

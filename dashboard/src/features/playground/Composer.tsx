@@ -3,7 +3,7 @@ import { memo, useState, type KeyboardEvent } from "react";
 import { useLive } from "../../api/live";
 import { IconSend, IconStop } from "../../components/icons";
 import { useShortcuts } from "../../lib/shortcuts";
-import { isAnswering } from "./chat";
+import { isAnswering } from "./chat-state";
 import { useCanSend, useChat, useChatState } from "./ChatProvider";
 import { ContextMeter } from "./ContextMeter";
 import { isSendKey } from "./keys";

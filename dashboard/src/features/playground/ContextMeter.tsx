@@ -4,7 +4,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import type { ChatTurn } from "../../api/chat";
 import { getJson } from "../../api/client";
 import { useSession } from "../../api/session";
-import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat";
+import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
 import { readContext, type ContextUse } from "./context";
 import { withSystem } from "./settings";

@@ -4,7 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { useEffect } from "react";
 import { loadMarkdown } from "../../components/markdown/Markdown";
 import { useShortcuts } from "../../lib/shortcuts";
-import { activeConversation } from "./chat";
+import { activeConversation } from "./chat-state";
 import { ChatHeader } from "./ChatHeader";
 import { useChatState } from "./ChatProvider";
 import { Composer } from "./Composer";

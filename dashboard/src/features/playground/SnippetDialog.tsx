@@ -1,7 +1,8 @@
 import { Modal } from "@mantine/core";
 import { useState } from "react";
+import { useSession } from "../../api/session";
 import { Markdown } from "../../components/markdown/Markdown";
-import { activeConversation } from "./chat";
+import { activeConversation } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
 import { askedTurns } from "./conversation";
 import { buildRequest } from "./settings";
@@ -12,6 +13,7 @@ import styles from "./SnippetDialog.module.css";
 /** The request behind the last answer, with the settings as they are now, for use elsewhere. */
 export function SnippetDialog({ onClose }: { onClose: () => void }) {
   const [language, setLanguage] = useState(LANGUAGES[0] as (typeof LANGUAGES)[number]);
+  const hasKey = useSession().key !== "";
   const model = useModel();
   const settings = useChatState((state) => state.settings);
   const messages = useChatState((state) => activeConversation(state)?.messages);
@@ -19,7 +21,7 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
   const turns =
     asked.length > 0 ? asked : [{ role: "user" as const, content: "What is 7 plus 5?" }];
   const request = buildRequest(settings, model?.id ?? "", turns);
-  const code = buildSnippet(language, request, window.location.origin);
+  const code = buildSnippet(language, request, { origin: window.location.origin, hasKey });
   return (
     <Modal
       opened
@@ -45,7 +47,13 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
         <Markdown text={fenced(code, CODE_NAMES[language])} />
       </div>
       <p className={styles.note}>
-        The key is left out: put it into the environment variable <code>LLM_KEY</code>.
+        {hasKey ? (
+          <>
+            The key is left out: put it into the environment variable <code>LLM_KEY</code>.
+          </>
+        ) : (
+          "This service asks for no key."
+        )}
       </p>
     </Modal>
   );

@@ -2,7 +2,8 @@
 import "fake-indexeddb/auto";
 import { IDBFactory } from "fake-indexeddb";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { activeConversation, Chat, isAnswering, type Caller } from "./chat";
+import { Chat, type Caller } from "./chat";
+import { activeConversation, isAnswering } from "./chat-state";
 import { recordOf } from "./examples";
 import { BrowserKeeper } from "./kept";
 
@@ -49,17 +50,17 @@ async function newChat(some: Partial<Caller> = {}): Promise<Chat> {
 
 /** Waits until `chat` has no answer under way, then for what it writes down. */
 async function settled(chat: Chat): Promise<void> {
-  await vi.waitFor(() => expect(isAnswering(chat.getState())).toBe(false), 20_000);
+  await vi.waitFor(() => expect(isAnswering(chat.store.get())).toBe(false), 20_000);
   chat.keepNow();
 }
 
 function said(chat: Chat): string[] {
-  return activeConversation(chat.getState())?.messages.map((message) => message.text) ?? [];
+  return activeConversation(chat.store.get())?.messages.map((message) => message.text) ?? [];
 }
 
 async function titlesAfterReload(some: Partial<Caller> = {}): Promise<string[]> {
   const chat = await newChat(some);
-  return chat.getState().conversations.map((conversation) => conversation.title);
+  return chat.store.get().conversations.map((conversation) => conversation.title);
 }
 
 beforeEach(() => {
@@ -78,12 +79,12 @@ describe("Chat", () => {
     expect(said(chat)).toEqual(["one", "<one>", "two", "<two>"]);
     const reloaded = await newChat();
     await vi.waitFor(() => expect(said(reloaded)).toEqual(said(chat)), 20_000);
-    expect(reloaded.getState().conversations).toHaveLength(1);
+    expect(reloaded.store.get().conversations).toHaveLength(1);
   });
 
   it("joins the service's record to the answer, unless the key may not see it", async () => {
     const recordIn = (chat: Chat) => {
-      const last = activeConversation(chat.getState())?.messages.at(-1);
+      const last = activeConversation(chat.store.get())?.messages.at(-1);
       return last?.role === "assistant" ? last.stats.record?.request_id : undefined;
     };
     const chat = await newChat();
@@ -102,7 +103,7 @@ describe("Chat", () => {
     expect(await titlesAfterReload({ owner: "other" })).toEqual([]);
     expect(await titlesAfterReload()).toEqual(["secret"]);
     await chat.signIn({ ...caller, owner: "other" });
-    expect(chat.getState()).toMatchObject({ conversations: [], activeId: null });
+    expect(chat.store.get()).toMatchObject({ conversations: [], activeId: null });
   });
 
   it("cuts off what followed when an earlier question is asked anew", async () => {
@@ -111,7 +112,7 @@ describe("Chat", () => {
       chat.send(text);
       await settled(chat);
     }
-    const second = activeConversation(chat.getState())?.messages[2];
+    const second = activeConversation(chat.store.get())?.messages[2];
     chat.resend(second?.id ?? 0, "TWO");
     await settled(chat);
     expect(said(chat)).toEqual(["one", "<one>", "TWO", "<TWO>"]);
@@ -132,21 +133,21 @@ describe("Chat", () => {
     await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
     chat.stop();
     await settled(chat);
-    const last = activeConversation(chat.getState())?.messages.at(-1);
+    const last = activeConversation(chat.store.get())?.messages.at(-1);
     expect(last).toMatchObject({ text: "<wait>", state: "stopped" });
   });
 
   it("lets an answer go on while another conversation is open", async () => {
     const chat = await newChat();
     chat.send("wait");
-    const first = chat.getState().activeId ?? "";
+    const first = chat.store.get().activeId ?? "";
     await vi.waitFor(() => expect(said(chat)).toHaveLength(2), 20_000);
     chat.startNew();
     chat.send("one");
     await settled(chat);
     expect(said(chat)).toEqual(["one", "<one>"]);
     chat.open(first);
-    expect(isAnswering(chat.getState())).toBe(true);
+    expect(isAnswering(chat.store.get())).toBe(true);
     chat.stop();
     await settled(chat);
   });
@@ -155,13 +156,13 @@ describe("Chat", () => {
     const chat = await newChat();
     chat.send("one");
     await settled(chat);
-    const id = chat.getState().activeId ?? "";
+    const id = chat.store.get().activeId ?? "";
     chat.rename(id, "  ");
     chat.rename(id, " Sums ");
     chat.keepNow();
     expect(await titlesAfterReload()).toEqual(["Sums"]);
     chat.remove(id);
-    expect(chat.getState().activeId).toBeNull();
+    expect(chat.store.get().activeId).toBeNull();
     expect(await titlesAfterReload()).toEqual([]);
     chat.undoRemove();
     chat.keepNow();
@@ -173,11 +174,11 @@ describe("Chat", () => {
     const chat = await newChat();
     chat.send("wait");
     await vi.waitFor(() => expect(said(chat)).toHaveLength(2), 20_000);
-    const id = chat.getState().activeId ?? "";
+    const id = chat.store.get().activeId ?? "";
     chat.remove(id);
     await vi.waitFor(() => expect(chat.isBusy(id)).toBe(false), 20_000);
     chat.undoRemove();
-    expect(isAnswering(chat.getState())).toBe(false);
+    expect(isAnswering(chat.store.get())).toBe(false);
   });
 
   it("keeps the settings, with each conversation and for the next one", async () => {
@@ -187,11 +188,11 @@ describe("Chat", () => {
     await settled(chat);
     chat.startNew();
     chat.configure({ system: "" });
-    chat.open(chat.getState().conversations[0]?.id ?? "");
-    expect(chat.getState().settings.system).toBe("Be brief.");
+    chat.open(chat.store.get().conversations[0]?.id ?? "");
+    expect(chat.store.get().settings.system).toBe("Be brief.");
     sessionStorage.clear();
     const reloaded = await newChat();
-    expect(reloaded.getState().settings).toMatchObject({ system: "", ownSystem: "Be brief." });
+    expect(reloaded.store.get().settings).toMatchObject({ system: "", ownSystem: "Be brief." });
   });
 
   it("shows an answer that its page left behind as stopped", async () => {
@@ -200,7 +201,7 @@ describe("Chat", () => {
     await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
     chat.keepNow();
     const reloaded = await newChat();
-    expect(activeConversation(reloaded.getState())?.messages.at(-1)).toMatchObject({
+    expect(activeConversation(reloaded.store.get())?.messages.at(-1)).toMatchObject({
       text: "<wait>",
       state: "stopped",
     });
@@ -215,7 +216,7 @@ describe("Chat", () => {
       },
     });
     const chat = await newChat();
-    expect(chat.getState().keepFailure).toContain("private windows");
+    expect(chat.store.get().keepFailure).toContain("private windows");
     chat.send("one");
     await settled(chat);
     expect(said(chat)).toEqual(["one", "<one>"]);

@@ -1,39 +1,17 @@
 /**
- * The playground's state and everything one can do with it; the screen only shows it.
+ * Everything one can do in the playground; the screen only shows what came of it.
  *
- * It lives above the pages and outside React, so that streams go on while one looks elsewhere
- * and a growing answer redraws only what shows it.
+ * It lives above the pages, so that streams go on while one looks elsewhere.
  */
 
 import { ApiError } from "../../api/client";
 import { fetchRecord, runAnswer } from "./answering";
-import {
-  askedTurns,
-  converse,
-  isStreaming,
-  turnsOf,
-  type ConversationAction,
-} from "./conversation";
+import { activeConversation, ChatStore, EMPTY } from "./chat-state";
+import { askedTurns, converse, type ConversationAction } from "./conversation";
+import { Keeping, wordsOf } from "./keeping";
 import { settle, type Conversation, type Keeper } from "./kept";
-import { buildRequest, DEFAULT_SETTINGS, type ChatSettings } from "./settings";
+import { buildRequest, type ChatSettings } from "./settings";
 import { newId, titleOf } from "./titles";
-
-/** How often a growing conversation is written down. */
-const KEEP_MILLISECONDS = 1000;
-
-export interface ChatState {
-  isLoaded: boolean;
-  /** Newest first. */
-  conversations: Conversation[];
-  /** null: a new conversation, which begins to exist with its first message. */
-  activeId: string | null;
-  /** What the next message is asked with. */
-  settings: ChatSettings;
-  /** Removed last, while that can be undone. */
-  removed: Conversation | null;
-  /** Why nothing is kept, if the browser refuses. */
-  keepFailure: string | null;
-}
 
 /** Who asks, and what the service offers at this moment. */
 export interface Caller {
@@ -45,31 +23,15 @@ export interface Caller {
   refuse: (reason: string) => void;
 }
 
-const EMPTY: ChatState = {
-  isLoaded: false,
-  conversations: [],
-  activeId: null,
-  settings: DEFAULT_SETTINGS,
-  removed: null,
-  keepFailure: null,
-};
-
 export class Chat {
-  private state = EMPTY;
-  private caller: Caller | null = null;
-  private readonly listeners = new Set<() => void>();
+  readonly store = new ChatStore();
+  private readonly keeping: Keeping;
   private readonly controllers = new Map<string, AbortController>();
-  private readonly unkept = new Set<string>();
-  private keepTimer: ReturnType<typeof setTimeout> | null = null;
+  private caller: Caller | null = null;
 
-  constructor(private readonly keeper: Keeper) {}
-
-  readonly getState = (): ChatState => this.state;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
+  constructor(private readonly keeper: Keeper) {
+    this.keeping = new Keeping(keeper, this.store);
+  }
 
   /** Begins, or goes on with what is known of the caller now; another owner sees only their own. */
   async signIn(caller: Caller): Promise<void> {
@@ -77,7 +39,7 @@ export class Chat {
     this.caller = caller;
     if (isSame) return;
     this.stopAll();
-    this.set(EMPTY);
+    this.store.set(EMPTY);
     await this.reload();
   }
 
@@ -85,30 +47,31 @@ export class Chat {
   async reload(): Promise<void> {
     const owner = this.caller?.owner;
     if (owner === undefined) return;
-    this.keepNow();
+    this.keeping.now();
     try {
       const kept = await this.keeper.load(owner);
       if (owner !== this.caller?.owner) return;
-      const own = this.state.conversations.filter(({ id }) => this.isBusy(id));
+      const { conversations, isLoaded } = this.store.get();
+      const own = conversations.filter(({ id }) => this.isBusy(id));
       const others = kept.conversations.filter(({ id }) => !this.isBusy(id));
-      this.set({ conversations: newestFirst([...own, ...others]) });
-      if (this.state.isLoaded) return;
-      this.set({ settings: kept.settings, isLoaded: true });
+      this.store.set({ conversations: [...own, ...others] });
+      if (isLoaded) return;
+      this.store.set({ settings: kept.settings, isLoaded: true });
       this.open(this.keeper.recallOpen() ?? "");
     } catch (error) {
-      this.set({ isLoaded: true, keepFailure: wordsOf(error) });
+      this.store.set({ isLoaded: true, keepFailure: wordsOf(error) });
     }
   }
 
   send(text: string): void {
-    const conversation = this.active() ?? this.begin(text);
+    const conversation = activeConversation(this.store.get()) ?? this.begin(text);
     this.tell(conversation.id, { kind: "asked", text });
     this.answer(conversation.id);
   }
 
   /** Asks the last question again. */
   regenerate(): void {
-    const { activeId } = this.state;
+    const { activeId } = this.store.get();
     if (activeId === null) return;
     this.tell(activeId, { kind: "answer dropped" });
     this.answer(activeId);
@@ -116,7 +79,7 @@ export class Chat {
 
   /** Asks something else at that point; what followed is cut off. */
   resend(messageId: number, text: string): void {
-    const { activeId } = this.state;
+    const { activeId } = this.store.get();
     if (activeId === null) return;
     this.tell(activeId, { kind: "cut", id: messageId });
     this.tell(activeId, { kind: "asked", text });
@@ -124,7 +87,7 @@ export class Chat {
   }
 
   stop(): void {
-    const { activeId } = this.state;
+    const { activeId } = this.store.get();
     if (activeId !== null) this.controllers.get(activeId)?.abort();
   }
 
@@ -133,10 +96,10 @@ export class Chat {
   }
 
   open(id: string): void {
-    const conversation = this.find(id);
+    const conversation = this.store.find(id);
     if (!conversation) return;
     this.show(id);
-    this.set({ settings: conversation.settings });
+    this.store.set({ settings: conversation.settings });
   }
 
   rename(id: string, title: string): void {
@@ -145,82 +108,76 @@ export class Chat {
   }
 
   remove(id: string): void {
-    const conversation = this.find(id);
+    const conversation = this.store.find(id);
     if (!conversation) return;
+    const { conversations, activeId } = this.store.get();
     this.controllers.get(id)?.abort();
-    this.unkept.delete(id);
-    this.set({
-      conversations: this.state.conversations.filter((other) => other.id !== id),
+    this.store.set({
+      conversations: conversations.filter((other) => other.id !== id),
       removed: { ...conversation, messages: conversation.messages.map(settle) },
     });
-    if (this.state.activeId === id) this.show(null);
-    this.keeper.remove(id).catch(this.noteKeepFailure);
+    if (activeId === id) this.show(null);
+    this.keeping.remove(id);
   }
 
   undoRemove(): void {
-    const { removed } = this.state;
+    const { removed, conversations } = this.store.get();
     if (!removed) return;
-    const conversations = newestFirst([removed, ...this.state.conversations]);
-    this.set({ conversations, removed: null });
+    this.store.set({ conversations: [removed, ...conversations], removed: null });
     this.open(removed.id);
-    this.keepSoon(removed.id);
+    this.keeping.soon(removed.id);
   }
 
   forgetRemoved(): void {
-    this.set({ removed: null });
+    this.store.set({ removed: null });
   }
 
   configure(some: Partial<ChatSettings>): void {
-    const settings = { ...this.state.settings, ...some };
-    this.set({ settings });
-    const { activeId } = this.state;
+    const { activeId, settings: before } = this.store.get();
+    const settings = { ...before, ...some };
+    this.store.set({ settings });
     if (activeId !== null) this.change(activeId, (c) => ({ ...c, settings }));
     const owner = this.caller?.owner;
-    if (owner !== undefined) this.keeper.putSettings(owner, settings).catch(this.noteKeepFailure);
+    if (owner !== undefined) this.keeping.watch(this.keeper.putSettings(owner, settings));
   }
 
   isBusy(id: string): boolean {
     return this.controllers.has(id);
   }
 
-  /** Writes down what has not been written yet. */
   keepNow(): void {
-    if (this.keepTimer) clearTimeout(this.keepTimer);
-    this.keepTimer = null;
-    for (const id of this.unkept) {
-      const conversation = this.find(id);
-      if (conversation) this.keeper.put(conversation).catch(this.noteKeepFailure);
-    }
-    this.unkept.clear();
+    this.keeping.now();
   }
 
   stopAll(): void {
     for (const controller of this.controllers.values()) controller.abort();
-    this.keepNow();
+    this.keeping.now();
   }
 
   private begin(text: string): Conversation {
     const now = Date.now();
+    const { conversations, settings } = this.store.get();
     const conversation: Conversation = {
       id: newId(),
       owner: this.caller?.owner ?? "",
       title: titleOf(text),
       createdAt: now,
       updatedAt: now,
-      settings: this.state.settings,
+      settings,
       messages: [],
     };
-    this.set({ conversations: [conversation, ...this.state.conversations] });
+    this.store.set({ conversations: [conversation, ...conversations] });
     this.show(conversation.id);
     return conversation;
   }
 
   private answer(id: string): void {
-    const { caller, state } = this;
-    const model = state.settings.model ?? caller?.model;
+    const { caller } = this;
+    const { settings } = this.store.get();
+    const model = settings.model ?? caller?.model;
     if (!caller || !model || this.isBusy(id)) return;
-    const turns = askedTurns(this.find(id)?.messages ?? []);
-    void this.run(caller, id, buildRequest(state.settings, model, turns));
+    const turns = askedTurns(this.store.find(id)?.messages ?? []);
+    void this.run(caller, id, buildRequest(settings, model, turns));
   }
 
   private async run(
@@ -240,12 +197,12 @@ export class Chat {
       },
     );
     this.controllers.delete(id);
-    this.keepNow();
+    this.keeping.now();
     await this.measure(caller, id);
   }
 
   private async measure(caller: Caller, id: string): Promise<void> {
-    const last = this.find(id)?.messages.at(-1);
+    const last = this.store.find(id)?.messages.at(-1);
     const requestId = last?.role === "assistant" ? last.stats.requestId : null;
     if (!caller.canMeasure || !requestId) return;
     const record = await fetchRecord(caller.key, requestId);
@@ -261,59 +218,12 @@ export class Chat {
   }
 
   private change(id: string, change: (conversation: Conversation) => Conversation): void {
-    const conversations = this.state.conversations.map((conversation) =>
-      conversation.id === id ? change(conversation) : conversation,
-    );
-    this.set({ conversations: newestFirst(conversations) });
-    this.keepSoon(id);
+    this.store.change(id, change);
+    this.keeping.soon(id);
   }
 
   private show(id: string | null): void {
-    this.set({ activeId: id });
+    this.store.set({ activeId: id });
     this.keeper.rememberOpen(id);
   }
-
-  private keepSoon(id: string): void {
-    this.unkept.add(id);
-    this.keepTimer ??= setTimeout(() => this.keepNow(), KEEP_MILLISECONDS);
-  }
-
-  private readonly noteKeepFailure = (error: unknown): void => {
-    this.set({ keepFailure: wordsOf(error) });
-  };
-
-  private find(id: string): Conversation | undefined {
-    return this.state.conversations.find((conversation) => conversation.id === id);
-  }
-
-  private active(): Conversation | undefined {
-    return this.state.activeId === null ? undefined : this.find(this.state.activeId);
-  }
-
-  private set(some: Partial<ChatState>): void {
-    this.state = { ...this.state, ...some };
-    for (const listener of this.listeners) listener();
-  }
-}
-
-/** The conversation on the screen; undefined before its first message. */
-export function activeConversation(state: ChatState): Conversation | undefined {
-  return state.conversations.find(({ id }) => id === state.activeId);
-}
-
-export function isAnswering(state: ChatState): boolean {
-  return isStreaming(activeConversation(state)?.messages ?? []);
-}
-
-/** What the model would be told before the next question. */
-export function turnsSoFar(state: ChatState) {
-  return turnsOf(activeConversation(state)?.messages ?? []);
-}
-
-function newestFirst(conversations: Conversation[]): Conversation[] {
-  return conversations.sort((a, b) => b.updatedAt - a.updatedAt);
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

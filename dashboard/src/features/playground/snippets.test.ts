@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import type { ChatRequest } from "../../api/chat";
-import { buildSnippet } from "./snippets";
+import { buildSnippet, LANGUAGES } from "./snippets";
 
 const NASTY = `It's "quoted" $HOME \`id\` \\ and\n\${x} 🦊 ''' """`;
 const request: ChatRequest = {
@@ -12,10 +12,11 @@ const request: ChatRequest = {
   stop: ["'"],
 };
 const ORIGIN = "http://127.0.0.1:8000";
+const TARGET = { origin: ORIGIN, hasKey: true };
 
 describe("buildSnippet", () => {
   it("gives a curl command that a shell passes on unchanged", () => {
-    const command = buildSnippet("curl", request, ORIGIN);
+    const command = buildSnippet("curl", request, TARGET);
     const show = `curl() { printf '%s\\0' "$@"; }\n${command}`;
     const env = { LLM_KEY: "a key", PATH: process.env.PATH };
     const args = execFileSync("sh", ["-c", show], { env, encoding: "utf8" }).split("\0");
@@ -26,7 +27,7 @@ describe("buildSnippet", () => {
   });
 
   it("gives Python that says the same, with what OpenAI lacks in extra_body", () => {
-    const code = buildSnippet("Python", request, ORIGIN);
+    const code = buildSnippet("Python", request, TARGET);
     const call = /create\(\n([\s\S]*?)\n\)/.exec(code)?.[1] ?? "";
     const show = `import json\nprint(json.dumps(dict(\n${call}\n)))`;
     const seen = JSON.parse(execFileSync("python3", ["-c", show], { encoding: "utf8" })) as object;
@@ -36,9 +37,17 @@ describe("buildSnippet", () => {
   });
 
   it("gives JavaScript that says the same", () => {
-    const code = buildSnippet("JavaScript", request, ORIGIN);
+    const code = buildSnippet("JavaScript", request, TARGET);
     const call = /create\(([\s\S]*?)\);\n/.exec(code)?.[1] ?? "";
     expect(JSON.parse(call)).toEqual({ ...request, stream: true });
     expect(code).toContain(`baseURL: "${ORIGIN}/v1"`);
+  });
+
+  it("says nothing of a key where none was needed", () => {
+    for (const language of LANGUAGES) {
+      const code = buildSnippet(language, request, { origin: ORIGIN, hasKey: false });
+      expect(code, language).not.toMatch(/LLM_KEY|Authorization|import os/);
+      expect(code, language).toContain(ORIGIN);
+    }
   });
 });

@@ -1,4 +1,4 @@
-/** The same request from elsewhere: curl, Python, JavaScript. The key is never in it. */
+/** The same request from elsewhere: curl, Python, JavaScript. No key is ever in it. */
 
 import type { ChatRequest } from "../../api/chat";
 
@@ -12,28 +12,37 @@ export const CODE_NAMES: Record<Language, string> = {
   JavaScript: "javascript",
 };
 
-export function buildSnippet(language: Language, request: ChatRequest, origin: string): string {
+export interface Target {
+  origin: string;
+  /** False where the service was asked without a key. */
+  hasKey: boolean;
+}
+
+export function buildSnippet(language: Language, request: ChatRequest, target: Target): string {
   switch (language) {
     case "curl":
-      return curl(request, origin);
+      return curl(request, target);
     case "Python":
-      return python(request, origin);
+      return python(request, target);
     case "JavaScript":
-      return javascript(request, origin);
+      return javascript(request, target);
   }
 }
 
-function curl(request: ChatRequest, origin: string): string {
+function curl(request: ChatRequest, { origin, hasKey }: Target): string {
   const body = JSON.stringify({ ...request, stream: true }, null, 2);
   // Inside single quotes a shell changes nothing; a quote itself must step outside.
   const quoted = `'${body.replaceAll("'", `'\\''`)}'`;
   return [
     `curl -N ${origin}/v1/chat/completions \\`,
-    `  -H "Authorization: Bearer $LLM_KEY" \\`,
+    ...(hasKey ? [`  -H "Authorization: Bearer $LLM_KEY" \\`] : []),
     `  -H "Content-Type: application/json" \\`,
     `  -d ${quoted}`,
   ].join("\n");
 }
+
+/** OpenAI's clients insist on a key, also where the service does not. */
+const NO_KEY = '"none"';
 
 /** OpenAI's clients know these; what else our service takes goes beside them. */
 const OPENAI_NAMES = new Set([
@@ -48,7 +57,7 @@ const OPENAI_NAMES = new Set([
   "frequency_penalty",
 ]);
 
-function python(request: ChatRequest, origin: string): string {
+function python(request: ChatRequest, { origin, hasKey }: Target): string {
   const entries = Object.entries(request);
   const known = entries.filter(([name]) => OPENAI_NAMES.has(name));
   const others = entries.filter(([name]) => !OPENAI_NAMES.has(name));
@@ -56,11 +65,10 @@ function python(request: ChatRequest, origin: string): string {
   if (others.length > 0) {
     args.push(`    extra_body=${literal(Object.fromEntries(others), "    ")},`);
   }
-  return `import os
+  const key = hasKey ? 'os.environ["LLM_KEY"]' : NO_KEY;
+  return `${hasKey ? "import os\n\n" : ""}from openai import OpenAI
 
-from openai import OpenAI
-
-client = OpenAI(base_url="${origin}/v1", api_key=os.environ["LLM_KEY"])
+client = OpenAI(base_url="${origin}/v1", api_key=${key})
 stream = client.chat.completions.create(
 ${args.join("\n")}
     stream=True,
@@ -72,10 +80,11 @@ print()
 `;
 }
 
-function javascript(request: ChatRequest, origin: string): string {
+function javascript(request: ChatRequest, { origin, hasKey }: Target): string {
+  const key = hasKey ? "process.env.LLM_KEY" : NO_KEY;
   return `import OpenAI from "openai";
 
-const client = new OpenAI({ baseURL: "${origin}/v1", apiKey: process.env.LLM_KEY });
+const client = new OpenAI({ baseURL: "${origin}/v1", apiKey: ${key} });
 const stream = await client.chat.completions.create(${literal({ ...request, stream: true }, "")});
 for await (const chunk of stream) {
   process.stdout.write(chunk.choices[0]?.delta.content ?? "");

@@ -1,31 +1,21 @@
 import { Button } from "@mantine/core";
-import { useMediaQuery } from "@mantine/hooks";
 import { useMemo, useState } from "react";
 import type { RequestRecord } from "../../api/types";
+import { RequestList } from "../../components/requests/RequestList";
 import { useSearchText } from "../../lib/location";
 import { formatSort, nextSort, parseSort } from "../../lib/sort";
 import { formatCount } from "../../lib/units";
 import { FilterBar } from "./FilterBar";
 import { COLUMNS, listRequests, NEWEST_FIRST, optionsOf, type Filters } from "./list";
-import { RequestCards } from "./RequestCards";
-import { RequestTable } from "./RequestTable";
 import styles from "./FinishedRequests.module.css";
 
 const PAGE_LENGTH = 100;
-
-/** What a list of requests needs, as a table or as cards. */
-export interface RequestListProps {
-  requests: RequestRecord[];
-  openId: string;
-  onOpen: (requestId: string) => void;
-}
 
 export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
   const [filters, setFilters] = useFilters();
   const [sortText, setSortText] = useSearchText("sort");
   const [openId, setOpenId] = useSearchText("request");
   const [numShown, setNumShown] = useState(PAGE_LENGTH);
-  const isNarrow = useMediaQuery("(max-width: 820px)");
   const sort = parseSort(sortText, COLUMNS, NEWEST_FIRST);
   const found = listRequests(requests, filters, sort);
   const shown = found.slice(0, numShown);
@@ -46,11 +36,6 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
     }),
     [requests, filters],
   );
-  const list = {
-    requests: shown,
-    openId,
-    onOpen: (requestId: string) => setOpenId(requestId === openId ? "" : requestId),
-  };
   return (
     <section className={styles.card} aria-label="Finished requests">
       <header className={styles.header}>
@@ -70,13 +55,16 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
             ? "No request yet. Send one from the playground."
             : "No request is like that."}
         </p>
-      ) : isNarrow ? (
-        <RequestCards {...list} />
       ) : (
-        <RequestTable
-          {...list}
-          sort={sort}
-          onSort={(column) => setSortText(formatSort(nextSort(sort, column)))}
+        <RequestList
+          label="Finished requests"
+          requests={shown}
+          openId={openId}
+          onOpen={setOpenId}
+          sorting={{
+            sort,
+            onSort: (column) => setSortText(formatSort(nextSort(sort, column))),
+          }}
         />
       )}
       {shown.length < found.length && (

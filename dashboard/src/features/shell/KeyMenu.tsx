@@ -6,8 +6,9 @@ import styles from "./KeyMenu.module.css";
 
 /** Whose key this is, what it may do, and a way to use another. */
 export function KeyMenu({ status }: { status: Status | undefined }) {
-  const { leave } = useSession();
+  const { key: secret, leave } = useSession();
   const key = status?.key;
+  const isWithout = secret === "";
   return (
     <Popover position="bottom-end" shadow="md" radius="md" trapFocus>
       <Popover.Target>
@@ -15,16 +16,16 @@ export function KeyMenu({ status }: { status: Status | undefined }) {
           variant="default"
           size="xs"
           h={34}
-          aria-label={`Key ${key?.name ?? ""}`}
+          aria-label={isWithout ? "No key" : `Key ${key?.name ?? ""}`}
           leftSection={<IconKey />}
         >
-          <span className={styles.name}>{key?.name ?? "key"}</span>
+          <span className={styles.name}>{isWithout ? "no key" : (key?.name ?? "key")}</span>
         </Button>
       </Popover.Target>
       <Popover.Dropdown aria-label="Key">
         <dl className={styles.facts}>
           <dt>Key</dt>
-          <dd>{key?.name ?? "unknown"}</dd>
+          <dd>{isWithout ? "none, and none is needed" : (key?.name ?? "unknown")}</dd>
           <dt>Scopes</dt>
           <dd>{key?.scopes.join(", ") ?? "unknown"}</dd>
           <dt>Limit</dt>
@@ -35,7 +36,7 @@ export function KeyMenu({ status }: { status: Status | undefined }) {
           <dd>{status?.version ?? "unknown"}</dd>
         </dl>
         <Button variant="default" size="xs" fullWidth onClick={leave}>
-          Use another key
+          {isWithout ? "Use a key" : "Use another key"}
         </Button>
       </Popover.Dropdown>
     </Popover>

@@ -4,7 +4,7 @@ import { useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useState, type ReactNode } from "react";
 import { useLive } from "../../api/live";
-import { useSearchParam } from "../../lib/location";
+import { openPage } from "../../lib/location";
 import { useShortcuts } from "../../lib/shortcuts";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
@@ -13,7 +13,7 @@ import { Navigation } from "./Navigation";
 import { Unreached } from "./Unreached";
 import styles from "./Shell.module.css";
 
-export interface PageLink {
+export interface ShownPage {
   name: string;
   title: string;
   /** Where there is little room. */
@@ -25,15 +25,13 @@ export interface PageLink {
 
 interface ShellProps {
   page: string;
-  links: readonly [PageLink, ...PageLink[]];
+  pages: readonly [ShownPage, ...ShownPage[]];
   children: ReactNode;
 }
 
-export function Shell({ page, links, children }: ShellProps) {
+export function Shell({ page, pages, children }: ShellProps) {
   const { connection, isPaused, setPaused } = useLive();
   const [isHelpOpen, setHelpOpen] = useState(false);
-  const [first, ...others] = links;
-  const [, setPage] = useSearchParam("page", [first.name, ...others.map(({ name }) => name)]);
   const scheme = useComputedColorScheme();
   // Mantine's way of silencing transitions writes a <style> element.
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true });
@@ -43,10 +41,10 @@ export function Shell({ page, links, children }: ShellProps) {
     p: togglePause,
     t: toggleTheme,
     "?": () => setHelpOpen(!isHelpOpen),
-    ...Object.fromEntries(links.map(({ name }, i) => [String(i + 1), () => setPage(name)])),
+    ...Object.fromEntries(pages.map(({ name }, i) => [String(i + 1), () => openPage(name)])),
   });
 
-  const link = links.find(({ name }) => name === page) ?? first;
+  const link = pages.find(({ name }) => name === page) ?? pages[0];
   useDocumentTitle(`${link.title} · llm_service`);
 
   const isStale = connection.numFailures > 0;
@@ -59,7 +57,7 @@ export function Shell({ page, links, children }: ShellProps) {
         onPause={togglePause}
         onHelp={() => setHelpOpen(true)}
       />
-      <Navigation page={page} links={links} onFollow={setPage} />
+      <Navigation page={page} pages={pages} />
       <div className={styles.body}>
         {isStale && hasBegun && <ConnectionBanner connection={connection} />}
         <main className={styles.main} data-stale={isStale}>

@@ -1,5 +1,5 @@
-import { outcomeTone } from "../lib/requests";
-import { Chip } from "./Chip";
+import { outcomeTone } from "../../lib/requests";
+import { Chip } from "../Chip";
 
 /** How a request ended. */
 export function OutcomeBadge({ outcome }: { outcome: string }) {

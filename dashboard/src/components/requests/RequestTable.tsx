@@ -1,58 +1,51 @@
 import { memo } from "react";
-import type { RequestRecord } from "../../api/types";
-import { OutcomeBadge } from "../../components/OutcomeBadge";
-import { PhaseBar } from "../../components/PhaseBar";
-import { ScrollRegion } from "../../components/ScrollRegion";
-import { SortHeader } from "../../components/SortHeader";
-import { decodeSpeed, numberOrDash, secondsOrDash } from "../../lib/requests";
-import type { Sort } from "../../lib/sort";
+import {
+  decodeSpeed,
+  errorWords,
+  longestOf,
+  numberOrDash,
+  secondsOrDash,
+  type FinishedRequest,
+} from "../../lib/requests";
 import { formatClock } from "../../lib/units";
-import type { RequestListProps } from "./FinishedRequests";
+import { ScrollRegion } from "../ScrollRegion";
+import { OutcomeBadge } from "./OutcomeBadge";
+import { PhaseBar } from "./PhaseBar";
 import { RequestDetail } from "./RequestDetail";
+import type { RequestListProps, Sorting } from "./RequestList";
+import { SortHeader } from "./SortHeader";
 import styles from "./RequestTable.module.css";
 
-interface RequestTableProps extends RequestListProps {
-  sort: Sort;
-  onSort: (column: string) => void;
+interface Column {
+  name: string;
+  label: string;
+  isNumber?: boolean;
 }
 
-const TEXT_COLUMNS = [
-  ["time", "time"],
-  ["key", "key"],
-  ["operation", "operation"],
-  ["outcome", "outcome"],
-] as const;
+const COLUMNS: Column[] = [
+  { name: "time", label: "time" },
+  { name: "key", label: "key" },
+  { name: "operation", label: "operation" },
+  { name: "outcome", label: "outcome" },
+  { name: "prompt", label: "prompt (cached)", isNumber: true },
+  { name: "output", label: "output", isNumber: true },
+  { name: "queue", label: "queue", isNumber: true },
+  { name: "ttft", label: "TTFT", isNumber: true },
+  { name: "speed", label: "tok/s", isNumber: true },
+  { name: "total", label: "total", isNumber: true },
+];
 
-const NUMBER_COLUMNS = [
-  ["prompt", "prompt (cached)"],
-  ["output", "output"],
-  ["queue", "queue"],
-  ["ttft", "TTFT"],
-  ["speed", "tok/s"],
-  ["total", "total"],
-] as const;
+const NUM_COLUMNS = COLUMNS.length + 1;
 
-const NUM_COLUMNS = TEXT_COLUMNS.length + NUMBER_COLUMNS.length + 1;
-
-export function RequestTable({ requests, openId, onOpen, sort, onSort }: RequestTableProps) {
-  const longest = Math.max(...requests.map((request) => request.duration_seconds ?? 0));
+export function RequestTable({ label, requests, openId, onOpen, sorting }: RequestListProps) {
+  const longest = longestOf(requests);
   return (
-    <ScrollRegion label="Finished requests, table" className={styles.scroll}>
+    <ScrollRegion label={`${label}, table`} className={styles.scroll}>
       <table className={styles.table}>
         <thead>
           <tr>
-            {TEXT_COLUMNS.map(([column, label]) => (
-              <SortHeader key={column} column={column} label={label} sort={sort} onSort={onSort} />
-            ))}
-            {NUMBER_COLUMNS.map(([column, label]) => (
-              <SortHeader
-                key={column}
-                column={column}
-                label={label}
-                sort={sort}
-                isNumber
-                onSort={onSort}
-              />
+            {COLUMNS.map((column) => (
+              <Heading key={column.name} column={column} sorting={sorting} />
             ))}
             <th scope="col" className={styles.phases}>
               queue · prefill · decode
@@ -75,8 +68,22 @@ export function RequestTable({ requests, openId, onOpen, sort, onSort }: Request
   );
 }
 
+interface HeadingProps {
+  column: Column;
+  sorting: Sorting | undefined;
+}
+
+function Heading({ column: { name, label, isNumber }, sorting }: HeadingProps) {
+  if (sorting) return <SortHeader column={name} label={label} isNumber={isNumber} {...sorting} />;
+  return (
+    <th scope="col" data-number={isNumber}>
+      {label}
+    </th>
+  );
+}
+
 interface RequestRowProps {
-  request: RequestRecord;
+  request: FinishedRequest;
   longest: number;
   isOpen: boolean;
   onOpen: (requestId: string) => void;
@@ -89,12 +96,12 @@ const RequestRow = memo(DrawnRow, (before, after) => {
 });
 
 function DrawnRow({ request, longest, isOpen, onOpen }: RequestRowProps) {
-  const { request_id: id, error_kind, error_phase } = request;
-  const why = [error_kind, error_phase].filter(Boolean).join(" in ").replaceAll("_", " ");
+  const why = errorWords(request);
+  const toggle = () => onOpen(isOpen ? "" : request.request_id);
   return (
     <>
       {/* The whole row opens; the button in it is what the keyboard and screen readers use. */}
-      <tr className={styles.row} data-open={isOpen} onClick={() => onOpen(id)}>
+      <tr className={styles.row} data-open={isOpen} onClick={toggle}>
         <td>
           <button
             type="button"
@@ -103,7 +110,7 @@ function DrawnRow({ request, longest, isOpen, onOpen }: RequestRowProps) {
             aria-label={`${formatClock(request.started_at)}, details`}
             onClick={(event) => {
               event.stopPropagation();
-              onOpen(id);
+              toggle();
             }}
           >
             <span className={styles.arrow} aria-hidden />

@@ -1,24 +1,23 @@
-import type { RequestRecord } from "../../api/types";
-import { OutcomeBadge } from "../../components/OutcomeBadge";
-import { PhaseBar } from "../../components/PhaseBar";
-import { secondsOrDash } from "../../lib/requests";
+import { longestOf, secondsOrDash, type FinishedRequest } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
-import type { RequestListProps } from "./FinishedRequests";
+import { OutcomeBadge } from "./OutcomeBadge";
+import { PhaseBar } from "./PhaseBar";
 import { RequestDetail } from "./RequestDetail";
+import type { RequestListProps } from "./RequestList";
 import styles from "./RequestCards.module.css";
 
 /** The table's content where there is no room for columns. */
-export function RequestCards({ requests, openId, onOpen }: RequestListProps) {
-  const longest = Math.max(...requests.map((request) => request.duration_seconds ?? 0));
+export function RequestCards({ label, requests, openId, onOpen }: RequestListProps) {
+  const longest = longestOf(requests);
   return (
-    <ul className={styles.list}>
+    <ul className={styles.list} aria-label={label}>
       {requests.map((request) => (
         <RequestCard
           key={request.request_id}
           request={request}
           longest={longest}
           isOpen={request.request_id === openId}
-          onOpen={() => onOpen(request.request_id)}
+          onOpen={onOpen}
         />
       ))}
     </ul>
@@ -26,16 +25,21 @@ export function RequestCards({ requests, openId, onOpen }: RequestListProps) {
 }
 
 interface RequestCardProps {
-  request: RequestRecord;
+  request: FinishedRequest;
   longest: number;
   isOpen: boolean;
-  onOpen: () => void;
+  onOpen: (requestId: string) => void;
 }
 
 function RequestCard({ request, longest, isOpen, onOpen }: RequestCardProps) {
   return (
     <li className={styles.card}>
-      <button type="button" className={styles.opener} aria-expanded={isOpen} onClick={onOpen}>
+      <button
+        type="button"
+        className={styles.opener}
+        aria-expanded={isOpen}
+        onClick={() => onOpen(isOpen ? "" : request.request_id)}
+      >
         <span className={styles.line}>
           <span>{formatClock(request.started_at)}</span>
           <span className={styles.name}>{request.key_name}</span>

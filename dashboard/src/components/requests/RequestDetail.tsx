@@ -1,13 +1,18 @@
-import type { RequestRecord } from "../../api/types";
-import { CopyButton } from "../../components/CopyButton";
-import { Facts, type Fact } from "../../components/Facts";
-import { Waterfall } from "../../components/Waterfall";
-import { decodeSpeed, numberOrDash, secondsOrDash } from "../../lib/requests";
-import { formatDay, formatPercent, formatSeconds } from "../../lib/units";
+import {
+  decodeSpeed,
+  errorWords,
+  numberOrDash,
+  secondsOrDash,
+  type FinishedRequest,
+} from "../../lib/requests";
+import { formatDayAndClock, formatPercent, formatSeconds } from "../../lib/units";
+import { CopyButton } from "../CopyButton";
+import { Facts, type Fact } from "../Facts";
+import { Waterfall } from "./Waterfall";
 import styles from "./RequestDetail.module.css";
 
 /** One request explained: where its time went, and every number behind that. */
-export function RequestDetail({ request }: { request: RequestRecord }) {
+export function RequestDetail({ request }: { request: FinishedRequest }) {
   return (
     <div className={styles.detail}>
       <Waterfall timings={request} />
@@ -21,14 +26,14 @@ export function RequestDetail({ request }: { request: RequestRecord }) {
   );
 }
 
-function factsOf(request: RequestRecord): Fact[] {
+function factsOf(request: FinishedRequest): Fact[] {
   const { prompt_tokens, cached_tokens, output_tokens, prefill_seconds, decode_seconds } = request;
   const speed = decodeSpeed(output_tokens, decode_seconds);
   const computed = prompt_tokens - cached_tokens;
   const cached = prompt_tokens > 0 ? ` (${formatPercent(cached_tokens / prompt_tokens)})` : "";
-  const why = [request.error_kind, request.error_phase].filter(Boolean).join(" in ");
+  const why = errorWords(request);
   return [
-    { name: "started", value: formatDay(request.started_at) },
+    { name: "started", value: formatDayAndClock(request.started_at) },
     { name: "model", value: request.model },
     { name: "answered as", value: request.stream ? "a stream" : "one piece" },
     { name: "outcome", value: why ? `${request.outcome}: ${why}` : request.outcome },

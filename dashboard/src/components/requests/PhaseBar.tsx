@@ -1,5 +1,5 @@
-import { phasesOf, type Timings } from "../lib/requests";
-import { formatSeconds } from "../lib/units";
+import { phasesOf, type Timings } from "../../lib/requests";
+import { formatSeconds } from "../../lib/units";
 import styles from "./PhaseBar.module.css";
 
 interface PhaseBarProps {

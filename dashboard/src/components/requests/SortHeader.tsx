@@ -1,11 +1,11 @@
-import type { Sort } from "../lib/sort";
+import type { Sort } from "../../lib/sort";
 import styles from "./SortHeader.module.css";
 
 interface SortHeaderProps {
   column: string;
   label: string;
   sort: Sort;
-  isNumber?: boolean;
+  isNumber: boolean | undefined;
   onSort: (column: string) => void;
 }
 

@@ -1,0 +1,47 @@
+/** Writes conversations down a moment after they change, and says when the browser refuses. */
+
+import type { ChatStore } from "./chat-state";
+import type { Keeper } from "./kept";
+
+/** How often a growing conversation is written down. */
+const KEEP_MILLISECONDS = 1000;
+
+export class Keeping {
+  private readonly unkept = new Set<string>();
+  private timer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(
+    private readonly keeper: Keeper,
+    private readonly store: ChatStore,
+  ) {}
+
+  soon(id: string): void {
+    this.unkept.add(id);
+    this.timer ??= setTimeout(() => this.now(), KEEP_MILLISECONDS);
+  }
+
+  /** Writes down what has not been written yet. */
+  now(): void {
+    if (this.timer) clearTimeout(this.timer);
+    this.timer = null;
+    for (const id of this.unkept) {
+      const conversation = this.store.find(id);
+      if (conversation) this.watch(this.keeper.put(conversation));
+    }
+    this.unkept.clear();
+  }
+
+  remove(id: string): void {
+    this.unkept.delete(id);
+    this.watch(this.keeper.remove(id));
+  }
+
+  /** Nothing is lost on the screen when the browser keeps nothing; one should know, though. */
+  watch(writing: Promise<void>): void {
+    writing.catch((error: unknown) => this.store.set({ keepFailure: wordsOf(error) }));
+  }
+}
+
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
