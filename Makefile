@@ -1,6 +1,7 @@
 # `make run` and `make test` do all their own set-up. Variables:
 #   PYTHON       interpreter to build .venv with (3.11 or newer)
 #   DEMO         options of `make demo`: --url, --key, --seconds
+#   BENCH        options of `make bench-versus`: --checkpoint, --ours, --theirs, --measure
 #   TORCH_INDEX  package index to take torch from; PyTorch's CPU index makes a small install
 PYTHON ?= python3
 TORCH_INDEX ?=
@@ -8,7 +9,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz lint format types imports dashboard demo grafana screenshots openapi model up down key logs test-stack clean
+.PHONY: help run test fuzz lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +59,15 @@ screenshots: .venv/.dev dashboard/dist/index.html ## Take the README's pictures 
 
 model: .venv/.dev ## Train the bundled model again (about two hours on two cores)
 	$(BIN)/python -m models.pocket.train
+
+bench-versus: .venv/.dev ## Measure against peers (hours; docs/benchmarks.md): BENCH="--theirs llama_cpp:q8_0"
+	@$(BIN)/python -m benchmarks.versus $(BENCH)
+
+bench-service: .venv/.dev ## Time to ready, memory and streams of the service on the bundled model
+	@$(BIN)/python -m benchmarks.service_load
+
+paper: .venv/.dev ## Bring research_paper.md up to date with benchmarks/results
+	@$(BIN)/python -m benchmarks.paper
 
 up: ## Build and start the stack in containers (docs/deploy.md); SERVICES=... for a part of it
 	@scripts/stack-up.sh $(SERVICES)

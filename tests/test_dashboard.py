@@ -25,19 +25,23 @@ def chromium() -> str:
 
 
 @pytest.mark.browser
-def test_the_dashboard_works_in_a_browser_against_the_service(service: RunningService) -> None:
+def test_the_dashboard_works_in_a_browser_against_the_service(
+    service: RunningService, tmp_path: Path
+) -> None:
     assert (DASHBOARD_DIR / "index.html").is_file(), "not built: make dashboard"
-    result = subprocess.run(
-        ["scripts/with-node.sh", "npm", "--prefix", "dashboard", "run", "--silent", "e2e"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "DASHBOARD_URL": service.url,
-            "DASHBOARD_KEY": ADMIN_KEY,
-            "CHROMIUM_PATH": chromium(),
-        },
-        capture_output=True,
-        text=True,
-    )
+    with RunningService(tmp_path, require_keys=False) as open_service:
+        result = subprocess.run(
+            ["scripts/with-node.sh", "npm", "--prefix", "dashboard", "run", "--silent", "e2e"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DASHBOARD_URL": service.url,
+                "DASHBOARD_KEY": ADMIN_KEY,
+                "DASHBOARD_OPEN_URL": open_service.url,
+                "CHROMIUM_PATH": chromium(),
+            },
+            capture_output=True,
+            text=True,
+        )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert "skipped" not in result.stdout

@@ -1,0 +1,163 @@
+"""Random weights in the exact shapes of real models, offline and the same each time.
+
+How fast a model runs depends on its shapes alone, so these measure what the real ones would.
+Folders are as Hugging Face's: config.json, model.safetensors in bfloat16, and a tokenizer of the
+model's full vocabulary (vocabulary.py). `python -m benchmarks.checkpoints qwen2.5-0.5b`.
+"""
+
+import argparse
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from benchmarks.vocabulary import SPECIAL, build_tokenizer
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "build" / "checkpoints"
+CHAT_TEMPLATE = ROOT / "models" / "pocket" / "chat_template.jinja"
+SEED = 20
+_STD = 0.02
+
+CONFIGS: dict[str, PreTrainedConfig] = {
+    # Qwen/Qwen2.5-0.5B-Instruct: 494 M parameters, 136 M of them the tied embeddings.
+    "qwen2.5-0.5b": Qwen2Config(
+        vocab_size=151_936,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        max_position_embeddings=32_768,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        tie_word_embeddings=True,
+    ),
+    # Qwen/Qwen2.5-1.5B-Instruct: 1,544 M parameters.
+    "qwen2.5-1.5b": Qwen2Config(
+        vocab_size=151_936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_hidden_layers=28,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        max_position_embeddings=32_768,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        tie_word_embeddings=True,
+    ),
+    # After KBlueLeaf/TIPO-200M: a Llama of 203 M parameters, embeddings and head apart, no grouped
+    # heads. The shape is written from memory of its card: like it, not certainly equal to it.
+    "tipo-200m": LlamaConfig(
+        vocab_size=32_013,
+        hidden_size=768,
+        intermediate_size=2304,
+        num_hidden_layers=20,
+        num_attention_heads=12,
+        num_key_value_heads=12,
+        max_position_embeddings=4096,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=False,
+    ),
+    # Not a real model: everything above in miniature, to try the harness itself in seconds.
+    "tiny": Qwen2Config(
+        vocab_size=4096,
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=4096,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        tie_word_embeddings=True,
+    ),
+}
+
+
+def make(name: str, folder: Path = FOLDER) -> Path:
+    """The checkpoint's folder, written first where it is not there yet."""
+    target = folder / name
+    if (target / "config.json").exists():
+        return target
+    draft = folder / f"{name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    config = CONFIGS[name]
+    _save_tokenizer(build_tokenizer(config.vocab_size), config, draft)
+    save_file(dict(weights(config)), draft / "model.safetensors", metadata={"format": "pt"})
+    (draft / "config.json").write_text(json.dumps(_described(config), indent=2) + "\n")
+    draft.rename(target)
+    return target
+
+
+def weights(config: PreTrainedConfig) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each tensor by its name, seeded by that name; norms are 1, as they begin in training."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            yield name, torch.ones(parameter.shape, dtype=torch.bfloat16)
+            continue
+        generator = torch.Generator().manual_seed(SEED + zlib.crc32(name.encode()))
+        values = torch.empty(parameter.shape, dtype=torch.float32)
+        yield name, values.normal_(0.0, _STD, generator=generator).to(torch.bfloat16)
+
+
+def _described(config: PreTrainedConfig) -> dict[str, Any]:
+    """As `save_pretrained` writes it, with two names that older readers look for."""
+    described: dict[str, Any] = config.to_diff_dict() | {
+        "architectures": [
+            "LlamaForCausalLM" if config.model_type == "llama" else "Qwen2ForCausalLM"
+        ],
+        "dtype": "bfloat16",
+        "torch_dtype": "bfloat16",
+        "rope_theta": config.rope_parameters["rope_theta"],
+        "tie_word_embeddings": config.tie_word_embeddings,
+    }
+    end = config.vocab_size - len(SPECIAL)
+    described |= {"bos_token_id": None, "pad_token_id": end, "eos_token_id": end + 2}
+    return described
+
+
+def _save_tokenizer(tokenizer: Tokenizer, config: PreTrainedConfig, folder: Path) -> None:
+    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        eos_token=SPECIAL[2],
+        pad_token=SPECIAL[0],
+        model_max_length=config.max_position_embeddings,
+        clean_up_tokenization_spaces=False,
+    )
+    wrapped.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    wrapped.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    described = json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    # Some readers take the template from here only.
+    described["chat_template"] = wrapped.chat_template
+    path.write_text(json.dumps(described, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=CONFIGS)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    options = parser.parse_args()
+    print(make(options.name, options.folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Writes what was measured into research_paper.md, and a plot beside it for each record.
+
+Regions of the paper between `<!-- begin NAME -->` and `<!-- end NAME -->` are made from the records
+in benchmarks/results; the words around them are people's. `make paper` writes; the tests compare.
+"""
+
+import hashlib
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.checkpoints import CONFIGS
+from benchmarks.measures import MEASURES
+from benchmarks.versus import RESULTS, file_name, label, table, values
+
+PAPER = Path(__file__).parent.parent / "research_paper.md"
+PLOTS = Path(__file__).parent / "plots"
+NOTHING = "Not measured yet."
+OURS = "llm_service"
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    records = read_records(RESULTS)
+    text = PAPER.read_text(encoding="utf-8")
+    PAPER.write_text(filled(text, regions(records)), encoding="utf-8")
+    PLOTS.mkdir(exist_ok=True)
+    for path in PLOTS.glob("*.svg"):
+        path.unlink()
+    for record in records:
+        draw(record, PLOTS / plot_name(record))
+    print(f"{len(records)} records, {len(MEASURES)} measures: {PAPER.name} is up to date")
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All that were measured on a quiet machine, by name."""
+    paths = sorted(folder.glob("*.json"))
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [record for record in records if record.get("is_quiet")]
+
+
+def regions(records: Sequence[Record]) -> dict[str, str]:
+    """Each region's text: one per checkpoint for peers, one for all of our own variants."""
+    peers = [record for record in records if not is_ablation(record)]
+    texts = {
+        name: _sections(record for record in peers if record["checkpoint"] == name)
+        for name in CONFIGS
+        if name != "tiny"
+    }
+    texts["ablations"] = _sections(record for record in records if is_ablation(record))
+    return texts
+
+
+def is_ablation(record: Record) -> bool:
+    """Whether the service was compared with itself, set up otherwise."""
+    return all(contender["name"] == OURS for contender in record["contenders"])
+
+
+def filled(text: str, regions: dict[str, str]) -> str:
+    """`text` with every region replaced. Raises ValueError where the two do not fit."""
+    found = re.findall(r"<!-- begin (\S+) -->", text)
+    if sorted(found) != sorted(regions):
+        raise ValueError(f"the paper has the regions {found}, the records fill {list(regions)}")
+    for name, content in regions.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        before, _, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_end:
+            raise ValueError(f"the region {name} has no end")
+        text = f"{before}{begin}\n{content}\n{end}{after}"
+    return text
+
+
+def digest(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def plot_name(record: Record) -> str:
+    return f"{file_name(record)}.svg"
+
+
+def draw(record: Record, path: Path) -> None:
+    """Bars per measure: medians, whiskers from least to most. The same record, the same file."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    names = [label(contender) for contender in record["contenders"]]
+    measures = [name for name in MEASURES if any(values(record, name))]
+    with mpl.rc_context({"svg.hashsalt": "llm_service", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(2.6 * len(measures), 3.2), layout="constrained")
+        for axes, name in zip(
+            figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True
+        ):
+            for position, each in enumerate(values(record, name)):
+                if not each:
+                    continue
+                middle = statistics.median(each)
+                spread = [[middle - min(each)], [max(each) - middle]]
+                axes.bar(position, middle, yerr=spread, capsize=4, color=f"C{position}")
+            measure = MEASURES[name]
+            axes.set_title(f"{measure.label}\n({measure.better} is better)", fontsize=8)
+            axes.set_ylabel(measure.unit, fontsize=8)
+            axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7)
+            axes.set_xlim(-0.6, len(names) - 0.4)
+        figure.savefig(path, metadata={"Date": None, "Description": digest(record)})
+
+
+def _sections(records: Any) -> str:
+    return "\n\n".join(map(_section, records)) or NOTHING
+
+
+def _section(record: Record) -> str:
+    names = " and ".join(label(contender) for contender in record["contenders"])
+    plot = f"![{names}](benchmarks/plots/{plot_name(record)})"
+    return "\n\n".join([_conditions(record), table(record), plot])
+
+
+def _conditions(record: Record) -> str:
+    """Where and when, in one sentence, with the bandwidth that the machine had meanwhile."""
+    machine = record["machine"]
+    turns = record["turns"]
+    speeds = [max(turn["figures"]["machine"]["read_bandwidths"].values()) / 1e9 for turn in turns]
+    versions = ", ".join(f"{each['name']} {each['version']}" for each in record["contenders"])
+    return (
+        f"{record['checkpoint']} on {machine['cpu']}, {machine['cores']:g} cores,"
+        f" {record['threads']} threads, {machine['kernel']}, {record['created'][:10]};"
+        f" {versions}; {len(turns) // len(record['contenders'])} repetitions; memory read at"
+        f" {min(speeds):.0f}-{max(speeds):.0f} GB/s."
+        " Median (least-most); ratios within a repetition."
+    )
+
+
+if __name__ == "__main__":
+    main()
