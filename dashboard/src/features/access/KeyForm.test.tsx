@@ -33,13 +33,13 @@ describe("KeyForm", () => {
   beforeEach(() => sessionStorage.clear());
 
   it("takes a key that the service accepts, and keeps it in memory only", async () => {
-    await submitKey(Response.json({}), false);
+    await submitKey(Response.json({ key: { name: "admin" } }), false);
     await waitFor(() => expect(screen.getByRole("status")).toHaveTextContent("sk-secret"));
     expect([...storedIn(sessionStorage), ...storedIn(localStorage)]).not.toContain("sk-secret");
   });
 
   it("keeps it for the tab when asked to", async () => {
-    await submitKey(Response.json({}), true);
+    await submitKey(Response.json({ key: { name: "admin" } }), true);
     await waitFor(() => expect(storedIn(sessionStorage)).toEqual(["sk-secret"]));
     expect(storedIn(localStorage)).not.toContain("sk-secret");
   });
