@@ -40,6 +40,11 @@ class DataLost(Exception):
     """Redis has been restarted or emptied and must first be told what we know."""
 
 
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class RedisLink:
     """One per service. `is_up` is what the last call or probe found; optimistic at first."""
 
@@ -99,6 +104,8 @@ class RedisLink:
             await subscription.subscribe(channel)
             while True:
                 message = await subscription.get_message(timeout=LISTEN_SECONDS)
+                if _is_cancelled():  # redis-py loses a cancellation that meets its timeout
+                    raise asyncio.CancelledError
                 if message is None:
                     await subscription.ping()  # finds out that the other side is gone
                 elif message["type"] == "message":
