@@ -55,6 +55,7 @@ def main() -> int:
                 figures = take_turn(peer, scheme, checkpoint, options.threads, options.measure)
                 turns.append({"contender": number, "load_average": load, "figures": figures})
     except KeyboardInterrupt:
+        print("versus: interrupted, nothing is written", file=sys.stderr)
         return 130
     except (PeerError, BenchError) as error:
         print(f"versus: {error}", file=sys.stderr)
@@ -107,8 +108,14 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
         lengths = measure.cell.prompt_tokens, measure.cell.shared_prefix
         if measure.cell.shared_prefix:  # once, so that it is there to be shared
             await target.ask(prompts.make(*lengths), 1)
-        figures = await repeat(target, measure.cell, lengths, prompts, lambda: None)
-        results[name] = {"value": measure.figure(figures), **figures}
+        try:
+            figures = await repeat(target, measure.cell, lengths, prompts, lambda: None)
+            if figures["errors"]:
+                raise BenchError("; ".join(figures["errors"]))
+            results[name] = {"value": measure.figure(figures), **figures}
+        except BenchError as error:  # what one cannot do, it can be compared without
+            print(f"versus: {name}: {error}", file=sys.stderr)
+            results[name] = {"failed": str(error)}
     return results
 
 
@@ -127,7 +134,7 @@ def values(record: dict[str, Any], measure: str) -> list[list[float]]:
     """For each contender the measure's value in each of its turns."""
     lists: list[list[float]] = [[] for _ in record["contenders"]]
     for turn in record["turns"]:
-        if measure in turn["figures"]:
+        if "value" in turn["figures"].get(measure, {}):
             lists[turn["contender"]].append(turn["figures"][measure]["value"])
     return lists
 
@@ -142,7 +149,7 @@ def table(record: dict[str, Any]) -> str:
     ]
     for name, measure in MEASURES.items():
         ours, *theirs = values(record, name)
-        if not ours:
+        if not any((ours, *theirs)):
             continue
         cells = [_cell(each) for each in (ours, *theirs)]
         cells += [_ratio(ours, each) for each in theirs]
@@ -168,7 +175,9 @@ def _cell(each: list[float]) -> str:
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
     """Paired by repetition: what the machine did in one turn, it did about so in the next."""
-    ratios = [one / other for one, other in zip(ours, theirs, strict=False)]
+    if len(ours) != len(theirs):
+        return "-"  # one of them failed, so there are no pairs
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return (
         f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else "-"
     )

@@ -73,7 +73,7 @@ class Server:
         port = free_port()
         self._command = peer.command(model, scheme, port, threads)
         self._peer = peer
-        self._log = tempfile.NamedTemporaryFile(prefix=f"{peer.name}-", suffix=".log", delete=False)  # noqa: SIM115
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed in __exit__
         self.url = f"http://127.0.0.1:{port}"
         self.key = self._command.key
         self.model = self._command.model
@@ -112,7 +112,8 @@ class Server:
         self._log.close()
 
     def log_tail(self) -> str:
-        text = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        self._log.seek(0)
+        text = self._log.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-15:])
 
     def _wait_ready(self, started: float) -> None:

@@ -1,10 +1,9 @@
 """This service itself, so that it is started, driven and watched exactly as its peers are."""
 
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks.peers.base import MAX_STREAMS, Command
+from benchmarks.peers.base import MAX_STREAMS, PEERS, Command
 from llm_service import __version__
 
 KEY = "a-key-for-the-benchmark-0123456789"
@@ -36,7 +35,7 @@ class LlmService:
             "LLM_PORT": str(port),
             "LLM_THREADS": str(threads),
             "LLM_MAX_BATCH_SIZE": str(MAX_STREAMS),
-            "LLM_STATE_DIR": tempfile.mkdtemp(prefix="llm-service-benchmark-"),
+            "LLM_STATE_DIR": str(PEERS / self.name / "state"),
             "LLM_ADMIN_KEY": KEY,
             "LLM_LOG_LEVEL": "warning",
             **SCHEMES[base],

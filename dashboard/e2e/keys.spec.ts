@@ -81,5 +81,6 @@ test("without the scope admin the page says so and asks for nothing", async ({ p
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await enterKey(page, service.url, "watcher", "/?page=keys");
   await expect(page.getByText("lacks the scope admin")).toBeVisible();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Keys");
   expect(asked).not.toContain("/api/keys");
 });

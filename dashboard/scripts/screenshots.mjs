@@ -57,21 +57,26 @@ const load = Promise.all([0, 1, 2, 3, 4, 5].map((caller) => keepAsking(caller, u
 await new Promise((resolve) => setTimeout(resolve, Math.max(0, LOAD_SECONDS - 40) * 1000));
 
 const browser = await launch();
-for (const scheme of ["light", "dark"]) {
-  const page = await openDashboard(browser, { colorScheme: scheme });
-  await page.waitForTimeout(2500);
-  await page.screenshot({ path: `${FOLDER}overview-${scheme}.png` });
-  for (const title of ["Requests", "Engine", "Keys", "Alerts & SLO"]) {
-    await page.getByRole("link", { name: title, exact: true }).click();
-    await page.getByRole("heading", { name: title, level: 1 }).waitFor();
-    await page.waitForTimeout(1500);
-    const name = title.toLowerCase().split(" ")[0];
-    await page.screenshot({ path: `${FOLDER}${name}-${scheme}.png` });
+const page = await openDashboard(browser);
+
+/** In both themes, one right after the other: the same moment twice. */
+async function picture(name) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(700);
+    await page.screenshot({ path: `${FOLDER}${name}-${colorScheme}.png` });
   }
-  await chat(page);
-  await page.waitForTimeout(500);
-  await page.screenshot({ path: `${FOLDER}playground-${scheme}.png` });
-  await page.close();
 }
+
+await page.waitForTimeout(2500);
+await picture("overview");
+for (const title of ["Requests", "Engine", "Keys", "Alerts & SLO"]) {
+  await page.getByRole("link", { name: title, exact: true }).click();
+  await page.getByRole("heading", { name: title, level: 1 }).waitFor();
+  await page.waitForTimeout(1500);
+  await picture(title.toLowerCase().split(" ")[0]);
+}
+await chat(page);
+await picture("playground");
 await browser.close();
 await load;

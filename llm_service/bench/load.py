@@ -17,7 +17,7 @@ from llm_service.bench import BenchError, answers, client
 from llm_service.bench.answers import Answer
 from llm_service.bench.client import Endpoint
 
-TIMEOUT_SECONDS = 900.0
+TIMEOUT_SECONDS = 300.0
 # Fields beyond OpenAI's own that make an answer as long as it was asked to be.
 _NO_EARLY_END = ("ignore_eos", "min_tokens")
 _PROBE_TOKENS = 4

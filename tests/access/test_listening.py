@@ -13,7 +13,7 @@ from tests.redis_server import running_redis
 def test_a_listener_ends_when_it_is_cancelled_whatever_it_is_doing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """redis-py loses a cancellation that comes when its own wait ends: here it ends all the time."""
+    """redis-py loses a cancellation that meets the end of its own wait, which is short here."""
     monkeypatch.setattr(redis, "LISTEN_SECONDS", 0.001)
 
     async def listen(link: RedisLink) -> None:

@@ -37,6 +37,8 @@ class Echo:
 
 serve(Echo(), int(sys.argv[1]))
 """
+# As ECHO, but long prompts are too much for it.
+FRAIL = ECHO.replace("return list", "assert len(text) < 4000; return list")
 # A server with a child that holds memory and would go on without it.
 WITH_CHILD = (
     "import subprocess, sys\n"
@@ -91,6 +93,26 @@ def test_a_server_takes_its_children_with_it_and_their_memory_was_counted(tmp_pa
         assert len(family) == 2
         assert server.memory.wait_for(64 * 2**20, seconds=30)
     assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+def test_a_turn_takes_every_measure() -> None:
+    peer = ScriptedPeer(ECHO)
+    figures = versus.take_turn(peer, "only", Path("tiny"), threads=1, measures=list(MEASURES))
+    assert figures.keys() == {*MEASURES, "machine"}
+    assert all(figures[name]["value"] > 0 for name in MEASURES)
+    assert figures["streams_16"]["completed"] == 16
+
+
+def test_what_a_contender_cannot_do_is_told_and_the_rest_is_measured() -> None:
+    measures = ["prefill_2048", "decode_1"]
+    figures = versus.take_turn(ScriptedPeer(FRAIL), "only", Path("tiny"), 1, measures)
+    assert "connection broke" in figures["prefill_2048"]["failed"]
+    assert figures["decode_1"]["value"] > 0
+    contenders = [{"name": "one", "scheme": "a"}, {"name": "other", "scheme": "b"}]
+    good = figures | {"prefill_2048": {"value": 10.0}}
+    turns = [{"contender": 0, "figures": good}, {"contender": 1, "figures": figures}]
+    table = versus.table({"contenders": contenders, "turns": turns})
+    assert "| prefill, 2,048 tokens, tok/s | 10 (10-10) | - | - |" in table
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ export function BudgetHistory({ history }: { history: Objective["history"] }) {
   const known = values.filter((value) => value !== null);
   const first = times[0];
   const last = known.at(-1);
-  if (first === undefined || last === undefined) {
+  // One point makes no line.
+  if (first === undefined || last === undefined || known.length < 2) {
     return <p className={styles.empty}>No history yet</p>;
   }
   const { path, zero, bottom } = budgetLine(values, WIDTH, HEIGHT);

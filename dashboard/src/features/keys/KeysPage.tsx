@@ -78,25 +78,26 @@ function Dialog({ doing, keys, onDo }: DialogProps) {
 
 function MissingScope({ name }: { name: string }) {
   const isWithout = useSession().key === "";
+  const title = isWithout ? "Managing keys takes a key" : "This key may not manage keys";
   return (
-    <Notice
-      tone="warn"
-      title={isWithout ? "Managing keys takes a key" : "This key may not manage keys"}
-    >
-      <p>
-        {isWithout ? (
-          "The service asks for no key, except here."
-        ) : (
-          <>
-            The key <strong>{name}</strong> lacks the scope <code>admin</code>.
-          </>
-        )}{" "}
-        Use one with the scope <code>admin</code>: the menu at the top right takes it.
-      </p>
-      <p>
-        On the machine itself no key is needed:{" "}
-        <code>llm-service keys create --name laptop --scopes inference,metrics,admin</code>
-      </p>
-    </Notice>
+    <div className={styles.page}>
+      <PageHead title="Keys" />
+      <Notice tone="warn" title={title}>
+        <p>
+          {isWithout ? (
+            "The service asks for no key, except here."
+          ) : (
+            <>
+              The key <strong>{name}</strong> lacks the scope <code>admin</code>.
+            </>
+          )}{" "}
+          Use one with the scope <code>admin</code>: the menu at the top right takes it.
+        </p>
+        <p>
+          On the machine itself no key is needed:{" "}
+          <code>llm-service keys create --name laptop --scopes inference,metrics,admin</code>
+        </p>
+      </Notice>
+    </div>
   );
 }
