@@ -98,7 +98,7 @@ def _machine_lines(report: "Report") -> Lines:
     else:
         yield (
             "throttling",
-            f"{window.recent_share:.0%} in the last {window.seconds:.0f} s,"
+            f"{window.recent_share:.0%} in the last {window.seconds:.1f} s,"
             f" {window.after.seconds:.1f} s in all ({window.total_share:.0%} of periods)",
         )
     yield "huge pages", machine.huge_pages or "none"

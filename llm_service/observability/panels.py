@@ -146,7 +146,6 @@ PANELS: dict[str, Panel] = {
             Line("limit", Value("llm_memory_limit_bytes")),
         ],
     ),
-    "kv_cache": Panel("KV cache", "bytes", [Line("used", KV_USED), Line("capacity", KV_CAPACITY)]),
     "kv_ratio": Panel("KV cache used", "ratio", [Line("used", Ratio(KV_USED, KV_CAPACITY))]),
     "prefix_hits": Panel(
         "Prompt tokens from the prefix cache",
