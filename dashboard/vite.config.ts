@@ -33,7 +33,18 @@ const service = process.env.DASHBOARD_URL ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
   plugins: [react(), colorSchemeScript()],
-  server: { proxy: { "/api": service, "/v1": service, "/tokenize": service } },
+  server: {
+    proxy: {
+      "/api": service,
+      "/v1": service,
+      "/tokenize": service,
+      // The page to a browser, the service's facts to everything else.
+      "^/$": {
+        target: service,
+        bypass: ({ url, headers }) => (headers.accept?.includes("text/html") ? url : undefined),
+      },
+    },
+  },
   build: {
     target: "es2022",
     modulePreload: { polyfill: false },

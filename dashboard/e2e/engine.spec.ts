@@ -1,4 +1,5 @@
 import { expect, test } from "@playwright/test";
+import type { SeriesResponse } from "../src/lib/series";
 import { MockService } from "./mock-service";
 import { enterKey, expectChart, watchPolicy } from "./steps";
 
@@ -18,7 +19,10 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   await expect(page.getByRole("region", { name: "Engine", exact: true })).toContainText(
     "4,096 of 16 tokens",
   );
-  await expect(page.locator("[data-chart=redis]")).toHaveCount(0);
+  await expectChart(page, "Guessed tokens");
+  for (const absent of ["redis", "gpu_memory", "gpu_busy"]) {
+    await expect(page.locator(`[data-chart=${absent}]`)).toHaveCount(0);
+  }
 
   // The heatmap shares crosshair and table with the other charts.
   await page.locator("[data-chart=speed] .u-over").hover();
@@ -27,6 +31,27 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   await heatmap.getByRole("button", { name: /view as table/ }).click();
   await expect(heatmap.getByRole("columnheader", { name: "up to 5 ms" })).toBeVisible();
   expect(violations).toEqual([]);
+});
+
+test("a GPU is drawn where there is one, and guesses only where there were some", async ({
+  page,
+}) => {
+  await page.route("**/api/series*", async (route) => {
+    const answer = (await (await route.fetch()).json()) as SeriesResponse;
+    const { drafts, gpu_memory: memory, gpu_busy: busy } = answer.panels;
+    for (const line of drafts?.series ?? []) line.values = answer.times.map(() => 0);
+    for (const line of memory?.series ?? []) line.values = answer.times.map(() => 2 ** 33);
+    for (const line of busy?.series ?? []) line.values = answer.times.map(() => 0.5);
+    await route.fulfill({ json: answer });
+  });
+  await enterKey(page, service.url, "demo", "/?page=engine");
+  await expectChart(page, "GPU memory");
+  await expectChart(page, "GPU busy");
+  await expect(page.locator("[data-chart=gpu_memory]")).toContainText("8 GiB");
+  await expect(page.locator("[data-chart=drafts]")).toContainText(
+    "speculation has not drafted yet",
+  );
+  await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
 test("the range goes along from page to page", async ({ page }) => {

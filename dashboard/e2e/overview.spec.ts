@@ -101,6 +101,7 @@ test("a chart is zoomed with all others, read at the crosshair, and read as a ta
     "time",
     "weights",
     "KV cache",
+    "compute",
     "other",
     "file cache",
     "limit",

@@ -60,3 +60,14 @@ test("who only watches, on a phone, is shown cards and offered no way to cancel"
   await finished.getByRole("listitem").first().getByRole("button").first().click();
   await expect(finished.getByText("reading the prompt")).toBeVisible();
 });
+
+test("where replicas answer in turn, the list says whose it is", async ({ page }) => {
+  let count = 0;
+  await page.route("**/api/requests*", async (route) => {
+    const answer = (await (await route.fetch()).json()) as object;
+    await route.fulfill({ json: { ...answer, replica: `replica-${count++ % 2}` } });
+  });
+  await enterKey(page, service.url, "demo", "/?page=requests");
+  await expect(page.getByText(/From replica-[01], one of 2 replicas\./)).toBeVisible();
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+});

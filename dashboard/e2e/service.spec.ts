@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "@playwright/test";
-import { ask, enterKey, expectChart, watchPolicy } from "./steps";
+import { ask, enterKey, expectChart, watchErrors, watchPolicy } from "./steps";
 
 const url = process.env.DASHBOARD_URL ?? "";
 const key = process.env.DASHBOARD_KEY ?? "";
@@ -20,11 +20,16 @@ test("a user enters the key, chats, sees the answer stream and the charts move",
   page,
 }) => {
   const violations = watchPolicy(page);
+  const errors = watchErrors(page);
+  await page.goto(url);
+  await expect(page.getByLabel("API key")).toBeVisible();
+  expect(errors, "opening the page asks nothing that is refused").toEqual([]);
   await enterKey(page, url, "sk-not-a-key");
   await expect(
     page.getByText(/key/i).filter({ hasText: /invalid|not|unknown|wrong/i }),
     "a wrong key is refused in the service's words",
   ).toBeVisible();
+  await expect.poll(() => errors, "what is refused does show there").toHaveLength(1);
   await page.getByLabel("API key").fill(key);
   await page.getByRole("button", { name: "Open the dashboard" }).click();
   await expect(page.getByRole("banner").getByText("Ready")).toBeVisible();
@@ -169,6 +174,7 @@ test("without a key every page opens, chats and gives code where the service ask
   page,
 }) => {
   const violations = watchPolicy(page);
+  const errors = watchErrors(page);
   const refusals: string[] = [];
   page.on("response", (response) => {
     if (response.status() >= 400) refusals.push(`${response.status()} ${response.url()}`);
@@ -191,6 +197,7 @@ test("without a key every page opens, chats and gives code where the service ask
   expect(stdout).toContain("data: [DONE]");
   await expect(page.getByLabel("API key")).toHaveCount(0);
   expect(refusals).toEqual([]);
+  expect(errors).toEqual([]);
   expect(violations).toEqual([]);
 });
 

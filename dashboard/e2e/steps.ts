@@ -21,6 +21,16 @@ export function watchPolicy(page: Page): string[] {
   return violations;
 }
 
+/** Collects what the page complains of in the browser's console. */
+export function watchErrors(page: Page): string[] {
+  const errors: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  page.on("pageerror", (error) => errors.push(error.message));
+  return errors;
+}
+
 export async function expectChart(page: Page, title: string): Promise<void> {
   await expect(page.getByRole("img", { name: new RegExp(`^${title}, last`) })).toBeVisible();
 }

@@ -67,6 +67,7 @@ const PANELS = {
     [
       line("weights", () => 24 * MIB),
       line("kv_cache", () => 256 * MIB),
+      line("compute", () => 8 * MIB),
       line("other", (t) => (150 + 20 * wave(t, 300, 0)) * MIB),
       line("file", () => 210 * MIB),
       line("limit", () => 1024 * MIB),
@@ -121,6 +122,13 @@ const PANELS = {
       line(bound, (t) => Math.max(0, Math.round(300 * wave(t, 90, i) * (1 - i / 5)))),
     ),
   ],
+  drafts: [
+    "Guessed tokens",
+    "1/s",
+    [line("accepted", (t) => 40 * wave(t, 90, 0)), line("rejected", (t) => 15 * wave(t, 70, 1))],
+  ],
+  gpu_memory: ["GPU memory", "bytes", [line("used", () => null)]],
+  gpu_busy: ["GPU busy", "gpus", [line("busy", () => null)]],
   redis: ["Redis", "up", [line("up", () => null)]],
   batch_size: ["Batch size", "sequences", [line("mean", (t) => 6 * wave(t, 120, 0))]],
   preemptions: ["Preemptions", "1/s", [line("preemptions", () => 0)]],

@@ -240,6 +240,9 @@ async function serveFile(path, response) {
 
 async function route(request, response) {
   const url = new URL(request.url, "http://mock");
+  if (url.pathname === "/" && !request.headers.accept?.includes("text/html")) {
+    return sendJson(response, 200, { service: "llm_service", requires_keys: !IS_OPEN });
+  }
   if (!/^\/(api|v1)\/|^\/tokenize$/.test(url.pathname)) return serveFile(url.pathname, response);
   const sent = request.headers.authorization?.replace("Bearer ", "") ?? "";
   const key = IS_OPEN && !(sent in SCOPES) ? "anonymous" : sent;
@@ -278,6 +281,7 @@ async function route(request, response) {
   }
   if (url.pathname === "/api/requests") {
     return sendJson(response, 200, {
+      replica: "mock-1",
       running: buildRunning(),
       requests: buildRequests(Number(url.searchParams.get("limit") ?? 50)),
     });

@@ -27,6 +27,11 @@ export type Alert = Schemas["AlertOut"];
 export type Objective = Schemas["ObjectiveOut"];
 export type Runbook = Schemas["RunbookOut"];
 
+/** What `GET /` tells everyone who is not asking for the page. */
+export interface ServiceFacts {
+  requires_keys: boolean;
+}
+
 export interface ModelList {
   data: { id: string }[];
 }

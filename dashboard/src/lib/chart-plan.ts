@@ -21,6 +21,8 @@ export interface ChartPlan {
   isSparse?: boolean;
   /** Draw all series of the panel that ever happened (kinds of error are open-ended). */
   isOpen?: boolean;
+  /** Zeros alone are nothing to draw: it says `emptyWords`. */
+  isEmptyAtZero?: boolean;
   /** The series are buckets, named by their upper bounds in seconds. */
   isHeatmap?: boolean;
   objective?: number;
@@ -68,6 +70,13 @@ export function panelsOf(plans: ChartPlan[]): string[] {
   return plans.flatMap(({ id, beside }) => (beside === undefined ? [id] : [id, beside]));
 }
 
+/** The plans of what is not everywhere, where it is: those that have a number to draw. */
+export function presentPlans(plans: ChartPlan[], { panels }: SeriesResponse): ChartPlan[] {
+  return plans.filter(({ id }) =>
+    panels[id]?.series.some(({ values }) => maxValue(values) !== null),
+  );
+}
+
 /** A chart for each plan whose panel the service sent. */
 export function buildCharts(plans: ChartPlan[], response: SeriesResponse): Chart[] {
   return plans.flatMap((plan) => {
@@ -92,6 +101,7 @@ function buildChart(plan: ChartPlan, panel: Panel, times: number[]): Chart {
 
 function linesOf(plan: ChartPlan, panel: Panel): ChartLine[] {
   if (plan.isHeatmap) return bucketLines(panel);
+  if (plan.isEmptyAtZero && !panel.series.some(({ values }) => maxValue(values))) return [];
   return plan.isOpen ? openLines(panel) : namedLines(plan, panel);
 }
 

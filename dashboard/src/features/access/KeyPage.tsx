@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { getJson } from "../../api/client";
 import { useSession } from "../../api/session";
-import type { Status } from "../../api/types";
+import type { ServiceFacts } from "../../api/types";
 import { BrandMark } from "../../components/BrandMark";
 import { KeyForm } from "./KeyForm";
 import styles from "./KeyPage.module.css";
@@ -46,8 +46,9 @@ function useNeedsKey(): boolean | undefined {
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
-    getJson<Status>("/api/status", { key: "", signal }).then(
-      (status) => setNeedsKey(status.requires_keys),
+    // Open to all, unlike /api/status: no refusal is left in the browser's log.
+    getJson<ServiceFacts>("/", { key: "", signal }).then(
+      (facts) => setNeedsKey(facts.requires_keys),
       () => setNeedsKey(signal.aborted ? undefined : true),
     );
     return () => controller.abort();

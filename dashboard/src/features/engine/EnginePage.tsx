@@ -10,10 +10,10 @@ import { PageHead } from "../../components/PageHead";
 import { PageSkeleton } from "../../components/PageSkeleton";
 import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
-import { buildCharts } from "../../lib/chart-plan";
+import { buildCharts, presentPlans } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
 import type { SeriesResponse } from "../../lib/series";
-import { GAPS, hasRedis, PANELS, REDIS, WORK } from "./charts";
+import { LATENCY, OPTIONAL, PANELS, WORK } from "./charts";
 import { EngineFacts } from "./EngineFacts";
 import styles from "./EnginePage.module.css";
 
@@ -55,13 +55,13 @@ export function EnginePage() {
 
 function EngineCharts({ series, view }: { series: SeriesResponse; view: ChartView }) {
   const work = useMemo(() => buildCharts(WORK, series), [series]);
-  const gaps = useMemo(() => buildCharts(GAPS, series), [series]);
-  const redis = useMemo(() => (hasRedis(series) ? buildCharts(REDIS, series) : []), [series]);
+  const latency = useMemo(() => buildCharts(LATENCY, series), [series]);
+  const optional = useMemo(() => buildCharts(presentPlans(OPTIONAL, series), series), [series]);
   return (
     <>
       <ChartBoard title="At work" charts={work} view={view} />
       <div className={styles.wide}>
-        {[...gaps, ...redis].map((chart) => (
+        {[...latency, ...optional].map((chart) => (
           <ChartCard key={chart.id} chart={chart} view={view} />
         ))}
       </div>

@@ -1,7 +1,6 @@
 /** Which charts the engine page shows. */
 
 import { DASHED, KV_CACHE, panelsOf, QUANTILES, SPEED, type ChartPlan } from "../../lib/chart-plan";
-import { maxValue, valuesOf, type SeriesResponse } from "../../lib/series";
 
 export const WORK: ChartPlan[] = [
   SPEED,
@@ -31,15 +30,20 @@ export const WORK: ChartPlan[] = [
     looks: { preemptions: { color: "series-2", kind: "area" } },
   },
   {
-    id: "event_loop_lag",
-    title: "Event-loop lag",
-    unitWords: "how late Python gets its turn",
-    unit: "s",
-    looks: QUANTILES,
+    id: "drafts",
+    title: "Guessed tokens",
+    unitWords: "per second, checked together",
+    unit: "per-second",
+    looks: {
+      accepted: { color: "series-1", kind: "stack" },
+      rejected: { color: "series-2", kind: "stack", dash: DASHED },
+    },
+    emptyWords: "speculation has not drafted yet",
+    isEmptyAtZero: true,
   },
 ];
 
-export const GAPS: ChartPlan[] = [
+export const LATENCY: ChartPlan[] = [
   {
     id: "itl_heatmap",
     title: "Inter-token latency",
@@ -48,9 +52,31 @@ export const GAPS: ChartPlan[] = [
     looks: {},
     isHeatmap: true,
   },
+  {
+    id: "event_loop_lag",
+    title: "Event-loop lag",
+    unitWords: "how late Python gets its turn",
+    unit: "s",
+    looks: QUANTILES,
+  },
 ];
 
-export const REDIS: ChartPlan[] = [
+/** Of what not every service has. */
+export const OPTIONAL: ChartPlan[] = [
+  {
+    id: "gpu_memory",
+    title: "GPU memory",
+    unitWords: "in use, by all processes",
+    unit: "bytes",
+    looks: { used: { color: "series-1", kind: "area" } },
+  },
+  {
+    id: "gpu_busy",
+    title: "GPU busy",
+    unitWords: "share of the time that it computes",
+    unit: "ratio",
+    looks: { busy: { color: "series-1", kind: "area" } },
+  },
   {
     id: "redis",
     title: "Redis",
@@ -60,9 +86,4 @@ export const REDIS: ChartPlan[] = [
   },
 ];
 
-export const PANELS = panelsOf([...WORK, ...GAPS, ...REDIS]);
-
-/** Whether limits are counted in a Redis at all. */
-export function hasRedis(series: SeriesResponse): boolean {
-  return maxValue(valuesOf(series.panels.redis, "up")) !== null;
-}
+export const PANELS = panelsOf([...WORK, ...LATENCY, ...OPTIONAL]);

@@ -53,7 +53,7 @@ describe("charts", () => {
 
   it("tell lines apart by dash as well as by colour", () => {
     const quantiles = { p50: [1, 1, 1], p95: [1, 1, 1], p99: [1, 1, 1] };
-    const memory = { weights: [1], kv_cache: [1], other: [1], file: [1], limit: [1] };
+    const memory = { weights: [1], kv_cache: [1], compute: [1], other: [1], file: [1], limit: [1] };
     for (const [id, panel] of [
       ["ttft", panelOf(quantiles)],
       ["memory", panelOf(memory)],

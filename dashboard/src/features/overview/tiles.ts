@@ -133,7 +133,8 @@ function waitingTile(series: SeriesResponse, { engine }: Status): Tile {
 
 function memoryTile(series: SeriesResponse): Tile {
   const panel = series.panels.memory;
-  const values = sumSeries(["weights", "kv_cache", "other"].map((name) => valuesOf(panel, name)));
+  const parts = ["weights", "kv_cache", "compute", "other"];
+  const values = sumSeries(parts.map((name) => valuesOf(panel, name)));
   const used = latestValue(values);
   const limit = latestValue(valuesOf(panel, "limit"));
   const share = used !== null && limit ? used / limit : 0;

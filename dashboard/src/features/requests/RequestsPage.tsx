@@ -1,25 +1,27 @@
 /** Every request of late: the running ones and how far they are, and where the others' time went. */
 
 import { useLiveQuery } from "../../api/live";
-import type { RequestList } from "../../api/types";
 import { PageHead } from "../../components/PageHead";
 import { QueryGate } from "../../components/QueryGate";
 import { PageSkeleton } from "../../components/PageSkeleton";
 import { FinishedRequests } from "./FinishedRequests";
+import { noteReplica, replicaWords, type SeenRequests } from "./replicas";
 import { RunningRequests } from "./RunningRequests";
 import styles from "./RequestsPage.module.css";
 
 const REFRESH_MILLISECONDS = 2000;
 
 export function RequestsPage() {
-  const query = useLiveQuery<RequestList>(
+  const query = useLiveQuery<SeenRequests>(
     "requests",
     "/api/requests?limit=1000",
     REFRESH_MILLISECONDS,
+    { combine: noteReplica },
   );
+  const lead = "The last 1,000, in numbers. Their text is never kept.";
   return (
     <div className={styles.page}>
-      <PageHead title="Requests" lead="The last 1,000, in numbers. Their text is never kept." />
+      <PageHead title="Requests" lead={`${lead}${replicaWords(query.data)}`} />
       <QueryGate query={query} placeholder={<PageSkeleton />}>
         {({ running, requests }) => (
           <>
