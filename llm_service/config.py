@@ -63,12 +63,17 @@ class Settings(BaseSettings):
     quantization: Literal["auto", "none", "8bit", "4bit"] = Field(
         "auto",
         description="How weights are rounded; `auto` takes 8 bits for models of 100 M weights or"
-        " more on a CPU, where that makes them faster.",
+        " more on a CPU, where that makes them faster. On CUDA rounding needs the extra `cuda`.",
     )
     kv_cache_dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Numbers in the KV cache; `auto` is `LLM_DTYPE`'s, and `bfloat16` beside"
         " quantized weights. `int8` needs fused layers.",
+    )
+    kernels: Literal["auto", "none", "avx512", "avx2", "portable"] = Field(
+        "auto",
+        description="Instructions that the compiled kernels use; `auto` takes the best that this"
+        " CPU has. `none`: torch does all the work.",
     )
     engine: Literal["auto", "batched", "sequential"] = Field(
         "auto", description="`auto` batches where the model can be batched."

@@ -12,6 +12,7 @@ class EngineConfig:
     dtype: str = "auto"
     quantization: str = "auto"
     kv_cache_dtype: str = "auto"
+    kernels: str = "auto"
     engine: str = "auto"
     threads: int | None = None
     kv_cache_bytes: int | None = None

@@ -9,7 +9,7 @@ import ctypes
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ from llm_service.engine.batched import quantization
 from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
 from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.files import FilesUnusable, load_fused
-from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.batched.quantization import Prepared
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.memory import Resources
+from llm_service.engine.model_config import model_class
 from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress, bundled_models
 from llm_service.engine.outline import (
     CONTEXT_WHEN_UNSTATED,
@@ -42,7 +42,6 @@ from llm_service.engine.outline import (
     choose_dtype,
     choose_kv_dtype,
     free_bytes,
-    model_class,
     num_threads,
     outline_model,
     refuse_unless_fits,
@@ -72,7 +71,7 @@ class LoadedModel:
     folder: Path
     device: torch.device
     dtype: torch.dtype  # of the weights, before they were quantized
-    quantization: str  # none, 8bit, 4bit
+    quantization: str  # none, 8bit, 4bit, or transformers' name for its own
     kernels: str  # their instruction set; empty: torch does all the work
     layer_shapes: tuple[LayerShape, ...]  # empty: it keeps its own cache
     kv_dtype: torch.dtype
@@ -101,6 +100,7 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     tokenizer = _read_tokenizer(folder)
     progress(f"loading {files.model_id} from {folder}")
     served = (_map_packed if outline.packed else _read_plain)(outline, config, folder)
+    dtype = outline.form.dtype if outline.keeps else choose_dtype(config, device, machine)
     model, prepared, reason = served.model, served.prepared, served.sequential_reason
     return LoadedModel(
         model=model,
@@ -112,7 +112,7 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
         quantization=prepared.quantization,
         kernels=prepared.kernels,
         layer_shapes=served.layer_shapes,
-        kv_dtype=choose_kv_dtype(config, prepared, choose_dtype(config, device, machine)),
+        kv_dtype=choose_kv_dtype(config, prepared, dtype),
         num_parameters=outline.num_parameters,
         weights_bytes=prepared.weights_bytes,
         max_context=_max_context(model_config, tokenizer),
@@ -136,11 +136,12 @@ class _Served:
 
 
 def _read_plain(outline: ModelOutline, config: EngineConfig, folder: Path) -> _Served:
-    read = _read_model(folder, outline.config, outline.form.dtype)
-    model = read.to(outline.device).eval()  # type: ignore[arg-type]
+    model = _read_model(folder, outline)
+    model.eval()  # type: ignore[no-untyped-call]
     reason = why_not_batchable(model)
     shapes = () if reason else tuple(layer_shapes(model))
-    prepared = _prepare(config, model, is_batched=not reason and config.engine != "sequential")
+    is_batched = not reason and config.engine != "sequential"
+    prepared = _prepare(config, model, outline, is_batched=is_batched)
     return _Served(model, prepared, shapes, reason)
 
 
@@ -150,7 +151,7 @@ def _map_packed(outline: ModelOutline, config: EngineConfig, folder: Path) -> _S
     model = outline.shell
     model.eval()  # type: ignore[no-untyped-call]
     try:
-        kernels = load_kernels()
+        kernels = quantization.chosen_kernels(config.kernels)
         load_fused(model, folder, outline.packed, kernels)
         if (folder / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(folder)
@@ -183,18 +184,22 @@ def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) 
 
 
 def _prepare(
-    config: EngineConfig, model: PreTrainedModel, *, is_batched: bool
-) -> quantization.Prepared:
-    if model.device.type == "cpu":
-        prepared = quantization.prepare(model, config.quantization, is_batchable=is_batched)
-        _give_memory_back()
-        return prepared
-    if config.quantization in ("auto", "none"):
-        size = model.get_memory_footprint()  # type: ignore[no-untyped-call]
-        return quantization.Prepared("none", "", False, int(size))
-    raise ModelLoadError(
-        f"LLM_QUANTIZATION={config.quantization} is not offered on CUDA yet; use none."
+    config: EngineConfig, model: PreTrainedModel, outline: ModelOutline, *, is_batched: bool
+) -> Prepared:
+    if outline.keeps:
+        return Prepared(outline.keeps.name, "", False, quantization.num_bytes(model))
+    if model.device.type != "cpu":
+        return Prepared("none", "", False, quantization.num_bytes(model))
+    prepared = quantization.prepare(
+        model, config.quantization, is_batchable=is_batched, kernels=config.kernels
     )
+    _give_memory_back()
+    if outline.quantizer is None:
+        return prepared
+    note = (
+        f"comes with {outline.quantizer.name} weights, which are turned back into plain ones first"
+    )
+    return replace(prepared, notes=(note, *prepared.notes))
 
 
 def _with_weights(files: ModelFiles, progress: Progress) -> Path:
@@ -229,7 +234,9 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _read_model(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
+    """On its device, with quantized linear layers where transformers makes or keeps them so."""
+    kept, config, dtype = outline.keeps, outline.config, outline.form.dtype
     model: PreTrainedModel
     report: Mapping[str, Any]
     try:
@@ -237,12 +244,14 @@ def _read_model(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> P
             folder,
             config=config,
             dtype=dtype,
+            quantization_config=kept.asked if kept else None,
+            device_map={"": outline.device} if kept else None,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelLoadError(f"The weights in {folder} cannot be used: {error}") from error
     # transformers fills what is missing with random numbers and only warns.
     if missing := sorted(report["missing_keys"]):
@@ -250,7 +259,9 @@ def _read_model(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> P
             f"The weights in {folder} lack {len(missing)} tensors of the model,"
             f" {missing[0]} for one."
         )
-    return model
+    # Those that are kept quantized are there already, and some do not let themselves be moved.
+    # Some that are turned back are so into bfloat16, whatever was asked for.
+    return model if kept else model.to(outline.device, dtype)  # type: ignore[arg-type]
 
 
 def _max_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -1,33 +1,25 @@
 """What is known of a model before its weights are read: where it would run, and in what bytes.
 
-Owns the reading of config.json, the choice of device and number types, and the refusal of
-what does not fit. Code from a model's folder is never run. It reads no weights.
+Owns the choice of device and number types, and the refusal of what does not fit. It reads no
+weights.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from llm_service.engine import memory, model_files
+from llm_service.engine import memory, model_files, quantizers
 from llm_service.engine.batched import quantization
-from llm_service.engine.batched.kernels.files import CONFIG_KEY, Facts, FilesUnusable
+from llm_service.engine.batched.kernels.build import usable_instruction_sets
+from llm_service.engine.batched.kernels.files import Facts
 from llm_service.engine.batched.kernels.fused import CACHE_TYPES
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.memory import Form, MemoryNeed, Resources
+from llm_service.engine.model_config import packed_facts, read_config, shell_of
 from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress
+from llm_service.engine.quantizers import Quantizer
 from llm_service.machine import Machine, readable
 
 CONTEXT_WHEN_UNSTATED = 2048
@@ -49,6 +41,7 @@ class ModelOutline:
     config: PreTrainedConfig
     shell: PreTrainedModel  # all of its modules, no weights
     packed: Facts | None  # its weights are as `llm-service quantize` wrote them
+    quantizer: Quantizer | None  # transformers' own, where it reads or makes the weights
     device: torch.device
     form: Form
     num_parameters: int
@@ -57,6 +50,11 @@ class ModelOutline:
     free_bytes: int
     plan: Resources | None
     why_no_plan: str
+
+    @property
+    def keeps(self) -> Quantizer | None:
+        """The quantizer, where it is not one that only turns weights back into plain ones."""
+        return None if self.quantizer is None or self.quantizer.is_undone else self.quantizer
 
     @property
     def fits(self) -> bool:
@@ -79,8 +77,8 @@ class Choice:
 def outline_model(config: EngineConfig, machine: Machine, progress: Progress) -> ModelOutline:
     """Find `config.model_id` and foresee its memory. Raises ModelLoadError where it is no model."""
     files = model_files.locate(config.model_id, progress)
-    model_config = _read_config(files.folder)
-    return _outline(config, machine, files, model_config, _shell(model_config, files.folder))
+    model_config = read_config(files.folder)
+    return _outline(config, machine, files, model_config, shell_of(model_config, files.folder))
 
 
 def choices(outline: ModelOutline, config: EngineConfig, machine: Machine) -> Iterator[Choice]:
@@ -92,12 +90,16 @@ def choices(outline: ModelOutline, config: EngineConfig, machine: Machine) -> It
         "LLM_KV_CACHE_BYTES": config.kv_cache_bytes,
     }
     tried = set()
-    smaller = () if outline.packed else _SMALLER  # what is packed has its form
+    has_its_form = outline.packed or (outline.keeps and outline.keeps.asked is None)
+    smaller = () if has_its_form else _SMALLER
     for dtype, scheme in ((config.dtype, config.quantization), *smaller):
         other = replace(
             config, dtype=dtype, quantization=scheme, max_context=None, kv_cache_bytes=None
         )
-        found = _outline(other, machine, outline.files, outline.config, outline.shell)
+        try:
+            found = _outline(other, machine, outline.files, outline.config, outline.shell)
+        except ModelLoadError:  # not to be had here
+            continue
         if found.plan is None or not found.fits or found.form in tried:
             continue
         tried.add(found.form)
@@ -120,7 +122,10 @@ def refuse_unless_fits(outline: ModelOutline, config: EngineConfig, machine: Mac
         f"{choice.words} ({readable(choice.outline.need.least_bytes)})"
         for choice in choices(outline, config, machine)
     )
-    rounded = "" if form.quantization == "none" else f" rounded to {form.quantization[0]} bits"
+    rounded = ""
+    if form.quantization != "none":
+        is_ours = form.quantization in ("8bit", "4bit")
+        rounded = f" rounded {f'to {form.quantization[0]} bits' if is_ours else 'in its files'}"
     raise ModelLoadError(
         f"{outline.files.model_id} needs {readable(need.loading_bytes)} for its"
         f" {outline.num_parameters / 1e6:,.0f} M weights as {dtype_name(form.dtype)}{rounded} and"
@@ -161,9 +166,13 @@ def _outline(
     model_config: PreTrainedConfig,
     shell: PreTrainedModel,
 ) -> ModelOutline:
+    _refuse_unusable_kernels(config, machine)
     device = choose_device(config)
-    packed = _packed_facts(config, model_config, files.folder)
-    form = _form(config, shell, device, machine, packed)
+    packed = packed_facts(config, model_config, files.folder)
+    quantizer = quantizers.quantizer_of(model_config, files.model_id, config.quantization, device)
+    if quantizer is None and device.type == "cuda" and config.quantization in ("8bit", "4bit"):
+        quantizer = quantizers.bitsandbytes(config.quantization)
+    form = _form(config, shell, device, machine, packed, quantizer)
     stated = getattr(model_config.get_text_config(), "max_position_embeddings", None)
     longest = int(stated or CONTEXT_WHEN_UNSTATED)
     context = asked_context(config, files.model_id, longest)
@@ -193,6 +202,7 @@ def _outline(
         model_config,
         shell,
         packed,
+        quantizer,
         device,
         form,
         packed.num_parameters if packed else shell.num_parameters(),
@@ -204,55 +214,31 @@ def _outline(
     )
 
 
-def _packed_facts(
-    config: EngineConfig, model_config: PreTrainedConfig, folder: Path
-) -> Facts | None:
-    stated = getattr(model_config, CONFIG_KEY, None)
-    if stated is None:
-        return None
-    try:
-        facts = Facts.of_config(stated)
-    except FilesUnusable as error:
-        raise ModelLoadError(f"{folder} cannot be served: {error}.") from error
-    if config.quantization not in ("auto", facts.quantization):
-        raise ModelLoadError(
-            f"LLM_QUANTIZATION={config.quantization}, but {folder} holds weights in"
-            f" {facts.quantization}: use auto, or the model that they were made from."
-        )
-    if config.engine == "sequential" or config.device == "cuda":
-        raise ModelLoadError(
-            f"{folder} holds weights in {facts.quantization}, which the batched engine alone reads,"
-            " on a CPU; use auto, or the model that they were made from."
-        )
-    return facts
-
-
-def _shell(model_config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
-    """The model without its weights."""
-    try:
-        with torch.device("meta"):
-            shell: PreTrainedModel = model_class(model_config).from_config(  # type: ignore[no-untyped-call]
-                model_config, trust_remote_code=False
-            )
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise ModelLoadError(f"The config.json in {folder} cannot be used: {error}") from error
-    return shell
-
-
 def _form(
     config: EngineConfig,
     shell: PreTrainedModel,
     device: torch.device,
     machine: Machine,
     packed: Facts | None,
+    quantizer: Quantizer | None,
 ) -> Form:
     dtype = choose_dtype(config, device, machine)
     foreseen = quantization.Prepared("none", "", False, 0)
     if packed is not None:
         foreseen = quantization.Prepared(packed.quantization, "packed", True, 0)
+    elif quantizer is not None and not quantizer.is_undone:
+        foreseen = quantization.Prepared(quantizer.name, "", False, 0)
+        dtype = quantizer.dtype or dtype
+        if config.dtype not in ("auto", dtype_name(dtype)):
+            raise ModelLoadError(
+                f"LLM_DTYPE={config.dtype}, but what is quantized in {config.model_id} was made to"
+                f" compute in {dtype_name(dtype)}: use auto."
+            )
     elif device.type == "cpu":
         is_batched = config.engine != "sequential"
-        foreseen = quantization.foresee(shell, config.quantization, is_batchable=is_batched)
+        foreseen = quantization.foresee(
+            shell, config.quantization, is_batchable=is_batched, kernels=config.kernels
+        )
     # Kernels compute in float32 whatever the weights are: so they are read as they are stored.
     is_read_as_stored = (
         foreseen.is_fused and config.dtype == "auto" and shell.config.dtype is torch.bfloat16
@@ -263,7 +249,18 @@ def _form(
         kv_dtype=choose_kv_dtype(config, foreseen, dtype),
         kernels=bool(foreseen.kernels),
         is_fused=foreseen.is_fused,
+        weight_bits=quantizer.weight_bits if quantizer else None,
+        is_converted=quantizer is not None and quantizer.is_undone,
     )
+
+
+def _refuse_unusable_kernels(config: EngineConfig, machine: Machine) -> None:
+    usable = usable_instruction_sets(machine.cpu_flags)
+    if config.kernels not in ("auto", "none", *usable):
+        raise ModelLoadError(
+            f"LLM_KERNELS={config.kernels}, which this CPU does not run: use auto,"
+            f" {' or '.join(usable)}."
+        )
 
 
 def choose_device(config: EngineConfig) -> torch.device:
@@ -299,43 +296,4 @@ def choose_kv_dtype(
     raise ModelLoadError(
         f"LLM_KV_CACHE_DTYPE={config.kv_cache_dtype} is not offered for this model here; use auto,"
         f" {' or '.join(map(dtype_name, offered))}."
-    )
-
-
-def _read_config(folder: Path) -> PreTrainedConfig:
-    if not (folder / "config.json").is_file():
-        raise ModelLoadError(f"{folder} holds no model: there is no config.json.")
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError) as error:
-        if "trust_remote_code" in str(error):
-            raise ModelLoadError(
-                f"The model in {folder} needs code of its own, and such code is never run here."
-            ) from error
-        raise ModelLoadError(f"The config.json in {folder} cannot be used: {error}") from error
-    if config.is_encoder_decoder:
-        raise ModelLoadError(
-            f"{folder} holds an encoder-decoder model ({config.model_type});"
-            " only decoder-only text models are served."
-        )
-    if getattr(config, "quantization_config", None):
-        raise ModelLoadError(
-            f"{folder} holds weights that are quantized already; use the model's unquantized form."
-        )
-    model_class(config)
-    return config
-
-
-def model_class(
-    config: PreTrainedConfig,
-) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        return AutoModelForImageTextToText
-    raise ModelLoadError(
-        f"The architecture {config.model_type!r} does not generate text in the installed"
-        " transformers library."
     )

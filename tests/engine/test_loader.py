@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 
 import huggingface_hub.constants
 import pytest
@@ -16,11 +17,13 @@ from transformers import (
     MambaConfig,
     MambaForCausalLM,
 )
+from transformers.quantizers import quantizer_finegrained_fp8
 
-from llm_service.engine import loader, memory, model_files
+from llm_service.engine import loader, memory, model_files, quantizers
 from llm_service.engine.batched import quantization
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loader import ModelLoadError, bundled_models, load_model, plan_resources
+from llm_service.engine.outline import outline_model
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers
 from tests.engine.hub_server import hub_server
@@ -195,11 +198,119 @@ def test_a_model_is_never_completed_with_random_weights(machine, folder):
         ({"model_type": "vit"}, "'vit' does not generate text"),
         ({"model_type": "bart", "is_encoder_decoder": True}, "encoder-decoder"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized already"),
+        ({"quantization_config": [1, 2]}, "cannot be used"),
     ],
 )
 def test_a_model_of_the_wrong_kind_is_refused(machine, folder, changes, words):
     edit_json(folder / "config.json", **changes)
     assert words in refusal(machine, folder)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "pip install optimum gptqmodel"),
+        ({"quant_method": "awq", "bits": 4}, "pip install gptqmodel"),
+        ({"quant_method": "compressed-tensors", "format": "x"}, "pip install compressed-tensors"),
+        ({"quant_method": "no_such_method"}, "no_such_method"),
+        ({"bits": 4}, "quant_method"),
+    ],
+)
+def test_a_checkpoint_that_comes_quantized_is_refused_with_what_is_missing_and_the_way_round(
+    machine, folder, stated, words, monkeypatch
+):
+    monkeypatch.setattr(quantizers, "find_spec", lambda name: None)
+    monkeypatch.delattr(loader, "_read_model")
+    edit_json(folder / "config.json", quantization_config=stated)
+    refused = refusal(machine, folder)
+    assert words in refused
+    assert "LLM_QUANTIZATION=4bit" in refused
+
+
+@pytest.fixture
+def in_float8(folder, monkeypatch):
+    """The model with its linear layers in float8, a scale for each 16 by 16 weights.
+
+    transformers asks for accelerate then, and does not use it for what is turned back.
+    """
+    spec = find_spec("torch")
+    monkeypatch.setattr(quantizers, "find_spec", lambda name: spec)
+    monkeypatch.setattr(quantizer_finegrained_fp8, "is_accelerate_available", lambda: True)
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        rows, columns = (size // 16 for size in tensors[name].shape)
+        blocks = tensors[name].float().view(rows, 16, columns, 16)
+        scales = blocks.abs().amax((1, 3), keepdim=True) / 448
+        tensors[name] = (blocks / scales).view(16 * rows, -1).to(torch.float8_e4m3fn)
+        tensors[f"{name}_scale_inv"] = scales[:, 0, :, 0].contiguous()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    stated = {"quant_method": "fp8", "weight_block_size": [16, 16], "activation_scheme": "dynamic"}
+    edit_json(folder / "config.json", quantization_config=stated)
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["none", "8bit"])
+@pytest.mark.parametrize("kernels", ["auto", "none"])
+def test_weights_that_transformers_can_turn_back_are_served_as_any_others(
+    machine, in_float8, saved, scheme, kernels
+):
+    loaded, _ = load(machine, in_float8, quantization=scheme, kernels=kernels)
+    plain, _ = load(machine, saved, quantization=scheme, kernels=kernels)
+    assert loaded.sequential_reason == ""
+    assert loaded.quantization == scheme
+    assert (loaded.kernels, loaded.kv_dtype) == (plain.kernels, plain.kv_dtype)
+    assert loaded.weights_bytes == plain.weights_bytes
+    assert any("comes with fp8 weights" in note for note in loaded.notes)
+    if kernels == "none" and scheme == "none":
+        found, expected = (m.model.get_decoder().layers[0].mlp.up_proj for m in (loaded, plain))
+        distance = torch.dist(found.weight, expected.weight) / expected.weight.norm()
+        assert 0 < distance < 0.05
+
+
+def test_weights_that_are_turned_back_are_counted_as_copied(machine, in_float8, saved):
+    config = EngineConfig(model_id=str(in_float8), dtype="float32")
+    converted = outline_model(config, machine, print)
+    stored = outline_model(replace(config, model_id=str(saved)), machine, print)
+    assert stored.need.loading_bytes == stored.need.weights.total
+    assert converted.form.is_converted
+    assert converted.need.weights == stored.need.weights
+    too_small = replace(machine, memory_available_bytes=converted.need.least_bytes - 1)
+    assert "are free here" in refusal(too_small, in_float8, dtype="float32")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has what the test wants absent")
+@pytest.mark.parametrize("scheme", ["8bit", "4bit"])
+def test_rounding_on_cuda_without_bitsandbytes_is_refused_before_loading(
+    machine, saved, monkeypatch, scheme
+):
+    monkeypatch.setattr(quantizers, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delattr(loader, "_read_model")
+    words = refusal(machine, saved, device="cuda", quantization=scheme)
+    assert "pip install bitsandbytes accelerate" in words
+    assert "llm_service[cuda]" in words
+
+
+def test_rounding_on_cuda_is_8_bits_or_nf4_computed_in_bfloat16():
+    eight, four = map(quantizers.bitsandbytes_config, ("8bit", "4bit"))
+    assert eight.load_in_8bit
+    assert not eight.load_in_4bit
+    assert four.load_in_4bit
+    assert four.bnb_4bit_quant_type == "nf4"
+    assert four.bnb_4bit_compute_dtype == torch.bfloat16
+    assert four.bnb_4bit_use_double_quant
+
+
+def test_kernels_can_be_switched_off(machine):
+    loaded, _ = load(machine, "pocket", quantization="8bit", kernels="none")
+    assert loaded.kernels == ""
+    assert any("LLM_KERNELS=none" in note for note in loaded.notes)
+
+
+def test_kernels_that_the_processor_does_not_run_are_refused(machine):
+    words = refusal(machine, "pocket", kernels="avx512")
+    assert "LLM_KERNELS=avx512" in words
+    assert "portable" in words
 
 
 def test_code_in_the_folder_is_never_run(machine, folder):
@@ -236,7 +347,7 @@ def test_the_cache_takes_the_type_that_was_asked_for(machine):
 
 
 def test_a_cache_that_the_layers_cannot_use_is_refused(machine, saved, monkeypatch):
-    monkeypatch.setattr(quantization, "_kernels", lambda: (None, ("no compiler",)))
+    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("no compiler",)))
     words = refusal(machine, saved, kv_cache_dtype="int8")
     assert "LLM_KV_CACHE_DTYPE=int8" in words
     assert "float32" in words

@@ -105,7 +105,7 @@ def test_a_quantized_model_is_smaller_and_close(architecture, scheme):
 def test_without_kernels_torch_gives_the_same_answers_but_for_rounding(monkeypatch, scheme):
     with_kernels = fresh_model("llama")
     prepare(with_kernels, scheme, is_batchable=False)
-    monkeypatch.setattr(quantization, "_kernels", lambda: (None, ("has no kernels",)))
+    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("has no kernels",)))
     without = fresh_model("llama")
     prepared = prepare(without, scheme, is_batchable=True)
     assert (prepared.kernels, prepared.notes) == ("", ("has no kernels",))
@@ -138,7 +138,7 @@ def test_large_models_are_quantized_by_themselves_and_say_so(monkeypatch):
     prepared = prepare(fresh_model("llama"), "auto", is_batchable=True)
     assert prepared.quantization == "8bit"
     assert any("quantized to 8 bits" in note for note in prepared.notes)
-    monkeypatch.setattr(quantization, "_kernels", lambda: (None, ("has no kernels",)))
+    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("has no kernels",)))
     assert prepare(fresh_model("llama"), "auto", is_batchable=True).quantization == "none"
 
 

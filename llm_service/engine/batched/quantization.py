@@ -47,44 +47,55 @@ class Prepared:
 
 
 @torch.inference_mode()
-def prepare(model: PreTrainedModel, quantization: str, *, is_batchable: bool) -> Prepared:
+def prepare(
+    model: PreTrainedModel, quantization: str, *, is_batchable: bool, kernels: str = "auto"
+) -> Prepared:
     """Exchange modules of `model`, which is on the CPU, in place.
 
-    `quantization` is `auto` or a Prepared's. A layer at a time, so that at most one of them is
-    there twice.
+    `quantization` is `auto` or a Prepared's, `kernels` as `chosen_kernels` takes it. A layer at
+    a time, so that at most one of them is there twice.
     """
-    kernels, notes = _kernels()
-    chosen, why = _choose(model, quantization, kernels)
+    library, notes = _kernels(kernels)
+    chosen, why = _choose(model, quantization, library)
     notes += why
-    instruction_set = kernels.instruction_set if kernels else ""
-    if kernels and is_batchable:
-        reason = _why_plain(model, kernels, chosen) or why_not_fusable(model)
-        reason = reason or _fuse(model, kernels, chosen)
+    instruction_set = library.instruction_set if library else ""
+    if library and is_batchable:
+        reason = _why_plain(model, library, chosen) or why_not_fusable(model)
+        reason = reason or _fuse(model, library, chosen)
         if not reason:
             return Prepared(chosen, instruction_set, True, num_bytes(model), notes)
         notes += (f"runs its layers part by part because {reason}",)
     if chosen != "none":
-        _exchange_linears(model, kernels, chosen)
+        _exchange_linears(model, library, chosen)
         return Prepared(chosen, instruction_set, False, num_bytes(model), notes)
     return Prepared(chosen, "", False, num_bytes(model), notes)
 
 
-def foresee(shell: PreTrainedModel, quantization: str, *, is_batchable: bool) -> Prepared:
+def foresee(
+    shell: PreTrainedModel, quantization: str, *, is_batchable: bool, kernels: str = "auto"
+) -> Prepared:
     """What `prepare` would say of this model, which has no weights; its bytes are `memory`'s."""
-    kernels, _ = _kernels()
-    chosen, _ = _choose(shell, quantization, kernels)
+    library, _ = _kernels(kernels)
+    chosen, _ = _choose(shell, quantization, library)
     is_fused = (
-        kernels is not None
+        library is not None
         and is_batchable
-        and not (_why_plain(shell, kernels, chosen) or why_not_fusable(shell))
+        and not (_why_plain(shell, library, chosen) or why_not_fusable(shell))
     )
     is_used = is_fused or chosen != "none"
-    return Prepared(chosen, kernels.instruction_set if kernels and is_used else "", is_fused, 0)
+    return Prepared(chosen, library.instruction_set if library and is_used else "", is_fused, 0)
 
 
-def _kernels() -> tuple[Kernels | None, tuple[str, ...]]:
+def chosen_kernels(name: str) -> Kernels:
+    """`name` is `auto`, `none` or an instruction set; raises KernelsUnavailable."""
+    if name == "none":
+        raise KernelsUnavailable("LLM_KERNELS=none asks for that")
+    return load_kernels(None if name == "auto" else name)
+
+
+def _kernels(name: str) -> tuple[Kernels | None, tuple[str, ...]]:
     try:
-        return load_kernels(), ()
+        return chosen_kernels(name), ()
     except KernelsUnavailable as error:
         return None, (f"computes with torch alone, which is slower, because {error}",)
 
