@@ -12,6 +12,7 @@ These know nothing of this service's own parts: what they measure is anybody's s
 them, in this process, without a server:
 
     quality   what rounding a model's weights costs
+    engine    what steps of the engine take, and how much of that is not the model
 """
 
 

@@ -52,7 +52,7 @@ def table(results: Sequence[CellResult]) -> str:
                 _range(summary["output_tokens_per_s"]),
             )
         )
-    return "\n".join([*_aligned(rows), *remarks(results)])
+    return "\n".join([*aligned(rows), *remarks(results)])
 
 
 def comparison(ones: Sequence[CellResult], others: Sequence[CellResult]) -> str:
@@ -64,7 +64,7 @@ def comparison(ones: Sequence[CellResult], others: Sequence[CellResult]) -> str:
             rows.append((name, *(_shown(figure, result.median(figure)) for _, figure in _RATIOS)))
         both = ratios(one, other)
         rows.append(("B / A", *(_ratio(both[figure]) for _, figure in _RATIOS)))
-        lines += [_title(one.cell), *_aligned(rows), ""]
+        lines += [_title(one.cell), *aligned(rows), ""]
     lines += [f"A: {remark}" for remark in remarks(ones)]
     lines += [f"B: {remark}" for remark in remarks(others)]
     return "\n".join(lines).rstrip()
@@ -111,10 +111,7 @@ def as_json(
 ) -> dict[str, Any]:
     """The whole record, without keys. `servers` holds one entry for each target."""
     return {
-        "schema": SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "seed": seed,
+        **heading(seed),
         "servers": [
             {
                 "url": target.endpoint.url,
@@ -126,6 +123,16 @@ def as_json(
             }
             for target, cells in zip(targets, results, strict=True)
         ],
+    }
+
+
+def heading(seed: int) -> dict[str, Any]:
+    """What every record begins with."""
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "seed": seed,
     }
 
 
@@ -183,7 +190,8 @@ def _streams(cell: Cell) -> str:
     return f"{cell.concurrency} stream{'s' * (cell.concurrency > 1)}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line per row, each column as wide as its widest cell."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

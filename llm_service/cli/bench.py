@@ -1,4 +1,4 @@
-"""`llm-service bench`: how fast a server is, for those who use it.
+"""`llm-service bench`: how fast a server is, for those who use it, and what makes it so.
 
 Tables go to stdout, progress and words to stderr. Exit codes: 0 done, 1 the measuring could not
 go on, 2 misused.
@@ -8,10 +8,13 @@ import random
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from llm_service.cli.options import JsonFile, MeasuringOptions, SweepOptions, takes
 
 if TYPE_CHECKING:  # loaded when a command runs: see `llm-service check`
     from collections.abc import Iterator
@@ -30,46 +33,23 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 Key = Annotated[str, typer.Option(envvar="LLM_KEY", help="A key with scope inference.")]
 Model = Annotated[str | None, typer.Option(help="Default: the first that the server lists.")]
-Concurrency = Annotated[str, typer.Option(help="How many streams at once, like 1,4,16.")]
-PromptTokens = Annotated[str, typer.Option(help="Lengths of prompts, like 128,1024.")]
-OutputTokens = Annotated[str, typer.Option(help="Lengths of answers, like 128.")]
-Requests = Annotated[
-    int | None, typer.Option(min=1, help="Per repetition; default: 2 for each stream, 4 or more.")
-]
-Repetitions = Annotated[int, typer.Option(min=1, help="Of each cell; medians are shown.")]
-SharedPrefix = Annotated[
-    int, typer.Option(min=0, help="Prompt tokens that all have in common; default: none.")
-]
-Chat = Annotated[bool, typer.Option("--chat", help="Ask /v1/chat/completions.")]
-Temperature = Annotated[float, typer.Option(min=0, max=2, help="0: always the likeliest token.")]
-Seed = Annotated[int | None, typer.Option(help="Of the prompts; default: new ones each time.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")]
-PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw it: a .svg or .png file.")]
 
 
 @bench_app.command()
+@takes(SweepOptions)
 def http(
     url: Annotated[str, typer.Argument(help="Any OpenAI-compatible server.")] = DEFAULT_URL,
     key: Key = "",
     model: Model = None,
-    concurrency: Concurrency = "1,4,16",
-    prompt_tokens: PromptTokens = "128",
-    output_tokens: OutputTokens = "128",
-    requests: Requests = None,
-    repetitions: Repetitions = 3,
-    shared_prefix: SharedPrefix = 0,
-    chat: Chat = False,
-    temperature: Temperature = 0.0,
-    seed: Seed = None,
-    json_file: JsonFile = None,
-    plot_file: PlotFile = None,
+    *,
+    options: SweepOptions,
 ) -> None:
     """Time to first token, gaps between tokens and throughput, for each number of streams."""
-    cells = _cells(concurrency, prompt_tokens, output_tokens, requests, shared_prefix)
-    _measure([(url, key, model)], cells, repetitions, chat, temperature, seed, json_file, plot_file)
+    _measure([(url, key, model)], options)
 
 
 @bench_app.command()
+@takes(SweepOptions)
 def compare(
     url_a: Annotated[str, typer.Argument(help="The one to compare with.")],
     url_b: Annotated[str, typer.Argument(help="The other one.")],
@@ -77,22 +57,96 @@ def compare(
     key_b: Annotated[str, typer.Option(envvar="LLM_KEY_B", help="Default: the same key.")] = "",
     model: Model = None,
     model_b: Model = None,
-    concurrency: Concurrency = "1,4,16",
-    prompt_tokens: PromptTokens = "128",
-    output_tokens: OutputTokens = "128",
-    requests: Requests = None,
-    repetitions: Repetitions = 3,
-    shared_prefix: SharedPrefix = 0,
-    chat: Chat = False,
-    temperature: Temperature = 0.0,
-    seed: Seed = None,
-    json_file: JsonFile = None,
-    plot_file: PlotFile = None,
+    *,
+    options: SweepOptions,
 ) -> None:
     """Two servers in turns, A B A B, and the ratio B / A of each figure with its spread."""
-    cells = _cells(concurrency, prompt_tokens, output_tokens, requests, shared_prefix)
-    servers = [(url_a, key, model), (url_b, key_b or key, model_b)]
-    _measure(servers, cells, repetitions, chat, temperature, seed, json_file, plot_file)
+    _measure([(url_a, key, model), (url_b, key_b or key, model_b)], options)
+
+
+@bench_app.command()
+@takes(MeasuringOptions)
+def engine(
+    model: Annotated[
+        str | None, typer.Option(help="Instead of LLM_MODEL_ID: bundled, a folder or a hub id.")
+    ] = None,
+    quantization: Annotated[
+        str | None, typer.Option(help="Instead of LLM_QUANTIZATION: auto, none, 8bit, 4bit.")
+    ] = None,
+    sequences: Annotated[str, typer.Option(help="How many decode at once, like 1,4,16.")] = (
+        "1,4,16"
+    ),
+    prompts: Annotated[str, typer.Option(help="Lengths of prompts to read, like 512,2048.")] = (
+        "128,512"
+    ),
+    prompt_tokens: Annotated[
+        int, typer.Option(min=1, help="Length of the prompts before what is decoded.")
+    ] = 128,
+    output_tokens: Annotated[int, typer.Option(min=2, help="Of each sequence that decodes.")] = 128,
+    speculation: Annotated[
+        str, typer.Option(envvar="LLM_SPECULATION", help="none or prompt_lookup.")
+    ] = "none",
+    top_p: Annotated[
+        float, typer.Option(min=0, max=1, help="With a --temperature: from the likeliest.")
+    ] = 1.0,
+    *,
+    options: MeasuringOptions,
+) -> None:
+    """Steps of the engine in this process, without HTTP: speed, and what is not the model.
+
+    All LLM_* settings of the engine count, so that each can be switched off and measured.
+    """
+    for name, value, known in (
+        ("--quantization", quantization, ("auto", "none", "8bit", "4bit")),
+        ("--speculation", speculation, ("none", "prompt_lookup")),
+    ):
+        if value is not None and value not in known:
+            _fail(f"{name} takes {', '.join(known)}, not {value}.", 2)
+    if top_p == 0:
+        _fail("--top-p takes a number above 0, up to 1.", 2)
+    decoding = _numbers("--sequences", sequences) if sequences else []
+    reading = _numbers("--prompts", prompts) if prompts else []
+    if not decoding and not reading:
+        _fail("There is nothing to measure: give --sequences or --prompts.", 2)
+    from llm_service.app import engine_config
+    from llm_service.bench import engine as measuring
+    from llm_service.bench import engine_report, report
+    from llm_service.bench.prompts import Prompts
+    from llm_service.config import Settings, words_of
+    from llm_service.engine.model_files import ModelLoadError
+
+    try:
+        config = engine_config(Settings())
+    except ValueError as error:
+        _fail(" ".join(words_of(error)), 2)
+    config = replace(
+        config,
+        model_id=model or config.model_id,
+        quantization=quantization or config.quantization,
+        speculation=speculation,
+    )
+    supply = Prompts(_seed(options))
+    phases = measuring.phases(decoding, prompt_tokens, output_tokens, reading)
+    with _in_words():
+        _check_folder(options.json_file)
+        try:
+            bench = measuring.Bench(config, lambda line: print(line, file=sys.stderr))
+        except ModelLoadError as error:
+            _fail(str(error), 1)
+        with _progress(len(phases) * options.repetitions, "repetition") as done:
+            results = bench.measure(
+                phases,
+                options.repetitions,
+                supply,
+                temperature=options.temperature,
+                top_p=top_p,
+                done=done,
+            )
+    print(engine_report.table(bench, results))
+    if options.json_file is not None:
+        asked = asdict(config) | {"temperature": options.temperature, "top_p": top_p}
+        record = engine_report.as_json(bench, results, supply.seed, asked)
+        report.write_json(record, options.json_file)
 
 
 @bench_app.command()
@@ -126,17 +180,9 @@ def quality(
         measuring.write_json(model, found, json_file)
 
 
-def _measure(
-    servers: list[tuple[str, str, str | None]],
-    cells: "list[Cell]",
-    repetitions: int,
-    is_chat: bool,
-    temperature: float,
-    seed: int | None,
-    json_file: Path | None,
-    plot_file: Path | None,
-) -> None:
+def _measure(servers: list[tuple[str, str, str | None]], options: SweepOptions) -> None:
     """Find the servers, sweep, and show: the one path that both commands take."""
+    cells = _cells(options)
     import uvloop
 
     from llm_service.bench import report
@@ -145,52 +191,53 @@ def _measure(
     from llm_service.bench.prompts import Prompts
     from llm_service.bench.sweep import sweep
 
-    prompts = Prompts(random.randrange(2**32) if seed is None else seed)  # noqa: S311
+    prompts = Prompts(_seed(options))
 
     async def run() -> "tuple[list[Target], list[list[CellResult]]]":
         endpoints = [(Endpoint.parse(url, key), model) for url, key, model in servers]
         targets = [
-            await find_target(endpoint, model, is_chat=is_chat, temperature=temperature)
+            await find_target(
+                endpoint, model, is_chat=options.chat, temperature=options.temperature
+            )
             for endpoint, model in endpoints
         ]
-        num_answers = len(targets) * repetitions * sum(cell.num_requests for cell in cells)
-        with _progress(num_answers) as done:
-            return targets, await sweep(targets, cells, repetitions, prompts, done)
+        num_answers = sum(cell.num_requests for cell in cells) * len(targets) * options.repetitions
+        with _progress(num_answers, "answer") as done:
+            return targets, await sweep(targets, cells, options.repetitions, prompts, done)
 
     with _in_words():
-        for path in (json_file, plot_file):
+        for path in (options.json_file, options.plot_file):
             _check_folder(path)
-        if plot_file is not None:
-            report.check_plot(plot_file)
+        if options.plot_file is not None:
+            report.check_plot(options.plot_file)
         targets, results = uvloop.run(run())
     is_one = len(targets) == 1
     print(report.table(results[0]) if is_one else report.comparison(*results))
-    if json_file is not None:
-        report.write_json(report.as_json(targets, results, prompts.seed), json_file)
-    if plot_file is not None:
+    if options.json_file is not None:
+        report.write_json(report.as_json(targets, results, prompts.seed), options.json_file)
+    if options.plot_file is not None:
         names = [""] if is_one else ["A", "B"]
-        report.plot(dict(zip(names, results, strict=True)), plot_file)
+        report.plot(dict(zip(names, results, strict=True)), options.plot_file)
 
 
-def _cells(
-    concurrency: str,
-    prompt_tokens: str,
-    output_tokens: str,
-    num_requests: int | None,
-    shared_prefix: int,
-) -> "list[Cell]":
+def _cells(options: SweepOptions) -> "list[Cell]":
     """Every combination, shortest first. Ends the command, in words, where a list is none."""
     from llm_service.bench.load import Cell
 
+    shared = options.shared_prefix
     cells = [
-        Cell(streams, prompt, output, num_requests or max(4, 2 * streams), shared_prefix)
-        for prompt in _numbers("--prompt-tokens", prompt_tokens)
-        for output in _numbers("--output-tokens", output_tokens)
-        for streams in _numbers("--concurrency", concurrency)
+        Cell(streams, prompt, output, options.requests or max(4, 2 * streams), shared)
+        for prompt in _numbers("--prompt-tokens", options.prompt_tokens)
+        for output in _numbers("--output-tokens", options.output_tokens)
+        for streams in _numbers("--concurrency", options.concurrency)
     ]
-    if shared_prefix >= min(cell.prompt_tokens for cell in cells):
-        _fail(f"--shared-prefix {shared_prefix} must be less than --prompt-tokens.", 2)
+    if shared >= min(cell.prompt_tokens for cell in cells):
+        _fail(f"--shared-prefix {shared} must be less than --prompt-tokens.", 2)
     return cells
+
+
+def _seed(options: MeasuringOptions) -> int:
+    return random.randrange(2**32) if options.seed is None else options.seed  # noqa: S311
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -208,10 +255,10 @@ def _check_folder(path: Path | None) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> "Iterator[Callable[[], object]]":
+def _progress(total: int, unit: str) -> "Iterator[Callable[[], object]]":
     from tqdm import tqdm
 
-    with tqdm(total=total, unit="answer", file=sys.stderr, leave=False) as bar:
+    with tqdm(total=total, unit=unit, file=sys.stderr, leave=False) as bar:
         yield lambda: bar.update()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from llm_service.control_groups import Throttling
 from llm_service.engine.batched.kernels.build import KernelsUnavailable
-from llm_service.engine.batched.kernels.library import load_kernels
+from llm_service.engine.batched.quantization import chosen_kernels
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.outline import num_threads
 from llm_service.machine import Machine
@@ -73,9 +73,9 @@ def software_of(config: EngineConfig, machine: Machine) -> Software:
     """Builds the kernels if they are not built yet, as the service would."""
     kernels, reason = "", ""
     try:
-        kernels = load_kernels().instruction_set
+        kernels = chosen_kernels(config.kernels).instruction_set
     except KernelsUnavailable as error:
-        reason = str(error)
+        reason = "" if config.kernels == "none" else str(error)
     return Software(
         python=platform.python_version(),
         torch=torch.__version__,

@@ -1,0 +1,255 @@
+"""What an engine's steps take in this process, and how much of that is not the model.
+
+Steps a real core over real sequences, without a server. Each row of a table is a phase: so many
+sequences that decode at once, or one prompt that is read.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from llm_service.bench import BenchError
+from llm_service.bench.facts import load_average, read_bandwidths
+from llm_service.bench.prompts import Prompts
+from llm_service.engine import EngineInfo
+from llm_service.engine.batched import sequence as sequences
+from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.quantization import WORTH_QUANTIZING
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.factory import build_core, engine_info
+from llm_service.engine.loader import LoadedModel, load_model, plan_resources
+from llm_service.engine.request import GenerationRequest, SamplingParams
+from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.machine import Machine
+
+_WARM_UP_TOKENS = 4
+
+Figures = dict[str, Any]
+# What is summarised over repetitions. Seconds are of one step, on average.
+SUMMARISED = (
+    "tokens_per_s",
+    "step_seconds",
+    "before_seconds",
+    "forward_seconds",
+    "after_seconds",
+    "outside_share",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One row: `num_sequences` that decode after prompts of `prompt_tokens`, or read theirs."""
+
+    kind: Literal["decode", "prefill"]
+    num_sequences: int
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseResult:
+    phase: Phase
+    repetitions: tuple[Figures, ...]
+
+    def values(self, name: str) -> list[float]:
+        return [figures[name] for figures in self.repetitions]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.values(name))
+
+    def as_json(self) -> dict[str, Any]:
+        summary = {
+            name: (self.median(name), min(self.values(name)), max(self.values(name)))
+            for name in SUMMARISED
+        }
+        return {**asdict(self.phase), "summary": summary, "repetitions": list(self.repetitions)}
+
+
+@dataclass(slots=True)
+class Step:
+    """Wall times in seconds: what is before the model's forward pass, it, and what is after."""
+
+    before: float
+    forward: float
+    after: float
+    num_tokens: int
+
+    @property
+    def seconds(self) -> float:
+        return self.before + self.forward + self.after
+
+
+class Bench:
+    """A loaded model with a core to step, and how its weights came to be as they are."""
+
+    def __init__(self, config: EngineConfig, progress: Callable[[str], None]) -> None:
+        """Raises ModelLoadError, and BenchError for a model that is not batched."""
+        machine = Machine.detect()
+        loaded = load_model(config, machine, progress)
+        if loaded.sequential_reason or config.engine == "sequential":
+            reason = loaded.sequential_reason or "LLM_ENGINE=sequential asks for that"
+            raise BenchError(
+                f"{loaded.model_id} runs one request at a time because {reason}, and only the"
+                " batched engine has steps to measure; `llm-service bench http` measures both."
+            )
+        self.info: EngineInfo = engine_info(loaded, plan_resources(config, loaded, machine), config)
+        self.why_quantization = _why_quantization(config, loaded)
+        self._model = loaded.model
+        self._is_on_cuda = loaded.device.type == "cuda"
+        self._tokenizer = SealedTokenizer(loaded.tokenizer)
+        self._core: EngineCore = build_core(loaded, self.info, self._tokenizer, config)
+
+    def measure(
+        self,
+        phases: Sequence[Phase],
+        repetitions: int,
+        prompts: Prompts,
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        done: Callable[[], object] = lambda: None,
+    ) -> list[PhaseResult]:
+        """Each phase once unmeasured and shortened, then `repetitions` times.
+
+        Raises BenchError, before anything runs, where one does not fit.
+        """
+        for phase in phases:
+            self._refuse_unless_fits(phase)
+        results = []
+        for phase in phases:
+            sampling = SamplingParams(
+                phase.output_tokens, temperature=temperature, top_p=top_p, ignore_eos=True
+            )
+            short = replace(sampling, max_tokens=min(_WARM_UP_TOKENS, phase.output_tokens))
+            self._run(phase, prompts, short)
+            repeated = []
+            for _ in range(repetitions):
+                before = {"load_average": load_average(), "read_bandwidths": read_bandwidths()}
+                repeated.append(before | _figures(self._run(phase, prompts, sampling)))
+                done()
+            results.append(PhaseResult(phase, tuple(repeated)))
+        return results
+
+    def _run(self, phase: Phase, prompts: Prompts, sampling: SamplingParams) -> list[Step]:
+        """The steps that are the phase's own: those that decode all its sequences, or read."""
+        added = [
+            self._sequence(str(i), phase.prompt_tokens, prompts, sampling)
+            for i in range(phase.num_sequences)
+        ]
+        for sequence in added:
+            self._core.add(sequence)
+        steps = []
+        with _forward_times(self._model, self._is_on_cuda) as times:
+            while self._core.has_work:
+                times.clear()
+                started = time.perf_counter()
+                stats = self._core.step().stats
+                ended = time.perf_counter()
+                if stats.num_preemptions:
+                    raise BenchError("The KV cache is too small: raise LLM_KV_CACHE_BYTES.")
+                assert len(times) == 2, "a step is one forward pass"
+                begun, over = times
+                is_decode = not stats.num_computed_prompt_tokens
+                num_tokens = stats.num_computed_prompt_tokens or stats.num_output_tokens
+                is_whole = not is_decode or stats.num_sequences == phase.num_sequences
+                if is_decode == (phase.kind == "decode") and is_whole:
+                    steps.append(Step(begun - started, over - begun, ended - over, num_tokens))
+        for sequence in added:
+            if sequence.error is not None:
+                raise BenchError(f"A sequence could not be finished: {sequence.error.message}")
+        return steps
+
+    def _sequence(
+        self, name: str, num_tokens: int, prompts: Prompts, sampling: SamplingParams
+    ) -> sequences.Sequence:
+        """Of a prompt of exactly `num_tokens`; a word is at least one."""
+        token_ids: list[int] = []
+        while len(token_ids) < num_tokens:
+            token_ids += self._tokenizer.encode_text(prompts.make(num_tokens))
+        request = GenerationRequest(name, tuple(token_ids[:num_tokens]), sampling)
+        return sequences.Sequence.from_request(request, time.monotonic())
+
+    def _refuse_unless_fits(self, phase: Phase) -> None:
+        info, num_tokens = self.info, phase.prompt_tokens + phase.output_tokens
+        if num_tokens > info.max_context:
+            raise BenchError(
+                f"{phase.prompt_tokens} prompt and {phase.output_tokens} output tokens are more"
+                f" than the {info.max_context} that {info.model_id} can see here."
+            )
+        if phase.num_sequences > info.max_batch_size:
+            raise BenchError(
+                f"{phase.num_sequences} sequences are more than the {info.max_batch_size} that run"
+                " at once here: raise LLM_MAX_BATCH_SIZE."
+            )
+        # a spare block for each, without which the scheduler admits no more
+        num_blocks = phase.num_sequences * (-(-num_tokens // info.block_size) + 1)
+        if phase.num_sequences > 1 and num_blocks > info.num_blocks:
+            raise BenchError(
+                f"{phase.num_sequences} sequences of {num_tokens} tokens need"
+                f" {num_blocks * info.block_size} positions in the KV cache, which has"
+                f" {info.num_blocks * info.block_size}: raise LLM_KV_CACHE_BYTES."
+            )
+
+
+def _why_quantization(config: EngineConfig, loaded: LoadedModel) -> str:
+    if config.quantization != "auto":
+        return "as asked"
+    for note in loaded.notes:
+        if "quantized" in note:
+            return f"it {note}"
+    if loaded.quantization != "none":
+        return "as its files hold it"
+    if loaded.device.type == "cuda":
+        return "auto rounds on a CPU alone"
+    return f"it has fewer than {WORTH_QUANTIZING / 1e6:.0f} M weights"
+
+
+def phases(
+    num_sequences: Sequence[int],
+    prompt_tokens: int,
+    output_tokens: int,
+    prompt_lengths: Sequence[int],
+) -> list[Phase]:
+    decodes = [Phase("decode", n, prompt_tokens, output_tokens) for n in num_sequences]
+    return decodes + [Phase("prefill", 1, length, 1) for length in prompt_lengths]
+
+
+@contextmanager
+def _forward_times(model: PreTrainedModel, is_on_cuda: bool) -> Iterator[list[float]]:
+    """When the model's forward pass began and when it was over, as hooks on the model see it."""
+    times: list[float] = []
+
+    def note(*_: object) -> None:
+        if is_on_cuda:
+            torch.cuda.synchronize()  # else the work is only queued
+        times.append(time.perf_counter())
+
+    hooks = model.register_forward_pre_hook(note), model.register_forward_hook(note)
+    try:
+        yield times
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _figures(steps: Sequence[Step]) -> Figures:
+    """Times are seconds of a step, on average; `outside_share` is of all time."""
+    seconds = sum(step.seconds for step in steps)
+    num_tokens = sum(step.num_tokens for step in steps)
+    forward = sum(step.forward for step in steps)
+    return {
+        "num_steps": len(steps),
+        "num_tokens": num_tokens,
+        "tokens_per_s": num_tokens / seconds,
+        "step_seconds": seconds / len(steps),
+        "before_seconds": sum(step.before for step in steps) / len(steps),
+        "forward_seconds": forward / len(steps),
+        "after_seconds": sum(step.after for step in steps) / len(steps),
+        "outside_share": 1 - forward / seconds,
+    }

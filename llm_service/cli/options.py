@@ -1,0 +1,85 @@
+"""Options that several commands take, written once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuringOptions:
+    """Of everything that measures speed."""
+
+    repetitions: Annotated[
+        int,
+        typer.Option("--repetitions", "--repeat", min=1, help="Of each row; medians are shown."),
+    ] = 3
+    temperature: Annotated[
+        float, typer.Option(min=0, max=2, help="0: always the likeliest token.")
+    ] = 0.0
+    seed: Annotated[
+        int | None, typer.Option(help="Of the prompts; default: new ones each time.")
+    ] = None
+    json_file: JsonFile = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepOptions(MeasuringOptions):
+    """Of what measures servers."""
+
+    concurrency: Annotated[str, typer.Option(help="How many streams at once, like 1,4,16.")] = (
+        "1,4,16"
+    )
+    prompt_tokens: Annotated[str, typer.Option(help="Lengths of prompts, like 128,1024.")] = "128"
+    output_tokens: Annotated[str, typer.Option(help="Lengths of answers, like 128.")] = "128"
+    requests: Annotated[
+        int | None,
+        typer.Option(min=1, help="Per repetition; default: 2 for each stream, 4 or more."),
+    ] = None
+    shared_prefix: Annotated[
+        int, typer.Option(min=0, help="Prompt tokens that all have in common; default: none.")
+    ] = 0
+    chat: Annotated[bool, typer.Option("--chat", help="Ask /v1/chat/completions.")] = False
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw it: a .svg or .png file.")
+    ] = None
+
+
+def takes(group: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose parameter `options` is a `group`: each field becomes an option of its own.
+
+    Typer reads a function's signature; this one shows the fields in place of `options`.
+    """
+    hints = get_type_hints(group, include_extras=True)
+    shown = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def called(**given: Any) -> None:
+            options = group(**{field.name: given.pop(field.name) for field in fields(group)})
+            command(**given, options=options)
+
+        signature = inspect.signature(command)
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            if parameter.name != "options"
+        ]
+        called.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+        return called
+
+    return decorate
