@@ -1,5 +1,6 @@
 """A control group of our own, of the version that this machine has, to start processes in."""
 
+import itertools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from llm_service.control_groups import control_groups, read
 
 PERIOD_MICROSECONDS = 100_000
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,16 @@ def limited_group(*, cores: float, memory_bytes: int) -> Iterator[Group]:
     """Skips the test, with the reason, where no group can be made."""
     quota = int(cores * PERIOD_MICROSECONDS)
     parents = _parents()
-    folders = {parent / f"llm-service-test-{os.getpid()}" for parent in parents.values()}
+    name = f"llm-service-test-{os.getpid()}-{next(_numbers)}"
+    folders = {parent / name for parent in parents.values()}
     try:
         try:
             for folder in folders:
                 folder.mkdir()
             for controller, parent in parents.items():
-                folder = parent / f"llm-service-test-{os.getpid()}"
-                for name, value in _limits(controller, quota, memory_bytes).items():
-                    if (folder / name).exists():
-                        (folder / name).write_text(value)
+                for file, value in _limits(controller, quota, memory_bytes).items():
+                    if (parent / name / file).exists():
+                        (parent / name / file).write_text(value)
         except OSError as error:
             pytest.skip(f"no control group can be made here: {error}")
         yield Group(frozenset(folders))
