@@ -23,6 +23,7 @@ from llm_service.access.observer import LimitObserver, NullLimitObserver
 CALL_SECONDS = 0.25
 MAX_CALL_SECONDS = 1.0
 PROBE_SECONDS = 1.0
+WATCH_SECONDS = 5.0
 LISTEN_SECONDS = 30.0
 _MAX_CONNECTIONS = 5  # one of them listens
 _SLICE_SECONDS = 0.05
@@ -76,6 +77,14 @@ class RedisLink:
         with contextlib.suppress(RedisAway):
             await self.ping()
             self._observer.redis_up(True)
+
+    async def watch(self) -> None:
+        """Find out, until cancelled, that Redis has gone, also while no request asks it."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self.is_up:  # else the recovery asks
+                with contextlib.suppress(RedisAway):
+                    await self.ping()
 
     async def ping(self) -> None:
         await self.call("ping", self._client.ping())
