@@ -106,6 +106,12 @@ MEMORY = [
         (gauge("llm_process_memory_bytes", INSTANCES, "type"), "{{type}}"),
         (gauge("llm_memory_limit_bytes", INSTANCES), "limit"),
     ], "anon is the process's own; file is mapped and can be dropped."),
+    chart("GPU memory", "bytes",
+          [(gauge("llm_gpu_memory_used_bytes", INSTANCES, "gpu"), "GPU {{gpu}}")],
+          "In use, by all processes. Empty without a GPU."),
+    chart("GPU busy", "percentunit",
+          [(gauge("llm_gpu_utilization_ratio", INSTANCES, "gpu"), "GPU {{gpu}}")],
+          "Share of the time that the GPU computes. Empty without one, or where it does not tell."),
     chart("CPU", "short", [
         (rate("process_cpu_seconds_total", INSTANCES), "used"),
         (gauge("llm_cpu_limit_cores", INSTANCES), "limit"),

@@ -27,7 +27,7 @@ from llm_service.api.handlers import install_handlers
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.stats import create_stats_router
 from llm_service.config import Settings
-from llm_service.engine import Engine
+from llm_service.engine import Engine, GpuUse
 from llm_service.engine.config import EngineConfig
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
@@ -90,7 +90,7 @@ class Runtime:
         self._settings = settings
         self._given_engine = engine
         self.new_admin_key: str | None = None
-        self.metrics = Metrics()
+        self.metrics = Metrics(read_gpu=_read_gpu)
         self.history = History(self.metrics)
         self.link = (
             None
@@ -149,6 +149,8 @@ class Runtime:
             asyncio.create_task(self.usage.run()),
             asyncio.create_task(self.services.cancellations.run(self._cancel_here)),
         ]
+        if self.link is not None:
+            background.append(asyncio.create_task(self.link.watch()))
         try:
             yield
         finally:
@@ -199,6 +201,12 @@ class Runtime:
         return load_engine(config, self.metrics, progress=lambda line: log.info(line))
 
 
+def _read_gpu() -> GpuUse:
+    from llm_service.engine.gpu import gpu_use  # loads torch, as the engine on a GPU has done
+
+    return gpu_use()
+
+
 def engine_config(settings: Settings) -> EngineConfig:
     return EngineConfig(
         model_id=settings.model_id,
@@ -206,6 +214,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         dtype=settings.dtype,
         quantization=settings.quantization,
         kv_cache_dtype=settings.kv_cache_dtype,
+        kernels=settings.kernels,
         engine=settings.engine,
         threads=settings.threads,
         kv_cache_bytes=settings.kv_cache_bytes,

@@ -16,6 +16,7 @@
      │   └─ CancelledByOperator   499  an operator cancelled it
      ├─ EngineFailed              500  the engine failed while this was in flight
      └─ Unavailable               503  the engine is not ready
+         ├─ NotLoaded             503  nor has it been: the model loads
          ├─ Overloaded            503  the queue is full: try again later
          └─ DeadlineExceeded      503  it took longer than LLM_REQUEST_TIMEOUT_SECONDS
 
@@ -147,6 +148,10 @@ class Unavailable(ServiceError):
     type = "service_unavailable_error"
     code = "engine_unavailable"
     kind = "backend"
+
+
+class NotLoaded(Unavailable):
+    kind = "loading"
 
 
 class Overloaded(Unavailable):

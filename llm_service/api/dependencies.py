@@ -16,7 +16,7 @@ from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
 from llm_service.access.usage import UsageLog
 from llm_service.engine import Engine
-from llm_service.errors import ModelNotFound, Unavailable
+from llm_service.errors import ModelNotFound, NotLoaded
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
@@ -40,7 +40,7 @@ class EngineSlot:
 
     def get(self) -> Engine:
         if self.engine is None:
-            raise Unavailable(self.reason, retry_after=2)
+            raise NotLoaded(self.reason, retry_after=2)
         return self.engine
 
     def not_ready_reason(self) -> str:

@@ -46,6 +46,7 @@ def service_facts(services: Services) -> dict[str, object]:
         "version": __version__,
         "api": "/v1",
         "dashboard": HERE if services.serves_dashboard else ELSEWHERE,
+        "requires_keys": services.authenticator.requires_keys,
     }
     engine = services.engine.engine
     if engine is None:

@@ -34,6 +34,7 @@ __all__ = [
     "FinishReason",
     "GenerationChunk",
     "GenerationRequest",
+    "GpuUse",
     "NullObserver",
     "Phase",
     "PositionLogprobs",
@@ -72,6 +73,7 @@ class EngineInfo:
     vocab_size: int = 0  # token ids are below it
     num_blocks: int = 0  # of the KV cache; 0: the model keeps its own
     has_prefix_cache: bool = False
+    compute_bytes: int = 0  # what the kernels' workspace takes in the largest step
     # sentences about choices that the operator should know ("runs sequentially because ...")
     notes: tuple[str, ...] = ()
     # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
@@ -90,6 +92,16 @@ class EngineStatus:
     num_restarts: int
     # how long the engine has had work without finishing a step; 0 when idle
     stalled_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUse:
+    """A GPU now; `gpu` is its number."""
+
+    gpu: str
+    memory_used_bytes: int  # by all processes
+    reserved_bytes: int  # of these, what torch has taken for this one
+    utilization_ratio: float | None  # None: it does not tell
 
 
 class PromptTokenizer(Protocol):

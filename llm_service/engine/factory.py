@@ -22,6 +22,7 @@ from llm_service.engine.loader import (
     load_model,
     plan_resources,
 )
+from llm_service.engine.memory import kernel_workspace_bytes
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
@@ -109,6 +110,8 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
             f"The KV cache of {resources.kv_cache_bytes} bytes does not hold one block of"
             f" {bytes_per_block} bytes: raise LLM_KV_CACHE_BYTES."
         )
+    # a step has room for one token of each running sequence
+    max_batched_tokens = max(config.max_batched_tokens, resources.max_batch_size)
     return EngineInfo(
         model_id=loaded.model_id,
         architecture=type(loaded.model).__name__,
@@ -120,8 +123,7 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         # any sequence must fit when it runs alone
         max_context=min(resources.max_context, num_blocks * config.block_size),
         max_batch_size=resources.max_batch_size,
-        # a step has room for one token of each running sequence
-        max_batched_tokens=max(config.max_batched_tokens, resources.max_batch_size),
+        max_batched_tokens=max_batched_tokens,
         max_waiting=config.max_waiting,
         threads=resources.threads,
         weights_bytes=loaded.weights_bytes,
@@ -129,6 +131,7 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         block_size=config.block_size,
         num_blocks=num_blocks,
         has_prefix_cache=config.prefix_cache,
+        compute_bytes=kernel_workspace_bytes(loaded.model, max_batched_tokens),
         load_seconds=loaded.load_seconds,
         kernels=loaded.kernels,
         kv_cache_dtype=str(loaded.kv_dtype).removeprefix("torch."),

@@ -4,6 +4,7 @@ Owns the arithmetic that the loader refuses by, the engine is sized by and `llm-
 shows. A model comes as its shell: all of its modules on torch's meta device, no weights.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from llm_service.engine.batched.kernels.packing import Scheme, pack
+from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedLinear
+from llm_service.engine.batched.kernels.packing import GROUP, Scheme, pack
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.model_files import ModelLoadError
@@ -36,10 +38,13 @@ class Form:
     """In what numbers a model is held."""
 
     dtype: torch.dtype  # as which the weights are read
-    quantization: str  # none, 8bit, 4bit
+    quantization: str  # none, 8bit, 4bit, or transformers' name for its own
     kv_dtype: torch.dtype
     kernels: bool  # whether they are there: without them, 4 bits take a byte
     is_fused: bool  # then the embedding is quantized as well
+    # of linear layers but the head, where transformers keeps them quantized; None: we do, if any
+    weight_bits: float | None = None
+    is_converted: bool = False  # it turns what is stored into plain numbers first
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,10 @@ def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
     layers_bytes = total - head_bytes - embedding_bytes
     if form.quantization == "none":
         return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
+    if form.weight_bits is not None:
+        num_weights = sum(linear.weight.numel() for linear in _linears(shell) if linear is not head)
+        layers_bytes -= int(num_weights * (form.dtype.itemsize - form.weight_bits / 8))
+        return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
     for linear in _linears(shell):
         if linear is not head:
             layers_bytes -= linear.weight.numel() * form.dtype.itemsize
@@ -145,6 +154,17 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
     per_token = 8 * text.hidden_size + 4 * int(wide)
     numbers = max_batched_tokens * per_token + 4 * max_batch_size * text.vocab_size
     return _PROCESS_BYTES + 4 * int(numbers)
+
+
+def kernel_workspace_bytes(model: nn.Module, num_tokens: int) -> int:
+    """What the kernels take once, for a step of `num_tokens`, and keep: decoder.cpp's arena."""
+    decoders = (_decoder_bytes(m, num_tokens) for m in model.modules() if type(m) is FusedDecoder)
+    linears = (
+        _input_bytes(m.packed[0].num_inputs, num_tokens)
+        for m in model.modules()
+        if type(m) is FusedLinear
+    )
+    return max((*decoders, *linears), default=0)
 
 
 def slots_wanted(config: EngineConfig, threads: int) -> int:
@@ -200,6 +220,20 @@ def _context_that_fits(
     return num_tokens, (f"{sentence}, so requests are limited to {num_tokens}",)
 
 
+def _decoder_bytes(decoder: FusedDecoder, num_tokens: int) -> int:
+    layer = decoder.layers[0]
+    inputs = (layer.qkv.num_inputs, layer.output.num_inputs, layer.down.num_inputs)
+    width = layer.attention_norm.shape[0]
+    floats = layer.qkv.num_outputs + layer.output.num_inputs + layer.down.num_inputs + width
+    return sum(_input_bytes(k, num_tokens) for k in inputs) + 4 * num_tokens * floats
+
+
+def _input_bytes(num_inputs: int, num_tokens: int) -> int:
+    """A step's inputs for a product: as floats, twice in 8 bits, with sums and scales."""
+    num_groups = math.ceil(num_inputs / GROUP)
+    return num_tokens * (6 * GROUP * num_groups + 4 * num_groups + 4)
+
+
 def _linears(shell: PreTrainedModel) -> Iterator[nn.Linear]:
     """Those that quantization exchanges: no subclasses, which may do more."""
     return (module for module in shell.modules() if type(module) is nn.Linear)
@@ -226,5 +260,7 @@ def _plain_bytes(shell: PreTrainedModel, dtype: torch.dtype) -> int:
 
 def _read_bytes(shell: PreTrainedModel, form: Form) -> int:
     """Weights of the type that they are stored in stay in their file, mapped; others are copied."""
-    is_stored = getattr(shell.config, "dtype", None) is form.dtype
+    if form.weight_bits is not None:
+        return 0
+    is_stored = getattr(shell.config, "dtype", None) is form.dtype and not form.is_converted
     return 0 if is_stored else _plain_bytes(shell, form.dtype)

@@ -7,12 +7,14 @@ compares the two. Changes are additive: others' dashboards and alerts use these 
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 
 from llm_service import __version__
 from llm_service.engine import EngineInfo, Phase, StepStats
 from llm_service.observability.families import ANONYMOUS, OTHER, Declare, KeyNames
+from llm_service.observability.gpu import GpuCollector, ReadGpu, compute_bytes
 from llm_service.observability.process import MachineCollector
 from llm_service.observability.record import (
     ERROR_KINDS,
@@ -46,14 +48,20 @@ class Metrics:
 
     Series by key begin at 0 for each of `key_names`, series by model when it is loaded:
     call `model_loaded` before the engine starts. Any thread may call any method.
+    `read_gpu` is asked once the model is on a GPU.
     """
 
     def __init__(
-        self, *, key_names: Iterable[str] = (), registry: CollectorRegistry | None = None
+        self,
+        *,
+        key_names: Iterable[str] = (),
+        registry: CollectorRegistry | None = None,
+        read_gpu: ReadGpu | None = None,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own lack
         self.registry = registry or CollectorRegistry(auto_describe=True)
         self._model = OTHER
+        self._read_gpu = read_gpu
         self._key_names = KeyNames()
         self._declare = declare = Declare(self.registry)
         self._declare_requests(declare)
@@ -199,7 +207,7 @@ class Metrics:
         self._memory = declare.gauge(
             "llm_memory_bytes",
             "Memory that the engine accounts for.",
-            kind=("weights", "kv_cache"),
+            kind=("weights", "kv_cache", "compute"),
         )
 
     def _declare_keys_and_limits(self, declare: Declare) -> None:
@@ -369,6 +377,9 @@ class Metrics:
         self._kv_capacity.of(self._model).set(info.kv_cache_bytes)
         self._memory.of("weights").set(info.weights_bytes)
         self._memory.of("kv_cache").set(info.kv_cache_bytes)
+        self._memory.of("compute").set(info.compute_bytes)
+        if info.device == "cuda" and self._read_gpu is not None:
+            self._gpu_found(self._read_gpu, info.weights_bytes + info.kv_cache_bytes)
         self._model_info.of(
             self._model,
             info.architecture,
@@ -378,6 +389,10 @@ class Metrics:
             info.quantization,
             info.kernels,
         ).set(1)
+
+    def _gpu_found(self, read: ReadGpu, held_bytes: int) -> None:
+        self.registry.register(GpuCollector(read))
+        self._memory.of("compute").set_function(partial(compute_bytes, read, held_bytes))
 
     # LimitObserver
 

@@ -94,6 +94,7 @@ BUSY = {
 }
 WEIGHTS = Value("llm_memory_bytes", "weights")
 KV_CACHE = Value("llm_memory_bytes", "kv_cache")
+COMPUTE = Value("llm_memory_bytes", "compute")
 ANONYMOUS = Value("llm_process_memory_bytes", "anon")
 KV_USED, KV_CAPACITY = Value("llm_kv_cache_used_bytes"), Value("llm_kv_cache_capacity_bytes")
 GAPS = "llm_inter_token_latency_seconds"
@@ -140,8 +141,9 @@ PANELS: dict[str, Panel] = {
         [
             Line("weights", WEIGHTS),
             Line("kv_cache", KV_CACHE),
+            Line("compute", COMPUTE),
             # Weights that are mapped from a file are not anonymous: it may come out below 0.
-            Line("other", Rest(ANONYMOUS, Total((WEIGHTS, KV_CACHE)))),
+            Line("other", Rest(ANONYMOUS, Total((WEIGHTS, KV_CACHE, COMPUTE)))),
             Line("file", Value("llm_process_memory_bytes", "file")),
             Line("limit", Value("llm_memory_limit_bytes")),
         ],
@@ -179,6 +181,9 @@ PANELS: dict[str, Panel] = {
         "Preemptions", "1/s", [Line("preemptions", Rate("llm_preemptions_total"))]
     ),
     "drafts": _by_label("Guessed tokens", "llm_draft_tokens_total"),
+    "gpu_memory": Panel("GPU memory", "bytes", [Line("used", Value("llm_gpu_memory_used_bytes"))]),
+    # A sum over GPUs, as CPU is over cores.
+    "gpu_busy": Panel("GPU busy", "gpus", [Line("busy", Value("llm_gpu_utilization_ratio"))]),
     "redis": Panel("Redis", "up", [Line("up", Value("llm_redis_up"))]),
 }
 

@@ -22,6 +22,7 @@ ERROR_KINDS = (
     "validation",
     "context_length",
     "rate_limit",  # the caller's doing; "overloaded" is the service's
+    "loading",  # before the model is loaded for the first time; afterwards "backend"
     "overloaded",
     "deadline",
     "backend",

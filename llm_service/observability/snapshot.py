@@ -42,6 +42,8 @@ PLAIN = (
     "llm_cpu_limit_cores",
     "llm_cpu_throttled_seconds_total",
     "llm_redis_up",
+    "llm_gpu_memory_used_bytes",
+    "llm_gpu_utilization_ratio",
     # A histogram's count is its last bucket.
     "llm_inter_token_latency_seconds_sum",
     "process_cpu_seconds_total",
@@ -53,7 +55,7 @@ LABELLED: dict[str, tuple[str, Sequence[str]]] = {
     "llm_prompt_tokens_total": ("source", ("computed", "cached")),
     "llm_engine_busy_seconds_total": ("phase", ("prefill", "decode")),
     "llm_draft_tokens_total": ("outcome", ("accepted", "rejected")),
-    "llm_memory_bytes": ("kind", ("weights", "kv_cache")),
+    "llm_memory_bytes": ("kind", ("weights", "kv_cache", "compute")),
     "llm_process_memory_bytes": ("type", ("anon", "file", "shmem")),
 }
 

@@ -68,6 +68,7 @@ def test_what_open_routes_tell_is_not_secret(deployed: RunningService) -> None:
     assert facts["model"] == "pocket"
     assert "demonstration model" in facts["summary"]
     assert set(facts["limits"]) >= {"max_context", "max_batch_size", "max_waiting"}
+    assert facts["requires_keys"] is True, "the dashboard asks for one before it asks anything"
 
 
 def test_a_browser_gets_the_dashboard_under_a_strict_policy_and_others_get_facts(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
@@ -101,8 +102,20 @@ def test_quantized_weights_take_what_is_foretold_within_a_hundredth(family, sche
     assert memory.weights_bytes(shell, form).total == pytest.approx(made.weights_bytes, rel=0.01)
 
 
+def test_weights_that_transformers_keeps_quantized_are_counted_by_their_bits():
+    shell = shell_of(LlamaConfig(**SIZES))
+    linear = sum(m.weight.numel() for m in shell.modules() if type(m) is nn.Linear)
+    linear -= shell.get_output_embeddings().weight.numel()
+    bfloat16 = torch.bfloat16
+    plain = memory.weights_bytes(shell, Form(bfloat16, "none", bfloat16, False, False))
+    form = Form(bfloat16, "gptq", bfloat16, False, False, weight_bits=4.5)
+    found = memory.weights_bytes(shell, form)
+    assert plain.layers - found.layers == pytest.approx(linear * (16 - 4.5) / 8, abs=1)
+    assert (found.embedding, found.head) == (plain.embedding, plain.head)
+
+
 def test_without_kernels_quantized_weights_take_what_is_foretold(monkeypatch):
-    monkeypatch.setattr(quantization, "_kernels", lambda: (None, ("no compiler",)))
+    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("no compiler",)))
     config = LlamaConfig(**SIZES)
     for scheme in ("8bit", "4bit"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()

@@ -25,6 +25,7 @@ from llm_service.observability.metrics import (
 from llm_service.observability.record import OUTCOMES
 from tests.observability.conftest import MakeRecord
 from tests.support.fake_engine import INFO
+from tests.support.fake_gpu import ON_GPU, FakeGpu
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 
@@ -40,6 +41,8 @@ PINNED = {
     ("llm_engine_busy_seconds_total", "counter", "model, phase"),
     ("llm_engine_failures_total", "counter", "model"),
     ("llm_event_loop_lag_seconds", "histogram", ""),
+    ("llm_gpu_memory_used_bytes", "gauge", "gpu"),
+    ("llm_gpu_utilization_ratio", "gauge", "gpu"),
     ("llm_inter_token_latency_seconds", "histogram", "model"),
     ("llm_key_requests_total", "counter", "key_name, outcome"),
     ("llm_key_tokens_total", "counter", "key_name, type"),
@@ -87,8 +90,10 @@ PINNED = {
 
 
 @pytest.fixture
-def used(metrics: Metrics, make_record: MakeRecord) -> Metrics:
-    """After one of everything that can happen."""
+def used(make_record: MakeRecord) -> Metrics:
+    """On a GPU, after one of everything that can happen."""
+    metrics = Metrics(key_names=["admin"], read_gpu=FakeGpu())
+    metrics.model_loaded(ON_GPU)
     metrics.http_finished("/v1/models", "GET", 200, 0.01)
     metrics.request_finished(make_record())
     metrics.step_finished(StepStats(first_tokens=[("request-1-0", 0.3)], inter_token_seconds=[0.1]))
@@ -371,6 +376,38 @@ def test_the_loaded_model_tells_its_capacity(registry: CollectorRegistry) -> Non
     assert total(registry, "llm_queue_capacity", model="pocket") == INFO.max_waiting
     assert total(registry, "llm_kv_cache_capacity_bytes", model="pocket") == INFO.kv_cache_bytes
     assert total(registry, "llm_memory_bytes", kind="weights") == INFO.weights_bytes
+    assert total(registry, "llm_memory_bytes", kind="compute") == INFO.compute_bytes == 1
+
+
+def test_a_service_without_a_gpu_has_no_metrics_of_one() -> None:
+    gpu = FakeGpu()
+    metrics = Metrics(read_gpu=gpu)
+    metrics.model_loaded(INFO)
+    assert b"llm_gpu" not in generate_latest(metrics.registry)
+    assert gpu.num_reads == 0, "asking would load torch"
+
+
+def test_a_gpu_tells_its_memory_and_how_busy_it_is_at_each_look() -> None:
+    gpu = FakeGpu()
+    metrics = Metrics(read_gpu=gpu)
+    metrics.model_loaded(ON_GPU)
+    assert total(metrics.registry, "llm_gpu_memory_used_bytes", gpu="0") == 5000
+    assert total(metrics.registry, "llm_gpu_utilization_ratio", gpu="0") == 0.75
+    assert total(metrics.registry, "llm_memory_bytes", kind="compute") == 4000 - 2
+    gpu.change(memory_used_bytes=6000, reserved_bytes=0, utilization_ratio=None)
+    assert total(metrics.registry, "llm_gpu_memory_used_bytes", gpu="0") == 6000
+    assert total(metrics.registry, "llm_memory_bytes", kind="compute") == 0
+    assert b"llm_gpu_utilization_ratio{" not in generate_latest(metrics.registry)
+
+
+def test_a_gpu_that_is_lost_costs_no_other_metric() -> None:
+    gpu = FakeGpu()
+    metrics = Metrics(read_gpu=gpu)
+    metrics.model_loaded(ON_GPU)
+    gpu.is_lost = True
+    text = generate_latest(metrics.registry)
+    assert b"llm_slots{" in text
+    assert b"llm_gpu_memory_used_bytes{" not in text
 
 
 def test_readiness_cancellations_and_failures_are_counted(

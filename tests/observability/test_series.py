@@ -10,6 +10,7 @@ import pytest
 
 from llm_service.engine import StepStats
 from llm_service.observability import history
+from llm_service.observability.gpu import GpuCollector
 from llm_service.observability.history import (
     KEPT_REQUESTS,
     KEPT_SECONDS,
@@ -20,6 +21,7 @@ from llm_service.observability.metrics import Metrics
 from llm_service.observability.series import MAX_POINTS, PANELS, Grid, query_panels
 from llm_service.observability.snapshot import COLUMNS, read_row
 from tests.observability.conftest import MakeRecord
+from tests.support.fake_gpu import FakeGpu
 
 START = 1_764_000_000.0
 Values = list[float | None]
@@ -88,7 +90,12 @@ def test_every_column_is_fed(metrics: Metrics, make_record: MakeRecord) -> None:
     metrics.request_finished(make_record())
     row = read_row(metrics.registry)
     missing = {column for column, index in COLUMNS.items() if np.isnan(row[index])}
-    assert missing <= {("llm_cpu_throttled_seconds_total", ""), ("llm_redis_up", "")}
+    assert {name for name, _ in missing} <= {
+        "llm_cpu_throttled_seconds_total",
+        "llm_redis_up",
+        "llm_gpu_memory_used_bytes",
+        "llm_gpu_utilization_ratio",
+    }
 
 
 def test_a_column_is_the_sum_over_the_other_labels(
@@ -199,7 +206,8 @@ def test_memory_is_what_is_named_and_the_rest(film: Film) -> None:
     film.run(2)
     lines = film.lines("memory")
     latest = {name: values[-1] for name, values in lines.items()}
-    assert latest["weights"] == latest["kv_cache"] == 1  # as the fake engine says
+    # as the fake engine says
+    assert latest["weights"] == latest["kv_cache"] == latest["compute"] == 1
     assert latest["other"] is not None
     assert latest["limit"] is not None
     assert 2**20 < latest["other"] < latest["limit"]
@@ -239,9 +247,8 @@ def test_every_panel_has_something_to_show_after_mixed_load(
     film.run(2)
     for name in PANELS:
         for line, values in film.lines(name).items():
-            assert values[-1] is not None or line == "throttled" or name == "redis", (
-                f"{name}: {line}"
-            )
+            is_optional = line == "throttled" or name in ("redis", "gpu_memory", "gpu_busy")
+            assert values[-1] is not None or is_optional, f"{name}: {line}"
 
 
 async def watch_for(metrics: Metrics, seconds: float) -> None:
@@ -351,3 +358,12 @@ def test_redis_is_drawn_where_there_is_one(film: Film, metrics: Metrics) -> None
     metrics.redis_up(False)
     film.run(2)
     assert film.lines("redis")["up"][-1] == 0
+
+
+def test_a_gpu_is_drawn_where_there_is_one(film: Film, metrics: Metrics) -> None:
+    film.run(2)
+    assert film.lines("gpu_memory")["used"][-1] is None
+    metrics.registry.register(GpuCollector(FakeGpu()))
+    film.run(2)
+    assert film.lines("gpu_memory")["used"][-1] == 5000
+    assert film.lines("gpu_busy")["busy"][-1] == 0.75

@@ -10,6 +10,7 @@ import pytest
 from numpy.random import Generator
 
 from llm_service.engine import StepStats
+from llm_service.observability.gpu import GpuCollector
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
 from llm_service.observability.rates import Samples
@@ -19,6 +20,7 @@ from llm_service.observability.snapshot import COLUMNS, LABEL_OF
 from tests.observability.conftest import MakeRecord
 from tests.observability.test_series import START, Film
 from tests.support.fake_engine import INFO
+from tests.support.fake_gpu import FakeGpu
 from tests.support.prometheus_server import PrometheusServer
 
 RANGE_SECONDS = 120
@@ -79,6 +81,7 @@ def as_blocks(samples: Samples, folder: Path) -> None:
 @pytest.fixture
 def film(metrics: Metrics, make_record: MakeRecord) -> Film:
     """Four minutes with a stall, sampled between the points of the grid."""
+    metrics.registry.register(GpuCollector(FakeGpu()))
     film, random = Film(metrics), np.random.default_rng(1)
     film.now = START + 0.5
     for second in range(0, 240, 2):

@@ -11,6 +11,8 @@ STOP = 'llm_requests_total{job="llm_service",outcome="stop"}'
 ERROR = 'llm_requests_total{job="llm_service",outcome="error"}'
 CANCELLED = 'llm_requests_total{job="llm_service",outcome="cancelled"}'
 FULL = 'llm_request_errors_total{job="llm_service",phase="admission",kind="overloaded"}'
+LOADING = 'llm_request_errors_total{job="llm_service",phase="admission",kind="loading"}'
+NOT_READY = 'llm_request_errors_total{job="llm_service",phase="admission",kind="backend"}'
 LIMITED = 'llm_request_errors_total{job="llm_service",phase="admission",kind="rate_limit"}'
 IN_TIME = 'llm_time_to_first_token_seconds_bucket{job="llm_service",le="2.0"}'
 FIRST = 'llm_time_to_first_token_seconds_count{job="llm_service"}'
@@ -53,7 +55,13 @@ class Case:
 
 
 def _traffic(stop: str, error: str, **more: str) -> dict[str, str]:
-    other = {"full": FULL, "limited": LIMITED, "cancelled": CANCELLED}
+    other = {
+        "full": FULL,
+        "limited": LIMITED,
+        "cancelled": CANCELLED,
+        "loading": LOADING,
+        "not_ready": NOT_READY,
+    }
     quiet = {FULL: "0x1000"}
     return {STOP: stop, ERROR: error, **quiet, **{other[name]: more[name] for name in more}}
 
@@ -97,6 +105,10 @@ CASES = [
     Case("AvailabilityBurn", "callers cancel and exceed their limits",
          _traffic("0+50x90", "0x90", cancelled="0+100x90", limited="0+100x90"), 90, None,
          "page", JOB),
+    Case("AvailabilityBurn", "most come before the model is loaded",
+         _traffic("0+50x90", "0x90", loading="0+100x90"), 90, None, "page", JOB),
+    Case("AvailabilityBurn", "14 % are refused because it is no longer ready",
+         _traffic("0+86x90", "0x90", not_ready="0+14x90"), 90, BURNED.format("14.0"), "page", JOB),
     Case("AvailabilityBurn", "nobody asks anything", _traffic("0x90", "0x90"), 90, None,
          "page", JOB),
     # A ticket at 1.4 % over 1 d and 2 h, or .98 % over 3 d and 6 h.

@@ -39,6 +39,7 @@ INFO = EngineInfo(
     block_size=16,
     load_seconds=0.0,
     vocab_size=256,
+    compute_bytes=1,
 )
 
 
