@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 
 from benchmarks import checkpoints
-from benchmarks.measures import MEASURES
+from benchmarks.measures import MEASURES, Take
 from benchmarks.peers import Peer, PeerError, Server, find
 from benchmarks.peers.transformers_generate import TransformersGenerate
 from benchmarks.vocabulary import words
@@ -100,18 +100,16 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
     vocabulary = words(NUM_WORDS, checkpoints.CONFIGS[checkpoint.name].vocab_size)
     prompts = Prompts(seed=1, words=vocabulary)  # a word is a token, so lengths are exact
     await repeat(target, WARM_UP, (WARM_UP.prompt_tokens, 0), prompts, lambda: None)
+    taken: dict[Take, Figures] = {}  # several measures can look at the same
     results = {}
     for name in measures:
         measure = MEASURES[name]
-        if measure.cell is None or measure.figure is None:
+        if measure.take is None or measure.figure is None:
             continue
-        lengths = measure.cell.prompt_tokens, measure.cell.shared_prefix
-        if measure.cell.shared_prefix:  # once, so that it is there to be shared
-            await target.ask(prompts.make(*lengths), 1)
         try:
-            figures = await repeat(target, measure.cell, lengths, prompts, lambda: None)
-            if figures["errors"]:
-                raise BenchError("; ".join(figures["errors"]))
+            if measure.take not in taken:
+                taken[measure.take] = await measure.take(target, prompts)
+            figures = taken[measure.take]
             results[name] = {"value": measure.figure(figures), **figures}
         except BenchError as error:  # what one cannot do, it can be compared without
             print(f"versus: {name}: {error}", file=sys.stderr)
