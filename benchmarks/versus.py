@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import uvloop
 
 from benchmarks import checkpoints
@@ -27,7 +28,7 @@ from benchmarks.peers.transformers_generate import TransformersGenerate
 from benchmarks.vocabulary import words
 from llm_service.bench import BenchError
 from llm_service.bench.client import Endpoint
-from llm_service.bench.facts import describe_machine, load_average, read_bandwidths
+from llm_service.bench.facts import describe_machine, read_bandwidths
 from llm_service.bench.load import Cell, Figures, find_target
 from llm_service.bench.prompts import Prompts
 from llm_service.bench.report import write_json
@@ -35,7 +36,8 @@ from llm_service.bench.sweep import repeat
 
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 1
-QUIET_LOAD = 0.3
+QUIET_SHARE = 0.05  # of the machine's CPU time, taken by others
+LOOK_SECONDS = 5
 QUIET_SECONDS = 30 * 60
 WARM_UP = Cell(2, 64, 16, 4)
 NUM_WORDS = 500
@@ -50,10 +52,10 @@ def main() -> int:
         turns = []
         for repetition in range(options.repetitions):
             for number, (peer, scheme) in enumerate(contenders):
-                load = load_average() if options.now else wait_until_quiet()
+                busy = busy_share() if options.now else wait_until_quiet()
                 print(f"turn {repetition + 1}: {peer.name} {scheme}", file=sys.stderr)
                 figures = take_turn(peer, scheme, checkpoint, options.threads, options.measure)
-                turns.append({"contender": number, "load_average": load, "figures": figures})
+                turns.append({"contender": number, "busy_share": busy, "figures": figures})
     except KeyboardInterrupt:
         print("versus: interrupted, nothing is written", file=sys.stderr)
         return 130
@@ -117,15 +119,19 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
     return results
 
 
+def busy_share() -> float:
+    """The share of all cores' time that is in use now, while nothing of ours runs."""
+    return float(psutil.cpu_percent(LOOK_SECONDS)) / 100
+
+
 def wait_until_quiet() -> float:
-    """The load average once it is below QUIET_LOAD. Raises BenchError when it never is."""
+    """`busy_share` once it is below QUIET_SHARE. Raises BenchError when it never is."""
     until = time.monotonic() + QUIET_SECONDS
-    while (load := load_average()) >= QUIET_LOAD:
+    while (busy := busy_share()) >= QUIET_SHARE:
         if time.monotonic() > until:
-            raise BenchError(f"the machine does not get quiet (load {load:.2f}); --now measures")
-        print(f"waiting: load {load:.2f}, wanted below {QUIET_LOAD}", file=sys.stderr)
-        time.sleep(10)
-    return load
+            raise BenchError(f"the machine does not get quiet ({busy:.0%} busy); --now measures")
+        print(f"waiting: {busy:.0%} busy, wanted below {QUIET_SHARE:.0%}", file=sys.stderr)
+    return busy
 
 
 def values(record: dict[str, Any], measure: str) -> list[list[float]]:
