@@ -80,6 +80,13 @@ async def _long_among_streams(target: Target, prompts: Prompts) -> Figures:
     }
 
 
+ANSWERS = Cell(1, 64, 128, 5)  # one after the other
+
+
+async def _answers(target: Target, prompts: Prompts) -> Figures:
+    return await repeat(target, ANSWERS, (ANSWERS.prompt_tokens, 0), prompts, lambda: None)
+
+
 def _prefill_speed(figures: Figures) -> float:
     """Prompt tokens per second until the first token is there, over HTTP."""
     return float(figures["prompt_tokens"] / figures["ttft_p50"])
@@ -92,6 +99,21 @@ MEASURES = {
         "more",
         Cell(1, 128, 128, 2),
         lambda figures: float(figures["decode_tokens_per_s"]),
+    ),
+    "answer": Measure(
+        "an answer of 128 tokens to 64, on average",
+        "s",
+        "less",
+        _answers,
+        lambda figures: float(figures["seconds"] / figures["completed"]),
+        ANSWERS,
+    ),
+    "success": Measure(
+        "of those answers succeeded",
+        "share",
+        "more",
+        _answers,
+        lambda figures: float(figures["completed"] / ANSWERS.num_requests),
     ),
     "streams_16": _of_cell(
         "16 streams, 128 in, 128 out",
