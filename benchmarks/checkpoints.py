@@ -31,6 +31,7 @@ FOLDER = ROOT / "build" / "checkpoints"
 CHAT_TEMPLATE = ROOT / "models" / "pocket" / "chat_template.jinja"
 SEED = 20
 _STD = 0.02
+_SILENT = ("o_proj.weight", "down_proj.weight")  # what layers add goes through these
 
 CONFIGS: dict[str, PreTrainedConfig] = {
     # Qwen/Qwen2.5-0.5B-Instruct: 494 M parameters, 136 M of them the tied embeddings.
@@ -73,6 +74,20 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=False,
     ),
+    # The first one's shape with layers that say next to nothing, so that every answer is its last
+    # token again and again: what a text that copies costs, when all guesses are right.
+    "qwen2.5-0.5b-copying": Qwen2Config(
+        vocab_size=151_936,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        max_position_embeddings=32_768,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        tie_word_embeddings=True,
+    ),
     # Not a real model: everything above in miniature, to try the harness itself in seconds.
     "tiny": Qwen2Config(
         vocab_size=4096,
@@ -99,14 +114,20 @@ def make(name: str, folder: Path = FOLDER) -> Path:
     draft.mkdir(parents=True)
     config = CONFIGS[name]
     _save_tokenizer(build_tokenizer(config.vocab_size), config, draft)
-    save_file(dict(weights(config)), draft / "model.safetensors", metadata={"format": "pt"})
+    silence = 1e-4 if name.endswith("-copying") else 1.0
+    save_file(
+        dict(weights(config, silence)), draft / "model.safetensors", metadata={"format": "pt"}
+    )
     (draft / "config.json").write_text(json.dumps(_described(config), indent=2) + "\n")
     draft.rename(target)
     return target
 
 
-def weights(config: PreTrainedConfig) -> Iterator[tuple[str, torch.Tensor]]:
-    """Each tensor by its name, seeded by that name; norms are 1, as they begin in training."""
+def weights(config: PreTrainedConfig, silence: float = 1.0) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each tensor by its name, seeded by that name; norms are 1, as they begin in training.
+
+    `silence` multiplies what layers add to what came into them.
+    """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
@@ -115,7 +136,8 @@ def weights(config: PreTrainedConfig) -> Iterator[tuple[str, torch.Tensor]]:
             continue
         generator = torch.Generator().manual_seed(SEED + zlib.crc32(name.encode()))
         values = torch.empty(parameter.shape, dtype=torch.float32)
-        yield name, values.normal_(0.0, _STD, generator=generator).to(torch.bfloat16)
+        std = _STD * silence if name.endswith(_SILENT) else _STD
+        yield name, values.normal_(0.0, std, generator=generator).to(torch.bfloat16)
 
 
 def _described(config: PreTrainedConfig) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def regions(records: Sequence[Record]) -> dict[str, str]:
     texts = {
         name: _sections(record for record in peers if record["checkpoint"] == name)
         for name in CONFIGS
-        if name != "tiny"
+        if name != "tiny" and not name.endswith("-copying")
     }
     texts["ablations"] = _sections(record for record in records if is_ablation(record))
     return texts

@@ -18,16 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import uvloop
 
 from benchmarks import checkpoints
-from benchmarks.measures import MEASURES
+from benchmarks.measures import MEASURES, Take
 from benchmarks.peers import Peer, PeerError, Server, find
 from benchmarks.peers.transformers_generate import TransformersGenerate
 from benchmarks.vocabulary import words
 from llm_service.bench import BenchError
 from llm_service.bench.client import Endpoint
-from llm_service.bench.facts import describe_machine, load_average, read_bandwidths
+from llm_service.bench.facts import describe_machine, read_bandwidths
 from llm_service.bench.load import Cell, Figures, find_target
 from llm_service.bench.prompts import Prompts
 from llm_service.bench.report import write_json
@@ -35,7 +36,8 @@ from llm_service.bench.sweep import repeat
 
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 1
-QUIET_LOAD = 0.3
+QUIET_SHARE = 0.05  # of the machine's CPU time, taken by others
+LOOK_SECONDS = 5
 QUIET_SECONDS = 30 * 60
 WARM_UP = Cell(2, 64, 16, 4)
 NUM_WORDS = 500
@@ -50,10 +52,10 @@ def main() -> int:
         turns = []
         for repetition in range(options.repetitions):
             for number, (peer, scheme) in enumerate(contenders):
-                load = load_average() if options.now else wait_until_quiet()
+                busy = busy_share() if options.now else wait_until_quiet()
                 print(f"turn {repetition + 1}: {peer.name} {scheme}", file=sys.stderr)
                 figures = take_turn(peer, scheme, checkpoint, options.threads, options.measure)
-                turns.append({"contender": number, "load_average": load, "figures": figures})
+                turns.append({"contender": number, "busy_share": busy, "figures": figures})
     except KeyboardInterrupt:
         print("versus: interrupted, nothing is written", file=sys.stderr)
         return 130
@@ -100,18 +102,16 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
     vocabulary = words(NUM_WORDS, checkpoints.CONFIGS[checkpoint.name].vocab_size)
     prompts = Prompts(seed=1, words=vocabulary)  # a word is a token, so lengths are exact
     await repeat(target, WARM_UP, (WARM_UP.prompt_tokens, 0), prompts, lambda: None)
+    taken: dict[Take, Figures] = {}  # several measures can look at the same
     results = {}
     for name in measures:
         measure = MEASURES[name]
-        if measure.cell is None or measure.figure is None:
+        if measure.take is None or measure.figure is None:
             continue
-        lengths = measure.cell.prompt_tokens, measure.cell.shared_prefix
-        if measure.cell.shared_prefix:  # once, so that it is there to be shared
-            await target.ask(prompts.make(*lengths), 1)
         try:
-            figures = await repeat(target, measure.cell, lengths, prompts, lambda: None)
-            if figures["errors"]:
-                raise BenchError("; ".join(figures["errors"]))
+            if measure.take not in taken:
+                taken[measure.take] = await measure.take(target, prompts)
+            figures = taken[measure.take]
             results[name] = {"value": measure.figure(figures), **figures}
         except BenchError as error:  # what one cannot do, it can be compared without
             print(f"versus: {name}: {error}", file=sys.stderr)
@@ -119,15 +119,19 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
     return results
 
 
+def busy_share() -> float:
+    """The share of all cores' time that is in use now, while nothing of ours runs."""
+    return float(psutil.cpu_percent(LOOK_SECONDS)) / 100
+
+
 def wait_until_quiet() -> float:
-    """The load average once it is below QUIET_LOAD. Raises BenchError when it never is."""
+    """`busy_share` once it is below QUIET_SHARE. Raises BenchError when it never is."""
     until = time.monotonic() + QUIET_SECONDS
-    while (load := load_average()) >= QUIET_LOAD:
+    while (busy := busy_share()) >= QUIET_SHARE:
         if time.monotonic() > until:
-            raise BenchError(f"the machine does not get quiet (load {load:.2f}); --now measures")
-        print(f"waiting: load {load:.2f}, wanted below {QUIET_LOAD}", file=sys.stderr)
-        time.sleep(10)
-    return load
+            raise BenchError(f"the machine does not get quiet ({busy:.0%} busy); --now measures")
+        print(f"waiting: {busy:.0%} busy, wanted below {QUIET_SHARE:.0%}", file=sys.stderr)
+    return busy
 
 
 def values(record: dict[str, Any], measure: str) -> list[list[float]]:

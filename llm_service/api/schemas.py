@@ -92,6 +92,7 @@ class SamplingFields(WireModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
+    min_tokens: Annotated[int, Field(ge=0)] = 0
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
@@ -125,8 +126,14 @@ class SamplingFields(WireModel):
             value = getattr(self, name)
             return defaults.get(name, fallback) if value is None else value
 
+        if self.min_tokens > max_tokens:
+            raise InvalidRequest(
+                f"min_tokens is more than the {max_tokens} that max_tokens or the context allow.",
+                param="min_tokens",
+            )
         return SamplingParams(
             max_tokens=max_tokens,
+            min_tokens=self.min_tokens,
             temperature=float(choose("temperature", 1.0)),
             top_p=float(choose("top_p", 1.0)),
             top_k=max(0, int(choose("top_k", 0))),

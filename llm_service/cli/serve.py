@@ -5,6 +5,7 @@ output, because the log must never hold a key.
 """
 
 import asyncio
+import gc
 import json
 import socket
 import sys
@@ -25,6 +26,7 @@ SHUTDOWN_MARGIN_SECONDS = 5
 
 def serve() -> None:
     """Start the service; settings come from LLM_* in the environment (docs/settings.md)."""
+    gc.disable()  # importing torch and transformers makes a million objects, and no garbage
     try:
         settings = Settings()
         configure_logging(settings.log_level, settings.log_format)
@@ -79,6 +81,10 @@ class Server(uvicorn.Server):
             self.exit_status = 1
             self.should_exit = True
             return
+        # What is there now stays: no later collection walks through it, which stops everything.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
         port = self.servers[0].sockets[0].getsockname()[1]
         runtime = self._app.state.runtime
         typer.echo(

@@ -9,6 +9,8 @@ from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore
 from llm_service.engine.batched.drafts import PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
+from llm_service.engine.batched.kernels.library import load_kernels
+from llm_service.engine.batched.kernels.reductions import FusedReductions, Reductions
 from llm_service.engine.batched.kv_cache import KVCache, block_bytes
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.sampler import Sampler
@@ -93,12 +95,16 @@ def build_core(
     return EngineCore(
         scheduler,
         ModelRunner(loaded.model, cache),
-        Sampler(info.vocab_size, loaded.device),
+        Sampler(info.vocab_size, loaded.eos_token_ids, _reductions(loaded)),
         tokenizer,
         loaded.tokenizer,
         eos_token_ids=loaded.eos_token_ids,
         max_context=info.max_context,
     )
+
+
+def _reductions(loaded: LoadedModel) -> Reductions | None:
+    return FusedReductions(load_kernels()) if loaded.kernels else None
 
 
 def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:

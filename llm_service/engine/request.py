@@ -25,6 +25,7 @@ class SamplingParams:
     """How to choose tokens. Ranges are checked where requests enter (`api/schemas.py`)."""
 
     max_tokens: int
+    min_tokens: int = 0  # until then no end-of-sequence or stop token may be chosen
     temperature: float = 1.0  # 0: greedy
     top_p: float = 1.0
     top_k: int = 0  # 0: off
@@ -49,7 +50,7 @@ class SamplingParams:
         is_penalized = (
             self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0
         )
-        return bool(is_penalized or self.logit_bias)
+        return bool(is_penalized or self.logit_bias or self.min_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class SequentialCore(EngineCore):
                 max_context=info.max_context,
             ),
             self._generate,
-            Sampler(info.vocab_size, loaded.device),
+            Sampler(info.vocab_size, loaded.eos_token_ids),
             tokenizer,
             loaded.tokenizer,
             eos_token_ids=loaded.eos_token_ids,

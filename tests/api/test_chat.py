@@ -79,6 +79,16 @@ def test_max_tokens_ends_an_answer_with_reason_length(client: openai.OpenAI) -> 
     assert answer.usage.completion_tokens == 3
 
 
+def test_min_tokens_keeps_an_answer_from_ending_sooner(client: openai.OpenAI) -> None:
+    options = {"model": MODEL, "temperature": 0, "max_tokens": 60}
+    messages = [{"role": "user", "content": "What is 7 plus 5?"}]
+    free = client.chat.completions.create(messages=messages, **options)
+    longer = client.chat.completions.create(
+        messages=messages, extra_body={"min_tokens": 40}, **options
+    )
+    assert free.usage.completion_tokens < 40 <= longer.usage.completion_tokens
+
+
 def test_a_stop_string_ends_an_answer_and_is_not_in_it(client: openai.OpenAI) -> None:
     whole = ask(client, "Count from 1 to 9.")
     assert "5" in whole

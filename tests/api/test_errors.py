@@ -47,6 +47,7 @@ def test_a_body_that_is_no_json_object_is_400(service: RunningService, body: byt
         ({"temperature": 3}, "temperature"),
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"min_tokens": 9, "max_tokens": 8}, "min_tokens"),
         ({"n": 1000}, "n"),
         ({"stop": ["x"] * 100}, "stop"),
         ({"logit_bias": {"word": 1}}, "logit_bias"),

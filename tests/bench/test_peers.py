@@ -130,7 +130,7 @@ def test_a_contender_that_is_none_is_refused_in_words(text: str, words: str) -> 
 
 
 def test_settings_after_a_scheme_reach_the_service() -> None:
-    peer, scheme = find("llm_service:8bit,LLM_PREFIX_CACHE=false")
+    peer, scheme = find("llm_service:8bit_loading,LLM_PREFIX_CACHE=false")
     environment = peer.command(Path("model"), scheme, 1, threads=2).environment
     assert environment["LLM_QUANTIZATION"] == "8bit"
     assert environment["LLM_PREFIX_CACHE"] == "false"

@@ -97,6 +97,13 @@ def test_ignore_eos_goes_on_to_the_length(core: EngineCore) -> None:
     assert len(output(got.sequence)) == GREEDY.max_tokens
 
 
+def test_an_answer_has_min_tokens_before_its_end_token(core: EngineCore) -> None:
+    sampling = dataclasses.replace(GREEDY, min_tokens=GREEDY.max_tokens)
+    got = answer(core, _ends_with_eos(), sampling)
+    assert len(output(got.sequence)) == GREEDY.max_tokens
+    assert not set(output(got.sequence)[:-1]) & EOS_TOKEN_IDS
+
+
 def test_a_stop_token_ends_the_answer_without_its_text(
     core: EngineCore, free_run: tuple[int, ...]
 ) -> None:

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_service.engine.batched.kernels.library import load_kernels
+from llm_service.engine.batched.kernels.reductions import FusedReductions, TorchReductions
 from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError, uniform_of
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import GenerationRequest, SamplingParams
@@ -23,10 +25,11 @@ def params(**changes):
     return SamplingParams(**{"max_tokens": 10, **changes})
 
 
-def sample(logits, *sequences):
+def sample(logits, *sequences, eos=frozenset(), by_kernels=True):
     logits = torch.as_tensor(logits)
     rows = logits if logits.dim() == 2 else logits[None]
-    return Sampler(rows.shape[1]).sample(rows, sequences)
+    reductions = FusedReductions(load_kernels()) if by_kernels else None
+    return Sampler(rows.shape[1], eos, reductions).sample(rows, sequences)
 
 
 def reference_distribution(logits, p, prompt, output):
@@ -87,13 +90,17 @@ any_params = st.builds(
     ),
     st.sampled_from([50, 64, 65, 3000]),
     st.sampled_from([torch.float32, torch.bfloat16]),
+    st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-def test_every_row_of_a_batch_is_chosen_by_the_definitions_alone(rows, size, dtype, seed):
+def test_every_row_of_a_batch_is_chosen_by_the_definitions_alone(
+    rows, size, dtype, by_kernels, seed
+):
     logits = torch.randn(len(rows), size, generator=torch.Generator().manual_seed(seed)) * 4
     logits = logits.to(dtype)  # bfloat16 makes many equal logits
     before = logits.clone()
-    results = sample(logits, *[sequence(p, output=output) for p, output in rows])
+    sequences = [sequence(p, output=output) for p, output in rows]
+    results = sample(logits, *sequences, by_kernels=by_kernels)
     assert torch.equal(logits, before)
     for row, (p, output), result in zip(logits, rows, results, strict=True):
         distribution = reference_distribution(row.float(), p, (1, 2, 3), output)
@@ -157,10 +164,12 @@ def test_a_seed_gives_each_position_a_number_of_its_own():
     assert abs(sum(numbers) / 900 - 0.5) < 0.05
 
 
-def test_a_flat_distribution_over_a_large_vocabulary_is_drawn_from_all_of_it():
+@pytest.mark.parametrize("by_kernels", [False, True])
+def test_a_flat_distribution_over_a_large_vocabulary_is_drawn_from_all_of_it(by_kernels):
     row = torch.zeros(20_000)
     seeds = range(200)
-    results = sample(row.repeat(200, 1), *[sequence(params(seed=seed)) for seed in seeds])
+    sequences = [sequence(params(seed=seed)) for seed in seeds]
+    results = sample(row.repeat(200, 1), *sequences, by_kernels=by_kernels)
     assert [r.token_id for r in results] == [int(uniform_of(seed, 0) * 20_000) for seed in seeds]
 
 
@@ -222,3 +231,31 @@ def test_tokens_ruled_out_by_the_model_are_never_drawn():
     row[[5, 2999]] = torch.tensor([0.0, 1.0])
     results = sample(row.repeat(100, 1), *[sequence(params(seed=seed)) for seed in range(100)])
     assert {result.token_id for result in results} == {5, 2999}
+
+
+def test_an_answer_shorter_than_min_tokens_does_not_end():
+    row = torch.zeros(100)
+    row[[7, 8, 9]] = torch.tensor([9.0, 8.0, 7.0])
+    p = params(temperature=0.0, min_tokens=2, stop_token_ids=(8,))
+    rows = [sequence(p, output=output) for output in ([], [9], [9, 9])]
+    results = sample(row.repeat(3, 1), *rows, eos=frozenset({7}))
+    assert [result.token_id for result in results] == [9, 9, 7]
+
+
+@pytest.mark.parametrize("width", [1, 7, 63, 1000, 151_936])
+@pytest.mark.parametrize("spread", [0.0, 3.0])
+def test_the_kernels_reduce_rows_as_torch_does(width, spread):
+    logits = (torch.randn(5, width, generator=torch.Generator().manual_seed(3)) * spread).round()
+    kernels, plain, rows = FusedReductions(load_kernels()), TorchReductions(), [4, 0, 2]
+    values, ids = kernels.best(logits, rows)
+    assert torch.equal(values, logits[rows].max(dim=1).values)
+    assert torch.equal(ids, logits[rows].argmax(dim=1))
+    count = min(64, width)
+    values, ids = kernels.largest(logits, rows, count)
+    expected, order = logits[rows].sort(dim=1, descending=True, stable=True)
+    assert torch.equal(values, expected[:, :count])
+    assert torch.equal(ids, order[:, :count])
+    peaks, temperatures = values[:, 0], torch.tensor([0.5, 1.0, 3.0])
+    arguments = (logits.double(), rows, peaks.double(), temperatures.double(), 128)
+    sums = kernels.weights(logits, rows, peaks, temperatures, 128)
+    torch.testing.assert_close(sums, plain.weights(*arguments).float(), rtol=3e-6, atol=0)

@@ -538,6 +538,11 @@ export interface components {
             stream_options?: components["schemas"]["StreamOptions"] | null;
             /** Max Tokens */
             max_tokens?: number | null;
+            /**
+             * Min Tokens
+             * @default 0
+             */
+            min_tokens: number;
             /** Temperature */
             temperature?: number | null;
             /** Top P */
@@ -658,6 +663,11 @@ export interface components {
             stream_options?: components["schemas"]["StreamOptions"] | null;
             /** Max Tokens */
             max_tokens?: number | null;
+            /**
+             * Min Tokens
+             * @default 0
+             */
+            min_tokens: number;
             /** Temperature */
             temperature?: number | null;
             /** Top P */

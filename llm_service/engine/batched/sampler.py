@@ -16,18 +16,20 @@ settle nearly every draw. Rows that they do not settle are looked at again with 
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Iterator
 from collections.abc import Sequence as Rows
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from llm_service.engine.batched.kernels.reductions import Reductions, TorchReductions
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import SamplingParams
 
-_CANDIDATE_STAGES = (64, 2048)
+_CANDIDATE_STAGES = (64, 1024, 16_384)
 _BLOCK = 128
 
 
@@ -47,10 +49,16 @@ class SampledToken:
 class Sampler:
     """A seeded draw depends on the row and its sequence alone, others on the system's entropy."""
 
-    def __init__(self, vocab_size: int, device: torch.device | str = "cpu") -> None:
-        """`vocab_size` is the width of the logits."""
+    def __init__(
+        self,
+        vocab_size: int,
+        eos_token_ids: frozenset[int] = frozenset(),
+        reductions: Reductions | None = None,
+    ) -> None:
+        """`vocab_size` is the width of the logits; `reductions` are torch's unless given."""
         self._vocab_size = vocab_size
-        self._device = torch.device(device)
+        self._eos_token_ids = eos_token_ids
+        self._reductions = reductions or TorchReductions()
         self._random = Random()  # noqa: S311  # nothing is kept secret by it
 
     @torch.inference_mode()
@@ -65,16 +73,19 @@ class Sampler:
         temperature and cuts.
         """
         assert logits.shape == (len(sequences), self._vocab_size)
-        best, best_ids = logits.max(dim=-1)  # NaN, if there is one in the row
+        logits = logits.float().contiguous()
+        best, best_ids = self._reductions.best(logits, list(range(len(sequences))))
         token_ids: list[int] = best_ids.tolist()
         params = [sequence.request.sampling for sequence in sequences]
         errors = [self._error(*row) for row in zip(best.tolist(), params, strict=True)]
         is_plain = [p.is_greedy and not p.is_adjusted for p in params]
         rows = [i for i, plain in enumerate(is_plain) if not plain and not errors[i]]
         if rows:
-            scores = self._adjusted(logits, rows, sequences)
             draws = [_Draw.of(sequences[i], self._random, ahead[i] if ahead else 0) for i in rows]
-            for i, token_id in zip(rows, _draw(scores, draws), strict=True):
+            adjusted = [i for i in rows if params[i].is_adjusted]
+            with _adjusted(logits, adjusted, sequences, self._eos_token_ids):
+                chosen = _Draws(logits, rows, draws, self._reductions).token_ids()
+            for i, token_id in zip(rows, chosen, strict=True):
                 token_ids[i] = token_id
         return [
             errors[i] or _with_logprobs(logits[i], token_ids[i], params[i].num_logprobs)
@@ -90,17 +101,6 @@ class Sampler:
                 f"logit_bias names token {unknown[0]}, but the vocabulary has {self._vocab_size}"
             )
         return None
-
-    def _adjusted(self, logits: Tensor, rows: list[int], sequences: Rows[Sequence]) -> Tensor:
-        """Penalized and biased scores [len(rows), vocab_size]; a copy, if any are."""
-        is_adjusted = [sequences[i].request.sampling.is_adjusted for i in rows]
-        if len(rows) == len(logits) and not any(is_adjusted):
-            return logits
-        scores = logits[torch.tensor(rows, device=self._device)].float()
-        for at, i in enumerate(rows):
-            if is_adjusted[at]:
-                _adjust(scores[at], sequences[i])
-        return scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,86 +130,106 @@ class _Draw:
         return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
-def _draw(scores: Tensor, draws: list[_Draw]) -> list[int]:
-    """A token id per row of `scores` [m, vocab_size], in as few passes as settle all rows."""
-    vocab_size = scores.shape[1]
-    token_ids = [0] * len(draws)
-    unsettled = [i for i, draw in enumerate(draws) if draw.is_cut]
-    if len(unsettled) < len(draws):
-        uncut = [i for i, draw in enumerate(draws) if not draw.is_cut]
-        chosen = _choose_from_all(_rows(scores, uncut), [draws[i] for i in uncut])
-        _put(token_ids, uncut, chosen)
-    stages = [n for n in _CANDIDATE_STAGES if n < vocab_size]
-    for num_candidates in (*stages, vocab_size):
-        if unsettled:
-            part = [draws[i] for i in unsettled]
-            chosen, is_settled = _choose(_rows(scores, unsettled), part, num_candidates)
-            _put(token_ids, unsettled, chosen)
-            pairs = zip(unsettled, is_settled.tolist(), strict=True)
-            unsettled = [i for i, settled in pairs if not settled]
-    return token_ids
+class _Draws:
+    """One draw from each of the chosen rows of `logits` [n, vocab_size]."""
+
+    def __init__(
+        self, logits: Tensor, rows: list[int], draws: list[_Draw], reductions: Reductions
+    ) -> None:
+        self._logits, self._rows, self._draws = logits, rows, draws
+        self._vocab_size = logits.shape[1]
+        self._reductions = reductions
+
+    def token_ids(self) -> list[int]:
+        """A token id per draw, in as few passes as settle all of them."""
+        token_ids = [0] * len(self._draws)
+        uncut = [i for i, draw in enumerate(self._draws) if not draw.is_cut]
+        if uncut:
+            _put(token_ids, uncut, self._choose_from_all(uncut))
+        unsettled = [i for i, draw in enumerate(self._draws) if draw.is_cut]
+        stages = [n for n in _CANDIDATE_STAGES if n < self._vocab_size]
+        for num_candidates in (*stages, self._vocab_size):
+            if unsettled:
+                chosen, is_settled = self._choose(unsettled, num_candidates)
+                _put(token_ids, unsettled, chosen)
+                pairs = zip(unsettled, is_settled.tolist(), strict=True)
+                unsettled = [i for i, settled in pairs if not settled]
+        return token_ids
+
+    def _choose_from_all(self, which: list[int]) -> Tensor:
+        """Token ids [m] from the whole distributions, in order of the ids.
+
+        Sums blocks first, then goes into one: a cumulated sum in float64 over all of a large
+        vocabulary takes ten times as long, and in float32 it loses rare tokens.
+        """
+        rows, cuts = self._cuts(which)
+        peaks, _ = self._reductions.best(self._logits, rows)
+        sums = self._weights(rows, peaks, cuts).double()
+        cumulated = sums.cumsum(dim=1)
+        marks = cuts.uniform * cumulated[:, -1:]
+        block = torch.searchsorted(cumulated, marks, right=True).clamp(max=sums.shape[1] - 1)
+        marks -= (cumulated - sums).gather(1, block)
+        ids = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+        which_rows = torch.tensor(rows, device=ids.device)[:, None]
+        logits = self._logits[which_rows, ids % self._vocab_size]  # modulo: the last may be short
+        weights = torch.exp((logits - peaks[:, None]).double() / cuts.temperature)
+        inside = (weights * (ids < self._vocab_size)).cumsum(1)
+        # A block's two sums round differently; past the end of it stand tokens of no probability.
+        marks = marks.minimum(inside[:, -1:] * (1 - 2**-40))
+        return (block * _BLOCK + torch.searchsorted(inside, marks, right=True))[:, 0]
+
+    def _choose(self, which: list[int], num_candidates: int) -> tuple[Tensor, Tensor]:
+        """Token ids [m] from what the cuts leave, and whether `num_candidates` settled them [m].
+
+        Every cut keeps a prefix of the falling order. Of candidates that equal the last one
+        the values are sure but not the ids, since more of them may have been left out.
+        """
+        rows, cuts = self._cuts(which)
+        values, ids = self._falling(rows, num_candidates)
+        is_in_top_k = torch.arange(num_candidates, device=ids.device) < cuts.top_k
+        weights = torch.exp((values - values[:, :1]) / cuts.temperature) * is_in_top_k
+        cumulated = weights.cumsum(dim=1)
+        total = cumulated[:, -1:]
+        is_more_in_total = (cuts.top_k == self._vocab_size) & (cuts.top_p < 1)
+        if num_candidates < self._vocab_size and is_more_in_total.any():
+            sums = self._weights(rows, values[:, 0], cuts).sum(dim=1, keepdim=True).double()
+            total = torch.where(is_more_in_total, sums, total)
+        is_in_top_p = (cumulated - weights < cuts.top_p * total) | (cuts.top_p >= 1)
+        is_kept = is_in_top_k & is_in_top_p & (weights >= cuts.min_p)
+        num_kept = is_kept.sum(dim=1, keepdim=True).clamp(min=1)
+        marks = cuts.uniform * cumulated.gather(1, num_kept - 1)
+        # the product may round up to the whole
+        place = (cumulated <= marks).sum(dim=1, keepdim=True).minimum(num_kept - 1)
+        num_sure = (values > values[:, -1:]).sum(dim=1, keepdim=True)
+        is_top_k_seen = (cuts.top_k <= num_candidates) | (cuts.top_k == self._vocab_size)
+        is_cut_seen = (num_kept < num_candidates) | (cuts.top_k == num_candidates)
+        is_settled = is_top_k_seen & is_cut_seen & (place < num_sure)
+        if num_candidates == self._vocab_size:
+            is_settled = torch.ones_like(is_settled)
+        return ids.gather(1, place)[:, 0], is_settled[:, 0]
+
+    def _falling(self, rows: list[int], num_candidates: int) -> tuple[Tensor, Tensor]:
+        """The largest logits [m, num_candidates] in float64 and their ids, equal ones by id."""
+        if num_candidates == self._vocab_size:
+            values, ids = self._logits[rows].sort(dim=1, descending=True, stable=True)
+        else:
+            values, ids = self._reductions.largest(self._logits, rows, num_candidates)
+        return values.double(), ids
+
+    def _weights(self, rows: list[int], peaks: Tensor, cuts: "_Cuts") -> Tensor:
+        temperatures = cuts.temperature[:, 0]
+        return self._reductions.weights(self._logits, rows, peaks, temperatures, _BLOCK)
+
+    def _cuts(self, which: list[int]) -> tuple[list[int], "_Cuts"]:
+        draws = [self._draws[i] for i in which]
+        return [self._rows[i] for i in which], _Cuts.of(
+            draws, self._vocab_size, self._logits.device
+        )
 
 
-def _rows(scores: Tensor, rows: list[int]) -> Tensor:
-    return scores if len(rows) == len(scores) else scores[torch.tensor(rows, device=scores.device)]
-
-
-def _put(token_ids: list[int], rows: list[int], chosen: Tensor) -> None:
-    for i, token_id in zip(rows, chosen.tolist(), strict=True):
+def _put(token_ids: list[int], places: list[int], chosen: Tensor) -> None:
+    for i, token_id in zip(places, chosen.tolist(), strict=True):
         token_ids[i] = token_id
-
-
-def _choose_from_all(scores: Tensor, draws: list[_Draw]) -> Tensor:
-    """Token ids [m] from the whole distributions, in order of the ids.
-
-    Sums blocks first, then goes into one: a cumulated sum in float64 over all of a large
-    vocabulary takes ten times as long, and in float32 it loses rare tokens.
-    """
-    cuts = _Cuts.of(draws, scores.shape[1], scores.device)
-    probabilities = torch.softmax(scores.float() / cuts.temperature.float(), dim=1)
-    if remainder := scores.shape[1] % _BLOCK:
-        probabilities = functional.pad(probabilities, (0, _BLOCK - remainder))
-    blocks = probabilities.view(len(draws), -1, _BLOCK)
-    sums = blocks.sum(dim=2).double()
-    cumulated = sums.cumsum(dim=1)
-    marks = cuts.uniform * cumulated[:, -1:]
-    block = torch.searchsorted(cumulated, marks, right=True).clamp(max=sums.shape[1] - 1)
-    marks -= (cumulated - sums).gather(1, block)
-    inside = blocks.gather(1, block[:, :, None].expand(-1, -1, _BLOCK))[:, 0].double().cumsum(1)
-    # A block's two sums round differently; past the end of it stand tokens of no probability.
-    marks = marks.minimum(inside[:, -1:] * (1 - 2**-40))
-    return (block * _BLOCK + torch.searchsorted(inside, marks, right=True))[:, 0]
-
-
-def _choose(scores: Tensor, draws: list[_Draw], num_candidates: int) -> tuple[Tensor, Tensor]:
-    """Token ids [m] from what the cuts leave, and whether `num_candidates` settled them [m].
-
-    Every cut keeps a prefix of the falling order. Of candidates that equal the last one
-    the values are sure but not the ids, since more of them may have been left out.
-    """
-    vocab_size = scores.shape[1]
-    cuts = _Cuts.of(draws, vocab_size, scores.device)
-    values, ids = _falling(scores, num_candidates)
-    is_in_top_k = torch.arange(num_candidates, device=scores.device) < cuts.top_k
-    weights = torch.exp((values - values[:, :1]) / cuts.temperature) * is_in_top_k
-    cumulated = weights.cumsum(dim=1)
-    total = cumulated[:, -1:]
-    is_more_in_total = (cuts.top_k == vocab_size) & (cuts.top_p < 1)
-    if num_candidates < vocab_size and is_more_in_total.any():
-        total = torch.where(is_more_in_total, _total(scores, values, cuts), total)
-    is_in_top_p = (cumulated - weights < cuts.top_p * total) | (cuts.top_p >= 1)
-    is_kept = is_in_top_k & is_in_top_p & (weights >= cuts.min_p)
-    num_kept = is_kept.sum(dim=1, keepdim=True).clamp(min=1)
-    marks = cuts.uniform * cumulated.gather(1, num_kept - 1)
-    # the product may round up to the whole
-    place = (cumulated <= marks).sum(dim=1, keepdim=True).minimum(num_kept - 1)
-    num_sure = (values > values[:, -1:]).sum(dim=1, keepdim=True)
-    is_top_k_seen = (cuts.top_k <= num_candidates) | (cuts.top_k == vocab_size)
-    is_cut_seen = (num_kept < num_candidates) | (cuts.top_k == num_candidates)
-    is_settled = is_top_k_seen & is_cut_seen & (place < num_sure)
-    if num_candidates == vocab_size:
-        is_settled = torch.ones_like(is_settled)
-    return ids.gather(1, place)[:, 0], is_settled[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,44 +256,56 @@ class _Cuts:
         )
 
 
-def _falling(scores: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
-    """The largest scores [m, num_candidates] in float64 and their ids, equal ones by id."""
-    if num_candidates == scores.shape[1]:
-        values, ids = scores.sort(dim=1, descending=True, stable=True)
-        return values.double(), ids
-    values, ids = scores.topk(num_candidates, dim=1)
-    ids, by_id = ids.sort(dim=1)
-    values, by_value = values.gather(1, by_id).sort(dim=1, descending=True, stable=True)
-    return values.double(), ids.gather(1, by_value)
+@contextmanager
+def _adjusted(
+    logits: Tensor, rows: list[int], sequences: Rows[Sequence], eos_token_ids: frozenset[int]
+) -> Iterator[None]:
+    """While it lasts, some entries of the chosen rows of `logits` are penalized and biased.
 
-
-def _total(scores: Tensor, values: Tensor, cuts: _Cuts) -> Tensor:
-    """The whole rows' weights [m, 1], in the unit of the likeliest token's."""
-    exponents = (scores.float() - values[:, :1].float()).div_(cuts.temperature.float())
-    return exponents.exp_().sum(dim=1, keepdim=True).double()
-
-
-def _adjust(scores: Tensor, sequence: Sequence) -> None:
-    """Change one row [vocab_size] in place by penalties and bias.
-
-    Repetition as transformers has it, over prompt and output: positive scores are divided,
+    Repetition as transformers has it, over prompt and output: positive logits are divided,
     others multiplied. Presence and frequency as OpenAI has them, over the output:
-    score -= count * frequency_penalty + (count > 0) * presence_penalty.
+    logit -= count * frequency_penalty + (count > 0) * presence_penalty. What would end an answer
+    that is shorter than min_tokens is ruled out.
     """
-    p, device = sequence.request.sampling, scores.device
-    if p.repetition_penalty != 1.0:
-        seen = torch.tensor(list(set(sequence.token_ids)), device=device)
-        old = scores[seen]
-        scores[seen] = torch.where(old < 0, old * p.repetition_penalty, old / p.repetition_penalty)
-    output_ids = sequence.token_ids[sequence.num_prompt_tokens :]
-    if output_ids and (p.presence_penalty or p.frequency_penalty):
-        counts = Counter(output_ids)
-        seen = torch.tensor(list(counts), device=device)
-        times = torch.tensor(list(counts.values()), device=device)
-        scores[seen] -= times * p.frequency_penalty + p.presence_penalty
-    if p.logit_bias:
-        biased = torch.tensor(list(p.logit_bias), device=device)
-        scores[biased] += torch.tensor(list(p.logit_bias.values()), device=device)
+    if not rows:
+        yield
+        return
+    factors: list[tuple[int, int, float]] = []  # row, token, number
+    terms: list[tuple[int, int, float]] = []
+    for row in rows:
+        sequence, p = sequences[row], sequences[row].request.sampling
+        if p.repetition_penalty != 1.0:
+            factors += [(row, i, p.repetition_penalty) for i in set(sequence.token_ids)]
+        if p.presence_penalty or p.frequency_penalty:
+            counts = Counter(sequence.token_ids[sequence.num_prompt_tokens :])
+            terms += [
+                (row, i, -(count * p.frequency_penalty + p.presence_penalty))
+                for i, count in counts.items()
+            ]
+        terms += [(row, i, bias) for i, bias in p.logit_bias.items()]
+        if sequence.num_output_tokens < p.min_tokens:
+            ends = set(p.stop_token_ids) | (set() if p.ignore_eos else eos_token_ids)
+            terms += [(row, i, -math.inf) for i in ends if i < logits.shape[1]]
+    of_factors, factor = _entries(factors, logits.device)
+    of_terms, term = _entries(terms, logits.device)
+    touched = tuple(torch.cat(pair) for pair in zip(of_factors, of_terms, strict=True))
+    before = logits[touched]
+    old = logits[of_factors]
+    logits[of_factors] = torch.where(old < 0, old * factor, old / factor)
+    logits.index_put_(of_terms, term, accumulate=True)
+    try:
+        yield
+    finally:
+        logits[touched] = before
+
+
+def _entries(
+    entries: list[tuple[int, int, float]], device: torch.device
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Where they are, as an index, and their numbers."""
+    rows, tokens, numbers = zip(*entries, strict=True) if entries else ((), (), ())
+    index = tuple(torch.tensor(each, dtype=torch.long, device=device) for each in (rows, tokens))
+    return (index[0], index[1]), torch.tensor(numbers, dtype=torch.float32, device=device)
 
 
 def uniform_of(seed: int, position: int) -> float:
@@ -290,8 +322,8 @@ def _with_logprobs(logits: Tensor, token_id: int, num_logprobs: int | None) -> S
     """`token_id` of one row [vocab_size], with what was asked for about its probability."""
     if num_logprobs is None:
         return SampledToken(token_id)
-    logprobs = logits.float().log_softmax(dim=0)
-    values, ids = _falling(logprobs[None], min(num_logprobs, len(logprobs)))
+    logprobs = logits.log_softmax(dim=0)
+    values, ids = TorchReductions().largest(logprobs[None], [0], min(num_logprobs, len(logprobs)))
     top = tuple(zip(ids[0].tolist(), values[0].tolist(), strict=True))
     logprob: float = logprobs[token_id].item()
     return SampledToken(token_id, logprob, top)

@@ -119,7 +119,25 @@ class Kernels:
             ctypes.POINTER(Linear), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
             ctypes.c_void_p,
         )  # fmt: skip
-        for function in (self.decoder_forward, self.linear_forward, self.embedding_forward):
+        self.rows_best = library.rows_best
+        self.rows_best.argtypes = (
+            ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
+            ctypes.c_void_p, ctypes.c_int32,
+        )  # fmt: skip
+        self.rows_largest = library.rows_largest
+        self.rows_largest.argtypes = (
+            ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32,
+        )  # fmt: skip
+        self.rows_weights = library.rows_weights
+        self.rows_weights.argtypes = (
+            ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
+            ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32,
+        )  # fmt: skip
+        for function in (
+            self.decoder_forward, self.linear_forward, self.embedding_forward,
+            self.rows_best, self.rows_largest, self.rows_weights,
+        ):  # fmt: skip
             function.restype = None
 
 

@@ -64,9 +64,11 @@ static inline std::vector<Queries> cut_queries(const Step& step, const Heads& he
     std::vector<Queries> all;
     int64_t row = 0;
     for (int64_t span = 0; span < step.num_spans; ++span) {
-        const int64_t length = step.lengths[span];
-        for (int64_t at = 0; at < length; at += most)
-            all.push_back({span, row + at, step.starts[span] + at, length - at < most ? length - at : most});
+        const int64_t length = step.lengths[span], parts = (length + most - 1) / most;
+        for (int64_t part = 0; part < parts; ++part) {  // as equal as can be: each reads all that is cached
+            const int64_t at = length * part / parts, end = length * (part + 1) / parts;
+            all.push_back({span, row + at, step.starts[span] + at, end - at});
+        }
         row += length;
     }
     return all;

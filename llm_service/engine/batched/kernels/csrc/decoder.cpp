@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <tuple>
 
 #include "attention.h"
 #include "linear.h"
+#include "reductions.h"
 
 struct Layer {  // mirrored in library.py
     const float* attention_norm;
@@ -173,5 +175,36 @@ void embedding_forward(const Linear* linear, const int64_t* ids, int64_t count, 
             for (int64_t j = 0; j < num_columns; ++j) out[j] = panel[j * PANEL];
         }
     }
+}
+
+// Of chosen rows of [.][width]: values [count] and places [count] of their largest numbers.
+void rows_best(const float* matrix, int64_t width, const int64_t* rows, int64_t count, float* values, int64_t* places,
+               int32_t num_threads) {
+    on_team(num_threads, [&](Team& team) {
+        team.share(count, 1, [&](int64_t i, int64_t) {
+            std::tie(values[i], places[i]) = find_best(matrix + rows[i] * width, width);
+        });
+    });
+}
+
+// values [count][num_values], falling, and places [count][num_values].
+void rows_largest(const float* matrix, int64_t width, const int64_t* rows, int64_t count, int64_t num_values,
+                  float* values, int64_t* places, int32_t num_threads) {
+    on_team(num_threads, [&](Team& team) {
+        team.share(count, 1, [&](int64_t i, int64_t) {
+            find_largest(matrix + rows[i] * width, width, num_values, values + i * num_values, places + i * num_values);
+        });
+    });
+}
+
+// sums [count][blocks of a row]; peaks [count] and temperatures [count].
+void rows_weights(const float* matrix, int64_t width, const int64_t* rows, int64_t count, const float* peaks,
+                  const float* temperatures, int64_t block, float* sums, int32_t num_threads) {
+    const int64_t num_blocks = (width + block - 1) / block;
+    on_team(num_threads, [&](Team& team) {
+        team.share(count, 1, [&](int64_t i, int64_t) {
+            sum_weights(matrix + rows[i] * width, width, peaks[i], temperatures[i], block, sums + i * num_blocks);
+        });
+    });
 }
 }

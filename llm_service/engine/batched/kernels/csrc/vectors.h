@@ -34,6 +34,12 @@ static inline float largest(Floats x) {
     return most;
 }
 
+static inline bool is_any(Ints mask) {
+    int bits = 0;
+    for (int i = 0; i < LANES; ++i) bits |= mask[i];
+    return bits != 0;
+}
+
 // bfloat16 is the upper half of a float.
 static inline Floats load(const uint16_t* from) {
     const Halves halves = *reinterpret_cast<const Halves*>(from);

@@ -1,0 +1,93 @@
+"""What a sampler asks of chosen rows of logits [n, vocab_size]: by the kernels, or by torch.
+
+Rows are chosen by their numbers, so that none is copied.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from llm_service.engine.batched.kernels.library import Kernels
+
+
+class Reductions(Protocol):
+    def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """The largest logits [m] and their ids [m], of equal ones the first; NaN if one is."""
+
+    def largest(self, logits: Tensor, rows: list[int], count: int) -> tuple[Tensor, Tensor]:
+        """The largest logits [m, count], falling, and their ids [m, count], equal ones by id.
+
+        Of those that equal the last one it may be any that are given.
+        """
+
+    def weights(
+        self, logits: Tensor, rows: list[int], peaks: Tensor, temperatures: Tensor, block: int
+    ) -> Tensor:
+        """Sums [m, blocks of a row] of e^((logit - peak) / temperature), of `block` ids each."""
+
+
+class TorchReductions:
+    """For any device and type."""
+
+    def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
+        values, ids = _chosen(logits, rows).max(dim=1)
+        return values, ids
+
+    def largest(self, logits: Tensor, rows: list[int], count: int) -> tuple[Tensor, Tensor]:
+        values, ids = _chosen(logits, rows).topk(count, dim=1)
+        ids, by_id = ids.sort(dim=1)
+        values, by_value = values.gather(1, by_id).sort(dim=1, descending=True, stable=True)
+        return values, ids.gather(1, by_value)
+
+    def weights(
+        self, logits: Tensor, rows: list[int], peaks: Tensor, temperatures: Tensor, block: int
+    ) -> Tensor:
+        exponents = (_chosen(logits, rows) - peaks[:, None]) / temperatures[:, None]
+        padded = functional.pad(exponents.exp_(), (0, -logits.shape[1] % block))
+        return padded.view(len(rows), -1, block).sum(dim=2)
+
+
+class FusedReductions:
+    """For contiguous float32 logits on the CPU: a pass over each row, no sort."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+
+    def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
+        chosen = torch.tensor(rows)
+        values, ids = torch.empty(len(rows)), torch.empty(len(rows), dtype=torch.int64)
+        self._kernels.rows_best(
+            logits.data_ptr(), logits.shape[1], chosen.data_ptr(), len(rows),
+            values.data_ptr(), ids.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return values, ids
+
+    def largest(self, logits: Tensor, rows: list[int], count: int) -> tuple[Tensor, Tensor]:
+        chosen = torch.tensor(rows)
+        values = torch.empty(len(rows), count)
+        ids = torch.empty(len(rows), count, dtype=torch.int64)
+        self._kernels.rows_largest(
+            logits.data_ptr(), logits.shape[1], chosen.data_ptr(), len(rows), count,
+            values.data_ptr(), ids.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return values, ids
+
+    def weights(
+        self, logits: Tensor, rows: list[int], peaks: Tensor, temperatures: Tensor, block: int
+    ) -> Tensor:
+        chosen = torch.tensor(rows)
+        peaks, temperatures = peaks.float().contiguous(), temperatures.float().contiguous()
+        sums = torch.empty(len(rows), -(-logits.shape[1] // block))
+        self._kernels.rows_weights(
+            logits.data_ptr(), logits.shape[1], chosen.data_ptr(), len(rows), peaks.data_ptr(),
+            temperatures.data_ptr(), block, sums.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return sums
+
+
+def _chosen(logits: Tensor, rows: list[int]) -> Tensor:
+    if len(rows) == len(logits):
+        return logits
+    return logits[torch.tensor(rows, device=logits.device)]
