@@ -104,7 +104,7 @@ def build_core(
 
 
 def _reductions(loaded: LoadedModel) -> Reductions | None:
-    return FusedReductions(load_kernels()) if loaded.kernels else None
+    return FusedReductions(load_kernels(loaded.kernels)) if loaded.kernels else None
 
 
 def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
