@@ -4,7 +4,6 @@ Owns the arithmetic that the loader refuses by, the engine is sized by and `llm-
 shows. A model comes as its shell: all of its modules on torch's meta device, no weights.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedLinear
-from llm_service.engine.batched.kernels.packing import GROUP, Scheme, pack
+from llm_service.engine.batched.kernels.packing import Scheme, pack
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.model_files import ModelLoadError
@@ -157,14 +156,9 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
 
 
 def kernel_workspace_bytes(model: nn.Module, num_tokens: int) -> int:
-    """What the kernels take once, for a step of `num_tokens`, and keep: decoder.cpp's arena."""
-    decoders = (_decoder_bytes(m, num_tokens) for m in model.modules() if type(m) is FusedDecoder)
-    linears = (
-        _input_bytes(m.packed[0].num_inputs, num_tokens)
-        for m in model.modules()
-        if type(m) is FusedLinear
-    )
-    return max((*decoders, *linears), default=0)
+    """What the kernels take once, for a step of `num_tokens`, and keep."""
+    users = (m for m in model.modules() if isinstance(m, FusedDecoder | FusedLinear))
+    return max((each.workspace_bytes(num_tokens) for each in users), default=0)
 
 
 def slots_wanted(config: EngineConfig, threads: int) -> int:
@@ -218,20 +212,6 @@ def _context_that_fits(
             f"{sentence}: raise LLM_KV_CACHE_BYTES or the memory limit, or lower LLM_MAX_CONTEXT."
         )
     return num_tokens, (f"{sentence}, so requests are limited to {num_tokens}",)
-
-
-def _decoder_bytes(decoder: FusedDecoder, num_tokens: int) -> int:
-    layer = decoder.layers[0]
-    inputs = (layer.qkv.num_inputs, layer.output.num_inputs, layer.down.num_inputs)
-    width = layer.attention_norm.shape[0]
-    floats = layer.qkv.num_outputs + layer.output.num_inputs + layer.down.num_inputs + width
-    return sum(_input_bytes(k, num_tokens) for k in inputs) + 4 * num_tokens * floats
-
-
-def _input_bytes(num_inputs: int, num_tokens: int) -> int:
-    """A step's inputs for a product: as floats, twice in 8 bits, with sums and scales."""
-    num_groups = math.ceil(num_inputs / GROUP)
-    return num_tokens * (6 * GROUP * num_groups + 4 * num_groups + 4)
 
 
 def _linears(shell: PreTrainedModel) -> Iterator[nn.Linear]:

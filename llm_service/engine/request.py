@@ -45,12 +45,11 @@ class SamplingParams:
         return self.temperature == 0.0
 
     @property
-    def is_adjusted(self) -> bool:
-        """Whether logits are changed before a token is chosen by them."""
-        is_penalized = (
+    def is_penalized(self) -> bool:
+        """Whether tokens count for those that come after them."""
+        return bool(
             self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0
         )
-        return bool(is_penalized or self.logit_bias or self.min_tokens)
 
 
 @dataclass(frozen=True, slots=True)

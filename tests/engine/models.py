@@ -59,7 +59,7 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "qwen2": lambda: Qwen2Config(**_COMMON, head_dim=16),
     "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
     "mistral": lambda: MistralConfig(**_COMMON, head_dim=16, sliding_window=11),
-    "phi3": lambda: Phi3Config(**_COMMON, sliding_window=13),
+    "phi3": lambda: Phi3Config(**{**_COMMON, "hidden_size": 64}, sliding_window=13),  # heads of 16
     "gemma2": lambda: Gemma2Config(
         **_COMMON,
         head_dim=8,
@@ -85,7 +85,7 @@ def tiny_model(architecture: str) -> PreTrainedModel:
 
 
 # With layers that the kernels compute; the others' do not have the form for that.
-FUSED = {f"fused {name}": name for name in ("llama", "qwen2", "qwen3", "mistral")}
+FUSED = {f"fused {name}": name for name in ("llama", "qwen2", "qwen3", "mistral", "phi3")}
 
 
 @cache

@@ -1,5 +1,7 @@
 """Guessed tokens make answers come sooner and never change them."""
 
+from dataclasses import replace
+
 import pytest
 from transformers import PreTrainedModel
 
@@ -24,6 +26,14 @@ def say(sequence: Sequence, *token_ids: int) -> None:
 def test_what_followed_the_last_three_tokens_before_is_proposed():
     assert PromptLookup().propose(sequence_of(1, 2, 3, 4, 5, 6, 1, 2, 3), 7) == (4, 5, 6)
     assert PromptLookup().propose(sequence_of(1, 2, 3, 4, 5, 6, 1, 2, 3), 2) == (4, 5)
+
+
+def test_what_ends_where_it_began_is_proposed_to_go_on():
+    sequence, drafter = sequence_of(1, 2, 1, 2, 1, 2), PromptLookup()
+    assert drafter.propose(sequence, 7) == (1, 2, 1)
+    drafter.learn(sequence, 3, 3)
+    assert drafter.propose(sequence, 7) == (1, 2, 1, 2, 1, 2, 1)
+    assert PromptLookup().propose(sequence_of(7, 7, 7, 7), 7) == (7, 7, 7)
 
 
 def test_the_latest_occurrence_counts():
@@ -128,6 +138,23 @@ def test_drafts_take_no_blocks_that_others_need():
     alone.add(single)
     run_to_end(alone)
     assert [output(sequence) for sequence in sequences] == [output(single)] * 2
+
+
+def test_min_tokens_holds_within_a_draft():
+    answers = []
+    for speculation in ("none", "prompt_lookup"):
+        core = make_core(repetitive_model(), speculation=speculation)
+        free = make_sequence(SENTENCE, greedy(60))
+        core.add(free)
+        run_to_end(core)
+        stop = output(free)[-1]  # in a circle, so it came long before, too
+        sampling = replace(greedy(60), stop_token_ids=(stop,), min_tokens=25)
+        core.add(held := make_sequence(SENTENCE, sampling))
+        results = run_to_end(core)
+        answers.append(output(held))
+    assert answers[0] == answers[1]
+    assert stop not in answers[0][:24]
+    assert sum(result.stats.num_accepted_draft_tokens for result in results) > 0
 
 
 def test_penalized_sequences_are_not_guessed():

@@ -30,7 +30,12 @@ class PromptLookup:
         if len(ids) < state.resumes_at:
             return ()
         start = state.positions.get(tuple(ids[-_NGRAM:]))
-        return () if start is None else tuple(ids[start : start + min(state.length, most)])
+        if start is None:
+            return ()
+        draft = ids[start : start + min(state.length, most)]
+        period = len(draft)  # what ends where it began goes on from its beginning
+        draft += [draft[i % period] for i in range(period, min(state.length, most))]
+        return tuple(draft)
 
     def learn(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
         """A draft was checked; `sequence` has its new tokens already."""

@@ -206,7 +206,7 @@ def _is_equal(model: PreTrainedModel, kernels: Kernels, index: int, traced: Laye
     rotary = copy.deepcopy(_decoder(model).rotary_emb).float()
     attention.register()
     expected, found = [
-        _outputs(layer, rotary, traced, own.self_attn.q_proj.in_features) for layer in (own, fused)
+        _outputs(layer, rotary, traced, own.self_attn.o_proj.out_features) for layer in (own, fused)
     ]
     return all(
         torch.dist(one, other) <= _TOLERANCE * torch.linalg.vector_norm(other)

@@ -78,19 +78,33 @@ class Sampler:
         token_ids: list[int] = best_ids.tolist()
         params = [sequence.request.sampling for sequence in sequences]
         errors = [self._error(*row) for row in zip(best.tolist(), params, strict=True)]
-        is_plain = [p.is_greedy and not p.is_adjusted for p in params]
-        rows = [i for i, plain in enumerate(is_plain) if not plain and not errors[i]]
-        if rows:
-            draws = [_Draw.of(sequences[i], self._random, ahead[i] if ahead else 0) for i in rows]
-            adjusted = [i for i in rows if params[i].is_adjusted]
-            with _adjusted(logits, adjusted, sequences, self._eos_token_ids):
-                chosen = _Draws(logits, rows, draws, self._reductions).token_ids()
-            for i, token_id in zip(rows, chosen, strict=True):
-                token_ids[i] = token_id
+        ahead = ahead or [0] * len(sequences)
+        good = [i for i, error in enumerate(errors) if not error]
+        changes = _Changes()
+        for i in good:
+            changes.add(i, sequences[i], self._forbidden(sequences[i], ahead[i]))
+        drawn = [i for i in good if not params[i].is_greedy]
+        again = [i for i in good if params[i].is_greedy and i in changes.rows]
+        with changes.made_to(logits):
+            if again:
+                _put(token_ids, again, self._reductions.best(logits, again)[1])
+            if drawn:
+                draws = [_Draw.of(sequences[i], self._random, ahead[i]) for i in drawn]
+                chosen = _Draws(logits, drawn, draws, self._reductions).token_ids()
+                for i, token_id in zip(drawn, chosen, strict=True):
+                    token_ids[i] = token_id
         return [
             errors[i] or _with_logprobs(logits[i], token_ids[i], params[i].num_logprobs)
             for i in range(len(sequences))
         ]
+
+    def _forbidden(self, sequence: Sequence, ahead: int) -> set[int]:
+        """What would end an answer that has fewer than its min_tokens."""
+        p = sequence.request.sampling
+        if sequence.num_output_tokens + ahead >= p.min_tokens:
+            return set()
+        ends = set(p.stop_token_ids) | (set() if p.ignore_eos else self._eos_token_ids)
+        return {i for i in ends if i < self._vocab_size}
 
     def _error(self, best: float, params: SamplingParams) -> SamplingError | None:
         if not math.isfinite(best):
@@ -105,7 +119,7 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
-    """One row's cuts and its uniform number. Greedy is the cut to the single likeliest."""
+    """One row's cuts and its uniform number."""
 
     temperature: float
     top_k: int  # 0: off
@@ -116,8 +130,6 @@ class _Draw:
     @classmethod
     def of(cls, sequence: Sequence, unseeded: Random, ahead: int) -> "_Draw":
         p = sequence.request.sampling
-        if p.is_greedy:
-            return cls(1.0, 1, 1.0, 0.0, 0.0)
         if p.seed is None:
             uniform = unseeded.random()
         else:
@@ -256,47 +268,53 @@ class _Cuts:
         )
 
 
-@contextmanager
-def _adjusted(
-    logits: Tensor, rows: list[int], sequences: Rows[Sequence], eos_token_ids: frozenset[int]
-) -> Iterator[None]:
-    """While it lasts, some entries of the chosen rows of `logits` are penalized and biased.
+class _Changes:
+    """Entries of some rows of logits that are penalized and biased, for a while.
 
     Repetition as transformers has it, over prompt and output: positive logits are divided,
     others multiplied. Presence and frequency as OpenAI has them, over the output:
-    logit -= count * frequency_penalty + (count > 0) * presence_penalty. What would end an answer
-    that is shorter than min_tokens is ruled out.
+    logit -= count * frequency_penalty + (count > 0) * presence_penalty.
     """
-    if not rows:
-        yield
-        return
-    factors: list[tuple[int, int, float]] = []  # row, token, number
-    terms: list[tuple[int, int, float]] = []
-    for row in rows:
-        sequence, p = sequences[row], sequences[row].request.sampling
+
+    def __init__(self) -> None:
+        self.rows: set[int] = set()
+        self._factors: list[tuple[int, int, float]] = []  # row, token, number
+        self._terms: list[tuple[int, int, float]] = []
+
+    def add(self, row: int, sequence: Sequence, forbidden: set[int]) -> None:
+        """What the parameters of `sequence` want of its row."""
+        p = sequence.request.sampling
+        if not (p.is_penalized or p.logit_bias or forbidden):
+            return
+        self.rows.add(row)
         if p.repetition_penalty != 1.0:
-            factors += [(row, i, p.repetition_penalty) for i in set(sequence.token_ids)]
+            self._factors += [(row, i, p.repetition_penalty) for i in set(sequence.token_ids)]
         if p.presence_penalty or p.frequency_penalty:
             counts = Counter(sequence.token_ids[sequence.num_prompt_tokens :])
-            terms += [
+            self._terms += [
                 (row, i, -(count * p.frequency_penalty + p.presence_penalty))
                 for i, count in counts.items()
             ]
-        terms += [(row, i, bias) for i, bias in p.logit_bias.items()]
-        if sequence.num_output_tokens < p.min_tokens:
-            ends = set(p.stop_token_ids) | (set() if p.ignore_eos else eos_token_ids)
-            terms += [(row, i, -math.inf) for i in ends if i < logits.shape[1]]
-    of_factors, factor = _entries(factors, logits.device)
-    of_terms, term = _entries(terms, logits.device)
-    touched = tuple(torch.cat(pair) for pair in zip(of_factors, of_terms, strict=True))
-    before = logits[touched]
-    old = logits[of_factors]
-    logits[of_factors] = torch.where(old < 0, old * factor, old / factor)
-    logits.index_put_(of_terms, term, accumulate=True)
-    try:
-        yield
-    finally:
-        logits[touched] = before
+        self._terms += [(row, i, bias) for i, bias in p.logit_bias.items()]
+        self._terms += [(row, i, -math.inf) for i in forbidden]
+
+    @contextmanager
+    def made_to(self, logits: Tensor) -> Iterator[None]:
+        """`logits` [n, vocab_size] are so changed as long as it lasts."""
+        if not self.rows:
+            yield
+            return
+        of_factors, factor = _entries(self._factors, logits.device)
+        of_terms, term = _entries(self._terms, logits.device)
+        touched = tuple(torch.cat(pair) for pair in zip(of_factors, of_terms, strict=True))
+        before = logits[touched]
+        old = logits[of_factors]
+        logits[of_factors] = torch.where(old < 0, old * factor, old / factor)
+        logits.index_put_(of_terms, term, accumulate=True)
+        try:
+            yield
+        finally:
+            logits[touched] = before
 
 
 def _entries(

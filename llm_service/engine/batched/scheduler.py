@@ -209,7 +209,7 @@ class Scheduler:
                 self._max_batched_tokens // len(batch.items),
             )
             # penalties count tokens that would have to be taken back
-            draft = () if sampling.is_adjusted else drafter.propose(item.sequence, to_come - 1)
+            draft = () if sampling.is_penalized else drafter.propose(item.sequence, to_come - 1)
             if draft and self._blocks.append(item.sequence, len(draft)):
                 batch.items[i] = replace(item, num_scheduled_tokens=1 + len(draft), draft=draft)
 

@@ -27,9 +27,10 @@ from llm_service.engine.batched.kv_cache import LayerShape
 
 CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # attention.h's
 _LAYER_PARTS = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
-_ATTENTION_PARTS = {"q_proj", "k_proj", "v_proj", "o_proj"}
-_MLP_PARTS = {"gate_proj", "up_proj", "down_proj"}
 _NORMS = {"q_norm", "k_norm"}
+# Of what attention and MLP consist, apart or joined: q, k and v one below the other, gate and up.
+_ATTENTION_PARTS = ({"q_proj", "k_proj", "v_proj", "o_proj"}, {"qkv_proj", "o_proj"})
+_MLP_PARTS = ({"gate_proj", "up_proj", "down_proj"}, {"gate_up_proj", "down_proj"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class FusedDecoder(nn.Module):
     def packed(self) -> tuple[PackedLinear, ...]:
         return tuple(part for layer in self.layers for part in layer.parts)
 
+    def workspace_bytes(self, num_tokens: int) -> int:
+        """What a step of so many tokens takes to work in, once, and keeps."""
+        return int(self._kernels.decoder_workspace(ctypes.byref(self._decoder), num_tokens))
+
     def forward(
         self,
         hidden_states: Tensor,
@@ -119,6 +124,10 @@ class FusedLinear(nn.Module):
     def __init__(self, kernels: Kernels, packed: PackedLinear) -> None:
         super().__init__()
         self._kernels, self.packed, self._struct = kernels, (packed,), packed.struct
+
+    def workspace_bytes(self, num_tokens: int) -> int:
+        """As a decoder's; they share it."""
+        return int(self._kernels.linear_workspace(ctypes.byref(self._struct), num_tokens))
 
     def forward(self, x: Tensor) -> Tensor:
         (packed,) = self.packed
@@ -162,39 +171,45 @@ def why_not_fusable(model: PreTrainedModel) -> str:
 
 
 def _why_layer_not_fusable(layer: nn.Module) -> str:
-    parts: dict[str, Any] = dict(layer.named_children())
+    parts = _parts(layer)
     if set(parts) != _LAYER_PARTS:
         return f"a layer has the parts {', '.join(sorted(parts))}"
-    attention: dict[str, Any] = dict(parts["self_attn"].named_children())
-    mlp: dict[str, Any] = dict(parts["mlp"].named_children())
-    linears = [attention.get(name) for name in _ATTENTION_PARTS]
-    linears += [mlp.get(name) for name in _MLP_PARTS]
-    if not all(type(linear) is nn.Linear for linear in linears):
-        return "its attention or MLP is of another kind"
-    if set(attention) - _ATTENTION_PARTS - _NORMS:
+    attention, mlp = _parts(parts["self_attn"]), _parts(parts["mlp"])
+    names = [each for each in _ATTENTION_PARTS if each == set(attention) - _NORMS]
+    if not names:
         return "its attention has parts of its own"
+    names += [each for each in _MLP_PARTS if each <= set(mlp)]
+    linears = [(attention | mlp)[name] for each in names for name in each]
+    if len(names) < 2 or not all(type(linear) is nn.Linear for linear in linears):
+        return "its attention or MLP is of another kind"
     if not hasattr(parts["self_attn"], "head_dim"):
         return "its attention does not tell the size of a head"
-    widths = (mlp["gate_proj"].weight.shape[0], parts["self_attn"].head_dim)
+    widths = (mlp["down_proj"].in_features, parts["self_attn"].head_dim)
     if any(width % PANEL for width in widths):
         return f"a width of {widths} is not a multiple of {PANEL}"
     return ""
 
 
+def _parts(module: nn.Module) -> dict[str, Any]:
+    """Its children, but for those that do nothing outside of training."""
+    return {name: child for name, child in module.named_children() if type(child) is not nn.Dropout}
+
+
 def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
     """`layer`: one that `why_not_fusable` has nothing against."""
     attention, mlp = layer.self_attn, layer.mlp
-    hidden_size = attention.q_proj.in_features
+    (gate, gate_bias), (up, up_bias) = _gate_and_up(mlp)
     gate_up_bias = None
-    if mlp.gate_proj.bias is not None:
-        gate_up_bias = interleave(mlp.gate_proj.bias, mlp.up_proj.bias)
+    if gate_bias is not None and up_bias is not None:
+        gate_up_bias = interleave(gate_bias, up_bias)
     query_norm, key_norm = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
+    hidden_size = attention.o_proj.out_features
     return PackedLayer(
         attention_norm=_norm_weights(layer.input_layernorm, hidden_size),
         mlp_norm=_norm_weights(layer.post_attention_layernorm, hidden_size),
-        qkv=_pack_joined([attention.q_proj, attention.k_proj, attention.v_proj], scheme),
+        qkv=_pack_joined(_qkv(attention), scheme),
         output=pack(attention.o_proj.weight, attention.o_proj.bias, scheme),
-        gate_up=pack(interleave(mlp.gate_proj.weight, mlp.up_proj.weight), gate_up_bias, scheme),
+        gate_up=pack(interleave(gate, up), gate_up_bias, scheme),
         down=pack(mlp.down_proj.weight, mlp.down_proj.bias, scheme),
         query_norm=query_norm and _norm_weights(query_norm, attention.head_dim),
         key_norm=key_norm and _norm_weights(key_norm, attention.head_dim),
@@ -204,13 +219,30 @@ def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
 
 def heads_of(layer: Any) -> library.Heads:
     attention = layer.self_attn
+    queries = attention.o_proj.in_features
+    keys_and_values = sum(linear.out_features for linear in _qkv(attention)) - queries
     return library.Heads(
-        num_heads=attention.q_proj.out_features // attention.head_dim,
-        num_kv_heads=attention.k_proj.out_features // attention.head_dim,
+        num_heads=queries // attention.head_dim,
+        num_kv_heads=keys_and_values // 2 // attention.head_dim,
         head_dim=attention.head_dim,
         cache_type=0,  # set with the cache
         eps=_eps(layer.input_layernorm),
     )
+
+
+def _qkv(attention: Any) -> list[nn.Linear]:
+    if hasattr(attention, "qkv_proj"):
+        return [attention.qkv_proj]
+    return [attention.q_proj, attention.k_proj, attention.v_proj]
+
+
+def _gate_and_up(mlp: Any) -> list[tuple[Tensor, Tensor | None]]:
+    """Weights and bias of the gate, and of what it gates."""
+    if not hasattr(mlp, "gate_up_proj"):
+        return [(linear.weight, linear.bias) for linear in (mlp.gate_proj, mlp.up_proj)]
+    weight, bias = mlp.gate_up_proj.weight, mlp.gate_up_proj.bias
+    biases = (None, None) if bias is None else bias.chunk(2)
+    return list(zip(weight.chunk(2), biases, strict=True))
 
 
 def _pack_joined(linears: Sequence[nn.Linear], scheme: Scheme) -> PackedLinear:

@@ -114,6 +114,12 @@ class Kernels:
             ctypes.POINTER(Linear), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
             ctypes.c_void_p, ctypes.c_int32,
         )  # fmt: skip
+        self.decoder_workspace = library.decoder_workspace
+        self.decoder_workspace.argtypes = (ctypes.POINTER(Decoder), ctypes.c_int64)
+        self.linear_workspace = library.linear_workspace
+        self.linear_workspace.argtypes = (ctypes.POINTER(Linear), ctypes.c_int64)
+        for function in (self.decoder_workspace, self.linear_workspace):
+            function.restype = ctypes.c_int64
         self.embedding_forward = library.embedding_forward
         self.embedding_forward.argtypes = (
             ctypes.POINTER(Linear), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,

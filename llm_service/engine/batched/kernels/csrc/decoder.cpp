@@ -62,6 +62,14 @@ int64_t padded(int64_t inputs) { return (inputs + GROUP - 1) / GROUP * GROUP; }
 
 size_t input_bytes(int64_t rows, int64_t k) { return rows * (2 * k + k / GROUP * 4 + 4 * k + 4) + 6 * 64; }
 
+size_t decoder_bytes(const Decoder& decoder, int64_t rows) {
+    const Heads& heads = decoder.heads;
+    const int64_t width = decoder.hidden_size, inner = decoder.intermediate_size;
+    const int64_t attended_width = heads.num_heads * heads.head_dim;
+    return input_bytes(rows, padded(width)) + input_bytes(rows, padded(attended_width)) +
+           input_bytes(rows, padded(inner)) + 4 * rows * (heads.width() + attended_width + inner + width) + 64 * 8;
+}
+
 // An input of `count` numbers a row, to be filled by `prepare`.
 Input make_input(int64_t rows, int64_t count) {
     Input input;
@@ -110,14 +118,17 @@ void normalize(Team& team, const float* x, int64_t count, const float* weights, 
 
 extern "C" {
 
+// Bytes that a call for so many rows needs to work in; they are kept for the next one.
+int64_t decoder_workspace(const Decoder* decoder, int64_t rows) { return int64_t(decoder_bytes(*decoder, rows)); }
+
+int64_t linear_workspace(const Linear* linear, int64_t rows) { return int64_t(input_bytes(rows, linear->k)); }
+
 // hidden [num_tokens][hidden_size] is changed in place.
 void decoder_forward(const Decoder* decoder, const Step* step, float* hidden, int32_t num_threads) {
     const Heads& heads = decoder->heads;
     const int64_t rows = step->num_tokens, width = decoder->hidden_size, inner = decoder->intermediate_size;
     const int64_t attended_width = heads.num_heads * heads.head_dim;
-    arena.begin(input_bytes(rows, padded(width)) + input_bytes(rows, padded(attended_width)) +
-                input_bytes(rows, padded(inner)) +
-                4 * rows * (heads.width() + attended_width + inner + width) + 64 * 8);
+    arena.begin(decoder_bytes(*decoder, rows));
     const Input normed = make_input(rows, width), attended_input = make_input(rows, attended_width),
                 gated_input = make_input(rows, inner);
     float* qkv = arena.take<float>(rows * heads.width());
