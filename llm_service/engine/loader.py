@@ -259,9 +259,13 @@ def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
             f"The weights in {folder} lack {len(missing)} tensors of the model,"
             f" {missing[0]} for one."
         )
-    # Those that are kept quantized are there already, and some do not let themselves be moved.
-    # Some that are turned back are so into bfloat16, whatever was asked for.
-    return model if kept else model.to(outline.device, dtype)  # type: ignore[arg-type]
+    if kept:  # they are there already, and some do not let themselves be moved
+        return model
+    if outline.quantizer:  # some are turned back into bfloat16, whatever was asked for
+        for parameter in model.parameters():  # not buffers: rotary tables need float32
+            parameter.data = parameter.data.to(dtype)
+    model.to(outline.device)  # type: ignore[arg-type]
+    return model
 
 
 def _max_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
