@@ -113,12 +113,13 @@ test("an administrator ends a running answer, and its caller is told", async ({ 
   await expect(running).toBeVisible();
   const answer = page.request.post(`${url}/v1/chat/completions`, {
     headers: { Authorization: `Bearer ${key}` },
-    // So many tokens that it is still running when the button is found.
+    // So many tokens, none of them guessed, that it is still running when the button is found.
     data: {
       model: "pocket",
       messages: [{ role: "user", content: "Tell me a short story about a fox" }],
       max_tokens: 1500,
       ignore_eos: true,
+      frequency_penalty: 0.1,
     },
   });
   await running.getByRole("button", { name: "Cancel" }).first().click();

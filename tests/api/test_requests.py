@@ -223,9 +223,18 @@ def test_a_thousand_requests_are_kept_and_no_more(
 
 
 def test_a_cancelled_request_gives_its_memory_back(service: RunningService) -> None:
-    """On the bundled model: one in decode and one that waits for it, both cancelled."""
+    """On the bundled model: one in decode and one that waits for it, both cancelled.
+
+    With a penalty no token is guessed, so that they last.
+    """
     used = 'llm_kv_cache_used_bytes{model="pocket"}'
-    endless = {"model": "pocket", "prompt": "Count:", "max_tokens": 900, "ignore_eos": True}
+    endless = {
+        "model": "pocket",
+        "prompt": "Count:",
+        "max_tokens": 900,
+        "ignore_eos": True,
+        "frequency_penalty": 0.1,
+    }
 
     def stream(request_id: str, has_begun: threading.Event) -> list[str]:
         headers = {"x-request-id": request_id}

@@ -24,6 +24,9 @@ export function PlaygroundPage() {
   };
   useShortcuts(isListOpen || areSettingsOpen ? { Escape: close } : {});
   useEffect(() => void loadMarkdown().catch(() => undefined), []);
+  // What is kept would take the place of what is chosen or written before it is there.
+  const isLoaded = useChatState((state) => state.isLoaded);
+  if (!isLoaded) return <div className={styles.frame} aria-busy="true" />;
   return (
     <div className={styles.frame}>
       <div className={styles.page} data-covered={isListOpen || areSettingsOpen}>
@@ -54,7 +57,6 @@ export function PlaygroundPage() {
 function Messages() {
   const id = useChatState((state) => state.activeId);
   const messages = useChatState((state) => activeConversation(state)?.messages);
-  const isLoaded = useChatState((state) => state.isLoaded);
   if (messages && messages.length > 0) return <MessageList key={id} messages={messages} />;
-  return isLoaded ? <EmptyConversation /> : <div className={styles.loading} />;
+  return <EmptyConversation />;
 }
