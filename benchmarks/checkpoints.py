@@ -33,33 +33,36 @@ SEED = 20
 _STD = 0.02
 _SILENT = ("o_proj.weight", "down_proj.weight")  # what layers add goes through these
 
+
+def _qwen2(
+    vocab_size: int,
+    hidden_size: int,
+    intermediate_size: int,
+    *,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    context: int = 32_768,
+) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=context,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        tie_word_embeddings=True,
+    )
+
+
 CONFIGS: dict[str, PreTrainedConfig] = {
     # Qwen/Qwen2.5-0.5B-Instruct: 494 M parameters, 136 M of them the tied embeddings.
-    "qwen2.5-0.5b": Qwen2Config(
-        vocab_size=151_936,
-        hidden_size=896,
-        intermediate_size=4864,
-        num_hidden_layers=24,
-        num_attention_heads=14,
-        num_key_value_heads=2,
-        max_position_embeddings=32_768,
-        rms_norm_eps=1e-6,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
-        tie_word_embeddings=True,
-    ),
+    "qwen2.5-0.5b": _qwen2(151_936, 896, 4864, layers=24, heads=14, kv_heads=2),
     # Qwen/Qwen2.5-1.5B-Instruct: 1,544 M parameters.
-    "qwen2.5-1.5b": Qwen2Config(
-        vocab_size=151_936,
-        hidden_size=1536,
-        intermediate_size=8960,
-        num_hidden_layers=28,
-        num_attention_heads=12,
-        num_key_value_heads=2,
-        max_position_embeddings=32_768,
-        rms_norm_eps=1e-6,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
-        tie_word_embeddings=True,
-    ),
+    "qwen2.5-1.5b": _qwen2(151_936, 1536, 8960, layers=28, heads=12, kv_heads=2),
     # After KBlueLeaf/TIPO-200M: a Llama of 203 M parameters, embeddings and head apart, no grouped
     # heads. The shape is written from memory of its card: like it, not certainly equal to it.
     "tipo-200m": LlamaConfig(
@@ -75,18 +78,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         tie_word_embeddings=False,
     ),
     # Not a real model: everything above in miniature, to try the harness itself in seconds.
-    "tiny": Qwen2Config(
-        vocab_size=4096,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=4096,
-        rms_norm_eps=1e-6,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
-        tie_word_embeddings=True,
-    ),
+    "tiny": _qwen2(4096, 128, 384, layers=2, heads=2, kv_heads=1, context=4096),
 }
 # The first one's shape with layers that say next to nothing, so that every answer is its last
 # token again and again: what a text that copies costs, when all guesses are right.

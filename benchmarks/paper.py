@@ -19,6 +19,7 @@ from benchmarks.versus import RESULTS, file_name, label, table, values
 PAPER = Path(__file__).parent.parent / "research_paper.md"
 PLOTS = Path(__file__).parent / "plots"
 NOTHING = "Not measured yet."
+PLOT_COLUMNS = 5
 OURS = "llm_service"
 
 Record = dict[str, Any]
@@ -91,10 +92,13 @@ def draw(record: Record, path: Path) -> None:
     names = [label(contender) for contender in record["contenders"]]
     measures = [name for name in MEASURES if any(values(record, name))]
     with mpl.rc_context({"svg.hashsalt": "llm_service", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(2.6 * len(measures), 3.2), layout="constrained")
-        for axes, name in zip(
-            figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True
-        ):
+        columns = min(len(measures), PLOT_COLUMNS)
+        lines = -(-len(measures) // columns)
+        figure = Figure(figsize=(2.6 * columns, 3.2 * lines), layout="constrained")
+        places = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axes in places[len(measures) :]:
+            axes.remove()
+        for axes, name in zip(places, measures, strict=False):
             for position, each in enumerate(values(record, name)):
                 if not each:
                     continue

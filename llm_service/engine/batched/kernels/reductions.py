@@ -88,6 +88,6 @@ class FusedReductions:
 
 
 def _chosen(logits: Tensor, rows: list[int]) -> Tensor:
-    if len(rows) == len(logits):
+    if rows == list(range(len(logits))):
         return logits
     return logits[torch.tensor(rows, device=logits.device)]
