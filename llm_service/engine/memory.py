@@ -127,9 +127,9 @@ def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
             layers_bytes -= linear.weight.numel() * form.dtype.itemsize
             layers_bytes += _packed_bytes(linear.weight, form, _SCHEMES[form.quantization])
     if head is not None:
-        head_bytes = _packed_bytes(head.weight, form, Scheme.INT8)
+        head_bytes = _packed_bytes(head.weight, form, Scheme.PLANES)
     if form.is_fused and type(embedding) is nn.Embedding:
-        embedding_bytes = _packed_bytes(embedding.weight, form, Scheme.INT8)
+        embedding_bytes = _packed_bytes(embedding.weight, form, Scheme.PLANES)
         head_bytes = 0 if is_tied else head_bytes
     return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
 
@@ -224,7 +224,7 @@ def _packed_bytes(weight: torch.Tensor, form: Form, scheme: Scheme) -> int:
         return _kernel_bytes(weight.shape, scheme)
     # A byte each, and a scale for each row or for each 32 weights.
     num_rows = weight.shape[0]
-    return weight.numel() + (4 * num_rows if scheme is Scheme.INT8 else weight.numel() // 16)
+    return weight.numel() + (weight.numel() // 16 if scheme is Scheme.INT4 else 4 * num_rows)
 
 
 @cache  # a model has few shapes, many times over

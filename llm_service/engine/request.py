@@ -45,6 +45,15 @@ class SamplingParams:
         return self.temperature == 0.0
 
     @property
+    def raises_logits(self) -> bool:
+        """Whether some token becomes likelier than the model has it."""
+        return (
+            min(self.presence_penalty, self.frequency_penalty) < 0
+            or self.repetition_penalty < 1.0
+            or any(bias > 0 for bias in self.logit_bias.values())
+        )
+
+    @property
     def is_penalized(self) -> bool:
         """Whether tokens count for those that come after them."""
         return bool(

@@ -8,6 +8,7 @@ cache is transformers' own; its bytes are not counted.
 
 import threading
 import weakref
+from collections.abc import Iterable
 from collections.abc import Sequence as TokenIds
 from queue import SimpleQueue
 from typing import Any
@@ -20,6 +21,7 @@ from llm_service.engine import EngineInfo
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
+from llm_service.engine.batched.kernels.head import Wanted
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import ScheduledBatch, Scheduler
 from llm_service.engine.batched.sequence import Sequence
@@ -111,8 +113,8 @@ class GenerateRunner:
         self._sequence: Sequence | None = None
         self._generation: _Generation | None = None
 
-    def forward(self, batch: ScheduledBatch) -> Tensor:
-        """Logits [1, vocab_size] for the one sequence of the batch."""
+    def forward(self, batch: ScheduledBatch, wanted: Iterable[Wanted] = ()) -> Tensor:
+        """Logits [1, vocab_size] for the one sequence of the batch, all of them exact."""
         (sequence,) = batch.sampled
         if self._generation is not None and sequence is self._sequence:
             self._generation.choose(sequence.token_ids[-1])

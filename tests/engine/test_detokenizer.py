@@ -43,6 +43,7 @@ def expected_stop(text, stop):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(some_text, st.lists(st.integers(0, 5), max_size=8))
+@example("0\x8000𐀀\x80\x80𐀀", [3, 4, 1, 5, 2])
 @settings(deadline=None, max_examples=60)
 def test_streamed_text_is_the_text_decoded_at_once(kind, text, sizes):
     tokenizer = kind()

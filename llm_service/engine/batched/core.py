@@ -6,6 +6,7 @@ Owns a sequence's way through a step and when it is finished. No threads, no asy
 
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 from torch import Tensor
 
 from llm_service.engine.batched.detokenizer import Detokenizer, TextDecoder
+from llm_service.engine.batched.kernels.head import Wanted
 from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError
 from llm_service.engine.batched.scheduler import (
     Outcome,
@@ -40,8 +42,11 @@ class Runner(Protocol):
     @property
     def block_bytes(self) -> int: ...
 
-    def forward(self, batch: ScheduledBatch) -> Tensor:
-        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each."""
+    def forward(self, batch: ScheduledBatch, wanted: Rows[Wanted] = ()) -> Tensor:
+        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each.
+
+        Of every row at least those are exact that the sampler asks for: `wanted`, if given.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +126,9 @@ class EngineCore:
         """Advance the scheduled sequences by one step. Raises what the model raises."""
         started = self._clock()
         batch = self._scheduler.schedule(started)
-        logits = self._runner.forward(batch)
-        advances = self._sample(batch, logits)
+        sequences = [item.sequence for item in batch.items for _ in range(item.num_rows)]
+        logits = self._runner.forward(batch, [self._sampler.wanted(s) for s in sequences])
+        advances = self._sample(batch, sequences, logits)
         stats = self._scheduler.commit(batch, [outcome for outcome, _ in advances], self._clock())
         stats.kv_cache_used_bytes = self.kv_cache_used_bytes
         _split_time(stats, batch, self._clock() - started)
@@ -148,10 +154,9 @@ class EngineCore:
         self._scheduler.check_integrity()
 
     def _sample(
-        self, batch: ScheduledBatch, logits: Tensor
+        self, batch: ScheduledBatch, sequences: list[Sequence], logits: Tensor
     ) -> list[tuple[Outcome, list[Delivery]]]:
-        """What the step means for each item, in order."""
-        sequences = [item.sequence for item in batch.items for _ in range(item.num_rows)]
+        """What the step means for each item, in order; `sequences` are those of the rows."""
         ahead = [i for item in batch.items for i in range(item.num_rows)]
         # A chunk's row is sampled only to see that it can be: its token is not used.
         sampled = iter(self._sampler.sample(logits, sequences, ahead))

@@ -104,10 +104,13 @@ class _IncrementalText:
         self._seam = len(self._ids)
 
     def _give_up_waiting(self, text: str) -> str:
-        """Bytes that will never be a character: show those before a border that splits none."""
-        for border in range(len(self._ids) - 1, len(self._ids) - 1 - _BYTES_PER_CHARACTER, -1):
-            before = self._decode(self._ids[:border])
-            if before + self._decode(self._ids[border:]) == text:
+        """Show the characters that stand before an unfinished one, which some decoders spoil, too;
+        else bytes that will never be a character, those before a border that splits none."""
+        borders = range(len(self._ids) - 1, len(self._ids) - 1 - _BYTES_PER_CHARACTER, -1)
+        parts = [(border, self._decode(self._ids[:border])) for border in borders]
+        whole = [part for part in parts if not part[1].endswith(_REPLACEMENT)]
+        for border, before in whole or parts:
+            if whole or before + self._decode(self._ids[border:]) == text:
                 new = before[self._num_shown :]
                 self._ids, self._seam, self._num_shown = self._ids[border:], 0, 0
                 return new

@@ -4,12 +4,15 @@ Owns the model's forward call and the KV cache. It does not decide what runs, no
 what the logits mean.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from llm_service.engine.batched import attention
 from llm_service.engine.batched.attention import PagedBatch, Span
+from llm_service.engine.batched.kernels.head import FusedHead, Wanted
 from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 
@@ -24,14 +27,19 @@ class ModelRunner:
         self._cache = cache
         # The model's own properties walk through all of its modules.
         self._device, self._dtype = model.device, model.dtype
+        head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        self._head = head if isinstance(head, FusedHead) else None
 
     @property
     def block_bytes(self) -> int:
         return self._cache.block_bytes
 
     @torch.inference_mode()
-    def forward(self, batch: ScheduledBatch) -> Tensor:
-        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each."""
+    def forward(self, batch: ScheduledBatch, wanted: Sequence[Wanted] = ()) -> Tensor:
+        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each.
+
+        What is not `wanted` of a row may be about right; not given, all is exact.
+        """
         tokens, positions, slots, rows, begun = self._lay_out(batch)
         if begun:
             self._cache.clear(self._tensor(begun))
@@ -41,6 +49,8 @@ class ModelRunner:
             slots=self._tensor(slots),
             dtype=self._dtype,
         )
+        if self._head is not None:
+            self._head.wanted = wanted
         output = self._model(
             input_ids=self._tensor(tokens)[None],
             position_ids=self._tensor(positions)[None],

@@ -25,6 +25,7 @@ from llm_service.engine.batched.kernels.fused import (
     pack_layer,
     why_not_fusable,
 )
+from llm_service.engine.batched.kernels.head import FusedHead
 from llm_service.engine.batched.kernels.library import Kernels, load_kernels
 from llm_service.engine.batched.kernels.packing import Scheme, pack
 from llm_service.engine.batched.kernels.torch_linear import TorchLinear
@@ -146,7 +147,7 @@ def _schemes(model: PreTrainedModel, quantization: str) -> tuple[Scheme, Scheme]
     if quantization == "none":
         exact = Scheme.BFLOAT16 if model.dtype is torch.bfloat16 else Scheme.FLOAT32
         return exact, exact
-    return Scheme.INT8 if quantization == "8bit" else Scheme.INT4, Scheme.INT8
+    return Scheme.INT8 if quantization == "8bit" else Scheme.INT4, Scheme.PLANES
 
 
 def _fuse_ends(model: PreTrainedModel, kernels: Kernels, scheme: Scheme) -> None:
@@ -155,7 +156,7 @@ def _fuse_ends(model: PreTrainedModel, kernels: Kernels, scheme: Scheme) -> None
     head, embedding = ends.get_output_embeddings(), ends.get_input_embeddings()
     packed = pack(head.weight, head.bias, scheme)
     is_tied = head.weight.data_ptr() == embedding.weight.data_ptr()
-    ends.set_output_embeddings(FusedLinear(kernels, packed))
+    ends.set_output_embeddings(FusedHead(kernels, packed))
     if type(embedding) is nn.Embedding:  # others do more than look up
         if not is_tied:
             packed = pack(embedding.weight, None, scheme)
@@ -169,10 +170,12 @@ def _exchange_linears(model: PreTrainedModel, kernels: Kernels | None, quantizat
         for name, child in list(parent.named_children()):
             if type(child) is not nn.Linear:
                 continue
-            is_8bit = quantization == "8bit" or child is head
-            scheme = Scheme.INT8 if is_8bit else Scheme.INT4
-            if kernels:
-                new: nn.Module = FusedLinear(kernels, pack(child.weight, child.bias, scheme))
+            scheme = Scheme.INT4 if quantization == "4bit" and child is not head else Scheme.INT8
+            new: nn.Module
+            if kernels and child is head:
+                new = FusedHead(kernels, pack(child.weight, child.bias, Scheme.PLANES))
+            elif kernels:
+                new = FusedLinear(kernels, pack(child.weight, child.bias, scheme))
             else:
                 new = TorchLinear(child.weight, child.bias, scheme)
             setattr(parent, name, new)

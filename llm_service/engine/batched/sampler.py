@@ -25,12 +25,15 @@ from random import Random
 import torch
 from torch import Tensor
 
+from llm_service.engine.batched.kernels.head import Wanted
 from llm_service.engine.batched.kernels.reductions import Reductions, TorchReductions
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import SamplingParams
 
 _CANDIDATE_STAGES = (64, 1024, 16_384)
 _BLOCK = 128
+# Temperatures below the best: what is less likely by e^-30 is never drawn.
+_DEPTH = 30.0
 
 
 class SamplingError(Exception):
@@ -97,6 +100,24 @@ class Sampler:
             errors[i] or _with_logprobs(logits[i], token_ids[i], params[i].num_logprobs)
             for i in range(len(sequences))
         ]
+
+    def wanted(self, sequence: Sequence) -> Wanted:
+        """What it asks of the logits that `sample` gets; the rest of them may be about right.
+
+        Tokens whose logits are lowered may have been the best: as many more are wanted.
+        """
+        p = sequence.request.sampling
+        if p.raises_logits:
+            return Wanted()
+        num_lowered = len(p.logit_bias)
+        if p.min_tokens:
+            num_lowered += len(p.stop_token_ids) + len(self._eos_token_ids)
+        if p.is_penalized:
+            num_lowered += len(set(sequence.token_ids))
+        depth = 0.0 if p.is_greedy else _DEPTH * p.temperature
+        if p.num_logprobs is not None:
+            depth = max(depth, _DEPTH)
+        return Wanted(1 + num_lowered + (p.num_logprobs or 0), depth)
 
     def _forbidden(self, sequence: Sequence, ahead: int) -> set[int]:
         """What would end an answer that has fewer than its min_tokens."""

@@ -23,15 +23,15 @@ from llm_service.engine.batched.kernels import library
 from llm_service.engine.batched.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
-    FusedLinear,
     PackedLayer,
 )
+from llm_service.engine.batched.kernels.head import FusedHead
 from llm_service.engine.batched.kernels.library import Kernels
-from llm_service.engine.batched.kernels.packing import GROUP, PANEL, PackedLinear, Scheme
+from llm_service.engine.batched.kernels.packing import GROUP, PANEL, PARTS, PackedLinear, Scheme
 
 CONFIG_KEY = "llm_service"
 _WEIGHTS = "model.safetensors"
-_FORMAT = f"packed-1/{PANEL}/{GROUP}"  # another packing needs another name
+_FORMAT = f"packed-2/{PANEL}/{GROUP}"  # another packing needs another name
 _LINEARS = ("qkv", "output", "gate_up", "down")
 _NORMS = ("attention_norm", "mlp_norm", "query_norm", "key_norm")
 
@@ -74,7 +74,9 @@ def save_fused(
     parts: Any = model
     (decoder,) = parts.get_decoder().layers
     named = dict(_named_matrices(decoder, parts))
-    tensors = {f"{n}.{part}": t for n, packed in named.items() for part, t in _tensors(packed)}
+    tensors = {
+        f"{n}.{part}": t for n, packed in named.items() for part, t in packed.tensors.items()
+    }
     for i, layer in enumerate(decoder.layers):
         norms = ((name, getattr(layer, name)) for name in _NORMS)
         tensors |= {f"layers.{i}.{name}": norm for name, norm in norms if norm is not None}
@@ -120,7 +122,7 @@ def load_fused(model: PreTrainedModel, folder: Path, facts: Facts, kernels: Kern
     heads = library.Heads(facts.num_heads, facts.num_kv_heads, facts.head_dim, 0, facts.eps)
     decoder = parts.get_decoder()
     decoder.layers = nn.ModuleList([FusedDecoder(kernels, layers, heads)])
-    parts.set_output_embeddings(FusedLinear(kernels, named["head"]))
+    parts.set_output_embeddings(FusedHead(kernels, named["head"]))
     embedding = named.get("embedding") or named["head"]
     parts.set_input_embeddings(FusedEmbedding(kernels, embedding))
     # Its tables are computed, not stored.
@@ -142,18 +144,10 @@ def _named_matrices(decoder: FusedDecoder, model: Any) -> Iterator[tuple[str, Pa
         yield "embedding", embedding
 
 
-def _tensors(packed: PackedLinear) -> Iterator[tuple[str, Tensor]]:
-    for part in ("weights", "scales", "sums", "bias"):
-        tensor = getattr(packed, part)
-        if tensor is not None:
-            yield part, tensor
-
-
 def _packed(tensors: dict[str, Tensor], name: str, shape: list[int]) -> PackedLinear:
     scheme, num_outputs, num_inputs = shape
-    weights = tensors[f"{name}.weights"]
-    rest = (tensors.get(f"{name}.{part}") for part in ("scales", "sums", "bias"))
-    return PackedLinear(Scheme(scheme), num_outputs, num_inputs, weights, *rest)
+    parts: Any = {part: tensors.get(f"{name}.{part}") for part in PARTS}
+    return PackedLinear(Scheme(scheme), num_outputs, num_inputs, **parts)
 
 
 def _fingerprint(tensors: dict[str, Tensor]) -> str:

@@ -22,6 +22,8 @@ class Linear(ctypes.Structure):
         ("weights", ctypes.c_void_p),
         ("scales", ctypes.c_void_p),
         ("sums", ctypes.c_void_p),
+        ("lower", ctypes.c_void_p),
+        ("doubts", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
     )
 
@@ -114,6 +116,11 @@ class Kernels:
             ctypes.POINTER(Linear), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
             ctypes.c_void_p, ctypes.c_int32,
         )  # fmt: skip
+        self.head_forward = library.head_forward
+        self.head_forward.argtypes = (
+            ctypes.POINTER(Linear), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32,
+        )  # fmt: skip
         self.decoder_workspace = library.decoder_workspace
         self.decoder_workspace.argtypes = (ctypes.POINTER(Decoder), ctypes.c_int64)
         self.linear_workspace = library.linear_workspace
@@ -141,8 +148,8 @@ class Kernels:
             ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32,
         )  # fmt: skip
         for function in (
-            self.decoder_forward, self.linear_forward, self.embedding_forward,
-            self.rows_best, self.rows_largest, self.rows_weights,
+            self.decoder_forward, self.linear_forward, self.head_forward,
+            self.embedding_forward, self.rows_best, self.rows_largest, self.rows_weights,
         ):  # fmt: skip
             function.restype = None
 

@@ -3,6 +3,7 @@
 Owns the schemes: how weights are rounded, and how they lie in memory.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,7 +15,9 @@ from llm_service.engine.batched.kernels import library
 
 PANEL = 16
 GROUP = 32  # inputs that share a scale, in 4 bits
+PARTS = ("weights", "scales", "sums", "lower", "doubts", "bias")
 _ROWS = 4096  # packed at a time; whole panels
+_DEVIATIONS = 6
 
 
 class Scheme(IntEnum):
@@ -24,22 +27,30 @@ class Scheme(IntEnum):
     BFLOAT16 = 1
     INT8 = 2
     INT4 = 3
+    PLANES = 4  # INT8's numbers, their upper and lower bits apart
 
 
 @dataclass(frozen=True, slots=True)
 class PackedLinear:
     """A matrix [num_outputs, num_inputs], packed. `struct` points into the tensors.
 
-    scales and sums [n] are those of INT8; INT4 has its scales in the panels.
+    scales [n] are those of INT8 and PLANES; INT4 has its own in the panels. INT8 has sums [n] of
+    its channels, PLANES the lower bits and doubts [n]: csrc/linear.h says what they are for.
     """
 
     scheme: Scheme
     num_outputs: int
     num_inputs: int
     weights: Tensor
-    scales: Tensor | None
-    sums: Tensor | None
-    bias: Tensor | None
+    scales: Tensor | None = None
+    sums: Tensor | None = None
+    lower: Tensor | None = None
+    doubts: Tensor | None = None
+    bias: Tensor | None = None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
 
     @property
     def struct(self) -> library.Linear:
@@ -48,16 +59,12 @@ class PackedLinear:
             n=_padded(self.num_outputs, PANEL),
             k=_padded(self.num_inputs, GROUP),
             num_outputs=self.num_outputs,
-            weights=self.weights.data_ptr(),
-            scales=None if self.scales is None else self.scales.data_ptr(),
-            sums=None if self.sums is None else self.sums.data_ptr(),
-            bias=None if self.bias is None else self.bias.data_ptr(),
+            **{name: tensor.data_ptr() for name, tensor in self.tensors.items()},
         )
 
     @property
     def num_bytes(self) -> int:
-        parts = (self.weights, self.scales, self.sums, self.bias)
-        return sum(part.nbytes for part in parts if part is not None)
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:
@@ -67,28 +74,52 @@ def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:
     """
     num_outputs, num_inputs = weight.shape
     blocks = [_pack_rows(rows, scheme) for rows in torch.split(weight, _ROWS)]
-    weights, scales, sums = (
-        None if parts[0] is None else parts[0] if len(parts) == 1 else torch.cat(parts)
-        for parts in zip(*blocks, strict=True)
-    )
-    assert weights is not None
+    parts = {name: [block[name] for block in blocks] for name in blocks[0]}
+    joined = {name: each[0] if len(each) == 1 else torch.cat(each) for name, each in parts.items()}
     if bias is not None:
-        bias = pad(bias.float(), (0, _padded(num_outputs, PANEL) - num_outputs))
-    return PackedLinear(scheme, num_outputs, num_inputs, weights, scales, sums, bias)
+        joined["bias"] = pad(bias.float(), (0, _padded(num_outputs, PANEL) - num_outputs))
+    return PackedLinear(scheme, num_outputs, num_inputs, **joined)
 
 
-def _pack_rows(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Panels, and for INT8 scales and sums [n]."""
+def _pack_rows(weight: Tensor, scheme: Scheme) -> dict[str, Tensor]:
+    """A PackedLinear's tensors."""
     n, k = _padded(weight.shape[0], PANEL), _padded(weight.shape[1], GROUP)
     padded = pad(weight, (0, k - weight.shape[1], 0, n - weight.shape[0]))
     if scheme is Scheme.FLOAT32:
-        return padded.float().view(-1, PANEL, k).transpose(1, 2).contiguous(), None, None
+        return {"weights": padded.float().view(-1, PANEL, k).transpose(1, 2).contiguous()}
     if scheme is Scheme.BFLOAT16:
-        return _panels(padded.bfloat16(), 2).contiguous(), None, None
+        return {"weights": _panels(padded.bfloat16(), 2).contiguous()}
     if scheme is Scheme.INT4:
-        return _pack_groups(padded), None, None
+        return {"weights": _pack_groups(padded)}
     values, scales = round_channels(padded)
-    return _panels(values, 4).contiguous(), scales, values.sum(dim=1, dtype=torch.int32)
+    if scheme is Scheme.PLANES:
+        return {"scales": scales} | _planes(values, scales)
+    sums = values.sum(dim=1, dtype=torch.int32)
+    return {"weights": _panels(values, 4).contiguous(), "scales": scales, "sums": sums}
+
+
+def _planes(values: Tensor, scales: Tensor) -> dict[str, Tensor]:
+    """The upper and the lower bits of `values` [n, k], and how much the lower ones may matter."""
+    whole = values.to(torch.int16) + 128
+    upper, lower = (whole >> 4).to(torch.uint8), (whole & 15).to(torch.uint8)
+    return {
+        "weights": _nibbles(upper.view(len(values), -1, GROUP)).contiguous(),
+        "lower": _nibbles(lower.view(len(values), -1, GROUP)).contiguous(),
+        "doubts": _doubts(values.float(), lower.float() - 7.5) * scales,
+    }
+
+
+def _doubts(values: Tensor, rests: Tensor) -> Tensor:
+    """A bound [n] of `rests` @ x for inputs x of size 1; all but sure, and far from the worst case.
+
+    What of a rest points the way of its channel counts in full, since inputs may point there
+    too: that is what a large result means. What is left is as good as random to them, and counts
+    as that many standard deviations.
+    """
+    along: Tensor = (rests * values).sum(dim=1) / values.norm(dim=1).clamp(min=1.0)
+    across = (rests.square().sum(dim=1) - along.square()).clamp(min=0.0).sqrt()
+    spread: Tensor = across * (_DEVIATIONS / math.sqrt(values.shape[1]))
+    return spread + along.abs()
 
 
 def interleave(first: Tensor, second: Tensor) -> Tensor:
@@ -128,10 +159,18 @@ def _pack_groups(weight: Tensor) -> Tensor:
     """uint8 [n/16, k/32, 288]: 16 scales, then four times 16 channels' 4 + 4 inputs."""
     values, scales = round_groups(weight)
     n, groups = scales.shape
-    parts = (values + 8).view(torch.uint8).view(n // PANEL, PANEL, groups, 2, 4, 4)
-    low, high = parts.permute(3, 0, 2, 4, 1, 5).flatten(3)
+    nibbles = _nibbles((values + 8).view(torch.uint8))
     scale_bytes = scales.view(n // PANEL, PANEL, groups).transpose(1, 2).contiguous()
-    return torch.cat([scale_bytes.view(torch.uint8), low | (high << 4)], dim=2)
+    return torch.cat([scale_bytes.view(torch.uint8), nibbles], dim=2)
+
+
+def _nibbles(values: Tensor) -> Tensor:
+    """Numbers of 4 bits [n, k/32, 32] as bytes [n/16, k/32, 256]: four times 16 channels' 4 + 4."""
+    n, groups, _ = values.shape
+    parts = values.view(n // PANEL, PANEL, groups, 2, 4, 4)
+    low, high = parts.permute(3, 0, 2, 4, 1, 5).flatten(3)
+    bytes_: Tensor = low | (high << 4)
+    return bytes_
 
 
 def _padded(size: int, multiple: int) -> int:

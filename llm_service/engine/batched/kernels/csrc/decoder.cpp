@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "attention.h"
+#include "head.h"
 #include "linear.h"
 #include "reductions.h"
 
@@ -60,7 +61,7 @@ thread_local Arena arena;
 
 int64_t padded(int64_t inputs) { return (inputs + GROUP - 1) / GROUP * GROUP; }
 
-size_t input_bytes(int64_t rows, int64_t k) { return rows * (2 * k + k / GROUP * 4 + 4 * k + 4) + 6 * 64; }
+size_t input_bytes(int64_t rows, int64_t k) { return rows * (2 * k + k / GROUP * 4 + 4 * k + 8) + 7 * 64; }
 
 size_t decoder_bytes(const Decoder& decoder, int64_t rows) {
     const Heads& heads = decoder.heads;
@@ -68,6 +69,11 @@ size_t decoder_bytes(const Decoder& decoder, int64_t rows) {
     const int64_t attended_width = heads.num_heads * heads.head_dim;
     return input_bytes(rows, padded(width)) + input_bytes(rows, padded(attended_width)) +
            input_bytes(rows, padded(inner)) + 4 * rows * (heads.width() + attended_width + inner + width) + 64 * 8;
+}
+
+size_t linear_bytes(const Linear& linear, int64_t rows) {
+    const size_t alone = linear.scheme == PLANES ? rows * input_bytes(1, linear.k) : 0;
+    return input_bytes(rows, linear.k) + alone;
 }
 
 // An input of `count` numbers a row, to be filled by `prepare`.
@@ -78,6 +84,7 @@ Input make_input(int64_t rows, int64_t count) {
     input.values = arena.take<int8_t>(rows * input.k);
     input.others = arena.take<uint8_t>(rows * input.k);
     input.scales = arena.take<float>(rows);
+    input.sums = arena.take<int32_t>(rows);
     input.group_sums = arena.take<int32_t>(rows * (input.k / GROUP));
     input.floats = arena.take<float>(rows * input.k);
     return input;
@@ -121,7 +128,7 @@ extern "C" {
 // Bytes that a call for so many rows needs to work in; they are kept for the next one.
 int64_t decoder_workspace(const Decoder* decoder, int64_t rows) { return int64_t(decoder_bytes(*decoder, rows)); }
 
-int64_t linear_workspace(const Linear* linear, int64_t rows) { return int64_t(input_bytes(rows, linear->k)); }
+int64_t linear_workspace(const Linear* linear, int64_t rows) { return int64_t(linear_bytes(*linear, rows)); }
 
 // hidden [num_tokens][hidden_size] is changed in place.
 void decoder_forward(const Decoder* decoder, const Step* step, float* hidden, int32_t num_threads) {
@@ -161,7 +168,7 @@ void decoder_forward(const Decoder* decoder, const Step* step, float* hidden, in
 // out [rows][num_outputs] = x [rows][num_inputs] times the weights, and the bias.
 void linear_forward(const Linear* linear, const float* x, int64_t rows, int64_t num_inputs, float* out,
                     int32_t num_threads) {
-    arena.begin(input_bytes(rows, linear->k));
+    arena.begin(linear_bytes(*linear, rows));
     const Input input = make_input(rows, num_inputs);
     on_team(num_threads, [&](Team& team) {
         prepare(team, *linear, x, num_inputs, input);
@@ -169,15 +176,41 @@ void linear_forward(const Linear* linear, const float* x, int64_t rows, int64_t 
     });
 }
 
-// out [count][num_columns]: rows of a packed matrix that is not int4, as an embedding looks them up.
+// As linear_forward, for weights in planes; exact only what is wanted. `is_left` [rows] becomes 1 for
+// rows that want too much for that.
+void head_forward(const Linear* linear, const float* x, int64_t rows, int64_t num_inputs, const int64_t* counts,
+                  const float* depths, float* out, uint8_t* is_left, int32_t num_threads) {
+    arena.begin(linear_bytes(*linear, rows));
+    const Input input = make_input(rows, num_inputs);
+    std::vector<Search> searches(rows);
+    for (Search& search : searches) search.x = make_input(1, num_inputs);
+    on_team(num_threads, [&](Team& team) {
+        prepare(team, *linear, x, num_inputs, input);
+        team.share(rows, 1, [&](int64_t row, int64_t) {
+            prepare_row(*linear, x + row * num_inputs, num_inputs, searches[row].x, 0);
+        });
+        multiply_wanted(team, *linear, input, searches, {counts, depths}, out);
+    });
+    for (int64_t row = 0; row < rows; ++row) is_left[row] = searches[row].num_panels > linear->n / PANEL / 4;
+}
+
+// out [count][num_columns]: rows of a packed matrix as an embedding looks them up. Of the schemes
+// those that `packing.py` gives to one.
 void embedding_forward(const Linear* linear, const int64_t* ids, int64_t count, int64_t num_columns, float* out) {
     const int64_t k = linear->k;
     for (int64_t i = 0; i < count; ++i, out += num_columns) {
         const int64_t first = ids[i] / PANEL * k * PANEL, lane = ids[i] % PANEL;
-        if (linear->scheme == INT8) {
-            const int8_t* panel = static_cast<const int8_t*>(linear->weights) + first + 4 * lane;
+        if (linear->scheme == PLANES) {
+            const uint8_t* upper = static_cast<const uint8_t*>(linear->weights) + first / 2 + 4 * lane;
+            const uint8_t* lower = static_cast<const uint8_t*>(linear->lower) + first / 2 + 4 * lane;
             const float scale = linear->scales[ids[i]];
-            for (int64_t j = 0; j < num_columns; ++j) out[j] = float(panel[j / 4 * 4 * PANEL + j % 4]) * scale;
+            for (int64_t j = 0; j < num_columns; ++j) {
+                const int64_t place = j % GROUP % 16;
+                const int64_t at = j / GROUP * PLANE_GROUP_BYTES + place / 4 * 4 * PANEL + place % 4;
+                const int shift = j % GROUP < 16 ? 0 : 4;
+                const int whole = 16 * (upper[at] >> shift & 15) + (lower[at] >> shift & 15) - 128;
+                out[j] = float(whole) * scale;
+            }
         } else if (linear->scheme == BFLOAT16) {
             const uint16_t* panel = static_cast<const uint16_t*>(linear->weights) + first + 2 * lane;
             for (int64_t j = 0; j < num_columns; ++j) out[j] = to_float(panel[j / 2 * 2 * PANEL + j % 2]);

@@ -8,6 +8,8 @@
 //   int8               [n/16][k/4][16][4]; one float32 scale per channel
 //   int4               [n/16][k/32]{16 bfloat16 scales; 4 x [16][4] bytes}: byte c holds input c of
 //                      quarter q in its low bits and input c of quarter q + 4 in its high bits, plus 8
+//   planes             [n/16][k/32][4][16][4] bytes as int4's, without scales: the upper four bits of
+//                      int8's numbers plus 128; their lower ones lie apart in the same way
 // n is a multiple of 16 and k of 32; what was added is zero.
 #pragma once
 
@@ -16,7 +18,14 @@
 #include "team.h"
 #include "vectors.h"
 
-enum Scheme : int32_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3 };
+enum Scheme : int32_t {
+    FLOAT32 = 0,
+    BFLOAT16 = 1,
+    INT8 = 2,
+    INT4 = 3,
+    PLANES = 4,
+    UPPER_PLANE = 5,  // PLANES, of which only the upper one is read: about the same, for half of the bytes
+};
 
 constexpr int PANEL = 16;
 constexpr int GROUP = 32;
@@ -27,8 +36,10 @@ struct Linear {  // mirrored in library.py
     int32_t k;  // inputs, padded
     int32_t num_outputs;  // of which are real
     const void* weights;
-    const float* scales;  // [n]: int8
+    const float* scales;  // [n]: int8, planes
     const int32_t* sums;  // [n]: of each channel's weights: int8
+    const void* lower;    // planes
+    const float* doubts;  // [n]: how far off the upper plane may be, for inputs of size 1: planes
     const float* bias;    // [n] or null
 };
 
@@ -44,9 +55,12 @@ struct Input {
     uint8_t* others = nullptr;      // what this CPU wants beside `values`
     float* scales = nullptr;        // [rows]
     int32_t* group_sums = nullptr;  // [rows][k/32]
+    int32_t* sums = nullptr;        // [rows]
 };
 
-static inline bool is_quantized(int32_t scheme) { return scheme == INT8 || scheme == INT4; }
+constexpr int64_t PLANE_GROUP_BYTES = GROUP * PANEL / 2;
+
+static inline bool is_quantized(int32_t scheme) { return scheme >= INT8; }
 
 #if defined(__AVX512VNNI__)
 #include "tiles_avx512.h"
@@ -89,6 +103,7 @@ static inline void quantize_row(const float* x, int64_t count, const Input& to, 
     int8_t* values = to.values + place.offset * 4;
     uint8_t* others = to.others + place.offset * 4;
     int32_t* sums = to.group_sums + row * (to.k / GROUP);
+    to.sums[row] = 0;
     for (int64_t g = 0; g < to.k; g += GROUP) {
         alignas(64) float padded[GROUP];
         const float* from = x + g;
@@ -109,6 +124,7 @@ static inline void quantize_row(const float* x, int64_t count, const Input& to, 
         for (int j = 0; j < GROUP; ++j) other[j] = other_form(rounded[j]);
         sums[g / GROUP] = 0;
         for (int j = 0; j < LANES; ++j) sums[g / GROUP] += total[j];
+        to.sums[row] += sums[g / GROUP];
         for (int j = 0; j < GROUP; j += 4) {
             const int64_t at = (g + j) * place.stride;
             std::memcpy(values + at, rounded + j, 4);
@@ -143,12 +159,33 @@ static inline void put_tile(const Linear& linear, int64_t panel, const float (*t
     }
 }
 
+// With w + 128 = 16 u + l: sum of w x = 16 times that of u x, plus that of l x, less 128 times that of
+// x. Where l is not read it counts as 7.5, the middle of what it may be.
+template <int ROWS, bool IS_WHOLE>
+static inline void tile_planes(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+    const int64_t begin = panel * (linear.k / GROUP) * PLANE_GROUP_BYTES;
+    const float* scales = linear.scales + panel * PANEL;
+    int32_t highs[ROWS][PANEL], lows[ROWS][PANEL];
+    add_nibbles<ROWS>(static_cast<const uint8_t*>(linear.weights) + begin, x, row, highs);
+    if constexpr (IS_WHOLE) add_nibbles<ROWS>(static_cast<const uint8_t*>(linear.lower) + begin, x, row, lows);
+    for (int r = 0; r < ROWS; ++r) {
+        const int32_t sum = x.sums[row + r];
+        for (int c = 0; c < PANEL; ++c) {
+            const float whole = IS_WHOLE ? float(16 * highs[r][c] + lows[r][c] - 128 * sum)
+                                         : float(16 * highs[r][c]) - 120.5f * float(sum);
+            tile[r][c] = whole * (scales[c] * x.scales[row + r]);
+        }
+    }
+}
+
 template <int ROWS>
 static inline void run_tile(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     switch (linear.scheme) {
         case FLOAT32: tile_float32<ROWS>(linear, x, row, panel, tile); break;
         case BFLOAT16: tile_bfloat16<ROWS>(linear, x, row, panel, tile); break;
         case INT8: tile_int8<ROWS>(linear, x, row, panel, tile); break;
+        case PLANES: tile_planes<ROWS, true>(linear, x, row, panel, tile); break;
+        case UPPER_PLANE: tile_planes<ROWS, false>(linear, x, row, panel, tile); break;
         default: tile_int4<ROWS>(linear, x, row, panel, tile); break;
     }
 }
@@ -187,7 +224,8 @@ static inline int64_t panel_bytes(const Linear& linear) {
     switch (linear.scheme) {
         case FLOAT32: return weights * 4;
         case BFLOAT16: return weights * 2;
-        case INT8: return weights;
+        case INT8: case PLANES: return weights;
+        case UPPER_PLANE: return weights / 2;
         default: return weights / 2 + weights / GROUP * 2;
     }
 }

@@ -130,7 +130,46 @@ static inline void add_quarter(const uint8_t* w, const int8_t* inputs, __m256i (
     }
 }
 
-// Eight products of 4 by 8 bits fit into 16 bits: 8 * 2 * 15 * 127 < 2^15, which is one group.
+// Adds those of one group of 32 inputs. Its eight products of 4 by 8 bits fit into 16 bits:
+// 8 * 2 * 15 * 127 < 2^15.
+template <int ROWS>
+static inline void add_group(const uint8_t* w, const int8_t* inputs, __m256i (&sums)[ROWS][2]) {
+    // One half of the bits after the other, and not unrolled for many rows: there are 16 registers.
+    if constexpr (ROWS <= 2) {
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; ++q) {
+            add_quarter<ROWS, 0>(w + 64 * q, inputs + 4 * q * ROWS, sums);
+            add_quarter<ROWS, 4>(w + 64 * q, inputs + 4 * (q + 4) * ROWS, sums);
+        }
+    } else {
+#pragma GCC unroll 1
+        for (int q = 0; q < 4; ++q) add_quarter<ROWS, 0>(w + 64 * q, inputs + 4 * q * ROWS, sums);
+#pragma GCC unroll 1
+        for (int q = 0; q < 4; ++q) add_quarter<ROWS, 4>(w + 64 * q, inputs + 4 * (q + 4) * ROWS, sums);
+    }
+}
+
+// The products with one panel of a plane.
+template <int ROWS>
+static inline void add_nibbles(const uint8_t* w, const Input& x, int64_t row, int32_t (*out)[PANEL]) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i totals[ROWS][2] = {};
+    const int8_t* inputs = x.values + row * x.k;
+    for (int64_t g = 0; g < x.k / GROUP; ++g, w += PLANE_GROUP_BYTES, inputs += GROUP * ROWS) {
+        __m256i sums[ROWS][2] = {};
+        add_group<ROWS>(w, inputs, sums);
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
+            for (int h = 0; h < 2; ++h)
+                totals[r][h] = _mm256_add_epi32(totals[r][h], _mm256_madd_epi16(sums[r][h], ones));
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 8
+        for (int h = 0; h < 2; ++h) _mm256_storeu_si256((__m256i*)&out[r][8 * h], totals[r][h]);
+}
+
 template <int ROWS>
 static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     constexpr int64_t GROUP_BYTES = 2 * PANEL + GROUP * PANEL / 2;
@@ -142,22 +181,7 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
     __m256 totals[ROWS][2] = {};
     for (int64_t g = 0; g < groups; ++g, w += GROUP_BYTES) {
         __m256i sums[ROWS][2] = {};
-        const int8_t* inputs = a + g * GROUP * ROWS;
-        // One half of the bits after the other, and not unrolled for many rows: there are 16 registers.
-        if constexpr (ROWS <= 2) {
-#pragma GCC unroll 4
-            for (int q = 0; q < 4; ++q) {
-                add_quarter<ROWS, 0>(w + 2 * PANEL + 64 * q, inputs + 4 * q * ROWS, sums);
-                add_quarter<ROWS, 4>(w + 2 * PANEL + 64 * q, inputs + 4 * (q + 4) * ROWS, sums);
-            }
-        } else {
-#pragma GCC unroll 1
-            for (int q = 0; q < 4; ++q)
-                add_quarter<ROWS, 0>(w + 2 * PANEL + 64 * q, inputs + 4 * q * ROWS, sums);
-#pragma GCC unroll 1
-            for (int q = 0; q < 4; ++q)
-                add_quarter<ROWS, 4>(w + 2 * PANEL + 64 * q, inputs + 4 * (q + 4) * ROWS, sums);
-        }
+        add_group<ROWS>(w + 2 * PANEL, a + g * GROUP * ROWS, sums);
         const __m256 scale[2] = {
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)w)), 16)),
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)(w + 16))), 16)),

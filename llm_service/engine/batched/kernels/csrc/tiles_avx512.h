@@ -94,6 +94,37 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
     }
 }
 
+// Adds the products of one group of 32 inputs, in two sums, to hide how long an addition takes.
+template <int ROWS>
+static inline void add_group(const uint8_t* w, const int8_t* inputs, __m512i (&sums)[ROWS][2]) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+#pragma GCC unroll 8
+    for (int q = 0; q < 4; ++q) {
+        const __m512i both = _mm512_loadu_si512(w + 64 * q);
+        const __m512i low = _mm512_and_si512(both, nibble);
+        const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r) {
+            int32_t four, later;
+            std::memcpy(&four, inputs + 4 * q * ROWS + 4 * r, 4);
+            std::memcpy(&later, inputs + (4 * q + 16) * ROWS + 4 * r, 4);
+            sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], low, _mm512_set1_epi32(four));
+            sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], high, _mm512_set1_epi32(later));
+        }
+    }
+}
+
+// The products with one panel of a plane.
+template <int ROWS>
+static inline void add_nibbles(const uint8_t* w, const Input& x, int64_t row, int32_t (*out)[PANEL]) {
+    __m512i sums[ROWS][2] = {};
+    const int8_t* inputs = x.values + row * x.k;
+    for (int64_t g = 0; g < x.k / GROUP; ++g, w += PLANE_GROUP_BYTES, inputs += GROUP * ROWS)
+        add_group<ROWS>(w, inputs, sums);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) _mm512_storeu_si512(out[r], _mm512_add_epi32(sums[r][0], sums[r][1]));
+}
+
 template <int ROWS>
 static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     constexpr int64_t GROUP_BYTES = 2 * PANEL + GROUP * PANEL / 2;
@@ -101,7 +132,6 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
     const uint8_t* w = static_cast<const uint8_t*>(linear.weights) + panel * groups * GROUP_BYTES;
     const int8_t* a = x.values + row * k;
     const int32_t* group_sums = x.group_sums + row * groups;
-    const __m512i nibble = _mm512_set1_epi8(15);
     __m512 totals[ROWS] = {};
     for (int64_t g = 0; g < groups; ++g, w += GROUP_BYTES) {
         __m512i sums[ROWS][2];
@@ -110,20 +140,7 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
             sums[r][0] = _mm512_set1_epi32(-8 * group_sums[r * groups + g]);
             sums[r][1] = _mm512_setzero_si512();
         }
-#pragma GCC unroll 8
-        for (int q = 0; q < 4; ++q) {
-            const __m512i both = _mm512_loadu_si512(w + 2 * PANEL + 64 * q);
-            const __m512i low = _mm512_and_si512(both, nibble);
-            const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-#pragma GCC unroll 8
-            for (int r = 0; r < ROWS; ++r) {
-                int32_t four, later;
-                std::memcpy(&four, a + (g * GROUP + 4 * q) * ROWS + 4 * r, 4);
-                std::memcpy(&later, a + (g * GROUP + 4 * q + 16) * ROWS + 4 * r, 4);
-                sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], low, _mm512_set1_epi32(four));
-                sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], high, _mm512_set1_epi32(later));
-            }
-        }
+        add_group<ROWS>(w + 2 * PANEL, a + g * GROUP * ROWS, sums);
         const __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)w));
         const __m512 scale = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
 #pragma GCC unroll 8

@@ -46,6 +46,22 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
             tile[r][c] = float(sums[r][c]) * (linear.scales[panel * PANEL + c] * x.scales[row + r]);
 }
 
+// The products with one panel of a plane.
+template <int ROWS>
+static inline void add_nibbles(const uint8_t* w, const Input& x, int64_t row, int32_t (*out)[PANEL]) {
+    const int8_t* a = x.values + row * x.k;
+    int32_t sums[ROWS][PANEL] = {};
+    for (int64_t g = 0; g < x.k; g += GROUP)
+        for (int q = 0; q < 4; ++q, w += 4 * PANEL)
+            for (int r = 0; r < ROWS; ++r) {
+                const int8_t* inputs = a + (g + 4 * q) * ROWS + 4 * r;
+                for (int c = 0; c < PANEL; ++c)
+                    for (int j = 0; j < 4; ++j)
+                        sums[r][c] += (w[4 * c + j] & 15) * inputs[j] + (w[4 * c + j] >> 4) * inputs[j + 16 * ROWS];
+            }
+    std::memcpy(out, sums, sizeof sums);
+}
+
 template <int ROWS>
 static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     constexpr int64_t GROUP_BYTES = 2 * PANEL + GROUP * PANEL / 2;

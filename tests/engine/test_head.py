@@ -1,0 +1,118 @@
+"""A head in planes: what is wanted of its logits is exact, however the rest is computed."""
+
+import math
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import example, given
+from torch import Tensor
+
+from llm_service.engine.batched.kernels.fused import FusedLinear
+from llm_service.engine.batched.kernels.head import FusedHead, Wanted
+from llm_service.engine.batched.kernels.library import load_kernels
+from llm_service.engine.batched.kernels.packing import PackedLinear, Scheme, pack
+from tests.engine.test_kernels import each_instruction_set, random_shapes
+
+EVERYTHING = Wanted()
+
+
+def logits(instruction_set: str, packed: PackedLinear, x: Tensor, wanted: list[Wanted]) -> Tensor:
+    head = FusedHead(load_kernels(instruction_set), packed)
+    head.wanted = wanted
+    found: Tensor = head(x)
+    return found
+
+
+def exact(instruction_set: str, packed: PackedLinear, x: Tensor) -> Tensor:
+    found: Tensor = FusedLinear(load_kernels(instruction_set), packed)(x)
+    return found
+
+
+def kinds_of_weights(num_outputs: int, num_inputs: int, generator: torch.Generator) -> Tensor:
+    """Channels of every kind: like noise, of small numbers beside a huge one, sparse, all zero."""
+    weight = torch.randn(num_outputs, num_inputs, generator=generator)
+    weight[1::5, 0] = 40 * torch.randn(len(weight[1::5]), generator=generator)
+    weight[2::5] *= torch.rand(weight[2::5].shape, generator=generator) < 0.1
+    weight[3::5] = weight[3::5].sign()
+    weight[4::5] *= torch.randint(2, (len(weight[4::5]), 1), generator=generator)
+    return weight
+
+
+@each_instruction_set
+@random_shapes
+@given(
+    rows=st.integers(1, 9),
+    num_inputs=st.integers(16, 300),
+    num_outputs=st.integers(1, 700),
+    count=st.integers(1, 20),
+    depth=st.sampled_from([0.0, 0.5, 5.0, math.inf]),
+    towards=st.floats(0, 1),
+    seed=st.integers(0, 2**31),
+)
+@example(rows=2, num_inputs=896, num_outputs=5000, count=1, depth=0.0, towards=0.5, seed=0)
+def test_what_is_wanted_is_exact(
+    instruction_set, rows, num_inputs, num_outputs, count, depth, towards, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    weight = kinds_of_weights(num_outputs, num_inputs, generator)
+    bias = torch.randn(num_outputs, generator=generator)
+    packed = pack(weight, bias, Scheme.PLANES)
+    # Inputs that point some of the way of one channel each, as a sure model's do.
+    targets = weight[torch.randint(num_outputs, (rows,), generator=generator)]
+    noise = torch.randn(rows, num_inputs, generator=generator)
+    x = towards * targets + (1 - towards) * noise
+    found = logits(instruction_set, packed, x, [Wanted(count, depth)] * rows)
+    expected = exact(instruction_set, packed, x)
+    for row, right in zip(found, expected, strict=True):
+        least = right.topk(min(count, num_outputs)).values[-1] - depth
+        assert torch.equal(row[right >= least], right[right >= least])
+        assert (row[right < least] < least + depth).all()
+
+
+@each_instruction_set
+def test_rows_want_different_things_and_get_what_they_would_alone(instruction_set):
+    generator = torch.Generator().manual_seed(1)
+    packed = pack(torch.randn(4000, 128, generator=generator), None, Scheme.PLANES)
+    x = torch.randn(6, 128, generator=generator)
+    wanted = [
+        Wanted(1, 0.0),
+        EVERYTHING,
+        Wanted(3, 0.0),
+        Wanted(1, 1000.0),
+        Wanted(1, 0.0),
+        EVERYTHING,
+    ]
+    together = logits(instruction_set, packed, x, wanted)
+    alone = [logits(instruction_set, packed, x[i : i + 1], [wanted[i]]) for i in range(6)]
+    assert torch.equal(together, torch.cat(alone))
+    right = exact(instruction_set, packed, x)
+    assert torch.equal(together[[1, 3, 5]], right[[1, 3, 5]])
+    assert not torch.equal(together[0], right[0])
+
+
+@each_instruction_set
+def test_what_is_not_wanted_is_about_right(instruction_set):
+    generator = torch.Generator().manual_seed(2)
+    packed = pack(torch.randn(3000, 256, generator=generator), None, Scheme.PLANES)
+    x = torch.randn(4, 256, generator=generator)
+    found = logits(instruction_set, packed, x, [Wanted(1, 0.0)] * 4)
+    right = exact(instruction_set, packed, x)
+    assert (found != right).float().mean() > 0.9
+    assert torch.dist(found, right) < 0.2 * torch.linalg.vector_norm(right)
+
+
+@each_instruction_set
+def test_a_row_that_is_not_a_number_is_seen_to_be_none(instruction_set):
+    packed = pack(torch.randn(100, 32), None, Scheme.PLANES)
+    x = torch.full((1, 32), math.nan)
+    assert logits(instruction_set, packed, x, [Wanted(1, 0.0)]).isnan().any()
+
+
+@pytest.mark.parametrize("scheme", [Scheme.FLOAT32, Scheme.BFLOAT16])
+def test_other_schemes_compute_everything(scheme):
+    packed = pack(torch.randn(100, 32), None, scheme)
+    x = torch.randn(2, 32)
+    instruction_set = load_kernels().instruction_set
+    found = logits(instruction_set, packed, x, [Wanted(1, 0.0)] * 2)
+    assert torch.equal(found, exact(instruction_set, packed, x))
