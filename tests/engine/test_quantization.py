@@ -50,6 +50,38 @@ def test_layers_of_the_usual_form_are_fused(architecture):
     assert isinstance(model.get_output_embeddings(), FusedLinear)
 
 
+def forward_calls(model: nn.Module) -> list[int]:
+    """Grows by one with each call of the model's own forward pass."""
+    calls: list[int] = []
+    model.register_forward_pre_hook(lambda *_: calls.append(1))
+    return calls
+
+
+@pytest.mark.parametrize("architecture", FUSED.values())
+def test_after_the_first_step_a_fused_model_runs_by_its_parts(architecture):
+    model = fresh_model(architecture)
+    prepare(model, "none", is_batchable=True)
+    calls = forward_calls(model)
+    assert len(answer(model)) > 2
+    assert len(calls) == 1
+
+
+def test_a_model_that_does_more_than_its_parts_runs_as_it_is():
+    model = fresh_model("llama")
+    prepare(model, "none", is_batchable=True)
+    own = model.forward
+
+    def doubled(*args, **kwargs):
+        output = own(*args, **kwargs)
+        output.logits = output.logits * 2
+        return output
+
+    model.forward = doubled
+    calls = forward_calls(model)
+    num_tokens = len(answer(model))
+    assert len(calls) >= num_tokens > 2
+
+
 @pytest.mark.parametrize("architecture", UNFUSED)
 def test_layers_of_another_form_are_left_alone_and_say_why(architecture):
     model = fresh_model(architecture)

@@ -286,23 +286,17 @@ def _step(paged: PagedBatch, cosines: Tensor, sines: Tensor) -> tuple[library.St
     for span in paged.spans:
         offsets.append(total)
         total += len(span.block_table)
-    numbers = [
-        torch.tensor(values, dtype=torch.int64)
-        for values in (
-            [span.start for span in paged.spans],
-            [span.num_tokens for span in paged.spans],
-            offsets,
-            tables,
-        )
-    ]
-    starts, lengths, table_offsets, blocks = numbers
+    starts = [span.start for span in paged.spans]
+    lengths = [span.num_tokens for span in paged.spans]
+    numbers = torch.tensor(starts + lengths + offsets + tables, dtype=torch.int64)
+    num_spans, first = len(paged.spans), numbers.data_ptr()
     step = library.Step(
         num_tokens=len(paged.slots),
-        num_spans=len(paged.spans),
-        starts=starts.data_ptr(),
-        lengths=lengths.data_ptr(),
-        table_offsets=table_offsets.data_ptr(),
-        tables=blocks.data_ptr(),
+        num_spans=num_spans,
+        starts=first,
+        lengths=first + 8 * num_spans,
+        table_offsets=first + 16 * num_spans,
+        tables=first + 24 * num_spans,
         slots=paged.slots.data_ptr(),
         cosines=cosines.data_ptr(),
         sines=sines.data_ptr(),
