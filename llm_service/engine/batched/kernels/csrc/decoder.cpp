@@ -61,7 +61,7 @@ thread_local Arena arena;
 
 int64_t padded(int64_t inputs) { return (inputs + GROUP - 1) / GROUP * GROUP; }
 
-size_t input_bytes(int64_t rows, int64_t k) { return rows * (2 * k + k / GROUP * 4 + 4 * k + 8) + 7 * 64; }
+size_t input_bytes(int64_t rows, int64_t k) { return rows * (2 * k + k / GROUP * 4 + 4 * k + 12) + 8 * 64; }
 
 size_t decoder_bytes(const Decoder& decoder, int64_t rows) {
     const Heads& heads = decoder.heads;
@@ -85,13 +85,15 @@ Input make_input(int64_t rows, int64_t count) {
     input.others = arena.take<uint8_t>(rows * input.k);
     input.scales = arena.take<float>(rows);
     input.sums = arena.take<int32_t>(rows);
+    input.negatives = arena.take<int32_t>(rows);
     input.group_sums = arena.take<int32_t>(rows * (input.k / GROUP));
     input.floats = arena.take<float>(rows * input.k);
     return input;
 }
 
 void prepare_row(const Linear& linear, const float* x, int64_t count, const Input& input, int64_t row) {
-    if (is_quantized(linear.scheme)) quantize_row(x, count, input, row);
+    if (linear.scheme == INT8) quantize_row<true>(x, count, input, row);
+    else if (is_quantized(linear.scheme)) quantize_row<false>(x, count, input, row);
     else place_row(x, count, input, row);
 }
 

@@ -51,11 +51,12 @@ struct Input {
     int64_t rows = 0;
     int64_t k = 0;
     float* floats = nullptr;        // the float schemes
-    int8_t* values = nullptr;       // the others
-    uint8_t* others = nullptr;      // what this CPU wants beside `values`
+    int8_t* values = nullptr;       // the others; for int8 what this CPU has in their place
+    uint8_t* others = nullptr;      // and beside them
     float* scales = nullptr;        // [rows]
     int32_t* group_sums = nullptr;  // [rows][k/32]
     int32_t* sums = nullptr;        // [rows]
+    int32_t* negatives = nullptr;   // [rows]: what is below zero, added up, without the sign
 };
 
 constexpr int64_t PLANE_GROUP_BYTES = GROUP * PANEL / 2;
@@ -91,6 +92,7 @@ static inline void place_row(const float* x, int64_t count, const Input& to, int
 }
 
 // Round one row of `count` numbers to 8 bits and put it in its place; the rest up to k is zero.
+template <bool IS_INT8>
 static inline void quantize_row(const float* x, int64_t count, const Input& to, int64_t row) {
     Floats most{};
     int64_t i = 0;
@@ -103,7 +105,8 @@ static inline void quantize_row(const float* x, int64_t count, const Input& to, 
     int8_t* values = to.values + place.offset * 4;
     uint8_t* others = to.others + place.offset * 4;
     int32_t* sums = to.group_sums + row * (to.k / GROUP);
-    to.sums[row] = 0;
+    int32_t sum_of_row = 0;
+    Ints negative{};
     for (int64_t g = 0; g < to.k; g += GROUP) {
         alignas(64) float padded[GROUP];
         const float* from = x + g;
@@ -119,18 +122,27 @@ static inline void quantize_row(const float* x, int64_t count, const Input& to, 
         for (int j = 0; j < GROUP; j += LANES) {
             const Ints whole = nearest(load(from + j) * inverse);
             total += whole;
+            negative -= whole & (whole < 0);
             *reinterpret_cast<Bytes*>(rounded + j) = __builtin_convertvector(whole, Bytes);
         }
-        for (int j = 0; j < GROUP; ++j) other[j] = other_form(rounded[j]);
-        sums[g / GROUP] = 0;
-        for (int j = 0; j < LANES; ++j) sums[g / GROUP] += total[j];
-        to.sums[row] += sums[g / GROUP];
+        if (IS_INT8)
+            for (int j = 0; j < GROUP; ++j) {
+                other[j] = other_form(rounded[j]);
+                rounded[j] = value_form(rounded[j]);
+            }
+        int32_t sum_of_group = 0;
+        for (int j = 0; j < LANES; ++j) sum_of_group += total[j];
+        sums[g / GROUP] = sum_of_group;
+        sum_of_row += sum_of_group;
         for (int j = 0; j < GROUP; j += 4) {
             const int64_t at = (g + j) * place.stride;
             std::memcpy(values + at, rounded + j, 4);
-            std::memcpy(others + at, other + j, 4);
+            if (IS_INT8) std::memcpy(others + at, other + j, 4);
         }
     }
+    to.sums[row] = sum_of_row;
+    to.negatives[row] = 0;
+    for (int j = 0; j < LANES; ++j) to.negatives[row] += negative[j];
 }
 
 // What becomes of results. GATE: even panels hold gates, odd ones what they gate; what is stored,

@@ -5,7 +5,8 @@
 
 constexpr int MAX_ROWS = 4;
 
-// What `others` hold of an input: its size.
+// What stands for an input of int8: whether it is below zero, in all of its bits, and its size.
+static inline int8_t value_form(int8_t value) { return value < 0 ? -1 : 0; }
 static inline uint8_t other_form(int8_t value) { return uint8_t(value < 0 ? -value : value); }
 
 // For one row several sums run side by side, to hide how long an addition takes.
@@ -78,8 +79,9 @@ static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t r
     store_sums<ROWS, S>(sums, tile);
 }
 
-// The product of pairs of bytes wants one side unsigned and saturates at 16 bits, which
-// |x| * (w with the sign of x) never reaches: 2 * 127 * 127 < 2^15.
+// The product of pairs of bytes wants one side unsigned and saturates at 16 bits, which |x| times w
+// never reaches. Where x is below zero w should be -w; -1 - w costs no more than a bit flip, takes
+// no unit that multiplies, and is less by |x| in all: 2 * 127 * 128 < 2^15.
 template <int ROWS>
 static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     const int64_t k = linear.k;
@@ -93,12 +95,12 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
         const __m256i high = _mm256_loadu_si256((const __m256i*)(w + i * PANEL + 32));
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r) {
-            int32_t four, size;
-            std::memcpy(&four, a + i * ROWS + 4 * r, 4);
+            int32_t sign, size;
+            std::memcpy(&sign, a + i * ROWS + 4 * r, 4);
             std::memcpy(&size, b + i * ROWS + 4 * r, 4);
-            const __m256i sign = _mm256_set1_epi32(four), magnitude = _mm256_set1_epi32(size);
-            const __m256i first = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(low, sign));
-            const __m256i second = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(high, sign));
+            const __m256i flip = _mm256_set1_epi32(sign), magnitude = _mm256_set1_epi32(size);
+            const __m256i first = _mm256_maddubs_epi16(magnitude, _mm256_xor_si256(low, flip));
+            const __m256i second = _mm256_maddubs_epi16(magnitude, _mm256_xor_si256(high, flip));
             sums[r][0] = _mm256_add_epi32(sums[r][0], _mm256_madd_epi16(first, ones));
             sums[r][1] = _mm256_add_epi32(sums[r][1], _mm256_madd_epi16(second, ones));
         }
@@ -109,7 +111,8 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
 #pragma GCC unroll 8
         for (int h = 0; h < 2; ++h) {
             const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(scales + 8 * h), _mm256_set1_ps(x.scales[row + r]));
-            _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][h]), scale));
+            const __m256i whole = _mm256_add_epi32(sums[r][h], _mm256_set1_epi32(x.negatives[row + r]));
+            _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(_mm256_cvtepi32_ps(whole), scale));
         }
 }
 

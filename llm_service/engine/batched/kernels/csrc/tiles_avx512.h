@@ -5,7 +5,8 @@
 
 constexpr int MAX_ROWS = 8;
 
-// What `others` hold of an input: it plus 128.
+// What stands for an input of int8, once as it is, once plus 128.
+static inline int8_t value_form(int8_t value) { return value; }
 static inline uint8_t other_form(int8_t value) { return uint8_t(value) ^ 0x80; }
 
 // Several sums side by side hide how long one addition takes: about ten are under way at once.

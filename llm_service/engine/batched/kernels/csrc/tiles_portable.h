@@ -3,7 +3,8 @@
 
 constexpr int MAX_ROWS = 4;
 
-// What `others` hold of an input is not used here.
+// What stands for an input of int8; the second is not used here.
+static inline int8_t value_form(int8_t value) { return value; }
 static inline uint8_t other_form(int8_t value) { return uint8_t(value); }
 
 template <int ROWS>
