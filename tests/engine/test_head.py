@@ -102,6 +102,16 @@ def test_what_is_not_wanted_is_about_right(instruction_set):
     assert torch.dist(found, right) < 0.2 * torch.linalg.vector_norm(right)
 
 
+def test_what_is_wanted_holds_for_one_call():
+    packed = pack(torch.randn(3000, 64), None, Scheme.PLANES)
+    instruction_set, x = load_kernels().instruction_set, torch.randn(2, 64)
+    head = FusedHead(load_kernels(), packed)
+    head.wanted = [Wanted(1, 0.0)] * 2
+    right = exact(instruction_set, packed, x)
+    assert not torch.equal(head(x), right)
+    assert torch.equal(head(x), right)
+
+
 @each_instruction_set
 def test_a_row_that_is_not_a_number_is_seen_to_be_none(instruction_set):
     packed = pack(torch.randn(100, 32), None, Scheme.PLANES)

@@ -83,26 +83,34 @@ def test_decodes_run_in_every_step_beside_a_long_prompt() -> None:
         assert step(scheduler) == {short: 1, long: expected}
 
 
+def run(scheduler: Scheduler, seconds: float) -> list[int]:
+    """One step that takes so long: how many tokens of each sequence ran."""
+    batch = scheduler.schedule(10.0)
+    commit(scheduler, batch, 10.0 + seconds)
+    return [item.num_scheduled_tokens for item in batch.items]
+
+
 def test_on_a_slow_machine_chunks_get_smaller_while_others_decode() -> None:
     scheduler = make_scheduler(num_blocks=200, max_batched_tokens=100)
-
-    def run(seconds: float) -> list[int]:
-        batch = scheduler.schedule(10.0)
-        commit(scheduler, batch, 10.0 + seconds)
-        return [item.num_scheduled_tokens for item in batch.items]
-
     add(scheduler, 100)
-    assert run(seconds=0.5) == [100]  # alone it gets the whole budget, however long it takes
+    assert run(scheduler, 0.5) == [100]  # alone it gets the whole budget, however long it takes
     add(scheduler, 300)
-    assert run(seconds=0.2) == [1, 39]  # at 5 ms a token
-    assert run(seconds=4.0) == [1, 39]
-    assert run(seconds=0.017) == [1, 16]  # at 100 ms a token, but never less than this
-    assert run(seconds=0.1) == [1, 99]  # at 1 ms a token
-    assert run(seconds=0.1) == [1, 99]
-    assert run(seconds=0.1) == [1, 8]
-    assert run(seconds=9.0) == [1, 1]
+    assert run(scheduler, 0.2) == [1, 39]  # at 5 ms a token
+    assert run(scheduler, 0.39) == [1, 39]
+    assert run(scheduler, 0.1) == [1, 19]  # at almost 10 ms a token, which counts at once
+    assert run(scheduler, 0.135) == [1, 26]  # 5 ms a token count by half: almost 7.5
+    assert run(scheduler, 3.2) == [1, 31]  # likewise
+    assert run(scheduler, 1.7) == [1, 16]  # at 100 ms a token, but never less than this
+    assert run(scheduler, 1.7) == [1, 16]
+
+
+def test_short_steps_say_nothing_of_the_speed() -> None:
+    scheduler = make_scheduler(num_blocks=200, max_batched_tokens=100)
+    add(scheduler, 100)
+    assert run(scheduler, 0.5) == [100]
+    assert run(scheduler, 9.0) == [1]
     add(scheduler, 300)
-    assert run(seconds=0.1) == [1, 1, 98]  # short steps have taught it nothing
+    assert run(scheduler, 0.2) == [1, 39]  # at 5 ms a token, as before
 
 
 def test_a_step_never_exceeds_the_budget_of_tokens_or_sequences() -> None:

@@ -94,7 +94,7 @@ class Scheduler:
         self._drafter = drafter
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
-        self._seconds_per_token = 0.0  # of the last step with a chunk of prefill; 0: none yet
+        self._seconds_per_token = 0.0  # of steps with a chunk of prefill; 0: there was none yet
 
     @property
     def num_waiting(self) -> int:
@@ -185,9 +185,11 @@ class Scheduler:
         return min(max(in_time, num_decodes + _MIN_CHUNK_TOKENS), self._max_batched_tokens)
 
     def _learn_speed(self, batch: ScheduledBatch, now: float) -> None:
+        """A slower step counts at once, a faster one by half: a gap too long is worse."""
         num_tokens = batch.num_scheduled_tokens
         if num_tokens >= len(batch.items) + _MIN_CHUNK_TOKENS - 1:  # else mostly fixed costs
-            self._seconds_per_token = (now - batch.started) / num_tokens
+            seconds, before = (now - batch.started) / num_tokens, self._seconds_per_token
+            self._seconds_per_token = max(seconds, (before + seconds) / 2) if before else seconds
 
     def _grow_decodes(self, batch: ScheduledBatch) -> None:
         """Give each decode a position for its new token, preempting the youngest if need be."""

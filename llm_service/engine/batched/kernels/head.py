@@ -34,20 +34,22 @@ class FusedHead(FusedLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         (packed,) = self.packed
-        if packed.scheme is not Scheme.PLANES or all(row.is_everything for row in self.wanted):
+        wanted, self.wanted = self.wanted, ()
+        if packed.scheme is not Scheme.PLANES or all(row.is_everything for row in wanted):
             return super().forward(x)
         rows = x.reshape(-1, packed.num_inputs)
-        out, is_left = self._search(rows)
+        out, is_left = self._search(rows, wanted)
         if is_left.any():
             out[is_left] = super().forward(rows[is_left])
         return out.view(*x.shape[:-1], -1)
 
-    def _search(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _search(self, rows: Tensor, wanted: Sequence[Wanted]) -> tuple[Tensor, Tensor]:
         """Logits [n, num_outputs], and of which of the rows [n] they are not good enough."""
         (packed,) = self.packed
+        assert len(wanted) == len(rows)
         inputs = rows.float().contiguous()
-        counts = torch.tensor([row.count for row in self.wanted], dtype=torch.int64)
-        depths = torch.tensor([row.depth for row in self.wanted], dtype=torch.float32)
+        counts = torch.tensor([row.count for row in wanted], dtype=torch.int64)
+        depths = torch.tensor([row.depth for row in wanted], dtype=torch.float32)
         out = torch.empty(len(rows), packed.num_outputs)
         is_left = torch.empty(len(rows), dtype=torch.bool)
         self._kernels.head_forward(
