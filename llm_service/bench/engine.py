@@ -153,8 +153,7 @@ class Bench:
                 ended = time.perf_counter()
                 if stats.num_preemptions:
                     raise BenchError("The KV cache is too small: raise LLM_KV_CACHE_BYTES.")
-                assert len(times) == 2, "a step is one forward pass"
-                begun, over = times
+                begun, *_, over = times
                 is_decode = not stats.num_computed_prompt_tokens
                 num_tokens = stats.num_computed_prompt_tokens or stats.num_output_tokens
                 is_whole = not is_decode or stats.num_sequences == phase.num_sequences
@@ -222,7 +221,7 @@ def phases(
 
 @contextmanager
 def _forward_times(model: PreTrainedModel, is_on_cuda: bool) -> Iterator[list[float]]:
-    """When the model's forward pass began and when it was over, as hooks on the model see it."""
+    """When the model's forward pass began and when it was over, as hooks on its two ends see it."""
     times: list[float] = []
 
     def note(*_: object) -> None:
@@ -230,7 +229,11 @@ def _forward_times(model: PreTrainedModel, is_on_cuda: bool) -> Iterator[list[fl
             torch.cuda.synchronize()  # else the work is only queued
         times.append(time.perf_counter())
 
-    hooks = model.register_forward_pre_hook(note), model.register_forward_hook(note)
+    ends: Any = model  # the engine may call a model's parts, not itself
+    hooks = (
+        ends.get_input_embeddings().register_forward_pre_hook(note),
+        ends.get_output_embeddings().register_forward_hook(note),
+    )
     try:
         yield times
     finally:

@@ -196,8 +196,8 @@ void head_forward(const Linear* linear, const float* x, int64_t rows, int64_t nu
     for (int64_t row = 0; row < rows; ++row) is_left[row] = searches[row].num_panels > linear->n / PANEL / 4;
 }
 
-// out [count][num_columns]: rows of a packed matrix as an embedding looks them up. Of the schemes
-// those that `packing.py` gives to one.
+// out [count][num_columns]: rows of a matrix in float32, bfloat16 or planes, as an embedding looks
+// them up.
 void embedding_forward(const Linear* linear, const int64_t* ids, int64_t count, int64_t num_columns, float* out) {
     const int64_t k = linear->k;
     for (int64_t i = 0; i < count; ++i, out += num_columns) {
