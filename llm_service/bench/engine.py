@@ -104,6 +104,7 @@ class Bench:
         self._is_on_cuda = loaded.device.type == "cuda"
         self._tokenizer = SealedTokenizer(loaded.tokenizer)
         self._core: EngineCore = build_core(loaded, self.info, self._tokenizer, config)
+        self._core.warm_up()  # as serving does; a first step is not like the others
 
     def measure(
         self,
@@ -153,7 +154,8 @@ class Bench:
                 ended = time.perf_counter()
                 if stats.num_preemptions:
                     raise BenchError("The KV cache is too small: raise LLM_KV_CACHE_BYTES.")
-                begun, *_, over = times
+                assert len(times) == 2, "a step is one forward pass"
+                begun, over = times
                 is_decode = not stats.num_computed_prompt_tokens
                 num_tokens = stats.num_computed_prompt_tokens or stats.num_output_tokens
                 is_whole = not is_decode or stats.num_sequences == phase.num_sequences

@@ -193,7 +193,7 @@ void head_forward(const Linear* linear, const float* x, int64_t rows, int64_t nu
         });
         multiply_wanted(team, *linear, input, searches, {counts, depths}, out);
     });
-    for (int64_t row = 0; row < rows; ++row) is_left[row] = searches[row].num_panels > linear->n / PANEL / 4;
+    for (int64_t row = 0; row < rows; ++row) is_left[row] = searches[row].wants_much(*linear);
 }
 
 // out [count][num_columns]: rows of a matrix in float32, bfloat16 or planes, as an embedding looks

@@ -62,6 +62,9 @@ struct Search {
             if (is_any(~(load(row + i) + load(linear.doubts + i) * size < least))) return true;
         return false;
     }
+
+    // Whether all panels are better computed at once.
+    bool wants_much(const Linear& linear) const { return num_panels > linear.n / PANEL / 4; }
 };
 
 // out [rows][num_outputs]; `searches` hold `x`'s rows. When it returns, those that want more than a
@@ -89,6 +92,6 @@ static inline void multiply_wanted(Team& team, const Linear& linear, const Input
     };
     for_wanted([&](Search& search, int64_t, float*) { search.num_panels.fetch_add(1, std::memory_order_relaxed); });
     for_wanted([&](Search& search, int64_t panel, float* of_row) {
-        if (search.num_panels <= panels / 4) make_exact(linear, search.x, panel, of_row);
+        if (!search.wants_much(linear)) make_exact(linear, search.x, panel, of_row);
     });
 }
