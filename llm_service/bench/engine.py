@@ -6,21 +6,22 @@ sequences that decode at once, or one prompt that is read.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
-from transformers import PreTrainedModel
+from torch import Tensor
 
 from llm_service.bench import BenchError
 from llm_service.bench.facts import load_average, read_bandwidths
 from llm_service.bench.prompts import Prompts
 from llm_service.engine import EngineInfo
 from llm_service.engine.batched import sequence as sequences
-from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.core import EngineCore, Runner
+from llm_service.engine.batched.kernels.head import Wanted
 from llm_service.engine.batched.quantization import WORTH_QUANTIZING
+from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.factory import build_core, engine_info
 from llm_service.engine.loader import LoadedModel, load_model, plan_resources
@@ -100,10 +101,16 @@ class Bench:
             )
         self.info: EngineInfo = engine_info(loaded, plan_resources(config, loaded, machine), config)
         self.why_quantization = _why_quantization(config, loaded)
-        self._model = loaded.model
-        self._is_on_cuda = loaded.device.type == "cuda"
+        is_on_cuda = loaded.device.type == "cuda"
+        self._times: list[float] = []  # of the last step's forward pass: begun, over
         self._tokenizer = SealedTokenizer(loaded.tokenizer)
-        self._core: EngineCore = build_core(loaded, self.info, self._tokenizer, config)
+        self._core: EngineCore = build_core(
+            loaded,
+            self.info,
+            self._tokenizer,
+            config,
+            watch=lambda runner: _Watched(runner, self._times, is_on_cuda),
+        )
         self._core.warm_up()  # as serving does; a first step is not like the others
 
     def measure(
@@ -146,21 +153,19 @@ class Bench:
         for sequence in added:
             self._core.add(sequence)
         steps = []
-        with _forward_times(self._model, self._is_on_cuda) as times:
-            while self._core.has_work:
-                times.clear()
-                started = time.perf_counter()
-                stats = self._core.step().stats
-                ended = time.perf_counter()
-                if stats.num_preemptions:
-                    raise BenchError("The KV cache is too small: raise LLM_KV_CACHE_BYTES.")
-                assert len(times) == 2, "a step is one forward pass"
-                begun, over = times
-                is_decode = not stats.num_computed_prompt_tokens
-                num_tokens = stats.num_computed_prompt_tokens or stats.num_output_tokens
-                is_whole = not is_decode or stats.num_sequences == phase.num_sequences
-                if is_decode == (phase.kind == "decode") and is_whole:
-                    steps.append(Step(begun - started, over - begun, ended - over, num_tokens))
+        while self._core.has_work:
+            self._times.clear()
+            started = time.perf_counter()
+            stats = self._core.step().stats
+            ended = time.perf_counter()
+            if stats.num_preemptions:
+                raise BenchError("The KV cache is too small: raise LLM_KV_CACHE_BYTES.")
+            begun, over = self._times
+            is_decode = not stats.num_computed_prompt_tokens
+            num_tokens = stats.num_computed_prompt_tokens or stats.num_output_tokens
+            is_whole = not is_decode or stats.num_sequences == phase.num_sequences
+            if is_decode == (phase.kind == "decode") and is_whole:
+                steps.append(Step(begun - started, over - begun, ended - over, num_tokens))
         for sequence in added:
             if sequence.error is not None:
                 raise BenchError(f"A sequence could not be finished: {sequence.error.message}")
@@ -221,26 +226,26 @@ def phases(
     return decodes + [Phase("prefill", 1, length, 1) for length in prompt_lengths]
 
 
-@contextmanager
-def _forward_times(model: PreTrainedModel, is_on_cuda: bool) -> Iterator[list[float]]:
-    """When the model's forward pass began and when it was over, as hooks on its two ends see it."""
-    times: list[float] = []
+class _Watched:
+    """A runner that notes in `times` when it began and when it was done."""
 
-    def note(*_: object) -> None:
-        if is_on_cuda:
+    def __init__(self, runner: Runner, times: list[float], is_on_cuda: bool) -> None:
+        self._runner, self._times, self._is_on_cuda = runner, times, is_on_cuda
+
+    @property
+    def block_bytes(self) -> int:
+        return self._runner.block_bytes
+
+    def forward(self, batch: ScheduledBatch, wanted: Sequence[Wanted] = ()) -> Tensor:
+        self._note()
+        logits = self._runner.forward(batch, wanted)
+        self._note()
+        return logits
+
+    def _note(self) -> None:
+        if self._is_on_cuda:
             torch.cuda.synchronize()  # else the work is only queued
-        times.append(time.perf_counter())
-
-    ends: Any = model  # the engine may call a model's parts, not itself
-    hooks = (
-        ends.get_input_embeddings().register_forward_pre_hook(note),
-        ends.get_output_embeddings().register_forward_hook(note),
-    )
-    try:
-        yield times
-    finally:
-        for hook in hooks:
-            hook.remove()
+        self._times.append(time.perf_counter())
 
 
 def _figures(steps: Sequence[Step]) -> Figures:

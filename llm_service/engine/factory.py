@@ -6,7 +6,7 @@ import torch
 
 from llm_service.engine import Engine, EngineInfo
 from llm_service.engine.batched.block_manager import BlockManager
-from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.drafts import PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.kernels.library import load_kernels
@@ -74,9 +74,17 @@ def batched_engine(
 
 
 def build_core(
-    loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer, config: EngineConfig
+    loaded: LoadedModel,
+    info: EngineInfo,
+    tokenizer: SealedTokenizer,
+    config: EngineConfig,
+    *,
+    watch: Callable[[Runner], Runner] = lambda runner: runner,
 ) -> EngineCore:
-    """A core with an empty KV cache of the size and the limits that `info` tells."""
+    """A core with an empty KV cache of the size and the limits that `info` tells.
+
+    `watch` may put something around what computes its steps.
+    """
     cache = KVCache(
         loaded.layer_shapes,
         info.num_blocks,
@@ -94,7 +102,7 @@ def build_core(
     )
     return EngineCore(
         scheduler,
-        ModelRunner(loaded.model, cache),
+        watch(ModelRunner(loaded.model, cache)),
         Sampler(info.vocab_size, loaded.eos_token_ids, _reductions(loaded)),
         tokenizer,
         loaded.tokenizer,
@@ -137,7 +145,9 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         block_size=config.block_size,
         num_blocks=num_blocks,
         has_prefix_cache=config.prefix_cache,
-        compute_bytes=kernel_workspace_bytes(loaded.model, max_batched_tokens),
+        compute_bytes=kernel_workspace_bytes(
+            loaded.model, max_batched_tokens, resources.max_batch_size
+        ),
         load_seconds=loaded.load_seconds,
         kernels=loaded.kernels,
         kv_cache_dtype=str(loaded.kv_dtype).removeprefix("torch."),

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedLinear
+from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kernels.packing import Scheme, pack
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.config import EngineConfig
@@ -155,8 +156,10 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
     return _PROCESS_BYTES + 4 * int(numbers)
 
 
-def kernel_workspace_bytes(model: nn.Module, num_tokens: int) -> int:
-    """What the kernels take once, for a step of `num_tokens`, and keep."""
+def kernel_workspace_bytes(model: PreTrainedModel, num_tokens: int, num_rows: int) -> int:
+    """What the kernels take once, for a step of `num_tokens` and `num_rows` of logits, and keep."""
+    if fused := FusedModel.of(model):
+        return fused.workspace_bytes(num_tokens, num_rows)
     users = (m for m in model.modules() if isinstance(m, FusedDecoder | FusedLinear))
     return max((each.workspace_bytes(num_tokens) for each in users), default=0)
 

@@ -88,7 +88,7 @@ def test_the_workspace_is_what_the_largest_step_takes_and_keeps(model: PreTraine
         results = run_to_end(core)
         assert [result.stats.num_computed_prompt_tokens for result in results] == [NUM_TOKENS]
         del results
-        return allocated_bytes() - before, told - kernel_workspace_bytes(model, 1)
+        return allocated_bytes() - before, told - kernel_workspace_bytes(model, 1, 1)
 
     # The kernels keep a workspace for each thread that calls them: a new one has none.
     with ThreadPoolExecutor(1) as thread:
@@ -98,4 +98,4 @@ def test_the_workspace_is_what_the_largest_step_takes_and_keeps(model: PreTraine
 
 
 def test_without_kernels_no_workspace_is_kept() -> None:
-    assert kernel_workspace_bytes(served_model("llama"), NUM_TOKENS) == 0
+    assert kernel_workspace_bytes(served_model("llama"), NUM_TOKENS, 1) == 0

@@ -5,52 +5,18 @@ what the logits mean.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from llm_service.engine.batched import attention
 from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.kernels.fused import FusedDecoder
 from llm_service.engine.batched.kernels.head import FusedHead, Wanted
+from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What a fused model consists of, called one after the other.
-
-    The model's own forward pass takes half a millisecond more, which it spends on what is not
-    needed here; a token of a small model takes ten.
-    """
-
-    embedding: nn.Module
-    rotary: nn.Module
-    decoder: FusedDecoder
-    norm: nn.Module
-    head: nn.Module
-
-    @classmethod
-    def of(cls, model: Any) -> "_Parts | None":
-        """None: it is not fused, or has not just these."""
-        base = model.get_decoder()
-        layers = list(getattr(base, "layers", ()))
-        rotary, norm = getattr(base, "rotary_emb", None), getattr(base, "norm", None)
-        if len(layers) != 1 or not isinstance(layers[0], FusedDecoder) or not rotary or not norm:
-            return None
-        ends = model.get_input_embeddings(), model.get_output_embeddings()
-        return cls(ends[0], rotary, layers[0], norm, ends[1])
-
-    def forward(self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch) -> Tensor:
-        hidden = self.embedding(tokens[None])
-        tables = self.rotary(hidden, positions[None])
-        hidden = self.decoder(hidden, position_embeddings=tables, paged=paged)
-        logits: Tensor = self.head(self.norm(hidden[0, rows]))
-        return logits
 
 
 class ModelRunner:
@@ -65,9 +31,8 @@ class ModelRunner:
         self._device, self._dtype = model.device, model.dtype
         head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         self._head = head if isinstance(head, FusedHead) else None
-        self._parts = _Parts.of(model)
-        self._compute = self._by_model
-        self._is_settled = False  # how to compute
+        self._fused = FusedModel.of(model)
+        self._is_proven = False  # that it does what the model does
 
     @property
     def block_bytes(self) -> int:
@@ -79,26 +44,25 @@ class ModelRunner:
 
         What is not `wanted` of a row may be about right; not given, all is exact.
         """
-        *numbers, begun = self._lay_out(batch)
+        tokens, positions, slots, rows, begun = self._lay_out(batch)
+        spans = [_span(item) for item in batch.items]
         if begun:
             self._cache.clear(self._tensor(begun))
-        # One tensor after the other would take several times as long.
-        joined = self._tensor([number for each in numbers for number in each])
-        tokens, positions, slots, rows = torch.split(joined, [len(each) for each in numbers])
-        spans = [_span(item) for item in batch.items]
-        paged = PagedBatch(self._cache, spans, slots, self._dtype)
-        if not self._is_settled:
-            return self._settle(tokens, positions, rows, paged)
+        if self._fused and self._is_proven:
+            return self._fused.forward(tokens, slots, rows, spans, self._cache, wanted)
+        paged = PagedBatch(self._cache, spans, self._tensor(slots), self._dtype)
+        step = self._tensor(tokens), self._tensor(positions), self._tensor(rows), paged
+        if self._fused:
+            return self._prove(self._fused, *step)
         if self._head is not None:
             self._head.wanted = wanted
-        return self._compute(tokens, positions, rows, paged)
+        return self._by_model(*step)
 
-    def _settle(self, *step: Any) -> Tensor:
+    def _prove(self, fused: FusedModel, *step: Any) -> Tensor:
         """The first step, by the model; if its parts alone do the same, they go on."""
         logits = self._by_model(*step)
-        if self._parts and torch.equal(logits, self._parts.forward(*step)):
-            self._compute = self._parts.forward
-        self._is_settled = True
+        self._is_proven = torch.equal(logits, fused.by_parts(*step))
+        self._fused = fused if self._is_proven else None
         return logits
 
     def _by_model(

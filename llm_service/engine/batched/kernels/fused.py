@@ -5,6 +5,7 @@ between the packed weights is float32; the model's own forward pass stays as it 
 """
 
 import ctypes
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched.attention import How, PagedBatch
+from llm_service.engine.batched.attention import How, PagedBatch, Span
 from llm_service.engine.batched.kernels import library
 from llm_service.engine.batched.kernels.library import Kernels
 from llm_service.engine.batched.kernels.packing import (
@@ -23,7 +24,7 @@ from llm_service.engine.batched.kernels.packing import (
     interleave,
     pack,
 )
-from llm_service.engine.batched.kv_cache import LayerShape
+from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 
 CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # attention.h's
 _LAYER_PARTS = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
@@ -59,17 +60,17 @@ class FusedDecoder(nn.Module):
         self, kernels: Kernels, layers: Sequence[PackedLayer], heads: library.Heads
     ) -> None:
         super().__init__()
-        self._kernels = kernels
+        self.kernels = kernels
         self.layers, self.heads = layers, heads  # keeps alive what the structures point to
         self._structs = (library.Layer * len(layers))(*map(_layer_struct, layers))
-        self._decoder = library.Decoder(
+        self.struct = library.Decoder(
             num_layers=len(layers),
             hidden_size=layers[0].attention_norm.shape[0],
             intermediate_size=layers[0].down.num_inputs,
             layers=self._structs,
             heads=heads,
         )
-        self._cache: Any = None
+        self._cache: KVCache | None = None
 
     @property
     def layer_shapes(self) -> list[LayerShape]:
@@ -81,7 +82,7 @@ class FusedDecoder(nn.Module):
 
     def workspace_bytes(self, num_tokens: int) -> int:
         """What a step of so many tokens takes to work in, once, and keeps."""
-        return int(self._kernels.decoder_workspace(ctypes.byref(self._decoder), num_tokens))
+        return int(self.kernels.decoder_workspace(ctypes.byref(self.struct), num_tokens))
 
     def forward(
         self,
@@ -92,23 +93,27 @@ class FusedDecoder(nn.Module):
         **unused: Any,
     ) -> Tensor:
         """[1, num_tokens, hidden_size] of any float type in, the same out."""
-        if paged.cache is not self._cache:
-            self._attach(paged)
+        self.attach(paged.cache)
         cosines, sines = (table[0].float().contiguous() for table in position_embeddings)
-        step, kept = _step(paged, cosines, sines)
+        step, kept = step_of(paged.spans, paged.cache.block_size)
+        step.num_tokens, step.slots = len(paged.slots), paged.slots.data_ptr()
+        step.cosines, step.sines = cosines.data_ptr(), sines.data_ptr()
+        step.rotary_dim = cosines.shape[-1]
         hidden = hidden_states[0].float().contiguous()
         if hidden.data_ptr() == hidden_states.data_ptr():
             hidden = hidden.clone()  # changed in place below
-        self._kernels.decoder_forward(
-            ctypes.byref(self._decoder), ctypes.byref(step), hidden.data_ptr(),
+        self.kernels.decoder_forward(
+            ctypes.byref(self.struct), ctypes.byref(step), hidden.data_ptr(),
             torch.get_num_threads(),
         )  # fmt: skip
         del kept
         return hidden.to(hidden_states.dtype)[None]
 
-    def _attach(self, paged: PagedBatch) -> None:
-        cache = paged.cache
-        self._decoder.heads.cache_type = CACHE_TYPES[cache.keys[0].dtype]
+    def attach(self, cache: KVCache) -> None:
+        """From now on the layers read and write this one."""
+        if cache is self._cache:
+            return
+        self.struct.heads.cache_type = CACHE_TYPES[cache.keys[0].dtype]
         for i, struct in enumerate(self._structs):
             struct.attention.keys = cache.keys[i].data_ptr()
             struct.attention.values = cache.values[i].data_ptr()
@@ -205,14 +210,14 @@ def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
     query_norm, key_norm = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
     hidden_size = attention.o_proj.out_features
     return PackedLayer(
-        attention_norm=_norm_weights(layer.input_layernorm, hidden_size),
-        mlp_norm=_norm_weights(layer.post_attention_layernorm, hidden_size),
+        attention_norm=norm_weights(layer.input_layernorm, hidden_size),
+        mlp_norm=norm_weights(layer.post_attention_layernorm, hidden_size),
         qkv=_pack_joined(_qkv(attention), scheme),
         output=pack(attention.o_proj.weight, attention.o_proj.bias, scheme),
         gate_up=pack(interleave(gate, up), gate_up_bias, scheme),
         down=pack(mlp.down_proj.weight, mlp.down_proj.bias, scheme),
-        query_norm=query_norm and _norm_weights(query_norm, attention.head_dim),
-        key_norm=key_norm and _norm_weights(key_norm, attention.head_dim),
+        query_norm=query_norm and norm_weights(query_norm, attention.head_dim),
+        key_norm=key_norm and norm_weights(key_norm, attention.head_dim),
         how=how,
     )
 
@@ -226,7 +231,7 @@ def heads_of(layer: Any) -> library.Heads:
         num_kv_heads=keys_and_values // 2 // attention.head_dim,
         head_dim=attention.head_dim,
         cache_type=0,  # set with the cache
-        eps=_eps(layer.input_layernorm),
+        eps=norm_eps(layer.input_layernorm),
     )
 
 
@@ -251,13 +256,13 @@ def _pack_joined(linears: Sequence[nn.Linear], scheme: Scheme) -> PackedLinear:
     return pack(torch.cat(weights), torch.cat(biases) if biases else None, scheme)
 
 
-def _norm_weights(norm: Any, size: int) -> Tensor:
+def norm_weights(norm: Any, size: int) -> Tensor:
     """What it multiplies by, however it keeps that: some keep it less one."""
-    weights: Tensor = norm(torch.ones(1, size))[0].float() * (1 + _eps(norm)) ** 0.5
+    weights: Tensor = norm(torch.ones(1, size))[0].float() * (1 + norm_eps(norm)) ** 0.5
     return weights.contiguous()
 
 
-def _eps(norm: Any) -> float:
+def norm_eps(norm: Any) -> float:
     return float(getattr(norm, "variance_epsilon", None) or norm.eps)
 
 
@@ -279,28 +284,22 @@ def _layer_struct(layer: PackedLayer) -> library.Layer:
     )
 
 
-def _step(paged: PagedBatch, cosines: Tensor, sines: Tensor) -> tuple[library.Step, object]:
-    """The step's structure, and what must live as long as it is used."""
-    tables = [block for span in paged.spans for block in span.block_table]
-    offsets, total = [], 0
-    for span in paged.spans:
-        offsets.append(total)
-        total += len(span.block_table)
-    starts = [span.start for span in paged.spans]
-    lengths = [span.num_tokens for span in paged.spans]
-    numbers = torch.tensor(starts + lengths + offsets + tables, dtype=torch.int64)
-    num_spans, first = len(paged.spans), numbers.data_ptr()
+def step_of(spans: Sequence[Span], block_size: int) -> tuple[library.Step, object]:
+    """A step over `spans`, still without tokens and tables, and what must live as long as it."""
+    offsets: list[int] = []
+    tables: list[int] = []
+    for span in spans:
+        offsets.append(len(tables))
+        tables += span.block_table
+    starts = [span.start for span in spans]
+    numbers = array("q", starts + [span.num_tokens for span in spans] + offsets + tables)
+    num_spans, (first, _) = len(spans), numbers.buffer_info()
     step = library.Step(
-        num_tokens=len(paged.slots),
         num_spans=num_spans,
         starts=first,
         lengths=first + 8 * num_spans,
         table_offsets=first + 16 * num_spans,
         tables=first + 24 * num_spans,
-        slots=paged.slots.data_ptr(),
-        cosines=cosines.data_ptr(),
-        sines=sines.data_ptr(),
-        rotary_dim=cosines.shape[-1],
-        block_size=paged.cache.block_size,
+        block_size=block_size,
     )
-    return step, (numbers, cosines, sines)
+    return step, numbers

@@ -2,14 +2,15 @@
 
 import ctypes
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from llm_service.engine.batched.kernels.fused import FusedLinear
-from llm_service.engine.batched.kernels.packing import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,21 @@ class Wanted:
         return self.depth == math.inf
 
 
+class Limits:
+    """What is wanted of some rows, as the kernels take it: two addresses, null for everything."""
+
+    def __init__(self, wanted: Sequence[Wanted]) -> None:
+        self.counts = self.depths = 0
+        if not all(row.is_everything for row in wanted):
+            self._counts = array("q", [row.count for row in wanted])
+            self._depths = array("f", [row.depth for row in wanted])
+            self.counts, self.depths = address(self._counts), address(self._depths)
+
+
+def address(numbers: "array[Any]") -> int:
+    return numbers.buffer_info()[0]
+
+
 class FusedHead(FusedLinear):
     """A FusedLinear; logits that are not `wanted` may come from the upper bits of weights alone.
 
@@ -35,26 +51,12 @@ class FusedHead(FusedLinear):
     def forward(self, x: Tensor) -> Tensor:
         (packed,) = self.packed
         wanted, self.wanted = self.wanted, ()
-        if packed.scheme is not Scheme.PLANES or all(row.is_everything for row in wanted):
-            return super().forward(x)
-        rows = x.reshape(-1, packed.num_inputs)
-        out, is_left = self._search(rows, wanted)
-        if is_left.any():
-            out[is_left] = super().forward(rows[is_left])
-        return out.view(*x.shape[:-1], -1)
-
-    def _search(self, rows: Tensor, wanted: Sequence[Wanted]) -> tuple[Tensor, Tensor]:
-        """Logits [n, num_outputs], and of which of the rows [n] they are not good enough."""
-        (packed,) = self.packed
-        assert len(wanted) == len(rows)
-        inputs = rows.float().contiguous()
-        counts = torch.tensor([row.count for row in wanted], dtype=torch.int64)
-        depths = torch.tensor([row.depth for row in wanted], dtype=torch.float32)
+        rows = x.reshape(-1, packed.num_inputs).float().contiguous()
+        assert len(wanted) in (0, len(rows))
+        limits = Limits(wanted)
         out = torch.empty(len(rows), packed.num_outputs)
-        is_left = torch.empty(len(rows), dtype=torch.bool)
         self._kernels.head_forward(
-            ctypes.byref(self._struct), inputs.data_ptr(), len(inputs), inputs.shape[1],
-            counts.data_ptr(), depths.data_ptr(), out.data_ptr(), is_left.data_ptr(),
-            torch.get_num_threads(),
+            ctypes.byref(self._struct), rows.data_ptr(), len(rows), rows.shape[1],
+            limits.counts, limits.depths, out.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
-        return out.to(rows.dtype), is_left
+        return out.to(x.dtype).view(*x.shape[:-1], -1)

@@ -82,6 +82,21 @@ class Decoder(ctypes.Structure):
     )
 
 
+class Model(ctypes.Structure):
+    """decoder.cpp's."""
+
+    _fields_ = (
+        ("decoder", ctypes.POINTER(Decoder)),
+        ("embedding", Linear),
+        ("head", Linear),
+        ("norm", ctypes.c_void_p),
+        ("eps", ctypes.c_float),
+        ("rotary_dim", ctypes.c_int64),
+        ("cosines", ctypes.c_void_p),
+        ("sines", ctypes.c_void_p),
+    )
+
+
 class Step(ctypes.Structure):
     """attention.h's."""
 
@@ -119,13 +134,20 @@ class Kernels:
         self.head_forward = library.head_forward
         self.head_forward.argtypes = (
             ctypes.POINTER(Linear), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
-            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32,
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32,
+        )  # fmt: skip
+        self.model_forward = library.model_forward
+        self.model_forward.argtypes = (
+            ctypes.POINTER(Model), ctypes.POINTER(Step), ctypes.c_void_p, ctypes.c_void_p,
+            ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32,
         )  # fmt: skip
         self.decoder_workspace = library.decoder_workspace
         self.decoder_workspace.argtypes = (ctypes.POINTER(Decoder), ctypes.c_int64)
         self.linear_workspace = library.linear_workspace
         self.linear_workspace.argtypes = (ctypes.POINTER(Linear), ctypes.c_int64)
-        for function in (self.decoder_workspace, self.linear_workspace):
+        self.model_workspace = library.model_workspace
+        self.model_workspace.argtypes = (ctypes.POINTER(Model), ctypes.c_int64, ctypes.c_int64)
+        for function in (self.decoder_workspace, self.linear_workspace, self.model_workspace):
             function.restype = ctypes.c_int64
         self.embedding_forward = library.embedding_forward
         self.embedding_forward.argtypes = (
@@ -148,7 +170,7 @@ class Kernels:
             ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32,
         )  # fmt: skip
         for function in (
-            self.decoder_forward, self.linear_forward, self.head_forward,
+            self.decoder_forward, self.linear_forward, self.head_forward, self.model_forward,
             self.embedding_forward, self.rows_best, self.rows_largest, self.rows_weights,
         ):  # fmt: skip
             function.restype = None

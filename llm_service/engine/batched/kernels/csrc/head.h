@@ -67,31 +67,46 @@ struct Search {
     bool wants_much(const Linear& linear) const { return num_panels > linear.n / PANEL / 4; }
 };
 
-// out [rows][num_outputs]; `searches` hold `x`'s rows. When it returns, those that want more than a
-// quarter of the panels are left as the upper plane has them: that is better done at once.
-static inline void multiply_wanted(Team& team, const Linear& linear, const Input& x, std::vector<Search>& searches,
-                                   const Wanted& wanted, float* out) {
+// What a head's inputs are kept in: side by side, some of them side by side, and each alone.
+struct HeadWork {
+    Input input;
+    Input rest;
+    std::vector<Search> searches;
+};
+
+// out [rows][num_outputs] from x [rows][count], which `work.input` holds already.
+static inline void multiply_wanted(Team& team, const Linear& linear, const float* x, int64_t count,
+                                   const Wanted& wanted, HeadWork& work, float* out) {
     constexpr int64_t CHUNK = 256;  // panels
-    const int64_t panels = linear.n / PANEL, chunks = (panels + CHUNK - 1) / CHUNK;
+    const int64_t rows = work.input.rows, panels = linear.n / PANEL, chunks = (panels + CHUNK - 1) / CHUNK;
     Linear upper = linear;
     upper.scheme = UPPER_PLANE;
-    multiply(team, upper, x, {out, linear.num_outputs});
-    team.share(x.rows, 1, [&](int64_t row, int64_t) {
-        Search& search = searches[row];
+    multiply(team, upper, work.input, {out, linear.num_outputs});
+    team.share(rows, 1, [&](int64_t row, int64_t) {
+        Search& search = work.searches[row];
+        quantize_row<false>(x + row * count, count, search.x, 0);
         search.size = size_of(search.x);
         search.least = least_wanted(linear, search.x, wanted.counts[row], wanted.depths[row],
                                     out + row * linear.num_outputs);
     });
-    const auto for_wanted = [&](const auto& work) {
-        team.share(x.rows * chunks, 1, [&](int64_t item, int64_t) {
+    const auto for_wanted = [&](const auto& visit) {
+        team.share(rows * chunks, 1, [&](int64_t item, int64_t) {
             const int64_t row = item / chunks, begin = item % chunks * CHUNK, end = std::min(begin + CHUNK, panels);
             float* of_row = out + row * linear.num_outputs;
             for (int64_t panel = begin; panel < end; ++panel)
-                if (searches[row].is_wanted(linear, of_row, panel)) work(searches[row], panel, of_row);
+                if (work.searches[row].is_wanted(linear, of_row, panel)) visit(work.searches[row], panel, of_row);
         });
     };
     for_wanted([&](Search& search, int64_t, float*) { search.num_panels.fetch_add(1, std::memory_order_relaxed); });
     for_wanted([&](Search& search, int64_t panel, float* of_row) {
         if (!search.wants_much(linear)) make_exact(linear, search.x, panel, of_row);
     });
+    std::vector<int64_t> left;
+    for (int64_t row = 0; row < rows; ++row)
+        if (work.searches[row].wants_much(linear)) left.push_back(row);
+    if (left.empty()) return;
+    Input rest = work.rest;
+    rest.rows = int64_t(left.size());
+    team.share(rest.rows, 1, [&](int64_t i, int64_t) { quantize_row<false>(x + left[i] * count, count, rest, i); });
+    multiply(team, linear, rest, {out, linear.num_outputs, Then::STORE, left.data()});
 }

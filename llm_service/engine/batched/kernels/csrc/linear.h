@@ -13,6 +13,7 @@
 // n is a multiple of 16 and k of 32; what was added is zero.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "team.h"
@@ -153,6 +154,9 @@ struct Output {
     float* data;
     int64_t stride;  // between rows
     Then then = Then::STORE;
+    const int64_t* places = nullptr;  // of the rows; null: one after the other
+
+    float* row(int64_t index) const { return data + (places ? places[index] : index) * stride; }
 };
 
 static inline Floats silu(Floats x) { return x / (1.0f + exponential(-x)); }
@@ -162,7 +166,7 @@ static inline void put_tile(const Linear& linear, int64_t panel, const float (*t
     const int64_t channel = panel * PANEL;
     const int width = int(linear.num_outputs - channel < PANEL ? linear.num_outputs - channel : PANEL);
     for (int r = 0; r < rows; ++r) {
-        float* to = out.data + (row + r) * out.stride + channel;
+        float* to = out.row(row + r) + channel;
         if (out.then == Then::ADD) {
             for (int i = 0; i < width; ++i) to[i] += tile[r][i];
         } else {
@@ -226,7 +230,7 @@ static inline void run_rows(const Linear& linear, const Input& x, int64_t row, i
 static inline void put_gated(int64_t unit, const float (*gate)[PANEL], const float (*tile)[PANEL], int rows,
                              int64_t row, const Output& out) {
     for (int r = 0; r < rows; ++r) {
-        float* to = out.data + (row + r) * out.stride + unit * PANEL;
+        float* to = out.row(row + r) + unit * PANEL;
         for (int i = 0; i < PANEL; i += LANES) store(to + i, silu(load(&gate[r][i])) * load(&tile[r][i]));
     }
 }
@@ -242,13 +246,35 @@ static inline int64_t panel_bytes(const Linear& linear) {
     }
 }
 
+// The results of units [first, last) for rows [begin, end); of two panels each where one gates the other.
+static inline void run_block(const Linear& linear, const Input& x, int64_t first, int64_t last, int64_t begin,
+                             int64_t end, const Output& out) {
+    alignas(64) float tile[MAX_ROWS][PANEL], gate[MAX_ROWS][PANEL];
+    for (int64_t row = begin; row < end; row += MAX_ROWS) {
+        const int rows = int(end - row < MAX_ROWS ? end - row : MAX_ROWS);
+        for (int64_t u = first; u < last; ++u) {
+            if (out.then == Then::GATE) {
+                run_rows(linear, x, row, rows, 2 * u, gate);
+                run_rows(linear, x, row, rows, 2 * u + 1, tile);
+                put_gated(u, gate, tile, rows, row, out);
+            } else {
+                run_rows(linear, x, row, rows, u, tile);
+                put_tile(linear, u, tile, rows, row, out);
+            }
+        }
+    }
+}
+
 // Everybody in the team calls this; when it returns, all of the output is there.
 static inline void multiply(Team& team, const Linear& linear, const Input& x, const Output& out) {
     constexpr int64_t BLOCK_BYTES = 128 << 10;  // of weights, which stay in the L2 cache
     constexpr int64_t BLOCK_ROWS = 64;
-    const bool is_gate = out.then == Then::GATE;
-    const int64_t unit = is_gate ? 2 : 1;
+    const int64_t unit = out.then == Then::GATE ? 2 : 1;
     const int64_t units = linear.n / PANEL / unit;
+    if (x.rows <= MAX_ROWS) {  // weights are read once, as fast as they come
+        team.share_runs(units, [&](int64_t first, int64_t last) { run_block(linear, x, first, last, 0, x.rows, out); });
+        return;
+    }
     int64_t grain = BLOCK_BYTES / (panel_bytes(linear) * unit);
     const int64_t fair = units / (4 * team.size());  // so that nobody is waited for long
     if (grain > fair) grain = fair;
@@ -256,23 +282,7 @@ static inline void multiply(Team& team, const Linear& linear, const Input& x, co
     const int64_t row_blocks = (x.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     const int64_t blocks = (units + grain - 1) / grain;
     team.share(blocks * row_blocks, 1, [&](int64_t item, int64_t) {
-        const int64_t first = item / row_blocks * grain;
-        const int64_t last = first + grain < units ? first + grain : units;
-        const int64_t begin = item % row_blocks * BLOCK_ROWS;
-        const int64_t end = begin + BLOCK_ROWS < x.rows ? begin + BLOCK_ROWS : x.rows;
-        alignas(64) float tile[MAX_ROWS][PANEL], gate[MAX_ROWS][PANEL];
-        for (int64_t row = begin; row < end; row += MAX_ROWS) {
-            const int rows = int(end - row < MAX_ROWS ? end - row : MAX_ROWS);
-            for (int64_t u = first; u < last; ++u) {
-                if (is_gate) {
-                    run_rows(linear, x, row, rows, 2 * u, gate);
-                    run_rows(linear, x, row, rows, 2 * u + 1, tile);
-                    put_gated(u, gate, tile, rows, row, out);
-                } else {
-                    run_rows(linear, x, row, rows, u, tile);
-                    put_tile(linear, u, tile, rows, row, out);
-                }
-            }
-        }
+        const int64_t first = item / row_blocks * grain, begin = item % row_blocks * BLOCK_ROWS;
+        run_block(linear, x, first, std::min(first + grain, units), begin, std::min(begin + BLOCK_ROWS, x.rows), out);
     });
 }

@@ -50,6 +50,20 @@ public:
         wait();
     }
 
+    // As `share`, in runs as long as can be: each is a part of what is left, so that the last ones are
+    // short and nobody is waited for long (Polychronopoulos and Kuck 1987).
+    template <class Work>
+    void share_runs(int64_t count, const Work& work) {
+        int64_t begin = next_.load(std::memory_order_relaxed);
+        while (begin < count) {
+            const int64_t end = begin + (count - begin + 2 * size_ - 1) / (2 * size_);
+            if (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+            work(begin, end);
+            begin = next_.load(std::memory_order_relaxed);
+        }
+        wait();
+    }
+
 private:
     static constexpr int MAX_SPINS = 4096;
 

@@ -1,0 +1,134 @@
+"""A whole fused model in one call: token ids in, logits out.
+
+Owns what stands around the layers, and the tables of the rotary embedding.
+"""
+
+import ctypes
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_service.engine.batched.attention import PagedBatch, Span
+from llm_service.engine.batched.kernels import library
+from llm_service.engine.batched.kernels.fused import (
+    FusedDecoder,
+    FusedEmbedding,
+    norm_eps,
+    norm_weights,
+    step_of,
+)
+from llm_service.engine.batched.kernels.head import FusedHead, Limits, Wanted, address
+from llm_service.engine.batched.kv_cache import KVCache
+
+_FIRST_POSITIONS = 512
+_TOLERANCE = 1e-5  # of a norm's output
+
+
+class FusedModel:
+    """What a fused model consists of, one after the other.
+
+    The model's own forward pass calls the same parts, and some fifty small operations of torch
+    around them. Each token takes them anew, with caches that its weights have emptied.
+    """
+
+    def __init__(
+        self,
+        embedding: FusedEmbedding,
+        rotary: nn.Module,
+        decoder: FusedDecoder,
+        norm: nn.Module,
+        head: FusedHead,
+    ) -> None:
+        self._embedding, self._rotary, self._decoder = embedding, rotary, decoder
+        self._norm, self._head = norm, head
+        self._kernels = decoder.kernels
+        self._norm_weights = norm_weights(norm, embedding.packed[0].num_inputs)
+        self._tables: tuple[Tensor, ...] = ()
+        self._num_positions = 0  # that the tables hold
+        self._struct = library.Model(
+            decoder=ctypes.pointer(decoder.struct),
+            embedding=embedding.packed[0].struct,
+            head=head.packed[0].struct,
+            norm=self._norm_weights.data_ptr(),
+            eps=norm_eps(norm),
+        )
+
+    @classmethod
+    def of(cls, model: Any) -> "FusedModel | None":
+        """None: it is not fused, or has not just these parts."""
+        base = model.get_decoder()
+        layers = list(getattr(base, "layers", ()))
+        rotary: Any = getattr(base, "rotary_emb", None)
+        norm: Any = getattr(base, "norm", None)
+        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+        is_fused = (
+            len(layers) == 1
+            and isinstance(layers[0], FusedDecoder)
+            and isinstance(embedding, FusedEmbedding)
+            and isinstance(head, FusedHead)
+            and rotary is not None
+            and norm is not None
+            and _is_root_mean_square(norm, embedding.packed[0].num_inputs)
+        )
+        return cls(embedding, rotary, layers[0], norm, head) if is_fused else None
+
+    def workspace_bytes(self, num_tokens: int, num_rows: int) -> int:
+        """What a step of so many tokens, and rows of logits, takes to work in, once, and keeps."""
+        return int(self._kernels.model_workspace(ctypes.byref(self._struct), num_tokens, num_rows))
+
+    def by_parts(
+        self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch
+    ) -> Tensor:
+        """As `forward`, by the model's own modules: what its own forward pass should give."""
+        hidden = self._embedding(tokens[None])
+        tables = self._rotary(hidden, positions[None])
+        hidden = self._decoder(hidden, position_embeddings=tables, paged=paged)
+        logits: Tensor = self._head(self._norm(hidden[0, rows]))
+        return logits
+
+    def forward(
+        self,
+        tokens: list[int],
+        slots: list[int],
+        rows: list[int],
+        spans: Sequence[Span],
+        cache: KVCache,
+        wanted: Sequence[Wanted] = (),
+    ) -> Tensor:
+        """Logits [len(rows), vocab_size] of the tokens at `rows`; a slot for each token."""
+        assert len(wanted) in (0, len(rows))
+        self._decoder.attach(cache)
+        self._reach(max(span.end for span in spans))
+        step, kept = step_of(spans, cache.block_size)
+        numbers = array("q", tokens + slots + rows)
+        first, limits = address(numbers), Limits(wanted)
+        step.num_tokens, step.slots = len(tokens), first + 8 * len(tokens)
+        logits = torch.empty(len(rows), self._struct.head.num_outputs)
+        self._kernels.model_forward(
+            ctypes.byref(self._struct), ctypes.byref(step), first, first + 16 * len(tokens),
+            len(rows), limits.counts, limits.depths, logits.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        del kept
+        return logits
+
+    def _reach(self, num_positions: int) -> None:
+        """Have tables [positions, rotary_dim] for so many. They grow with what is asked for."""
+        if num_positions <= self._num_positions:
+            return
+        self._num_positions = max(_FIRST_POSITIONS, 1 << (num_positions - 1).bit_length())
+        positions = torch.arange(self._num_positions)
+        tables = self._rotary(self._norm_weights, positions[None])
+        self._tables = tuple(table[0].float().contiguous() for table in tables)
+        self._struct.cosines, self._struct.sines = (table.data_ptr() for table in self._tables)
+        self._struct.rotary_dim = self._tables[0].shape[-1]
+
+
+@torch.inference_mode()
+def _is_root_mean_square(norm: nn.Module, size: int) -> bool:
+    x = torch.randn(4, size, generator=torch.Generator().manual_seed(0))
+    squares = x.pow(2).mean(dim=1, keepdim=True)
+    expected = x * torch.rsqrt(squares + norm_eps(norm)) * norm_weights(norm, size)
+    return torch.allclose(norm(x), expected, rtol=_TOLERANCE, atol=_TOLERANCE)

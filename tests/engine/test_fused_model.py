@@ -1,0 +1,116 @@
+"""A fused model in one call gives what its modules give, called one after the other."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from llm_service.engine.batched.attention import PagedBatch, Span
+from llm_service.engine.batched.kernels.head import Wanted
+from llm_service.engine.batched.kernels.model import FusedModel
+from llm_service.engine.batched.kv_cache import KVCache
+from llm_service.engine.batched.quantization import prepare
+from tests.engine.models import FUSED, VOCAB_SIZE, fresh_model, shapes_of
+
+BLOCK_SIZE, NUM_BLOCKS = 4, 300
+FIRST, SECOND = list(range(7, 7 + 200)), [5, 3, 0, 1]
+
+
+def fused(architecture: str, quantization: str) -> tuple[FusedModel, KVCache, KVCache]:
+    """The model, and a cache for each way to call it."""
+    model = fresh_model(architecture)
+    prepare(model, quantization, is_batchable=True)
+    made = FusedModel.of(model)
+    assert made is not None
+    first, second = [
+        KVCache(
+            shapes_of(model),
+            NUM_BLOCKS,
+            BLOCK_SIZE,
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+        )
+        for _ in range(2)
+    ]
+    return made, first, second
+
+
+class Steps:
+    """Random tokens over some spans, computed both ways, each in a cache of its own."""
+
+    def __init__(self, architecture: str, quantization: str) -> None:
+        self.model, self.cache, self.other_cache = fused(architecture, quantization)
+        self.generator = torch.Generator().manual_seed(0)
+
+    @torch.inference_mode()
+    def both(
+        self, spans: list[Span], rows: list[int], wanted: tuple[Wanted, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        positions = [p for span in spans for p in range(span.start, span.end)]
+        slots = [
+            span.block_table[p // BLOCK_SIZE] * BLOCK_SIZE + p % BLOCK_SIZE
+            for span in spans
+            for p in range(span.start, span.end)
+        ]
+        tokens = torch.randint(VOCAB_SIZE, (len(positions),), generator=self.generator)
+        found = self.model.forward(tokens.tolist(), slots, rows, spans, self.cache, wanted)
+        paged = PagedBatch(self.other_cache, spans, torch.tensor(slots), torch.float32)
+        expected = self.model.by_parts(tokens, torch.tensor(positions), torch.tensor(rows), paged)
+        return found, expected
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    return (torch.dist(found, expected) / torch.linalg.vector_norm(expected)).item()
+
+
+@pytest.mark.parametrize(("quantization", "tolerance"), [("none", 1e-5), ("8bit", 0.01)])
+@pytest.mark.parametrize("architecture", FUSED.values())
+def test_prompts_chunks_and_decodes_together_are_what_the_modules_make_of_them(
+    architecture, quantization, tolerance
+):
+    steps = Steps(architecture, quantization)
+    for spans, rows in (
+        ([Span(0, 6, FIRST)], [5]),
+        ([Span(6, 7, FIRST), Span(0, 9, SECOND)], [0, 9]),
+        ([Span(7, 8, FIRST), Span(9, 10, SECOND)], [0, 1]),
+        ([Span(10, 11, SECOND), Span(8, 40, FIRST)], [0, 2, 31, 32]),
+    ):
+        assert distance(*steps.both(spans, rows)) < tolerance
+
+
+def test_positions_are_known_however_long_a_text_becomes():
+    steps = Steps("llama", "none")
+    for start, end in ((0, 500), (500, 520), (520, 521), (521, 790)):
+        found, expected = steps.both([Span(start, end, FIRST)], [end - start - 1])
+        assert distance(found, expected) < 1e-5
+
+
+def test_what_is_wanted_is_as_exact_as_everything():
+    spans = [Span(0, 3, SECOND)]
+    everything, _ = Steps("llama", "8bit").both(spans, [0, 1, 2])
+    wanted = Wanted(1, 0.0), Wanted(), Wanted(5, 1.0)
+    found, _ = Steps("llama", "8bit").both(spans, [0, 1, 2], wanted)
+    assert torch.equal(found[1], everything[1])
+    for row, right, count in ((0, everything[0], 1), (2, everything[2], 5)):
+        least = right.topk(count).values[-1] - wanted[row].depth
+        assert torch.equal(found[row][right >= least], right[right >= least])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_number_of_threads_does_not_change_a_bit(threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found, _ = Steps("qwen3", "8bit").both([Span(0, 30, FIRST)], [3, 29])
+    finally:
+        torch.set_num_threads(before)
+    expected, _ = Steps("qwen3", "8bit").both([Span(0, 30, FIRST)], [3, 29])
+    assert torch.equal(found, expected)
+
+
+def test_a_model_that_is_not_fused_or_ends_in_another_norm_is_not_run_in_one_call():
+    model = fresh_model("llama")
+    assert FusedModel.of(model) is None
+    prepare(model, "none", is_batchable=True)
+    assert FusedModel.of(model) is not None
+    model.model.norm = nn.LayerNorm(model.config.hidden_size)
+    assert FusedModel.of(model) is None
