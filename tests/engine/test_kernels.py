@@ -2,7 +2,9 @@
 
 import ctypes
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -344,3 +346,20 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
     with pytest.raises(KernelsUnavailable, match="no such thing"):
         build.build("portable", tmp_path / "lib")
     assert list((tmp_path / "lib").iterdir()) == []
+
+
+def resident_bytes(name: str) -> int:
+    """VmHWM (the most so far) or VmRSS of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak stays")
+@pytest.mark.parametrize("scheme", [Scheme.INT8, Scheme.INT4, Scheme.PLANES])
+def test_packing_takes_little_more_memory_than_what_it_keeps(scheme):
+    weight = torch.randn(2**16, 1024, dtype=torch.bfloat16)
+    pack(weight[:4096], None, scheme)  # what is taken once
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
+    before = resident_bytes("VmRSS")
+    packed = pack(weight, None, scheme)
+    assert resident_bytes("VmHWM") - before < 1.4 * packed.num_bytes

@@ -16,7 +16,7 @@ from llm_service.engine.batched.kernels import library
 PANEL = 16
 GROUP = 32  # inputs that share a scale, in 4 bits
 PARTS = ("weights", "scales", "sums", "lower", "doubts", "bias")
-_ROWS = 4096  # packed at a time; whole panels
+_ROWS = 1024  # packed at a time; whole panels
 _DEVIATIONS = 6
 
 
@@ -73,12 +73,18 @@ def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:
     Some rows at a time: a large vocabulary in float32 would take more than all that is kept.
     """
     num_outputs, num_inputs = weight.shape
-    blocks = [_pack_rows(rows, scheme) for rows in torch.split(weight, _ROWS)]
-    parts = {name: [block[name] for block in blocks] for name in blocks[0]}
-    joined = {name: each[0] if len(each) == 1 else torch.cat(each) for name, each in parts.items()}
+    n = _padded(num_outputs, PANEL)
+    tensors: dict[str, Tensor] = {}
+    for first in range(0, num_outputs, _ROWS):
+        rows = weight[first : first + _ROWS]
+        for name, part in _pack_rows(rows, scheme).items():
+            width = _padded(len(rows), PANEL) // len(part)  # a part has a row for each or a panel
+            if name not in tensors:
+                tensors[name] = part.new_empty(n // width, *part.shape[1:])
+            tensors[name][first // width : first // width + len(part)] = part
     if bias is not None:
-        joined["bias"] = pad(bias.float(), (0, _padded(num_outputs, PANEL) - num_outputs))
-    return PackedLinear(scheme, num_outputs, num_inputs, **joined)
+        tensors["bias"] = pad(bias.float(), (0, n - num_outputs))
+    return PackedLinear(scheme, num_outputs, num_inputs, **tensors)
 
 
 def _pack_rows(weight: Tensor, scheme: Scheme) -> dict[str, Tensor]:
