@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "@playwright/test";
-import { ask, enterKey, expectChart, watchErrors, watchPolicy } from "./steps";
+import { ask, enterKey, expectChart, slowLine, watchErrors, watchPolicy } from "./steps";
 
 const url = process.env.DASHBOARD_URL ?? "";
 const key = process.env.DASHBOARD_KEY ?? "";
@@ -42,10 +42,12 @@ test("a user enters the key, chats, sees the answer stream and the charts move",
 
   await page.getByRole("link", { name: "Playground" }).click();
   await page.evaluate(watchGrowth);
+  const line = await slowLine(page); // else a whole answer may come between two frames
   await ask(page, "Tell me a short story about a fox");
   const answer = page.getByRole("article", { name: "Answer" });
   await expect(answer.getByText(/\d+ in \(\d+ cached\), \d+ out/)).toBeVisible();
   await expect(answer.getByText(/^TTFT \d/)).toBeVisible();
+  await line.detach();
   const lengths = await page.evaluate(() => window.answerLengths);
   expect(lengths.length, "the text grew in several pieces").toBeGreaterThan(3);
   expect([...lengths].sort((a, b) => a - b)).toEqual(lengths);

@@ -1,4 +1,4 @@
-import { expect, type Page } from "@playwright/test";
+import { type CDPSession, expect, type Page } from "@playwright/test";
 
 export async function enterKey(page: Page, url: string, key: string, path = "/"): Promise<void> {
   await page.goto(`${url}${path}`);
@@ -10,6 +10,18 @@ export async function ask(page: Page, text: string): Promise<void> {
   const message = page.getByRole("textbox", { name: "Message" });
   await message.fill(text);
   await message.press("Enter");
+}
+
+/** As if the page came over a slow line, until the session is detached. */
+export async function slowLine(page: Page): Promise<CDPSession> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.emulateNetworkConditions", {
+    offline: false,
+    latency: 0,
+    downloadThroughput: 16 * 1024,
+    uploadThroughput: -1,
+  });
+  return session;
 }
 
 /** Collects what a strict content policy blocked; must stay empty. */
