@@ -112,6 +112,11 @@ def fresh_model(architecture: str) -> PreTrainedModel:
     return model.float().eval()
 
 
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """As a share of what is expected."""
+    return (torch.dist(found, expected) / torch.linalg.vector_norm(expected)).item()
+
+
 @cache
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

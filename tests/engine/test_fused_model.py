@@ -9,36 +9,31 @@ from llm_service.engine.batched.kernels.head import Wanted
 from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.quantization import prepare
-from tests.engine.models import FUSED, VOCAB_SIZE, fresh_model, shapes_of
+from tests.engine.models import FUSED, VOCAB_SIZE, distance, fresh_model, shapes_of
 
 BLOCK_SIZE, NUM_BLOCKS = 4, 300
 FIRST, SECOND = list(range(7, 7 + 200)), [5, 3, 0, 1]
-
-
-def fused(architecture: str, quantization: str) -> tuple[FusedModel, KVCache, KVCache]:
-    """The model, and a cache for each way to call it."""
-    model = fresh_model(architecture)
-    prepare(model, quantization, is_batchable=True)
-    made = FusedModel.of(model)
-    assert made is not None
-    first, second = [
-        KVCache(
-            shapes_of(model),
-            NUM_BLOCKS,
-            BLOCK_SIZE,
-            dtype=torch.float32,
-            device=torch.device("cpu"),
-        )
-        for _ in range(2)
-    ]
-    return made, first, second
 
 
 class Steps:
     """Random tokens over some spans, computed both ways, each in a cache of its own."""
 
     def __init__(self, architecture: str, quantization: str) -> None:
-        self.model, self.cache, self.other_cache = fused(architecture, quantization)
+        model = fresh_model(architecture)
+        prepare(model, quantization, is_batchable=True)
+        made = FusedModel.of(model)
+        assert made is not None
+        self.model = made
+        self.cache, self.other_cache = [
+            KVCache(
+                shapes_of(model),
+                NUM_BLOCKS,
+                BLOCK_SIZE,
+                dtype=torch.float32,
+                device=torch.device("cpu"),
+            )
+            for _ in range(2)
+        ]
         self.generator = torch.Generator().manual_seed(0)
 
     @torch.inference_mode()
@@ -56,10 +51,6 @@ class Steps:
         paged = PagedBatch(self.other_cache, spans, torch.tensor(slots), torch.float32)
         expected = self.model.by_parts(tokens, torch.tensor(positions), torch.tensor(rows), paged)
         return found, expected
-
-
-def distance(found: Tensor, expected: Tensor) -> float:
-    return (torch.dist(found, expected) / torch.linalg.vector_norm(expected)).item()
 
 
 @pytest.mark.parametrize(("quantization", "tolerance"), [("none", 1e-5), ("8bit", 0.01)])

@@ -13,7 +13,7 @@ from llm_service.engine.batched.kv_cache import LayerShape
 from llm_service.engine.batched.quantization import prepare
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import GREEDY, make_core, make_sequence, output, run_to_end
-from tests.engine.models import FUSED, fresh_model, served_model, tiny_model
+from tests.engine.models import FUSED, distance, fresh_model, served_model, tiny_model
 
 PROMPT = tuple(range(40, 90))
 UNFUSED = ("gemma2", "gemma3")
@@ -23,10 +23,6 @@ def logits(model: nn.Module) -> torch.Tensor:
     """Of the model's own forward pass, so of exchanged linear layers alone."""
     with torch.inference_mode():
         return model(input_ids=torch.tensor([PROMPT]), use_cache=False).logits[0]
-
-
-def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return (torch.dist(found, expected) / torch.linalg.vector_norm(expected)).item()
 
 
 def answer(model: nn.Module, prompt: tuple[int, ...] = PROMPT, **size: int) -> tuple[int, ...]:

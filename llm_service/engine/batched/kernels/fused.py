@@ -138,11 +138,15 @@ class FusedLinear(nn.Module):
         (packed,) = self.packed
         rows = x.reshape(-1, packed.num_inputs).float().contiguous()
         out = torch.empty(len(rows), packed.num_outputs)
+        self._multiply(rows, out)
+        return out.to(x.dtype).view(*x.shape[:-1], -1)
+
+    def _multiply(self, rows: Tensor, out: Tensor) -> None:
+        """float32 [n, num_inputs] into [n, num_outputs]."""
         self._kernels.linear_forward(
             ctypes.byref(self._struct), rows.data_ptr(), len(rows), rows.shape[1], out.data_ptr(),
             torch.get_num_threads(),
         )  # fmt: skip
-        return out.to(x.dtype).view(*x.shape[:-1], -1)
 
 
 class FusedEmbedding(nn.Module):

@@ -48,15 +48,11 @@ class FusedHead(FusedLinear):
 
     wanted: Sequence[Wanted] = ()  # of each row of the next call; none: everything
 
-    def forward(self, x: Tensor) -> Tensor:
-        (packed,) = self.packed
+    def _multiply(self, rows: Tensor, out: Tensor) -> None:
         wanted, self.wanted = self.wanted, ()
-        rows = x.reshape(-1, packed.num_inputs).float().contiguous()
         assert len(wanted) in (0, len(rows))
         limits = Limits(wanted)
-        out = torch.empty(len(rows), packed.num_outputs)
         self._kernels.head_forward(
             ctypes.byref(self._struct), rows.data_ptr(), len(rows), rows.shape[1],
             limits.counts, limits.depths, out.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
-        return out.to(x.dtype).view(*x.shape[:-1], -1)

@@ -30,8 +30,8 @@ _TOLERANCE = 1e-5  # of a norm's output
 class FusedModel:
     """What a fused model consists of, one after the other.
 
-    The model's own forward pass calls the same parts, and some fifty small operations of torch
-    around them. Each token takes them anew, with caches that its weights have emptied.
+    The model's own forward pass calls some fifty small operations of torch around these parts, for
+    each token again, and each time finds the caches emptied by the weights that went through.
     """
 
     def __init__(
@@ -46,8 +46,7 @@ class FusedModel:
         self._norm, self._head = norm, head
         self._kernels = decoder.kernels
         self._norm_weights = norm_weights(norm, embedding.packed[0].num_inputs)
-        self._tables: tuple[Tensor, ...] = ()
-        self._num_positions = 0  # that the tables hold
+        self._tables: tuple[Tensor, ...] = (torch.empty(0),)  # for no position yet
         self._struct = library.Model(
             decoder=ctypes.pointer(decoder.struct),
             embedding=embedding.packed[0].struct,
@@ -116,10 +115,9 @@ class FusedModel:
 
     def _reach(self, num_positions: int) -> None:
         """Have tables [positions, rotary_dim] for so many. They grow with what is asked for."""
-        if num_positions <= self._num_positions:
+        if num_positions <= len(self._tables[0]):
             return
-        self._num_positions = max(_FIRST_POSITIONS, 1 << (num_positions - 1).bit_length())
-        positions = torch.arange(self._num_positions)
+        positions = torch.arange(max(_FIRST_POSITIONS, 1 << (num_positions - 1).bit_length()))
         tables = self._rotary(self._norm_weights, positions[None])
         self._tables = tuple(table[0].float().contiguous() for table in tables)
         self._struct.cosines, self._struct.sines = (table.data_ptr() for table in self._tables)
