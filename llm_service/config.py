@@ -58,7 +58,9 @@ class Settings(BaseSettings):
         "auto", description="Where the model runs; `auto` takes CUDA when it is there."
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Type of the weights; `auto` takes what the machine is fastest in."
+        "auto",
+        description="Type of the weights. `auto`: as they are stored, where the kernels compute;"
+        " else what torch is fastest in here.",
     )
     quantization: Literal["auto", "none", "8bit", "4bit"] = Field(
         "auto",
@@ -67,8 +69,8 @@ class Settings(BaseSettings):
     )
     kv_cache_dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="Numbers in the KV cache; `auto` is `LLM_DTYPE`'s, and `bfloat16` beside"
-        " quantized weights. `int8` needs fused layers.",
+        description="Numbers in the KV cache. `auto` is `float32` where the kernels compute and"
+        " `bfloat16` beside quantized weights; else it is `LLM_DTYPE`'s. `int8` needs fused layers.",
     )
     kernels: Literal["auto", "none", "avx512", "avx2", "portable"] = Field(
         "auto",

@@ -56,8 +56,8 @@ def started(tmp_path_factory):
             return Started(process, group)
 
         yield {
-            # 256 at once would like more cache than there is room for
-            "serve": start(1024, "serve", LLM_MAX_BATCH_SIZE="256"),
+            # In float32, 256 sequences would use more cache than there is room for on any CPU.
+            "serve": start(1024, "serve", LLM_MAX_BATCH_SIZE="256", LLM_DTYPE="float32"),
             "serve large": start(2048, "serve", LLM_MODEL_ID=large),
             "doctor large": start(2048, "doctor", "--json", "--model", large),
             TOO_LITTLE[0]: start(200, "serve"),

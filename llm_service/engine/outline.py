@@ -239,12 +239,12 @@ def _form(
         foreseen = quantization.foresee(
             shell, config.quantization, is_batchable=is_batched, kernels=config.kernels
         )
-    # Kernels compute in float32 whatever the weights are: so they are read as they are stored.
-    is_read_as_stored = (
-        foreseen.is_fused and config.dtype == "auto" and shell.config.dtype is torch.bfloat16
-    )
+    if foreseen.is_fused and config.dtype == "auto":
+        # The kernels compute in float32 on every CPU, so weights are read as they are stored.
+        is_bfloat16 = shell.config.dtype is torch.bfloat16
+        dtype = torch.bfloat16 if is_bfloat16 else torch.float32
     return Form(
-        dtype=torch.bfloat16 if is_read_as_stored else dtype,
+        dtype=dtype,
         quantization=foreseen.quantization,
         kv_dtype=choose_kv_dtype(config, foreseen, dtype),
         kernels=bool(foreseen.kernels),
@@ -283,9 +283,12 @@ def choose_dtype(config: EngineConfig, device: torch.device, machine: Machine) -
 def choose_kv_dtype(
     config: EngineConfig, prepared: quantization.Prepared, dtype: torch.dtype
 ) -> torch.dtype:
+    """As configured. `dtype` is the type in which torch computes, where it does."""
     if config.kv_cache_dtype == "auto":
-        is_rounded = prepared.is_fused and prepared.quantization != "none"
-        return torch.bfloat16 if is_rounded else dtype
+        if prepared.is_fused and prepared.quantization != "none":
+            return torch.bfloat16
+        # A cache in bfloat16 would round what the kernels compute in float32.
+        return torch.float32 if prepared.is_fused and config.dtype == "auto" else dtype
     asked = _DTYPES[config.kv_cache_dtype]
     if prepared.is_fused:
         if asked in CACHE_TYPES:

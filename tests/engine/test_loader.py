@@ -21,6 +21,7 @@ from transformers.quantizers import quantizer_finegrained_fp8
 
 from llm_service.engine import loader, memory, model_files, quantizers
 from llm_service.engine.batched import quantization
+from llm_service.engine.batched.kernels.build import usable_instruction_sets
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loader import ModelLoadError, bundled_models, load_model, plan_resources
 from llm_service.engine.outline import outline_model
@@ -77,6 +78,9 @@ def set_endpoint(monkeypatch, url):
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
+HAS_TUNED_KERNELS = usable_instruction_sets(Machine.detect().cpu_flags)[0] != "portable"
+
+
 def load(machine, model_id, **changes):
     lines = []
     return load_model(EngineConfig(model_id=str(model_id), **changes), machine, lines.append), lines
@@ -125,9 +129,19 @@ def test_weights_are_loaded_in_the_type_that_was_asked_for(machine, saved, dtype
     assert loaded.weights_bytes == pytest.approx(expected, rel=0.03)  # packing fills up panels
 
 
-def test_bfloat16_is_chosen_where_the_processor_multiplies_it(machine, saved):
-    capable = replace(machine, cpu_flags=frozenset({"avx512_bf16"}))
-    assert load(capable, saved)[0].dtype == torch.bfloat16
+def test_torch_computes_in_bfloat16_where_the_processor_multiplies_it(machine, saved):
+    capable = replace(machine, cpu_flags=machine.cpu_flags | {"avx512_bf16"})
+    loaded, _ = load(capable, saved, kernels="none")
+    assert loaded.dtype == loaded.kv_dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(not HAS_TUNED_KERNELS, reason="torch computes on this CPU")
+def test_the_kernels_round_nothing_unasked_whatever_the_processor_multiplies(machine, saved):
+    for flags in (set(), {"avx512_bf16"}):
+        some_cpu = replace(machine, cpu_flags=machine.cpu_flags - {"avx512_bf16"} | flags)
+        loaded, _ = load(some_cpu, saved)
+        assert loaded.kernels
+        assert loaded.dtype == loaded.kv_dtype == torch.float32
 
 
 def test_a_model_that_cannot_be_batched_says_why(machine, tmp_path):

@@ -25,6 +25,7 @@ from tests.support.prometheus_server import FAST_WINDOW, PrometheusServer, sped_
 from tests.support.service import ADMIN_KEY, RunningService
 
 LOAD_SECONDS = 8
+MAX_BATCH_SIZE = 4
 # Expressions that may give nothing, and why.
 MAY_BE_EMPTY = {
     "llm_cpu_throttled_seconds_total": "the kernel does not count it on every machine",
@@ -51,14 +52,33 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with (
         running_redis(str(folder)) as redis,
         RunningService(
-            folder / "state", redis_url=SecretStr(redis.url), max_batch_size=4
+            folder / "state", redis_url=SecretStr(redis.url), max_batch_size=MAX_BATCH_SIZE
         ) as service,
         PrometheusServer(folder, service.url.removeprefix("http://")) as prometheus,
     ):
         prometheus.wait_for(["llm_ready == 1"])
         asyncio.run(demo.main(service.url, ADMIN_KEY, LOAD_SECONDS, is_quiet=True))
+        asyncio.run(wait_until_a_queue_is_seen(service, prometheus))
         prometheus.wait_for(["job:llm_availability:burn_rate7d", "job:llm_ttft:burn_rate7d"])
         yield Stack(folder, service, prometheus)
+
+
+async def wait_until_a_queue_is_seen(
+    service: RunningService, prometheus: PrometheusServer
+) -> None:
+    """Ask for eight times as many long answers as there are slots: some wait at any scrape."""
+    body = {"model": "pocket", "prompt": "1, 2, 3", "max_tokens": 1900, "ignore_eos": True}
+    async with service.async_client() as http:
+        answers = [
+            asyncio.create_task(http.post("/v1/completions", json=body))
+            for _ in range(8 * MAX_BATCH_SIZE)
+        ]
+        try:
+            await asyncio.to_thread(prometheus.wait_for, ["llm_requests_waiting > 0"])
+        finally:
+            for answer in answers:
+                answer.cancel()
+            await asyncio.gather(*answers, return_exceptions=True)
 
 
 def may_be_empty(expr: str) -> bool:
