@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     kv_cache_dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Numbers in the KV cache. `auto` is `float32` where the kernels compute and"
-        " `bfloat16` beside quantized weights; else it is `LLM_DTYPE`'s. `int8` needs fused layers.",
+        " `bfloat16` beside quantized weights; else it is `LLM_DTYPE`'s. `int8` needs fused"
+        " layers.",
     )
     kernels: Literal["auto", "none", "avx512", "avx2", "portable"] = Field(
         "auto",

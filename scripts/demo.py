@@ -1,8 +1,11 @@
 """Sends a mixed load to a running service, so that every chart has something to show.
 
-Chats, streams, completions, long prompts, callers that leave, wrong requests, bursts that queue
-and, with an admin key, a key of its own whose limit is soon spent. `make demo`, or
+Chats, streams, completions, long prompts, callers that leave, wrong requests, bursts that queue,
+and a key whose limit is soon spent. It needs an admin key, makes two keys with that, and removes
+them at the end; the admin key's own limit is left alone. `make demo`, or
 `LLM_KEY=... python scripts/demo.py --url http://127.0.0.1:8000 --seconds 120`.
+
+Each request knows which answers it is meant to get. Others are listed, and the exit status is 1.
 """
 
 import argparse
@@ -14,7 +17,8 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2 as httpx
@@ -30,6 +34,7 @@ QUESTIONS = (
     "Count to nine.",
     "What is 6 times 7?",
 )
+NO_LIMIT = 0
 SUM = "What is 12 plus 30? "
 
 
@@ -42,9 +47,10 @@ class Load:
         self._until = time.monotonic() + seconds
         self._random = random.Random(1)
         self.results: Counter[str] = Counter()
+        self.surprises: Counter[str] = Counter()
         self.first_tokens: list[float] = []
 
-    async def run(self, limited_key: str | None) -> None:
+    async def run(self, limited_key: str) -> None:
         callers: list[tuple[Callable[[], Awaitable[None]], float]] = [
             (self.chat, 0.1),
             (self.chat, 0.4),
@@ -55,9 +61,8 @@ class Load:
             (self.leave, 1),
             (self.burst, 12),
             (self.wrong, 5),
+            (lambda: self.spend(limited_key), 5),
         ]
-        if limited_key is not None:
-            callers.append((lambda: self.spend(limited_key), 5))
         await asyncio.gather(*(self._repeat(action, pause) for action, pause in callers))
 
     async def _repeat(self, action: Callable[[], Awaitable[None]], pause: float) -> None:
@@ -65,7 +70,7 @@ class Load:
             try:
                 await action()
             except httpx.TransportError as error:
-                self.results[f"no connection ({type(error).__name__})"] += 1
+                self.surprises[f"no connection ({type(error).__name__})"] += 1
             await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
 
     def _body(self, max_tokens: int = 48, **options: Any) -> dict[str, Any]:
@@ -73,10 +78,15 @@ class Load:
         messages = [{"role": "system", "content": SYSTEM}, question]
         return {"model": self._model, "messages": messages, "max_tokens": max_tokens, **options}
 
-    async def _post(self, path: str, body: Any, **options: Any) -> int:
+    async def _post(self, path: str, body: Any, *meant: int, **options: Any) -> None:
         response = await self._http.post(path, json=body, **options)
-        self.results[str(response.status_code)] += 1
-        return response.status_code
+        self._count(response, "", meant or (200,))
+
+    def _count(self, response: httpx.Response, kind: str, meant: tuple[int, ...]) -> None:
+        result = f"{response.status_code}{kind}"
+        self.results[result] += 1
+        if response.status_code not in meant:
+            self.surprises[result] += 1
 
     async def chat(self) -> None:
         await self._post(CHAT, self._body())
@@ -84,7 +94,7 @@ class Load:
     async def stream(self) -> None:
         started = time.perf_counter()
         async with self._http.stream("POST", CHAT, json=self._body(stream=True)) as response:
-            self.results[f"{response.status_code} stream"] += 1
+            self._count(response, " stream", (200,))
             is_first = response.status_code == 200
             async for line in response.aiter_lines():
                 if is_first and line.startswith("data: {"):
@@ -115,26 +125,32 @@ class Load:
 
     async def wrong(self) -> None:
         """What callers get wrong: a model, a number, a length, JSON, a path."""
-        await self._post(CHAT, self._body() | {"model": "no-such-model"})
-        await self._post(CHAT, self._body(temperature=-1))
-        await self._post(CHAT, self._body(10**6))
-        await self._post(CHAT, "not an object")
-        await self._post("/v1/nowhere", {})
+        await self._post(CHAT, self._body() | {"model": "no-such-model"}, 404)
+        await self._post(CHAT, self._body(temperature=-1), 400)
+        await self._post(CHAT, self._body(10**6), 400)
+        await self._post(CHAT, "not an object", 400)
+        await self._post("/v1/nowhere", {}, 404)
 
     async def spend(self, key: str) -> None:
-        """A key whose limit is smaller than its appetite."""
+        """Send more than the limit of `key` allows."""
         headers = {"Authorization": f"Bearer {key}"}
-        await asyncio.gather(*(self._post(CHAT, self._body(8), headers=headers) for _ in range(6)))
+        body = self._body(8)
+        await asyncio.gather(*(self._post(CHAT, body, 200, 429, headers=headers) for _ in range(6)))
 
 
-async def create_limited_key(http: httpx.AsyncClient) -> tuple[str, str] | None:
-    """Id and secret of a key with 4 requests per minute; None where we may not make one."""
-    body = {"name": f"demo-{os.getpid()}", "scopes": ["inference"], "rpm": 4}
+@asynccontextmanager
+async def temporary_key(http: httpx.AsyncClient, name: str, rpm: int) -> AsyncIterator[str]:
+    """The secret of a new key, revoked at the end. SystemExit where `http` may not make keys."""
+    body = {"name": f"{name}-{os.getpid()}", "scopes": ["inference"], "rpm": rpm}
     response = await http.post("/api/keys", json=body)
     if response.status_code != 201:
-        return None
+        words = response.json()["error"]["message"]
+        raise SystemExit(f"The demo needs an admin key, to make two keys of its own: {words}")
     created = response.json()
-    return created["id"], created["key"]
+    try:
+        yield created["key"]
+    finally:
+        await http.delete(f"/api/keys/{created['id']}")
 
 
 async def show_progress(seconds: float) -> None:
@@ -144,22 +160,32 @@ async def show_progress(seconds: float) -> None:
 
 async def main(url: str, key: str, seconds: float, is_quiet: bool = False) -> Load:
     """The load that was sent. Raises SystemExit, in words, where the service does not answer."""
-    headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as http:
-        model = await find_model(http, url)
-        limited = await create_limited_key(http)
-        if limited is None and not is_quiet:
-            print("The key may not make keys, so no limit will be spent: use an admin key.")
+    async with _client(url, key) as admin:
+        model = await find_model(admin, url)
+        return await _with_own_keys(admin, model, url, seconds, is_quiet)
+
+
+async def _with_own_keys(
+    admin: httpx.AsyncClient, model: str, url: str, seconds: float, is_quiet: bool
+) -> Load:
+    async with (
+        temporary_key(admin, "demo", NO_LIMIT) as roomy,
+        temporary_key(admin, "demo-limited", 4) as limited,
+        _client(url, roomy) as http,
+    ):
         load = Load(http, model, seconds)
         progress = asyncio.create_task(asyncio.sleep(0) if is_quiet else show_progress(seconds))
         try:
-            await load.run(None if limited is None else limited[1])
+            await load.run(limited)
             await progress
         finally:
             progress.cancel()
-            if limited is not None:
-                await http.delete(f"/api/keys/{limited[0]}")
     return load
+
+
+def _client(url: str, key: str) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=120)
 
 
 async def find_model(http: httpx.AsyncClient, url: str) -> str:
@@ -179,6 +205,8 @@ def print_summary(load: Load, url: str) -> None:
     if len(load.first_tokens) > 1:
         twentieths = statistics.quantiles(load.first_tokens, n=20)
         print(f"first token: median {twentieths[9]:.3f} s, p95 {twentieths[18]:.3f} s")
+    for result, number in sorted(load.surprises.items()):
+        print(f"not meant: {number} x {result}")
     print(f"Now look at {url}")
 
 
@@ -190,4 +218,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if not options.key:
         sys.exit("Give a key: LLM_KEY=... make demo. The service prints one at its first start.")
-    print_summary(asyncio.run(main(options.url, options.key, options.seconds)), options.url)
+    sent = asyncio.run(main(options.url, options.key, options.seconds))
+    print_summary(sent, options.url)
+    sys.exit(bool(sent.surprises))

@@ -73,6 +73,34 @@ def test_after_a_wrong_draft_there_is_a_pause_which_doubles():
     assert pauses == [8, 16, 32]
 
 
+def proposes(drafter: PromptLookup, num_accepted: int) -> bool:
+    """Whether a new sequence of 40 tokens gets a draft; if so, `num_accepted` of it are right."""
+    sequence = sequence_of(1, 2, 3, 4, 1, 2, 3)
+    drafted = 0
+    while not drafted and len(sequence.token_ids) < 40:
+        say(sequence, 4, 1, 2, 3)
+        drafted = len(drafter.propose(sequence, 7))
+    if drafted:
+        drafter.learn(sequence, drafted, num_accepted)
+    return drafted > 0
+
+
+def test_where_drafts_are_never_right_short_answers_soon_get_none_but_for_a_probe():
+    drafter = PromptLookup()
+    found = [proposes(drafter, num_accepted=0) for _ in range(64)]
+    assert 1 <= sum(found[:16]) <= 6
+    assert sum(found[16:]) == 3
+
+
+def test_a_probe_that_is_right_brings_the_drafts_back():
+    drafter = PromptLookup()
+    while proposes(drafter, num_accepted=0):
+        pass
+    while not proposes(drafter, num_accepted=1):
+        pass
+    assert proposes(drafter, num_accepted=1)
+
+
 def greedy(max_tokens: int) -> SamplingParams:
     return SamplingParams(max_tokens=max_tokens, temperature=0.0, ignore_eos=True)
 

@@ -38,6 +38,7 @@ class Stack:
     folder: Path
     service: RunningService
     prometheus: PrometheusServer
+    load: demo.Load
 
     def served_from_prometheus(self) -> RunningService:
         """Another service, which draws from the Prometheus that watched the first."""
@@ -57,15 +58,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         PrometheusServer(folder, service.url.removeprefix("http://")) as prometheus,
     ):
         prometheus.wait_for(["llm_ready == 1"])
-        asyncio.run(demo.main(service.url, ADMIN_KEY, LOAD_SECONDS, is_quiet=True))
+        load = asyncio.run(demo.main(service.url, ADMIN_KEY, LOAD_SECONDS, is_quiet=True))
         asyncio.run(wait_until_a_queue_is_seen(service, prometheus))
         prometheus.wait_for(["job:llm_availability:burn_rate7d", "job:llm_ttft:burn_rate7d"])
-        yield Stack(folder, service, prometheus)
+        yield Stack(folder, service, prometheus, load)
 
 
-async def wait_until_a_queue_is_seen(
-    service: RunningService, prometheus: PrometheusServer
-) -> None:
+async def wait_until_a_queue_is_seen(service: RunningService, prometheus: PrometheusServer) -> None:
     """Ask for eight times as many long answers as there are slots: some wait at any scrape."""
     body = {"model": "pocket", "prompt": "1, 2, 3", "max_tokens": 1900, "ignore_eos": True}
     async with service.async_client() as http:
@@ -145,6 +144,11 @@ def test_every_panel_of_the_dashboard_has_an_answer_on_each_line(stack: Stack) -
             found["metric"]["line"] for found in stack.prometheus.query(panel.promql(FAST_WINDOW))
         }
         assert drawn >= {line for line, expr in exprs.items() if not may_be_empty(expr)}, name
+
+
+def test_the_demo_gets_no_answer_that_it_did_not_mean_to_get(stack: Stack) -> None:
+    assert stack.load.surprises == {}
+    assert {"200", "200 stream", "400", "404", "429"} <= stack.load.results.keys()
 
 
 def test_the_load_met_everything_that_it_should(stack: Stack) -> None:

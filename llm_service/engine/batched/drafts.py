@@ -12,18 +12,27 @@ _FIRST_LENGTH = 3
 _MAX_LENGTH = 7  # with the token before them the rows that cost little more than one
 _FIRST_PAUSE = 8
 _MAX_PAUSE = 512
+_PROBE_EVERY = 16
 
 
 class PromptLookup:
-    """Drafts get longer while they are right; after a wrong one there is a pause, which doubles."""
+    """Drafts get longer while they are right; after a wrong one there is a pause, which doubles.
+
+    New sequences begin with the pause that the last wrong draft of any sequence left, so that
+    drafting ends where it never helps. One sequence in 16 begins without, to find out when it
+    helps again; one token that was right ends the pause of new sequences.
+    """
+
+    def __init__(self) -> None:
+        self._first_pause = 0  # tokens that a new sequence waits
+        self._num_sequences = 0
 
     def propose(self, sequence: Sequence, most: int) -> tuple[int, ...]:
         """Up to `most` tokens that may follow; empty where there is nothing to go by."""
+        ids = sequence.token_ids
         state = sequence.draft_state
         if state is None:
-            state = DraftState(_NGRAM, _FIRST_LENGTH, _FIRST_PAUSE)
-            sequence.draft_state = state
-        ids = sequence.token_ids
+            state = sequence.draft_state = self._new_state(len(ids))
         for position in range(state.num_indexed, len(ids)):
             state.positions[tuple(ids[position - _NGRAM : position])] = position
         state.num_indexed = max(state.num_indexed, len(ids))
@@ -41,6 +50,10 @@ class PromptLookup:
         """A draft was checked; `sequence` has its new tokens already."""
         state = sequence.draft_state
         assert state is not None
+        if num_accepted:
+            self._first_pause = 0
+        else:
+            self._first_pause = min(max(_FIRST_PAUSE, 2 * self._first_pause), _MAX_PAUSE)
         if num_accepted == num_drafted:
             state.length, state.pause = min(2 * state.length + 1, _MAX_LENGTH), _FIRST_PAUSE
         elif num_accepted:
@@ -49,3 +62,8 @@ class PromptLookup:
             state.length = _FIRST_LENGTH
             state.resumes_at = len(sequence.token_ids) + state.pause
             state.pause = min(2 * state.pause, _MAX_PAUSE)
+
+    def _new_state(self, num_tokens: int) -> DraftState:
+        self._num_sequences += 1
+        pause = self._first_pause if self._num_sequences % _PROBE_EVERY else 0
+        return DraftState(_NGRAM, _FIRST_LENGTH, _FIRST_PAUSE, resumes_at=num_tokens + pause)
