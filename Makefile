@@ -9,7 +9,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small fuzz lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,12 @@ test: .venv/.dev dashboard/dist/index.html ## Run every test
 	$(WITH_NODE) npm --prefix dashboard run --silent test
 	$(WITH_NODE) npm --prefix dashboard run --silent size
 	$(BIN)/python -m pytest -m "not slow and not stack"
+
+# Another kind of machine, as far as this one can be one. KERNELS: avx512, avx2, portable or none.
+KERNELS ?= portable
+test-small: .venv/.dev dashboard/dist/index.html ## Run the Python tests with other kernels on one core: KERNELS=none
+	@scripts/test-tools.sh
+	LLM_KERNELS=$(KERNELS) scripts/on-one-core.sh $(BIN)/python -m pytest -m "not slow and not stack and not browser"
 
 fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 	$(BIN)/python -m pytest -m slow tests/api/test_schema.py
