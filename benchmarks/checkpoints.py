@@ -43,6 +43,7 @@ def _qwen2(
     heads: int,
     kv_heads: int,
     context: int = 32_768,
+    is_tied: bool = True,
 ) -> Qwen2Config:
     return Qwen2Config(
         vocab_size=vocab_size,
@@ -54,7 +55,7 @@ def _qwen2(
         max_position_embeddings=context,
         rms_norm_eps=1e-6,
         rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
-        tie_word_embeddings=True,
+        tie_word_embeddings=is_tied,
     )
 
 
@@ -63,6 +64,8 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "qwen2.5-0.5b": _qwen2(151_936, 896, 4864, layers=24, heads=14, kv_heads=2),
     # Qwen/Qwen2.5-1.5B-Instruct: 1,544 M parameters.
     "qwen2.5-1.5b": _qwen2(151_936, 1536, 8960, layers=28, heads=12, kv_heads=2),
+    # Qwen/Qwen2.5-7B-Instruct: 7,616 M parameters, 15 GB of them on disk.
+    "qwen2.5-7b": _qwen2(152_064, 3584, 18_944, layers=28, heads=28, kv_heads=4, is_tied=False),
     # After KBlueLeaf/TIPO-200M: a Llama of 203 M parameters, embeddings and head apart, no grouped
     # heads. The shape is written from memory of its card: like it, not certainly equal to it.
     "tipo-200m": LlamaConfig(

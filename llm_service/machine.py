@@ -11,9 +11,8 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Self
-
-import psutil
 
 from llm_service.control_groups import (
     ROOT,
@@ -142,11 +141,11 @@ def process_memory(root: Path = ROOT) -> ProcessMemory:
     if all(kinds):
         anon, file, shmem = (int(kind[0]) * 1024 for kind in kinds)
         return ProcessMemory(anon, file, shmem)
-    return ProcessMemory(psutil.Process().memory_info().rss, 0, 0)
+    return ProcessMemory(_psutil().Process().memory_info().rss, 0, 0)
 
 
 def num_process_threads(root: Path = ROOT) -> int:
-    return number(_status_field(root, "Threads")) or psutil.Process().num_threads()
+    return number(_status_field(root, "Threads")) or _psutil().Process().num_threads()
 
 
 def throttled_seconds(root: Path = ROOT) -> float | None:
@@ -168,17 +167,24 @@ def readable(num_bytes: int) -> str:
     return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
 
 
+def _psutil() -> ModuleType:
+    """Imported only where it is needed, so that an environment with /proc can do without."""
+    import psutil
+
+    return psutil
+
+
 def _num_cpus(root: Path) -> int:
     online = count_cpus(read(root / "sys/devices/system/cpu/online"))
     return online or os.cpu_count() or 1
 
 
 def _memory_total(root: Path) -> int:
-    return _meminfo(root).get("MemTotal") or psutil.virtual_memory().total
+    return _meminfo(root).get("MemTotal") or _psutil().virtual_memory().total
 
 
 def _psutil_available(root: Path) -> int:
-    return 0 if _meminfo(root) else psutil.virtual_memory().available
+    return 0 if _meminfo(root) else _psutil().virtual_memory().available
 
 
 def _swap(root: Path) -> tuple[int, int]:
@@ -187,7 +193,7 @@ def _swap(root: Path) -> tuple[int, int]:
     if meminfo:
         total = meminfo.get("SwapTotal", 0)
         return total, total - meminfo.get("SwapFree", 0)
-    swap = psutil.swap_memory()
+    swap = _psutil().swap_memory()
     return swap.total, swap.used
 
 

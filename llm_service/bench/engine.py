@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from llm_service.engine.batched.quantization import WORTH_QUANTIZING
 from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.factory import build_core, engine_info
-from llm_service.engine.loader import LoadedModel, load_model, plan_resources
+from llm_service.engine.loader import LoadedModel, Resources, load_model, plan_resources
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine
@@ -89,17 +89,22 @@ class Step:
 class Bench:
     """A loaded model with a core to step, and how its weights came to be as they are."""
 
-    def __init__(self, config: EngineConfig, progress: Callable[[str], None]) -> None:
+    @classmethod
+    def load(cls, config: EngineConfig, progress: Callable[[str], None]) -> Self:
         """Raises ModelLoadError, and BenchError for a model that is not batched."""
         machine = Machine.detect()
         loaded = load_model(config, machine, progress)
+        return cls(config, loaded, plan_resources(config, loaded, machine))
+
+    def __init__(self, config: EngineConfig, loaded: LoadedModel, resources: Resources) -> None:
+        """Raises BenchError for a model that is not batched."""
         if loaded.sequential_reason or config.engine == "sequential":
             reason = loaded.sequential_reason or "LLM_ENGINE=sequential asks for that"
             raise BenchError(
                 f"{loaded.model_id} runs one request at a time because {reason}, and only the"
                 " batched engine has steps to measure; `llm-service bench http` measures both."
             )
-        self.info: EngineInfo = engine_info(loaded, plan_resources(config, loaded, machine), config)
+        self.info: EngineInfo = engine_info(loaded, resources, config)
         self.why_quantization = _why_quantization(config, loaded)
         is_on_cuda = loaded.device.type == "cuda"
         self._times: list[float] = []  # of the last step's forward pass: begun, over

@@ -130,7 +130,7 @@ def engine(
     with _in_words():
         _check_folder(options.json_file)
         try:
-            bench = measuring.Bench(config, lambda line: print(line, file=sys.stderr))
+            bench = measuring.Bench.load(config, lambda line: print(line, file=sys.stderr))
         except ModelLoadError as error:
             _fail(str(error), 1)
         with _progress(len(phases) * options.repetitions, "repetition") as done:

@@ -138,10 +138,14 @@ class _Served:
 def _read_plain(outline: ModelOutline, config: EngineConfig, folder: Path) -> _Served:
     model = _read_model(folder, outline)
     model.eval()  # type: ignore[no-untyped-call]
+    if outline.device.type == "cuda" and outline.form.dtype is torch.float32:
+        # Some containers switch TensorFloat-32 on, which keeps three decimal digits.
+        torch.set_float32_matmul_precision("highest")
     reason = why_not_batchable(model)
     shapes = () if reason else tuple(layer_shapes(model))
     is_batched = not reason and config.engine != "sequential"
     prepared = _prepare(config, model, outline, is_batched=is_batched)
+    _give_memory_back(outline.device)
     return _Served(model, prepared, shapes, reason)
 
 
@@ -189,11 +193,11 @@ def _prepare(
     if outline.keeps:
         return Prepared(outline.keeps.name, "", False, quantization.num_bytes(model))
     if model.device.type != "cpu":
-        return Prepared("none", "", False, quantization.num_bytes(model))
-    prepared = quantization.prepare(
-        model, config.quantization, is_batchable=is_batched, kernels=config.kernels
-    )
-    _give_memory_back()
+        prepared = Prepared("none", "", False, quantization.num_bytes(model))
+    else:
+        prepared = quantization.prepare(
+            model, config.quantization, is_batchable=is_batched, kernels=config.kernels
+        )
     if outline.quantizer is None:
         return prepared
     note = (
@@ -212,8 +216,10 @@ def _with_weights(files: ModelFiles, progress: Progress) -> Path:
     return folder
 
 
-def _give_memory_back() -> None:
-    """glibc keeps what was freed for later; nothing as large comes later."""
+def _give_memory_back(device: torch.device) -> None:
+    """glibc and torch keep what was freed for later; nothing as large comes later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # else it does not count as free when the KV cache is sized
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

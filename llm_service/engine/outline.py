@@ -167,8 +167,9 @@ def _outline(
     shell: PreTrainedModel,
 ) -> ModelOutline:
     _refuse_unusable_kernels(config, machine)
-    device = choose_device(config)
     packed = packed_facts(config, model_config, files.folder)
+    # Only the CPU's kernels read packed weights.
+    device = torch.device("cpu") if packed else choose_device(config)
     quantizer = quantizers.quantizer_of(model_config, files.model_id, config.quantization, device)
     if quantizer is None and device.type == "cuda" and config.quantization in ("8bit", "4bit"):
         quantizer = quantizers.bitsandbytes(config.quantization)
@@ -276,7 +277,9 @@ def choose_dtype(config: EngineConfig, device: torch.device, machine: Machine) -
     """As configured; `auto` takes bfloat16 only where the hardware multiplies it itself."""
     if config.dtype != "auto":
         return _DTYPES[config.dtype]
-    is_fast = device.type == "cuda" or machine.is_bfloat16_fast
+    is_fast = machine.is_bfloat16_fast
+    if device.type == "cuda":
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if is_fast else torch.float32
 
 

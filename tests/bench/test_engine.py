@@ -108,7 +108,7 @@ def test_sampled_tokens_and_guessed_ones_are_measured_where_asked_for(tmp_path: 
 
 
 def test_guessing_takes_fewer_steps_than_there_are_tokens() -> None:
-    engine = Bench(EngineConfig(), lambda line: None)
+    engine = Bench.load(EngineConfig(), lambda line: None)
     phase = Phase("decode", 1, 64, 200)
     (result,) = engine.measure([phase], 1, Prompts(1, ["time time"]))
     (figures,) = result.repetitions

@@ -1,5 +1,6 @@
 """Engine cores and engines over tiny models, sized in blocks."""
 
+import random
 import time
 from functools import cache
 from typing import TypedDict, Unpack
@@ -21,6 +22,17 @@ from tests.engine.models import MAX_CONTEXT, byte_tokenizer, loaded_model, shape
 
 BLOCK_SIZE = 4
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
+
+
+def _prompts() -> list[tuple[int, ...]]:
+    """Short and long ones, some the prefix of another, one longer than any window."""
+    draw = random.Random(7)
+    base = tuple(draw.randrange(8, 256) for _ in range(48))
+    other = tuple(draw.randrange(8, 256) for _ in range(20))
+    return [base[:1], base[:9], base[:17] + other[:6], base[:16], base, other]
+
+
+PROMPTS = _prompts()
 QUICK_BACKOFF = Backoff(first_seconds=0.01, max_seconds=0.05)
 
 

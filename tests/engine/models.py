@@ -104,7 +104,7 @@ def shapes_of(model: PreTrainedModel) -> list[LayerShape]:
 
 def fresh_model(architecture: str) -> PreTrainedModel:
     """One to change; its weights are the same every time."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # it is made on the CPU
         torch.manual_seed(0)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             CONFIGS[architecture](), attn_implementation="eager"
@@ -144,7 +144,7 @@ def loaded_model(
         tokenizer=byte_tokenizer(),
         model_id="tiny",
         folder=Path("tiny"),
-        device=torch.device("cpu"),
+        device=model.device,
         dtype=model.dtype,
         quantization="none",
         kernels="",
@@ -166,8 +166,15 @@ def greedy_reference(
     architecture: str, prompt: tuple[int, ...], max_tokens: int
 ) -> tuple[int, ...]:
     """What `transformers.generate` answers to `prompt` alone, without our engine."""
-    ids = torch.tensor([prompt])
-    output = tiny_model(FUSED.get(architecture, architecture)).generate(
+    return generate_greedily(tiny_model(FUSED.get(architecture, architecture)), prompt, max_tokens)
+
+
+def generate_greedily(
+    model: PreTrainedModel, prompt: tuple[int, ...], max_tokens: int
+) -> tuple[int, ...]:
+    """`model` must attend as transformers made it."""
+    ids = torch.tensor([prompt], device=model.device)
+    output = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=max_tokens,

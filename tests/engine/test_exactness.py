@@ -3,7 +3,6 @@
 float32, tiny random models of each architecture; the reference runs alone, in transformers.
 """
 
-import random
 from dataclasses import dataclass
 
 import hypothesis.strategies as st
@@ -14,21 +13,10 @@ from llm_service.engine.batched.core import EngineCore, StepResult
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import FinishReason, SamplingParams
 from llm_service.errors import RequestCancelled
-from tests.engine.cores import GREEDY, make_core, make_sequence, output, run_to_end
+from tests.engine.cores import GREEDY, PROMPTS, make_core, make_sequence, output, run_to_end
 from tests.engine.models import CONFIGS, EOS_TOKEN_IDS, FUSED, greedy_reference, served_model
 
 architectures = pytest.mark.parametrize("architecture", [*CONFIGS, *FUSED])
-
-
-def _prompts() -> list[tuple[int, ...]]:
-    """Short and long ones, some the prefix of another, one longer than any window."""
-    draw = random.Random(7)
-    base = tuple(draw.randrange(8, 256) for _ in range(48))
-    other = tuple(draw.randrange(8, 256) for _ in range(20))
-    return [base[:1], base[:9], base[:17] + other[:6], base[:16], base, other]
-
-
-PROMPTS = _prompts()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""What the parts share: where they run, how long they may, and the rows that they write."""
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Figures = dict[str, Any]
+
+
+class Failed(Exception):
+    """A check did not hold; its text says what was found and what was expected."""
+
+
+class Skipped(Exception):
+    """A check could not be made here; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Runs checks one after the other and appends a JSON row to `rows` after each."""
+
+    name: str
+    device: torch.device
+    has_real_shapes: bool
+    architectures: tuple[str, ...]
+    deadline: float  # in time.monotonic() seconds
+    rows: Path
+
+    def check(self, name: str, body: Callable[[], Figures], *, needs_seconds: float = 5.0) -> None:
+        """Run `body`, which returns figures or raises Failed or Skipped; never raises.
+
+        It is skipped where less than `needs_seconds` are left.
+        """
+        started = time.monotonic()
+        status, detail, figures = "passed", "", Figures()
+        left = self.deadline - started
+        try:
+            if left < needs_seconds:
+                raise Skipped(f"{left:.0f} s are left, and it may take {needs_seconds:.0f} s")
+            figures = body()
+        except Skipped as error:
+            status, detail = "skipped", str(error)
+        except Failed as error:
+            status, detail = "failed", str(error)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            lines = str(error).strip().splitlines() or [""]
+            status, detail = "failed", f"{type(error).__name__}: {lines[0]}"
+        row = {
+            "part": self.name,
+            "name": name,
+            "status": status,
+            "detail": detail,
+            "seconds": round(time.monotonic() - started, 3),
+            "figures": figures,
+        }
+        with self.rows.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"  {row['seconds']:6.1f} s  {status:7}  {name}  {detail}", flush=True)
