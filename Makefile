@@ -1,6 +1,7 @@
 # `make run` and `make test` do all their own set-up. Variables:
 #   PYTHON       interpreter to build .venv with (3.11 or newer)
 #   DEMO         options of `make demo`: --url, --key, --seconds
+#   GPU          options of `make gpu-check`: --wheels, --out, --only, --minutes, --device, --shapes
 #   BENCH        options of `make bench-versus`: --checkpoint, --ours, --theirs, --measure
 #   TORCH_INDEX  package index to take torch from; PyTorch's CPU index makes a small install
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small fuzz lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ KERNELS ?= portable
 test-small: .venv/.dev dashboard/dist/index.html ## Run the Python tests with other kernels on one core: KERNELS=none
 	@scripts/test-tools.sh
 	LLM_KERNELS=$(KERNELS) scripts/on-one-core.sh $(BIN)/python -m pytest -m "not slow and not stack and not browser"
+
+gpu-check: ## Check and measure the engine on a GPU, in 8 minutes (docs/benchmarks.md)
+	@$(PYTHON) -m scripts.gpu_check $(GPU)
 
 fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 	$(BIN)/python -m pytest -m slow tests/api/test_schema.py

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import GenerationRequest
 from llm_service.errors import RequestCancelled
-from scripts.gpu_check.part import Failed, Figures, Part
+from scripts.gpu_check.part import Failed, Figures, Part, use_one_thread
 from tests.engine.cores import (
     GREEDY,
     PROMPTS,
@@ -25,6 +25,7 @@ _SECONDS = 60.0
 
 
 def run(part: Part) -> None:
+    use_one_thread()
     reference = fresh_model(_ARCHITECTURE).to(part.device)
     expected = generate_greedily(reference, PROMPTS[1], GREEDY.max_tokens)
     model = fresh_model(_ARCHITECTURE).to(part.device)

@@ -10,7 +10,8 @@ from llm_service.engine.batched.core import EngineCore
 from llm_service.engine.batched.sampler import Sampler, SamplingError
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import SamplingParams
-from scripts.gpu_check.part import Failed, Figures, Part
+from scripts.gpu_check import attention
+from scripts.gpu_check.part import Failed, Figures, Part, use_one_thread
 from tests.engine.cores import GREEDY, PROMPTS, make_core, make_sequence, output, run_to_end
 from tests.engine.models import EOS_TOKEN_IDS, fresh_model, generate_greedily
 
@@ -28,9 +29,11 @@ _SAMPLINGS = (
 
 
 def run(part: Part) -> None:
+    use_one_thread()
     torch.set_float32_matmul_precision("highest")  # TensorFloat-32 would not be exact
     for architecture in part.architectures:
         part.check(f"{architecture} equals generate", partial(_compare, part, architecture))
+    part.check("attention in bf16", partial(attention.compare, part.device))
     part.check("draws equal the CPU's", partial(_compare_draws, part))
 
 

@@ -18,6 +18,11 @@ class Failed(Exception):
     """A check did not hold; its text says what was found and what was expected."""
 
 
+def use_one_thread() -> None:
+    """For tiny models: their operations are over before a second thread has begun."""
+    torch.set_num_threads(1)
+
+
 class Skipped(Exception):
     """A check could not be made here; its text says why."""
 

@@ -24,7 +24,7 @@ from llm_service.engine.batched import quantization
 from llm_service.engine.batched.kernels.build import usable_instruction_sets
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loader import ModelLoadError, bundled_models, load_model, plan_resources
-from llm_service.engine.outline import outline_model
+from llm_service.engine.outline import choose_dtype, outline_model
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers
 from tests.engine.hub_server import hub_server
@@ -313,6 +313,15 @@ def test_rounding_on_cuda_is_8_bits_or_nf4_computed_in_bfloat16():
     assert four.bnb_4bit_quant_type == "nf4"
     assert four.bnb_4bit_compute_dtype == torch.bfloat16
     assert four.bnb_4bit_use_double_quant
+
+
+@pytest.mark.parametrize(("is_fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_computes_in_bfloat16_where_it_does_so_itself(machine, monkeypatch, is_fast, dtype):
+    def is_supported(including_emulation: bool) -> bool:
+        return including_emulation or is_fast
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    assert choose_dtype(EngineConfig(), torch.device("cuda"), machine) == dtype
 
 
 def test_kernels_can_be_switched_off(machine):

@@ -87,6 +87,7 @@ def _is_mixing_refused(device: torch.device) -> bool:
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     with other_device() as device:
         found = {
             "device": str(torch.zeros(1, device=device).device),

@@ -94,6 +94,13 @@ def test_settings_that_the_folder_cannot_follow_are_refused(folder: Path) -> Non
     assert "batched engine" in refusal(folder, engine="sequential")
 
 
+def test_packed_weights_are_served_on_the_cpu_also_where_there_is_a_gpu(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert load(folder).device.type == "cpu"
+
+
 def test_another_packing_is_refused(folder: Path) -> None:
     edit_facts(folder, format="packed-0/8/8")
     assert "quantize the model again" in refusal(folder)

@@ -1,0 +1,71 @@
+"""Paged attention in bfloat16 on the device, against the same in float32 on the CPU.
+
+Which kernel PyTorch takes on a GPU, and whether that one is right, depends on the type, the head
+dimension, the mask and the strides. Keys and values here are expanded over the heads that share
+them, and all remainders of the length by 32 come up, where kernels cut their tiles.
+"""
+
+import torch
+
+from llm_service.engine.batched.attention import How, PagedBatch, Span
+from llm_service.engine.batched.kv_cache import KVCache, LayerShape
+from scripts.gpu_check.part import Failed, Figures
+
+_LENGTHS = (*range(34, 66), 513, 1025)
+_HEAD_DIMS = (64, 128)
+_KV_HEADS, _GROUP = 2, 7
+_CHUNK = 9  # tokens of a prompt of which the rest is in the cache
+_BLOCK = 16
+_TOLERANCE = 0.02  # of the length of an output; bfloat16 keeps about 0.004
+_CPU = torch.device("cpu")
+
+
+@torch.inference_mode()
+def compare(device: torch.device) -> Figures:
+    """Raises Failed for the first case that is wrong."""
+    worst, num_cases = 0.0, 0
+    for head_dim in _HEAD_DIMS:
+        plain = How(scaling=head_dim**-0.5)
+        for how in (plain, How(plain.scaling, window=40), How(plain.scaling, softcap=5.0)):
+            for length in _LENGTHS:
+                found = _attend(length, head_dim, how, torch.bfloat16, device)
+                expected = _attend(length, head_dim, how, torch.float32, _CPU)
+                norm = torch.linalg.vector_norm(expected, dim=(1, 2))
+                error = torch.linalg.vector_norm(found - expected, dim=(1, 2)) / norm
+                worst, num_cases = max(worst, error.max().item()), num_cases + 1
+                if not (error <= _TOLERANCE).all():  # NaN is wrong, too
+                    raise Failed(
+                        f"{length} positions, heads of {head_dim}, {how}: outputs differ by"
+                        f" {[round(e, 3) for e in error.tolist()]}; first the decode, then the"
+                        " prompt's tokens"
+                    )
+    return {"cases": num_cases, "largest_error": worst}
+
+
+def _attend(
+    length: int, head_dim: int, how: How, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    """Outputs, in float32 on the CPU, of a decode and of the end of a prompt, in one step."""
+    generator = torch.Generator().manual_seed(length)
+
+    def values(num_tokens: int, num_heads: int) -> torch.Tensor:
+        made = torch.randn(num_tokens, num_heads, head_dim, generator=generator)
+        return made.bfloat16().to(device, dtype)  # of one value, whatever the type
+
+    num_blocks = -(-length // _BLOCK)
+    tables = [list(range(first, 2 * num_blocks, 2)) for first in (0, 1)]
+    cache = KVCache(
+        [LayerShape(_KV_HEADS, head_dim)], 2 * num_blocks, _BLOCK, dtype=dtype, device=device
+    )
+    past = torch.arange(2 * num_blocks * _BLOCK, device=device)
+    cache.write(0, past, values(len(past), _KV_HEADS), values(len(past), _KV_HEADS))
+    spans = [Span(length - 1, length, tables[0]), Span(length - _CHUNK, length, tables[1])]
+    places = [
+        span.block_table[p // _BLOCK] * _BLOCK + p % _BLOCK
+        for span in spans
+        for p in range(span.start, span.end)
+    ]
+    batch = PagedBatch(cache, spans, torch.tensor(places, device=device), dtype)
+    query = values(len(places), _KV_HEADS * _GROUP)
+    key, value = values(len(places), _KV_HEADS), values(len(places), _KV_HEADS)
+    return batch.attend(0, query, key, value, how).to(_CPU, torch.float32)
