@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scripts.gpu_check import __main__ as program
-from scripts.gpu_check import attention
+from scripts.gpu_check import attention, speed
 from scripts.gpu_check.part import Failed, Part, Skipped
 
 ROOT = Path(__file__).parents[1]
@@ -21,10 +21,11 @@ def test_a_wrong_answer_fails_its_row_and_the_command_and_costs_the_others_nothi
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "record.json"
+    options = (
+        f"--device cpu --only exactness --architectures unknown qwen2 --minutes 40 --out {out}"
+    )
     process = subprocess.run(
-        [sys.executable, "-m", "scripts.gpu_check", "--device", "cpu", "--shapes", "tiny"]
-        + ["--only", "exactness", "--architectures", "unknown", "qwen2"]
-        + ["--minutes", "40", "--out", str(out)],
+        [sys.executable, "-m", "scripts.gpu_check", *options.split()],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -56,7 +57,7 @@ def rows(part: Part) -> list[dict[str, Any]]:
 
 def test_a_row_says_what_became_of_its_check(part: Part) -> None:
     def fails() -> dict[str, Any]:
-        raise Failed("1 is not 2")
+        raise Failed("1 is not 2", {"tokens": 4})
 
     def breaks() -> dict[str, Any]:
         raise RuntimeError("CUDA error: device lost\nand more")
@@ -67,7 +68,7 @@ def test_a_row_says_what_became_of_its_check(part: Part) -> None:
     part.check("holds", lambda: {"tokens": 3})
     for body in (fails, breaks, is_skipped):
         part.check(body.__name__, body)
-    part.check("is too long", lambda: {}, needs_seconds=60)
+    part.check("is too long", dict, needs_seconds=60)
     found = [(row["name"], row["status"], row["detail"]) for row in rows(part)]
     assert found[:4] == [
         ("holds", "passed", ""),
@@ -76,7 +77,7 @@ def test_a_row_says_what_became_of_its_check(part: Part) -> None:
         ("is_skipped", "skipped", "no GPU"),
     ]
     assert found[4][:2] == ("is too long", "skipped")
-    assert rows(part)[0]["figures"] == {"tokens": 3}
+    assert [row["figures"] for row in rows(part)] == [{"tokens": 3}, {"tokens": 4}, {}, {}, {}]
 
 
 def test_attention_that_is_less_exact_than_it_must_be_is_found(
@@ -93,3 +94,16 @@ def test_a_part_for_which_no_time_is_left_is_skipped(tmp_path: Path) -> None:
     options = program._options(["--device", "cpu"])
     (row,) = program._part("speed", 3.0, options, None, tmp_path / "rows")
     assert (row["part"], row["status"]) == ("speed", "skipped")
+
+
+def test_memory_that_was_foreseen_wrongly_is_told() -> None:
+    predicted = {"weights": 1000, "kv_cache": 500, "workspace": 100}
+
+    def problem(weights: int, peak: int) -> str:
+        measured = {"weights": weights, "peak": peak}
+        return speed._problem({"predicted": predicted, "measured": measured})
+
+    assert problem(1040, 1600) == ""
+    assert "weights take" in problem(1060, 1600)
+    assert "weights take" in problem(940, 1600)
+    assert "the peak is" in problem(1000, 1601)

@@ -15,7 +15,14 @@ Figures = dict[str, Any]
 
 
 class Failed(Exception):
-    """A check did not hold; its text says what was found and what was expected."""
+    """A check did not hold; its text says what was found and what was expected.
+
+    `figures` are what was measured all the same.
+    """
+
+    def __init__(self, message: str, figures: Figures | None = None) -> None:
+        super().__init__(message)
+        self.figures = figures or {}
 
 
 def use_one_thread() -> None:
@@ -53,7 +60,7 @@ class Part:
         except Skipped as error:
             status, detail = "skipped", str(error)
         except Failed as error:
-            status, detail = "failed", str(error)
+            status, detail, figures = "failed", str(error), error.figures
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
             lines = str(error).strip().splitlines() or [""]
