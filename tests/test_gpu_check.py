@@ -22,7 +22,8 @@ def test_a_wrong_answer_fails_its_row_and_the_command_and_costs_the_others_nothi
 ) -> None:
     out = tmp_path / "record.json"
     options = (
-        f"--device cpu --only exactness --architectures unknown qwen2 --minutes 40 --out {out}"
+        "--device cpu --shapes tiny --only exactness --architectures unknown qwen2"
+        f" --minutes 40 --out {out}"
     )
     process = subprocess.run(
         [sys.executable, "-m", "scripts.gpu_check", *options.split()],
@@ -83,11 +84,10 @@ def test_a_row_says_what_became_of_its_check(part: Part) -> None:
 def test_attention_that_is_less_exact_than_it_must_be_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(attention, "_LENGTHS", (40,))
-    attention.compare(torch.device("cpu"))
+    attention.compare(torch.device("cpu"), [40])
     monkeypatch.setattr(attention, "_TOLERANCE", 1e-6)
     with pytest.raises(Failed, match="40 positions"):
-        attention.compare(torch.device("cpu"))
+        attention.compare(torch.device("cpu"), [40])
 
 
 def test_a_part_for_which_no_time_is_left_is_skipped(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ dimension, the mask and the strides. Keys and values here are expanded over the 
 them, and all remainders of the length by 32 come up, where kernels cut their tiles.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from llm_service.engine.batched.attention import How, PagedBatch, Span
 from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from scripts.gpu_check.part import Failed, Figures
 
-_LENGTHS = (*range(34, 66), 513, 1025)
+LENGTHS = (*range(34, 66), 513, 1025)
 _HEAD_DIMS = (64, 128)
 _KV_HEADS, _GROUP = 2, 7
 _CHUNK = 9  # tokens of a prompt of which the rest is in the cache
@@ -21,13 +23,13 @@ _CPU = torch.device("cpu")
 
 
 @torch.inference_mode()
-def compare(device: torch.device) -> Figures:
+def compare(device: torch.device, lengths: Sequence[int]) -> Figures:
     """Raises Failed for the first case that is wrong."""
     worst, num_cases = 0.0, 0
     for head_dim in _HEAD_DIMS:
         plain = How(scaling=head_dim**-0.5)
         for how in (plain, How(plain.scaling, window=40), How(plain.scaling, softcap=5.0)):
-            for length in _LENGTHS:
+            for length in lengths:
                 found = _attend(length, head_dim, how, torch.bfloat16, device)
                 expected = _attend(length, head_dim, how, torch.float32, _CPU)
                 norm = torch.linalg.vector_norm(expected, dim=(1, 2))
