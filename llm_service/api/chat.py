@@ -14,7 +14,7 @@ from llm_service.api.responses import (
     ChatCompletion,
     chat_logprobs,
 )
-from llm_service.api.schemas import ChatCompletionRequest, unknown_fields
+from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import GenerationChunk
 
@@ -29,12 +29,18 @@ async def create_chat_completion(
     engine = services.engine.get()
     check_model(engine, body.model)
     body.refuse_unsupported()
-    services.log_unknown_fields(unknown_fields(body))
+    services.log_unknown_fields(body.unknown_fields())
     messages = [message.to_template(i) for i, message in enumerate(body.messages)]
     prompt = await asyncio.to_thread(engine.tokenizer.encode_chat, messages)
     sampling = body.sampling(
         dict(engine.info.default_sampling),
-        max_tokens=allowed_tokens(len(prompt), body.requested_tokens, engine),
+        max_tokens=allowed_tokens(
+            len(prompt),
+            body.requested_tokens,
+            engine,
+            prompt_param="messages",
+            tokens_param=body.tokens_param,
+        ),
         num_logprobs=body.num_logprobs,
         vocab_size=engine.info.vocab_size,
     )
@@ -44,8 +50,9 @@ async def create_chat_completion(
         key,
         [tuple(prompt)],
         [sampling],
-        choices_per_prompt=body.n or 1,
+        choices_per_prompt=body.n,
         is_stream=body.stream,
+        cache_salt=body.cache_salt,
     )
     wire = ChatFormat(generation, body.includes_usage)
     return await respond(request, generation, wire, is_stream=body.stream)

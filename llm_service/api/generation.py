@@ -32,6 +32,7 @@ from llm_service.errors import (
     CancelledByOperator,
     ContextLengthExceeded,
     DeadlineExceeded,
+    InvalidRequest,
     RequestCancelled,
     ServiceError,
 )
@@ -40,23 +41,27 @@ from llm_service.observability.record import RequestRecord
 Event = tuple[int, GenerationChunk]
 
 
-def allowed_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
-    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers."""
+def allowed_tokens(
+    prompt_tokens: int,
+    requested: int | None,
+    engine: Engine,
+    *,
+    prompt_param: str,
+    tokens_param: str = "max_tokens",
+) -> int:
+    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers.
+
+    The last two are the fields in which the caller sent the prompt and `requested`.
+    """
     limit = engine.info.max_context
     room = limit - prompt_tokens
     if prompt_tokens == 0:
-        raise ContextLengthExceeded("The prompt is empty: send at least one token.")
+        raise InvalidRequest("The prompt is empty: send at least one token.", param=prompt_param)
     if room < 1:
-        raise ContextLengthExceeded(
-            f"The prompt has {prompt_tokens} tokens; this model's context is {limit} tokens,"
-            " and the answer needs at least one.",
-            param="messages",
-        )
+        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param=prompt_param)
     if requested is not None and requested > room:
-        raise ContextLengthExceeded(
-            f"This model's context is {limit} tokens; {prompt_tokens + requested} were asked for:"
-            f" {prompt_tokens} in the prompt and {requested} for the answer.",
-            param="max_tokens",
+        raise ContextLengthExceeded.of_request(
+            limit, prompt_tokens, requested, prompt_param=prompt_param, param=tokens_param
         )
     return room if requested is None else requested
 
@@ -98,6 +103,7 @@ class Generation:
         *,
         choices_per_prompt: int,
         is_stream: bool,
+        cache_salt: str | None = None,
     ) -> "Generation":
         """Admit, then submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
@@ -112,24 +118,24 @@ class Generation:
         permit = await services.limiter.admit(key, cost)
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + services.request_timeout_seconds
-        streams: list[TokenStream] = []
+        choices = [
+            (prompt, _for_choice(sampling, choice))
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+            for choice in range(choices_per_prompt)
+        ]
+        sequences = [
+            GenerationRequest(
+                request_id=f"{request_id}-{i}",
+                prompt_token_ids=prompt,
+                sampling=sampling,
+                cache_salt=_salt(key, cache_salt),
+                deadline=deadline,
+            )
+            for i, (prompt, sampling) in enumerate(choices)
+        ]
         try:
-            for prompt, sampling in zip(prompts, samplings, strict=True):
-                for choice in range(choices_per_prompt):
-                    streams.append(
-                        engine.submit(
-                            GenerationRequest(
-                                request_id=f"{request_id}-{len(streams)}",
-                                prompt_token_ids=prompt,
-                                sampling=_for_choice(sampling, choice),
-                                cache_salt=key.cache_salt,
-                                deadline=deadline,
-                            )
-                        )
-                    )
+            streams = engine.submit_all(sequences)
         except BaseException:
-            for stream in streams:
-                stream.abort()
             permit.refund()
             raise
         record = new_record(request, key, engine.info.model_id, is_stream)
@@ -288,6 +294,11 @@ async def _pump(
         queue.put_nowait(None)
     except Exception as error:
         queue.put_nowait(error)
+
+
+def _salt(key: ApiKey, callers_own: str | None) -> str:
+    """Callers can divide their own key's prefix cache, and never reach that of another key."""
+    return key.cache_salt if callers_own is None else f"{key.cache_salt}\n{callers_own}"
 
 
 def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:
