@@ -41,8 +41,10 @@ async def tokenize(
 ) -> TokenizeOut:
     engine = services.engine.get()
     check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(body.unknown_fields())
     if (body.prompt is None) == (body.messages is None):
-        raise InvalidRequest("Send either prompt or messages.", param="prompt")
+        raise InvalidRequest("Send prompt or messages, one of them.", param="prompt")
     token_ids = await asyncio.to_thread(_encode, engine, body)
     return TokenizeOut(
         tokens=token_ids, count=len(token_ids), max_model_len=engine.info.max_context
@@ -55,6 +57,8 @@ async def detokenize(
 ) -> DetokenizeOut:
     engine = services.engine.get()
     check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(body.unknown_fields())
     if any(token_id >= engine.info.vocab_size for token_id in body.tokens):
         raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="tokens")
     text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens)

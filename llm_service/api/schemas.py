@@ -14,8 +14,10 @@ from llm_service.api.parameter_table import Endpoint
 from llm_service.api.wire import (
     Count,
     LogitBias,
+    Name,
     PositiveCount,
     Prompt,
+    ShortText,
     Stop,
     StopTokenIds,
     Text,
@@ -53,8 +55,8 @@ class Message(WireModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
-    name: Annotated[Text, Field(max_length=64)] | None = None
-    tool_call_id: Annotated[str, Field(max_length=256)] | None = None
+    name: Name | None = None
+    tool_call_id: ShortText | None = None
     tool_calls: list[Any] | None = None
 
     def to_template(self, position: int) -> dict[str, str]:
@@ -129,7 +131,7 @@ class SamplingFields(EndpointBody):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     logit_bias: LogitBias | None = None
-    cache_salt: Annotated[Text, Field(max_length=256)] | None = None
+    cache_salt: ShortText | None = None
 
     @property
     def includes_usage(self) -> bool:

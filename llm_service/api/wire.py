@@ -60,16 +60,17 @@ def _few_biases(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
+ShortText = Annotated[str, Field(max_length=256), AfterValidator(_encodable)]
+Name = Annotated[str, Field(max_length=64), AfterValidator(_encodable)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1)]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 # `fail_fast`: one complaint about a list, not one about each of a million items.
 TokenIds = Annotated[list[TokenId], Field(fail_fast=True)]
 StopTokenIds = Annotated[list[TokenId], Field(max_length=64, fail_fast=True)]
-StopString = Annotated[Text, Field(max_length=256)]
-StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
+StopStrings = Annotated[list[ShortText], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
 Stop = Annotated[
-    Annotated[StopString, Tag("str")] | Annotated[StopStrings, Tag("list[]")],
+    Annotated[ShortText, Tag("str")] | Annotated[StopStrings, Tag("list[]")],
     Discriminator(
         text_or_list,
         custom_error_type="text_or_list",
