@@ -52,7 +52,6 @@ async def create_chat_completion(
         [sampling],
         choices_per_prompt=body.n,
         is_stream=body.stream,
-        cache_salt=body.cache_salt,
     )
     wire = ChatFormat(generation, body.includes_usage)
     return await respond(request, generation, wire, is_stream=body.stream)

@@ -51,7 +51,6 @@ async def create_completion(
         samplings,
         choices_per_prompt=body.n,
         is_stream=body.stream,
-        cache_salt=body.cache_salt,
     )
     wire = CompletionFormat(generation, body.includes_usage)
     return await respond(request, generation, wire, is_stream=body.stream)

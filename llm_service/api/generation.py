@@ -103,7 +103,6 @@ class Generation:
         *,
         choices_per_prompt: int,
         is_stream: bool,
-        cache_salt: str | None = None,
     ) -> "Generation":
         """Admit, then submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
@@ -128,7 +127,7 @@ class Generation:
                 request_id=f"{request_id}-{i}",
                 prompt_token_ids=prompt,
                 sampling=sampling,
-                cache_salt=_salt(key, cache_salt),
+                cache_salt=key.cache_salt,
                 deadline=deadline,
             )
             for i, (prompt, sampling) in enumerate(choices)
@@ -294,11 +293,6 @@ async def _pump(
         queue.put_nowait(None)
     except Exception as error:
         queue.put_nowait(error)
-
-
-def _salt(key: ApiKey, callers_own: str | None) -> str:
-    """Callers can divide their own key's prefix cache, and never reach that of another key."""
-    return key.cache_salt if callers_own is None else f"{key.cache_salt}\n{callers_own}"
 
 
 def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:

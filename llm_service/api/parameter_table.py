@@ -95,7 +95,6 @@ _SERVED = (
         "0 to 5 alternatives to each token; the chosen one is always there.",
         COMPLETIONS,
     ),
-    *_served("cache_salt", "Only requests with the same salt and key share cached prompts."),
     *_served("model", "The model whose tokens are counted.", TOKENIZE),
     *_served("prompt", "The text to count.", TOKENIZE),
     *_served("messages", "A conversation to count, as the chat template writes it.", TOKENIZE),
@@ -263,6 +262,9 @@ _REFUSED = (
         False,
     ),
     *_refused("response_fields", _SHAPE, []),
+    *_refused(
+        "cache_salt extra_key", "cached prompts are kept apart by key; make another key.", ""
+    ),
     *_refused("kv_transfer_params", "prompt and answer are computed in one place.", {}),
     # Counting
     *_refused("add_special_tokens", "the model's own are added to a text.", True, on=TOKENIZE),

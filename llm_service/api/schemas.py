@@ -131,7 +131,6 @@ class SamplingFields(EndpointBody):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     logit_bias: LogitBias | None = None
-    cache_salt: ShortText | None = None
 
     @property
     def includes_usage(self) -> bool:

@@ -203,17 +203,3 @@ def test_best_of_may_repeat_n(service: RunningService) -> None:
         body = {**LEAST["completions"], "n": 2, "best_of": 2}
         assert len(http.post(PATHS["completions"], json=body).json()["choices"]) == 2
         assert http.post(PATHS["completions"], json={**body, "best_of": 1}).status_code == 400
-
-
-def test_a_cache_salt_keeps_a_keys_own_prompts_apart(service: RunningService) -> None:
-    def cached(salt: str | None) -> int:
-        messages = [{"role": "user", "content": "Sort: " + "plum quince lemon melon " * 10}]
-        body = {**LEAST["chat"], "messages": messages, "cache_salt": salt}
-        with service.client() as http:
-            usage = http.post(PATHS["chat"], json=body).json()["usage"]
-        return int(usage["prompt_tokens_details"]["cached_tokens"])
-
-    assert cached("one") == 0
-    assert cached("one") > 0
-    assert cached("two") == 0
-    assert cached(None) == 0
