@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from llm_service.api.dependencies import get_services
 from llm_service.api.records import record_rejection
+from llm_service.api.wire import SHAPE_ERROR
 from llm_service.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -37,6 +38,8 @@ _WORDS = {
     "int_from_float": "must be an integer",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
+    "int_parsing_size": "must be an integer of fewer digits",
+    "extra_forbidden": "is no field of this request",
 }
 
 
@@ -128,5 +131,8 @@ def _words(error: Mapping[str, Any]) -> str:
     """Pydantic's sentence without its names for the parts of JSON, to go after the field's."""
     if (words := _WORDS.get(error["type"])) is not None:
         return words
-    message = str(error["msg"]).removeprefix("Value error, ").replace(" after validation", "")
-    return _SUBJECT.sub("must", message)
+    message = str(error["msg"]).replace(" after validation", "")
+    if error["type"] in ("value_error", SHAPE_ERROR):
+        return message.removeprefix("Value error, ")
+    is_usual = _SUBJECT.match(message)
+    return _SUBJECT.sub("must", message) if is_usual else f"is wrong: {message}"

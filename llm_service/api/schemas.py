@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag
 from llm_service.api import parameters
 from llm_service.api.parameter_table import Endpoint
 from llm_service.api.wire import (
+    SHAPE_ERROR,
     Count,
     LogitBias,
     Name,
@@ -44,7 +45,7 @@ Content = Annotated[
     Annotated[Text, Tag("str")] | Annotated[list[TextPart], Field(fail_fast=True), Tag("list[]")],
     Discriminator(
         text_or_list,
-        custom_error_type="text_or_list",
+        custom_error_type=SHAPE_ERROR,
         custom_error_message="must be a string or a list of content parts",
     ),
 ]

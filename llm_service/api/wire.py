@@ -19,6 +19,7 @@ from pydantic import (
 
 MAX_STOP_STRINGS = 16
 MAX_BIASED_TOKENS = 1024
+SHAPE_ERROR = "shape"  # no branch of a union fits
 
 
 def _encodable(text: str) -> str:
@@ -73,7 +74,7 @@ Stop = Annotated[
     Annotated[ShortText, Tag("str")] | Annotated[StopStrings, Tag("list[]")],
     Discriminator(
         text_or_list,
-        custom_error_type="text_or_list",
+        custom_error_type=SHAPE_ERROR,
         custom_error_message="must be a string or a list of strings",
     ),
 ]
@@ -84,7 +85,7 @@ Prompt = Annotated[
     | Annotated[list[TokenIds], Field(fail_fast=True), Tag("list[list[int]]")],
     Discriminator(
         _prompt_shape,
-        custom_error_type="prompt_shape",
+        custom_error_type=SHAPE_ERROR,
         custom_error_message="must be a string, a list of strings, token ids or lists of these",
     ),
 ]

@@ -318,6 +318,28 @@ def test_an_error_quotes_little_of_what_was_sent(
     assert len(response.content) < 1000
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "message"),
+    [
+        ("GET", "/api/requests?limit=" + "9" * 5000, None, "limit must be an integer of fewer"),
+        ("GET", "/api/requests?limit=many", None, "limit must be a valid integer"),
+        ("POST", "/api/keys", {"name": "a", "scopes": [], "x" * 9999: 1}, "scopes must have at"),
+        ("PATCH", "/api/keys/a", {"x" * 5000: 1}, "x" * 64 + " is no field of this request."),
+        ("PATCH", "/api/keys/a", {"rpm": 10**4299}, "rpm must be less than or equal to"),
+        ("DELETE", "/api/keys/" + "A" * 5000, None, "key_id must match pattern"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_other_routes_name_what_is_wrong_as_shortly(
+    service: RunningService, method: str, path: str, body: Any, message: str
+) -> None:
+    with service.client() as http:
+        response = http.request(method, path, json=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith(message)
+    assert len(response.content) < 1000
+
+
 def test_unknown_fields_are_logged_in_bounded_number_and_length(service: RunningService) -> None:
     logged = service.app.state.services.logged_fields
     logged.clear()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import openai
 import pytest
 from openai.types import completion_create_params as text_params
 from openai.types.chat import ChatCompletionStreamOptionsParam
@@ -203,3 +204,39 @@ def test_best_of_may_repeat_n(service: RunningService) -> None:
         body = {**LEAST["completions"], "n": 2, "best_of": 2}
         assert len(http.post(PATHS["completions"], json=body).json()["choices"]) == 2
         assert http.post(PATHS["completions"], json={**body, "best_of": 1}).status_code == 400
+
+
+def test_what_clients_habitually_send_is_accepted(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="pocket",
+        messages=[{"role": "user", "content": "Hi"}],
+        max_completion_tokens=2,
+        user="someone",
+        store=True,
+        metadata={"trace": "1"},
+        parallel_tool_calls=False,
+        prompt_cache_key="k",
+        safety_identifier="s",
+        service_tier="auto",
+        verbosity="low",
+        tools=[],
+        tool_choice="auto",
+        response_format={"type": "text"},
+        modalities=["text"],
+        logprobs=False,
+        stop=None,
+        n=1,
+        presence_penalty=0,
+        logit_bias={},
+        reasoning_effort=None,
+    )
+    assert answer.usage.completion_tokens == 2
+
+
+def test_the_official_client_tells_which_field_is_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(
+            model="pocket", messages=[{"role": "user", "content": "Hi"}], tool_choice="required"
+        )
+    assert refused.value.param == "tool_choice"
+    assert refused.value.code == "unsupported_parameter"
