@@ -53,7 +53,7 @@ async def create_chat_completion(
         choices_per_prompt=body.n,
         is_stream=body.stream,
     )
-    wire = ChatFormat(generation, body.includes_usage)
+    wire = ChatFormat(generation, body.includes_usage, body.num_logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
@@ -76,7 +76,7 @@ class ChatFormat(WireFormat):
     def whole(self, generation: Generation) -> ChatCompletion:
         return ChatCompletion(
             **self.head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
+            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
@@ -91,11 +91,10 @@ class ChatFormat(WireFormat):
         }
         return self.event([choice])
 
-
-def _choice(index: int, answer: Answer) -> ChatChoice:
-    return ChatChoice(
-        index=index,
-        message=AssistantMessage(content=answer.text),
-        logprobs=chat_logprobs(answer.logprobs) if answer.logprobs else None,
-        finish_reason=answer.finish_reason,
-    )
+    def _choice(self, index: int, answer: Answer) -> ChatChoice:
+        return ChatChoice(
+            index=index,
+            message=AssistantMessage(content=answer.text),
+            logprobs=chat_logprobs(answer.logprobs) if self.includes_logprobs else None,
+            finish_reason=answer.finish_reason,
+        )

@@ -52,7 +52,7 @@ async def create_completion(
         choices_per_prompt=body.n,
         is_stream=body.stream,
     )
-    wire = CompletionFormat(generation, body.includes_usage)
+    wire = CompletionFormat(generation, body.includes_usage, body.logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
@@ -89,15 +89,14 @@ class CompletionFormat(WireFormat):
     def whole(self, generation: Generation) -> Completion:
         return Completion(
             **self.head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
+            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
-
-def _choice(index: int, answer: Answer) -> CompletionChoice:
-    return CompletionChoice(
-        index=index,
-        text=answer.text,
-        logprobs=completion_logprobs(answer.logprobs) if answer.logprobs else None,
-        finish_reason=answer.finish_reason,
-    )
+    def _choice(self, index: int, answer: Answer) -> CompletionChoice:
+        return CompletionChoice(
+            index=index,
+            text=answer.text,
+            logprobs=completion_logprobs(answer.logprobs) if self.includes_logprobs else None,
+            finish_reason=answer.finish_reason,
+        )

@@ -132,6 +132,24 @@ def test_logprobs_name_the_chosen_token_and_as_many_alternatives_as_asked(
         assert bytes(position.bytes).decode(errors="replace")
 
 
+def test_an_answer_without_a_token_has_an_empty_list_of_logprobs(
+    service: RunningService, client: openai.OpenAI
+) -> None:
+    with service.client() as http:
+        ids = http.post("/tokenize", json={"prompt": "a b c"}).json()["tokens"]
+    first = str(ids[0])
+    ends_at_once = {"extra_body": {"stop_token_ids": [ids[0]]}, "logit_bias": {first: 100}}
+    options = {"model": MODEL, "temperature": 0, **ends_at_once}
+    messages = [{"role": "user", "content": "Hi"}]
+    chat = client.chat.completions.create(messages=messages, logprobs=True, **options)
+    assert chat.choices[0].message.content == ""
+    assert chat.choices[0].logprobs.content == []
+    text = client.completions.create(prompt="Hi", logprobs=1, **options)
+    assert text.choices[0].logprobs.tokens == []
+    without = client.chat.completions.create(messages=messages, **options)
+    assert without.choices[0].logprobs is None
+
+
 def test_text_parts_are_the_same_as_one_text(client: openai.OpenAI) -> None:
     parts = [{"type": "text", "text": "What is 7 "}, {"type": "text", "text": "plus 5?"}]
     answer = client.chat.completions.create(
