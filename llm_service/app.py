@@ -130,6 +130,7 @@ class Runtime:
             request_timeout_seconds=settings.request_timeout_seconds,
             max_body_bytes=settings.max_body_bytes,
             default_rpm=settings.default_rpm,
+            max_choices_per_key=settings.max_choices_per_key,
             serves_dashboard=serves_dashboard,
             prometheus=self.prometheus,
         )
@@ -151,6 +152,7 @@ class Runtime:
         ]
         if self.link is not None:
             background.append(asyncio.create_task(self.link.watch()))
+            background.append(asyncio.create_task(self.services.limiter.run()))
         try:
             yield
         finally:

@@ -139,6 +139,12 @@ class Settings(BaseSettings):
     default_rpm: int = Field(
         600, ge=0, description="Requests per minute of a key made without its own; 0: unlimited."
     )
+    max_choices_per_key: int | None = Field(
+        None,
+        ge=1,
+        description="Choices of one key that may wait or run at once, in each process; default:"
+        " `LLM_MAX_BATCH_SIZE` and half of `LLM_MAX_WAITING`.",
+    )
     ip_rate_limit: str = Field(
         "60/minute", description="Limit per client address for requests without a valid key."
     )

@@ -71,6 +71,7 @@ class Services:
     request_timeout_seconds: float
     max_body_bytes: int
     default_rpm: int
+    max_choices_per_key: int | None  # None: by the engine's slots and queue
     serves_dashboard: bool
     prometheus: Prometheus | None = None
     logged_fields: set[str] = field(default_factory=set)
@@ -89,6 +90,16 @@ class Services:
                 " Set LLM_MODEL_ID to serve another."
             )
         return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
+
+    def choices_per_key(self, engine: Engine) -> int:
+        """How many choices of one key may wait or run at once.
+
+        By default one key can fill every slot and half of the queue, which leaves the other
+        half to the others.
+        """
+        if self.max_choices_per_key is not None:
+            return self.max_choices_per_key
+        return engine.info.max_batch_size + engine.info.max_waiting // 2
 
     def log_unknown_fields(self, names: list[str]) -> None:
         """Once per name, so that a typo shows without flooding the log."""

@@ -114,7 +114,12 @@ class Generation:
             len(prompt) + choices_per_prompt * sampling.max_tokens
             for prompt, sampling in zip(prompts, samplings, strict=True)
         )
-        permit = await services.limiter.admit(key, cost)
+        permit = await services.limiter.admit(
+            key,
+            cost,
+            num_choices=len(prompts) * choices_per_prompt,
+            max_choices=services.choices_per_key(engine),
+        )
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + services.request_timeout_seconds
         choices = [

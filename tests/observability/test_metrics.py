@@ -304,7 +304,9 @@ def test_every_operation_on_redis_begins_at_zero(
 ) -> None:
     metrics.redis_up(True)
     sources = Path(access.__file__).parent.glob("*.py")
-    ops = {op for file in sources for op in re.findall(r'\.call\("(\w+)"', file.read_text())}
+    ops = {
+        op for file in sources for op in re.findall(r'\.(?:call|_run)\("(\w+)"', file.read_text())
+    }
     assert ops == set(REDIS_OPS)
     for op in ops:
         assert total(registry, "llm_redis_operation_duration_seconds_count", op=op) == 0
