@@ -2,18 +2,20 @@
 
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, TypedDict
 
-from sqlalchemy import ColumnElement, RowMapping, exists, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, exists, func, or_, select
 
-from llm_service.access.api_key import KEY_NAME, ApiKey, Scope, digest_of
-from llm_service.access.tables import keys, new_key_id
+from llm_service.access.api_key import KEY_NAME, RESERVED_NAMES, ApiKey, Scope, digest_of
+from llm_service.access.tables import former_secrets, keys, new_key_id
 from llm_service.errors import InvalidRequest
 
 KEY_PREFIX = "llms_"
 MAX_RPM = 10**6
+OVERLAP = timedelta(hours=24)  # for which a rotated key's old secret stays valid
+MAX_OVERLAP = timedelta(days=30)
 _NUM_SHOWN = len(KEY_PREFIX) + 4  # leaves 232 of the 256 bits untold
 
 
@@ -55,6 +57,14 @@ def changed_columns(changes: KeyChanges) -> dict[str, Any]:
     return columns
 
 
+def select_keys() -> Select[Any]:
+    """Every key as `key_of` reads it."""
+    latest = select(func.max(former_secrets.c.valid_until)).where(
+        former_secrets.c.key_id == keys.c.id, former_secrets.c.valid_until > int(time.time())
+    )
+    return select(keys, latest.scalar_subquery().label("old_secret_until"))
+
+
 def key_of(row: RowMapping) -> ApiKey:
     return ApiKey(
         name=row["name"],
@@ -67,12 +77,27 @@ def key_of(row: RowMapping) -> ApiKey:
         revoked_at=_time_of(row["revoked_at"]),
         id=row["id"],
         prefix=row["prefix"],
+        old_secret_until=None if row["revoked_at"] else _time_of(row["old_secret_until"]),
     )
 
 
 def check_name(name: str) -> None:
     if not KEY_NAME.fullmatch(name):
         raise InvalidRequest("A name is 1 to 32 of a-z, 0-9, _ and -.", param="name")
+    if name in RESERVED_NAMES:
+        raise InvalidRequest(
+            f"The names {' and '.join(RESERVED_NAMES)} are reserved: in metrics they stand for"
+            " requests without a key and for keys that have no series of their own.",
+            param="name",
+        )
+
+
+def check_overlap(overlap: timedelta) -> None:
+    if not timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise InvalidRequest(
+            f"The overlap is 0 to {MAX_OVERLAP.days} days ({int(MAX_OVERLAP.total_seconds())} s).",
+            param="overlap_seconds",
+        )
 
 
 def check_changes(changes: KeyChanges) -> None:

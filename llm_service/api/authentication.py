@@ -11,7 +11,7 @@ from llm_service.access.authentication import Authenticator
 from llm_service.access.ip_guard import IpGuard
 from llm_service.api.dependencies import bearer
 from llm_service.api.handlers import error_response
-from llm_service.errors import AuthenticationFailed, ServiceError
+from llm_service.errors import AuthenticationFailed, RateLimited, ServiceError, Unavailable
 
 OPEN_PATHS = frozenset({"/", "/health", "/healthz", "/readyz", "/openapi.json"})
 
@@ -52,14 +52,27 @@ class Authentication:
         if scope["path"] in self._files:
             return
         credentials = await bearer(Request(scope))
-        is_open = scope["path"] in self._open_paths
-        if not (is_open and credentials is None):
+        token = credentials.credentials if credentials else None
+        if scope["path"] in self._open_paths:
+            await self._let_in(scope, token)
+            return
+        try:
+            scope["state"]["key"] = await self._authenticator.authenticate(token)
+        except AuthenticationFailed:
+            await self._ip_guard.check(scope)
+            raise
+
+    async def _let_in(self, scope: Scope, token: str | None) -> None:
+        """An open path, which answers also while no key can be looked up.
+
+        So a key is only looked up for an address that has spent its limit.
+        """
+        try:
+            await self._ip_guard.check(scope)
+        except RateLimited as refusal:
             try:
-                token = credentials.credentials if credentials else None
+                if token is None:
+                    raise refusal
                 scope["state"]["key"] = await self._authenticator.authenticate(token)
-                return
-            except AuthenticationFailed:
-                if not is_open:
-                    await self._ip_guard.check(scope)
-                    raise
-        await self._ip_guard.check(scope)
+            except (AuthenticationFailed, Unavailable):
+                raise refusal from None

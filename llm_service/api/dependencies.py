@@ -91,6 +91,19 @@ class Services:
             )
         return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
 
+    def locked_out_reason(self) -> str:
+        """Why nobody can use the model though it is ready; empty when somebody can."""
+        if self.authenticator.requires_keys and not self.keys.has_static_inference_key:
+            return self.keys.problem
+        return ""
+
+    def warnings(self) -> list[str]:
+        """What does not work now, a sentence each."""
+        sentences = [self.usage.problem] if self.usage.problem else []
+        if self.keys.problem:
+            sentences.insert(0, f"{self.keys.problem} Stored keys do not work until it can be.")
+        return sentences
+
     def choices_per_key(self, engine: Engine) -> int:
         """How many choices of one key may wait or run at once.
 

@@ -6,7 +6,7 @@ compares the two. Changes are additive: others' dashboards and alerts use these 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
@@ -234,6 +234,10 @@ class Metrics:
             REDIS,
             op=(),
         )
+        self._key_database_up = declare.gauge(
+            "llm_key_database_up",
+            "1: stored keys can be looked up. 0: the key database cannot be read.",
+        ).of()
         # Registered when first heard of: a service without Redis has none that is down.
         self._redis_up = Gauge(
             "llm_redis_up",
@@ -283,6 +287,10 @@ class Metrics:
         self._http_requests.of(route, method, str(code)).inc()
         if seconds is not None:
             self._http_seconds.of(route, method).observe(seconds)
+
+    def watch_key_database(self, is_up: Callable[[], bool]) -> None:
+        """Ask `is_up` at each scrape."""
+        self._key_database_up.set_function(lambda: float(is_up()))
 
     def key_added(self, key_name: str) -> None:
         """Let a key's series begin at 0."""

@@ -65,6 +65,7 @@ PINNED = {
     ("llm_rate_limit_rejections_total", "counter", "key_name, limit"),
     ("llm_ready", "gauge", ""),
     ("llm_redis_operation_duration_seconds", "histogram", "op"),
+    ("llm_key_database_up", "gauge", ""),
     ("llm_redis_up", "gauge", ""),
     ("llm_request_decode_seconds", "histogram", "model"),
     ("llm_request_duration_seconds", "histogram", "model, stream"),
