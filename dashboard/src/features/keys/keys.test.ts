@@ -41,7 +41,7 @@ describe("a key", () => {
   it("tells how long its old secret still opens", () => {
     expect(oldSecretWords(key, NOW)).toBeNull();
     const rotated = { ...key, old_secret_valid_until: NOW + DAY };
-    expect(oldSecretWords(rotated, NOW)).toBe("old secret valid for 24 h");
+    expect(oldSecretWords(rotated, NOW)).toBe("old secret valid for 1 day");
     expect(oldSecretWords(rotated, NOW + DAY)).toBeNull();
   });
 
