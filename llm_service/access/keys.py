@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 import anyio
 from anyio import to_thread
 from pydantic import SecretStr
-from sqlalchemy import Connection, delete, exists, insert, literal, or_, select, update
+from sqlalchemy import Connection, exists, insert, literal, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from llm_service.access.api_key import ADMIN_NAME, RESERVED_NAMES, ApiKey, Scope, digest_of
@@ -33,6 +33,8 @@ from llm_service.access.key_rows import (
     check_changes,
     check_name,
     check_overlap,
+    find_key,
+    keep_old_secret,
     key_of,
     leaves_an_admin,
     new_row,
@@ -42,7 +44,7 @@ from llm_service.access.key_rows import (
     takes_admin,
 )
 from llm_service.access.static_keys import StaticKey, parse_static_keys
-from llm_service.access.tables import former_secrets, is_live, keys
+from llm_service.access.tables import is_live, keys
 from llm_service.errors import AuthenticationFailed, Conflict, NotFound, Unavailable
 
 __all__ = ["ApiKey", "KeyChanges", "KeyStore", "KeyStoreUnavailable", "Scope"]
@@ -238,20 +240,8 @@ class KeyStore:
         secret stands; without an overlap, all old ones end now.
         """
         check_overlap(overlap)
-        secret, now = new_secret(), int(time.time())
-        is_over = former_secrets.c.valid_until <= now
-        if not overlap:
-            is_over = or_(is_over, former_secrets.c.key_id == key_id)
-        statements: list[Any] = [delete(former_secrets).where(is_over)]
-        if overlap:
-            valid_until = now + int(overlap.total_seconds())
-            current = select(keys.c.digest, keys.c.id, literal(valid_until))
-            statements.append(
-                insert(former_secrets).from_select(
-                    ["digest", "key_id", "valid_until"],
-                    current.where(keys.c.id == key_id, is_live),
-                )
-            )
+        secret = new_secret()
+        statements = keep_old_secret(key_id, overlap)
         columns = secret_columns(secret)
         return self._update(key_id, columns, statements, takes_admin=False), secret
 
@@ -291,7 +281,7 @@ class KeyStore:
         return key
 
     def _select(self, digest: str) -> ApiKey | None:
-        return self._read(lambda db: _key_with(db, digest))
+        return self._read(lambda db: find_key(db, digest))
 
     def _update(
         self,
@@ -357,22 +347,6 @@ async def _in_thread(work: Callable[[], T], threads: anyio.CapacityLimiter, seco
         sentence = f"The key database did not answer within {seconds:g} s."
         _log.error(sentence)
         raise KeyStoreUnavailable(sentence) from None
-
-
-def _key_with(db: Connection, digest: str) -> ApiKey | None:
-    """The living key that has this secret, or still has it from before a rotation."""
-    query = select_keys().where(keys.c.digest == digest, is_live)
-    row = db.execute(query).mappings().first()
-    if row is not None:
-        return key_of(row) if hmac.compare_digest(row["digest"], digest) else None
-    is_valid = former_secrets.c.valid_until > int(time.time())
-    query = select(former_secrets).where(former_secrets.c.digest == digest, is_valid)
-    former = db.execute(query).mappings().first()
-    if former is None or not hmac.compare_digest(former["digest"], digest):
-        return None
-    query = select_keys().where(keys.c.id == former["key_id"], is_live)
-    row = db.execute(query).mappings().first()
-    return None if row is None else key_of(row)
 
 
 def _num_rows(db: Connection, statement: Any) -> int:
