@@ -140,6 +140,8 @@ class Limiter:
         async def admit() -> Decision:
             generation = shared.generation
             decision = await shared.admit(key, entry, window.newest(self._clock()))
+            if not shared.is_up:  # others count in this process by now, and so must this one
+                raise RedisAway("the answer came late")
             if decision.is_admitted:
                 window.record(entry, self._clock())
                 if generation != shared.generation:  # lost while the answer was on its way

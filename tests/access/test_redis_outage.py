@@ -203,6 +203,25 @@ async def test_a_refund_without_redis_is_paid_on_recovery(
         assert len(await admit_all(limiter, rpm=3, times=3)) == 1
 
 
+async def test_an_answer_that_comes_after_others_counted_in_process_adds_nothing(
+    redis_server: RedisServer, observer: RecordingObserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with linked(redis_server, observer) as link:
+        limiter = Limiter(link, observer)
+        await admit_all(limiter, rpm=5, times=1)
+        admit, others = limiter._shared.admit, []
+
+        async def answer_late(*args: object) -> object:
+            decision = await admit(*args)
+            link.report_failure(TimeoutError())
+            others.extend(await admit_all(limiter, rpm=5, times=9))
+            return decision
+
+        monkeypatch.setattr(limiter._shared, "admit", answer_late)
+        late = await admit_all(limiter, rpm=5, times=1)
+        assert 1 + len(others) + len(late) == 5
+
+
 async def test_only_the_first_request_waits_for_a_redis_that_hangs(
     redis_server: RedisServer, observer: RecordingObserver
 ) -> None:
