@@ -70,6 +70,22 @@ class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
     kind = "context_length"
 
+    @classmethod
+    def of_prompt(
+        cls, max_context: int, num_tokens: int, *, param: str = "prompt", is_counted: bool = True
+    ) -> "ContextLengthExceeded":
+        """The prompt alone is too long; `param` is the field that holds it.
+
+        Not counted: it has at least `num_tokens`.
+        """
+        number = num_tokens if is_counted else f"at least {num_tokens}"
+        return cls(
+            f"This model's maximum context length is {max_context} tokens. However, your {param}"
+            f" resulted in {number} tokens, and the answer needs at least one."
+            f" Please reduce the length of the {param}.",
+            param=param,
+        )
+
 
 class AuthenticationFailed(ServiceError):
     status = 401

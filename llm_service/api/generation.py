@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from fastapi import Request
 
-from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
 from llm_service.api.dependencies import Services
 from llm_service.api.records import new_record
@@ -47,11 +46,7 @@ def allowed_tokens(prompt_tokens: int, requested: int | None, engine: Engine) ->
     if prompt_tokens == 0:
         raise ContextLengthExceeded("The prompt is empty: send at least one token.")
     if room < 1:
-        raise ContextLengthExceeded(
-            f"The prompt has {prompt_tokens} tokens; this model's context is {limit} tokens,"
-            " and the answer needs at least one.",
-            param="messages",
-        )
+        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param="messages")
     if requested is not None and requested > room:
         raise ContextLengthExceeded(
             f"This model's context is {limit} tokens; {prompt_tokens + requested} were asked for:"
@@ -88,28 +83,24 @@ class Generation:
         services.running[self] = None
 
     @classmethod
-    async def open(
+    def open(
         cls,
         services: Services,
         request: Request,
-        key: ApiKey,
+        permit: Permit,
         prompts: list[tuple[int, ...]],
         samplings: list[SamplingParams],
         *,
         choices_per_prompt: int,
         is_stream: bool,
     ) -> "Generation":
-        """Admit, then submit `choices_per_prompt` sequences per prompt, each with its own seed.
+        """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
-        `prompts` and `samplings` go together. Raises RateLimited, Overloaded or Unavailable,
-        and then nothing is charged and nothing runs.
+        `prompts` and `samplings` go together. Raises Overloaded or Unavailable, and then nothing
+        runs and the permit is still the caller's to end; `close` ends it otherwise.
         """
         engine = services.engine.get()
-        cost = sum(
-            len(prompt) + choices_per_prompt * sampling.max_tokens
-            for prompt, sampling in zip(prompts, samplings, strict=True)
-        )
-        permit = await services.limiter.admit(key, cost)
+        key = permit.key
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + services.request_timeout_seconds
         streams: list[TokenStream] = []
@@ -130,7 +121,6 @@ class Generation:
         except BaseException:
             for stream in streams:
                 stream.abort()
-            permit.refund()
             raise
         record = new_record(request, key, engine.info.model_id, is_stream)
         record.prompt_tokens = sum(map(len, prompts))

@@ -16,9 +16,10 @@ from functools import lru_cache
 from typing import Any
 
 from llm_service.engine.chat_template import ChatTemplate, TemplateFailed
-from llm_service.engine.sealing import Sealer, change_texts
+from llm_service.engine.sealing import Sealer, change_texts, encodable
 from llm_service.errors import InvalidRequest
 
+_MAX_REASON = 500  # characters; a template can put anything into its error
 _CACHED_SHAPES = 256
 _MAX_CACHED_SHAPE = 20_000  # characters, as JSON
 # Conditions on words ("/no_think") may choose other control tokens; no text is made of a word.
@@ -55,7 +56,7 @@ class ChatRenderer:
         try:
             text, control = self._render(messages, probe.as_parts, add_generation_prompt)
         except TemplateFailed as error:
-            words = self._sealer.undo(str(error))
+            words = encodable(self._sealer.undo(str(error)))[:_MAX_REASON]
             raise InvalidRequest(
                 f"The model's chat template refuses these messages: {words}", param="messages"
             ) from error
@@ -78,7 +79,7 @@ class ChatRenderer:
             sealed[position]["content"] = [{"type": "text", "text": text}]
         rendered = self._template.render(sealed, add_generation_prompt=add_generation_prompt)
         named, control = self._sealer.name_control_tokens(rendered)
-        return self._sealer.undo(named), control
+        return encodable(self._sealer.undo(named)), control
 
     def _control_of_words(
         self, messages: Messages, as_parts: frozenset[int], add_generation_prompt: bool

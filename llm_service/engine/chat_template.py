@@ -34,8 +34,10 @@ class ChatTemplate:
         """
         try:
             self._template = _environment().from_string(source)
-        except (TemplateError, RecursionError) as error:
-            raise TemplateFailed(str(error)) from error
+        except MemoryError:
+            raise
+        except Exception as error:  # constant expressions are computed here already
+            raise TemplateFailed(str(error) or type(error).__name__) from error
         self._special_tokens = dict(special_tokens)
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:

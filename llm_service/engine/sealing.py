@@ -53,6 +53,11 @@ def clean(text: str) -> str:
     """
     for char in (_ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END):
         text = text.replace(char, "\ufffd")
+    return encodable(text)
+
+
+def encodable(text: str) -> str:
+    """`text` with U+FFFD for halves of surrogate pairs, which no encoding can write."""
     try:
         text.encode()
     except UnicodeEncodeError:

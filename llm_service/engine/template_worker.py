@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from llm_service.engine.chat_renderer import ChatRenderer
 from llm_service.engine.chat_template import ChatTemplate, TemplateFailed
-from llm_service.engine.sealing import Sealer
+from llm_service.engine.sealing import Sealer, encodable
 from llm_service.errors import InvalidRequest
 
 # Of computing, not of waiting: a busy machine does not make a template look endless.
@@ -63,7 +63,7 @@ def _renderer(setup: dict[str, Any]) -> ChatRenderer | str:
         try:
             template = ChatTemplate(setup["template"], setup["special_tokens"])
         except TemplateFailed as error:
-            return f"This model's chat template is not valid: {error}"
+            return f"This model's chat template is not valid: {encodable(str(error))[:500]}"
         except MemoryError:
             return _TOO_LARGE
     return ChatRenderer(template, Sealer(setup["control"]))
