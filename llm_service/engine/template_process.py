@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_service.engine.template_worker import COMPUTE_SECONDS, pack, read_frame, write_frame
+from llm_service.engine.template_worker import pack, read_frame, write_frame
 from llm_service.errors import InvalidRequest, Unavailable
 
 # -P: the working directory is not searched for modules
 _COMMAND = (sys.executable, "-P", "-m", "llm_service.engine.template_worker")
+COMPUTE_SECONDS = 2.0
 MAX_MESSAGES_BYTES = 16 * 2**20
 
 
@@ -27,10 +28,20 @@ class TemplateProcess:
     """Safe to use from several threads; one conversation is rendered at a time."""
 
     def __init__(
-        self, template: str, special_tokens: Mapping[str, str], control: Mapping[str, int]
+        self,
+        template: str,
+        special_tokens: Mapping[str, str],
+        control: Mapping[str, int],
+        *,
+        compute_seconds: float = COMPUTE_SECONDS,
     ) -> None:
-        """`special_tokens`: the template's names for them; `control`: control tokens and ids."""
+        """`special_tokens`: the template's names for them; `control`: control tokens and ids.
+
+        `compute_seconds`: how long one conversation may compute, on however busy a machine.
+        """
+        self._compute_seconds = compute_seconds
         self._setup = {
+            "compute_seconds": compute_seconds,
             "template": template,
             "special_tokens": dict(special_tokens),
             "control": dict(control),
@@ -95,7 +106,7 @@ class TemplateProcess:
         if process.wait() == -signal.SIGPROF:
             return InvalidRequest(
                 "The model's chat template refuses these messages:"
-                f" it did not finish within {COMPUTE_SECONDS:g} seconds of computing.",
+                f" it did not finish within {self._compute_seconds:g} seconds of computing.",
                 param="messages",
             )
         return Unavailable("The process that renders chat templates ended.", retry_after=1)

@@ -24,8 +24,6 @@ from llm_service.engine.chat_template import ChatTemplate, TemplateFailed
 from llm_service.engine.sealing import Sealer, encodable
 from llm_service.errors import InvalidRequest
 
-# Of computing, not of waiting: a busy machine does not make a template look endless.
-COMPUTE_SECONDS = 2.0
 MEMORY_BYTES = 512 * 2**20
 _LENGTH = struct.Struct(">I")
 
@@ -52,20 +50,25 @@ def main() -> None:
     _limit_memory()
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     with contextlib.suppress(EOFError, BrokenPipeError):  # the service has ended
-        renderer = _renderer(read_frame(requests))
+        setup = read_frame(requests)
+        seconds = setup["compute_seconds"]
+        with _limited_time(seconds):
+            renderer = _renderer(setup)
         while True:
-            write_frame(answers, pack(_answer(renderer, read_frame(requests))))
+            request = read_frame(requests)
+            with _limited_time(seconds):
+                answer = pack(_answer(renderer, request))
+            write_frame(answers, answer)
 
 
 def _renderer(setup: dict[str, Any]) -> ChatRenderer | str:
     """A renderer, or why there is none."""
-    with _limited_time():
-        try:
-            template = ChatTemplate(setup["template"], setup["special_tokens"])
-        except TemplateFailed as error:
-            return f"This model's chat template is not valid: {encodable(str(error))[:500]}"
-        except MemoryError:
-            return _TOO_LARGE
+    try:
+        template = ChatTemplate(setup["template"], setup["special_tokens"])
+    except TemplateFailed as error:
+        return f"This model's chat template is not valid: {encodable(str(error))[:500]}"
+    except MemoryError:
+        return _TOO_LARGE
     return ChatRenderer(template, Sealer(setup["control"]))
 
 
@@ -73,10 +76,9 @@ def _answer(renderer: ChatRenderer | str, request: dict[str, Any]) -> dict[str, 
     if isinstance(renderer, str):
         return {"refusal": renderer, "param": "messages"}
     try:
-        with _limited_time():
-            text = renderer.render(
-                request["messages"], add_generation_prompt=request["add_generation_prompt"]
-            )
+        text = renderer.render(
+            request["messages"], add_generation_prompt=request["add_generation_prompt"]
+        )
     except InvalidRequest as error:
         return {"refusal": error.message, "param": error.param}
     except MemoryError:
@@ -93,9 +95,12 @@ _TOO_LARGE = (
 
 
 @contextlib.contextmanager
-def _limited_time() -> Iterator[None]:
-    """The kernel ends this process if the body computes for longer, wherever it is."""
-    signal.setitimer(signal.ITIMER_PROF, COMPUTE_SECONDS)
+def _limited_time(seconds: float) -> Iterator[None]:
+    """The kernel ends this process if the body computes for longer, wherever it is.
+
+    Waiting does not count: a busy machine does not make a template look endless.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:

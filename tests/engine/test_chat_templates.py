@@ -196,9 +196,9 @@ def test_a_template_does_not_reach_the_interpreter(escape):
 
 FOR_EVER = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 HOSTILE = {
-    "for ever": (FOR_EVER, "2 seconds"),
-    "in one operation": ("{{ (messages | length + 3) ** 10 ** 9 }}", "2 seconds"),
-    "before rendering": ("{{ 3 ** 10 ** 9 }}", "2 seconds"),
+    "for ever": (FOR_EVER, "did not finish"),
+    "in one operation": ("{{ (messages | length + 2) ** 100000000 }}", "did not finish"),
+    "before rendering": ("{{ 3 ** 100000000 }}", "did not finish"),
     "unwritable number": ("{{ 9 ** 99999 }}", "not valid"),
     "huge string": ("{{ 'a' * 10 ** 10 }}", "memory"),
     "huge padding": ("{{ messages[0].role.ljust(10 ** 10) }}", "memory"),
@@ -207,7 +207,7 @@ HOSTILE = {
         "{% endfor %}{{ n.s }}",
         "memory",
     ),
-    "long output": ("{% for i in range(99999) %}{{ 'a' * 999 }}{% endfor %}", "characters"),
+    "long output": ("{% for i in range(99) %}{{ 'a' * 999999 }}{% endfor %}", "characters"),
     "recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
     "include": ("{% include '/etc/passwd' %}", "loader"),
     "extends": ("{% extends '../../secret' %}", "loader"),
@@ -220,16 +220,17 @@ HOSTILE = {
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_hostile_template_is_bounded_and_its_refusal_says_why(hostile):
     template, reason = HOSTILE[hostile]
+    process = TemplateProcess(template + PLAIN, {}, {}, compute_seconds=0.3)
     with pytest.raises(InvalidRequest, match=reason):
-        prompt(template + EACH + "{{ m.content }}{% endfor %}", user("Hi"))
+        process.render(user("Hi"), add_generation_prompt=False)
 
 
 def test_after_a_conversation_that_took_too_long_the_next_one_is_served():
     endless = "{% if messages | length > 1 %}" + FOR_EVER + "{% endif %}{{ messages[0].content }}"
-    tokenizer = sealed(endless)
-    with pytest.raises(InvalidRequest, match="2 seconds"):
-        tokenizer.encode_chat(user("Hi", "there"))
-    assert tokenizer.decode(tokenizer.encode_chat(user("Hi"))) == "Hi"
+    process = TemplateProcess(endless, {}, {}, compute_seconds=0.3)
+    with pytest.raises(InvalidRequest, match=r"0\.3 seconds"):
+        process.render(user("Hi", "there"), add_generation_prompt=False)
+    assert process.render(user("Hi"), add_generation_prompt=False) == "Hi"
 
 
 def test_a_surrogate_that_a_template_writes_is_replaced():
