@@ -1005,6 +1005,8 @@ export interface components {
             tool_call_id?: string | null;
             /** Tool Calls */
             tool_calls?: unknown[] | null;
+            /** Function Call */
+            function_call?: unknown;
         } & {
             [key: string]: unknown;
         };
