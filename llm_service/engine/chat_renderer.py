@@ -10,7 +10,7 @@ computed out of the text.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -118,8 +118,8 @@ class ChatRenderer:
             rendered, control = self._render(messages, as_parts, add_generation_prompt)
         except TemplateFailed:
             return _Probe(as_parts, (), None)
-        rendered = rendered.casefold()
-        lost = [i for i, m in enumerate(messages) if not _arrives(_Canaries.in_(m), rendered)]
+        arrived = _Canaries.arrived(rendered)
+        lost = [i for i, m in enumerate(messages) if not arrived.issuperset(_Canaries.sent(m))]
         return _Probe(as_parts, tuple(lost), control)
 
 
@@ -127,7 +127,9 @@ class _Canaries:
     """Numbered words that stand for the texts of a message."""
 
     # Letters around the part that is looked for: templates may cut a little off either end.
-    _WORD = re.compile("qqqqzj[0-9]{6}j[0-9]{3}jz")
+    _WORD = re.compile("zj[0-9]{6}j[0-9]{3}jz")
+    # How a template that takes no parts writes them, which is not what the caller said.
+    _AS_CODE = re.compile("""["']text["']: ["']qqqq(zj[0-9]{6}j[0-9]{3}jz)""")
 
     def __init__(self, position: int) -> None:
         self._position = position
@@ -138,9 +140,15 @@ class _Canaries:
         return change_texts(message, self._stand_in)
 
     @classmethod
-    def in_(cls, message: Mapping[str, Any]) -> list[str]:
+    def sent(cls, message: Mapping[str, Any]) -> list[str]:
         """The canaries that must arrive: those of the content."""
-        return [word[4:] for word in cls._WORD.findall(json.dumps(message.get("content")))]
+        return cls._WORD.findall(json.dumps(message.get("content")))
+
+    @classmethod
+    def arrived(cls, rendered: str) -> set[str]:
+        """The canaries in a prompt; a template may have changed their case."""
+        rendered = rendered.casefold()
+        return {*cls._WORD.findall(rendered)} - {*cls._AS_CODE.findall(rendered)}
 
     def _stand_in(self, text: str, field: str) -> str:
         if not text or text.isspace():
@@ -154,16 +162,6 @@ class _Canaries:
 def _has_text(message: Mapping[str, Any]) -> bool:
     content = message.get("content")
     return isinstance(content, str) and bool(content.strip())
-
-
-def _arrives(canaries: Iterable[str], rendered: str) -> bool:
-    """Whether all stand in the prompt, other than in the notation of a list of parts."""
-    return all(
-        canary in rendered
-        and f"'text': 'qqqq{canary}" not in rendered
-        and f'"text": "qqqq{canary}' not in rendered
-        for canary in canaries
-    )
 
 
 def _lost(position: int, role: str) -> InvalidRequest:

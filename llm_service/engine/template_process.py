@@ -54,7 +54,7 @@ class TemplateProcess:
         """The sealed prompt, with control tokens by their private names.
 
         Raises InvalidRequest when the template refuses the messages or takes too long, and
-        Unavailable when its process was ended by somebody else.
+        Unavailable when its process could not start or was ended by somebody else.
         """
         request = _request(messages, add_generation_prompt)
         with self._lock:
@@ -64,7 +64,10 @@ class TemplateProcess:
         return str(answer["text"])
 
     def _ask(self, request: bytes) -> Any:
-        process = self._running()
+        try:
+            process = self._running()
+        except OSError as error:  # no memory or no process to be had
+            raise Unavailable(f"Chat templates cannot be run now: {error}") from error
         assert process.stdin is not None
         assert process.stdout is not None
         try:
