@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     )
     block_size: int = Field(16, ge=1, le=256, description="Positions in one KV-cache block.")
     prefix_cache: bool = Field(True, description="Reuse the KV cache of shared prompt prefixes.")
-    max_waiting: int = Field(256, ge=1, description="Requests that may wait before 503.")
+    max_waiting: int = Field(256, ge=1, description="Answers that may wait before 503.")
     request_timeout_seconds: float = Field(
         600, gt=0, description="Longest time one request may take, queue included."
     )

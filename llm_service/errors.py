@@ -67,6 +67,8 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class ContextLengthExceeded(InvalidRequest):
+    """Make it with `of_prompt` or `of_request`: client libraries know it by their first words."""
+
     code = "context_length_exceeded"
     kind = "context_length"
 
@@ -83,6 +85,18 @@ class ContextLengthExceeded(InvalidRequest):
             f"This model's maximum context length is {max_context} tokens. However, your {param}"
             f" resulted in {number} tokens, and the answer needs at least one."
             f" Please reduce the length of the {param}.",
+            param=param,
+        )
+
+    @classmethod
+    def of_request(
+        cls, max_context: int, num_tokens: int, requested: int, *, prompt_param: str, param: str
+    ) -> "ContextLengthExceeded":
+        """The prompt fits, but not with the `requested` tokens that the field `param` asks for."""
+        return cls(
+            f"This model's maximum context length is {max_context} tokens. However, you requested"
+            f" {num_tokens + requested} tokens ({num_tokens} in the {prompt_param}, {requested} in"
+            f" the completion). Please reduce the length of the {prompt_param} or {param}.",
             param=param,
         )
 

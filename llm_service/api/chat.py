@@ -14,7 +14,7 @@ from llm_service.api.responses import (
     ChatCompletion,
     chat_logprobs,
 )
-from llm_service.api.schemas import ChatCompletionRequest, unknown_fields
+from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import GenerationChunk
 
@@ -29,13 +29,19 @@ async def create_chat_completion(
     engine = services.engine.get()
     check_model(engine, body.model)
     body.refuse_unsupported()
-    services.log_unknown_fields(unknown_fields(body))
+    services.log_unknown_fields(body.unknown_fields())
     messages = [message.to_template(i) for i, message in enumerate(body.messages)]
     async with charged(services, key) as permit:
         prompt = await chat_token_ids(engine, messages)
         sampling = body.sampling(
             dict(engine.info.default_sampling),
-            max_tokens=allowed_tokens(len(prompt), body.requested_tokens, engine),
+            max_tokens=allowed_tokens(
+                len(prompt),
+                body.requested_tokens,
+                engine,
+                prompt_param="messages",
+                tokens_param=body.tokens_param,
+            ),
             num_logprobs=body.num_logprobs,
             vocab_size=engine.info.vocab_size,
         )
@@ -45,10 +51,10 @@ async def create_chat_completion(
             permit,
             [tuple(prompt)],
             [sampling],
-            choices_per_prompt=body.n or 1,
+            choices_per_prompt=body.n,
             is_stream=body.stream,
         )
-    wire = ChatFormat(generation, body.includes_usage)
+    wire = ChatFormat(generation, body.includes_usage, body.num_logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
@@ -71,7 +77,7 @@ class ChatFormat(WireFormat):
     def whole(self, generation: Generation) -> ChatCompletion:
         return ChatCompletion(
             **self.head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
+            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
@@ -86,11 +92,10 @@ class ChatFormat(WireFormat):
         }
         return self.event([choice])
 
-
-def _choice(index: int, answer: Answer) -> ChatChoice:
-    return ChatChoice(
-        index=index,
-        message=AssistantMessage(content=answer.text),
-        logprobs=chat_logprobs(answer.logprobs) if answer.logprobs else None,
-        finish_reason=answer.finish_reason,
-    )
+    def _choice(self, index: int, answer: Answer) -> ChatChoice:
+        return ChatChoice(
+            index=index,
+            message=AssistantMessage(content=answer.text),
+            logprobs=chat_logprobs(answer.logprobs) if self.includes_logprobs else None,
+            finish_reason=answer.finish_reason,
+        )

@@ -13,7 +13,7 @@ from llm_service.api.responses import (
     CompletionChoice,
     completion_logprobs,
 )
-from llm_service.api.schemas import CompletionRequest, unknown_fields
+from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import Engine, GenerationChunk
 from llm_service.errors import InvalidRequest
@@ -32,7 +32,7 @@ async def create_completion(
     engine = services.engine.get()
     check_model(engine, body.model)
     body.refuse_unsupported()
-    services.log_unknown_fields(unknown_fields(body))
+    services.log_unknown_fields(body.unknown_fields())
     texts = body.prompts()
     async with charged(services, key) as permit:
         prompts = [await _token_ids(text, engine) for text in texts]
@@ -51,17 +51,16 @@ async def create_completion(
             permit,
             prompts,
             samplings,
-            choices_per_prompt=body.n or 1,
+            choices_per_prompt=body.n,
             is_stream=body.stream,
         )
-    wire = CompletionFormat(generation, body.includes_usage)
+    wire = CompletionFormat(generation, body.includes_usage, body.logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
 def _max_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
-    if requested is None:
-        return min(DEFAULT_MAX_TOKENS, allowed_tokens(prompt_tokens, None, engine))
-    return allowed_tokens(prompt_tokens, requested, engine)
+    allowed = allowed_tokens(prompt_tokens, requested, engine, prompt_param="prompt")
+    return min(DEFAULT_MAX_TOKENS, allowed) if requested is None else allowed
 
 
 async def _token_ids(prompt: str | list[int], engine: Engine) -> tuple[int, ...]:
@@ -79,14 +78,12 @@ class CompletionFormat(WireFormat):
     event_object = "text_completion"
 
     def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
-        answer = self.answers[index]
-        offset = sum(len(position.chosen.text) for position in answer.logprobs)
-        answer.add(chunk)
+        self.answers[index].add(chunk)
         logprobs = list(chunk.logprobs)
         wire = CompletionChoice(
             index=index,
             text=chunk.text,
-            logprobs=completion_logprobs(logprobs, offset) if logprobs else None,
+            logprobs=completion_logprobs(logprobs) if logprobs else None,
             finish_reason=chunk.finish_reason,
         )
         return self.event([wire.model_dump()])
@@ -94,15 +91,14 @@ class CompletionFormat(WireFormat):
     def whole(self, generation: Generation) -> Completion:
         return Completion(
             **self.head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
+            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
-
-def _choice(index: int, answer: Answer) -> CompletionChoice:
-    return CompletionChoice(
-        index=index,
-        text=answer.text,
-        logprobs=completion_logprobs(answer.logprobs, 0) if answer.logprobs else None,
-        finish_reason=answer.finish_reason,
-    )
+    def _choice(self, index: int, answer: Answer) -> CompletionChoice:
+        return CompletionChoice(
+            index=index,
+            text=answer.text,
+            logprobs=completion_logprobs(answer.logprobs) if self.includes_logprobs else None,
+            finish_reason=answer.finish_reason,
+        )

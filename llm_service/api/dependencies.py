@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 BUNDLED_MODEL = "pocket"
+MAX_LOGGED_FIELDS = 200
 
 bearer = HTTPBearer(auto_error=False, description="A key made by `llm-service keys create`.")
 
@@ -91,10 +92,11 @@ class Services:
 
     def log_unknown_fields(self, names: list[str]) -> None:
         """Once per name, so that a typo shows without flooding the log."""
-        new = [name for name in names if name not in self.logged_fields]
-        if new and len(self.logged_fields) < 200:
+        room = MAX_LOGGED_FIELDS - len(self.logged_fields)
+        shortened = {name[:64] for name in names} - self.logged_fields
+        if new := sorted(shortened)[:room]:
             self.logged_fields.update(new)
-            log.warning("unknown request fields are ignored", fields=[name[:64] for name in new])
+            log.warning("unknown request fields are ignored", fields=new)
 
 
 def get_services(request: Request) -> Services:

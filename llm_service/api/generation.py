@@ -31,6 +31,7 @@ from llm_service.errors import (
     CancelledByOperator,
     ContextLengthExceeded,
     DeadlineExceeded,
+    InvalidRequest,
     RequestCancelled,
     ServiceError,
 )
@@ -39,19 +40,27 @@ from llm_service.observability.record import RequestRecord
 Event = tuple[int, GenerationChunk]
 
 
-def allowed_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
-    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers."""
+def allowed_tokens(
+    prompt_tokens: int,
+    requested: int | None,
+    engine: Engine,
+    *,
+    prompt_param: str,
+    tokens_param: str = "max_tokens",
+) -> int:
+    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers.
+
+    The last two are the fields in which the caller sent the prompt and `requested`.
+    """
     limit = engine.info.max_context
     room = limit - prompt_tokens
     if prompt_tokens == 0:
-        raise ContextLengthExceeded("The prompt is empty: send at least one token.")
+        raise InvalidRequest("The prompt is empty: send at least one token.", param=prompt_param)
     if room < 1:
-        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param="messages")
+        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param=prompt_param)
     if requested is not None and requested > room:
-        raise ContextLengthExceeded(
-            f"This model's context is {limit} tokens; {prompt_tokens + requested} were asked for:"
-            f" {prompt_tokens} in the prompt and {requested} for the answer.",
-            param="max_tokens",
+        raise ContextLengthExceeded.of_request(
+            limit, prompt_tokens, requested, prompt_param=prompt_param, param=tokens_param
         )
     return room if requested is None else requested
 
@@ -103,25 +112,22 @@ class Generation:
         key = permit.key
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + services.request_timeout_seconds
-        streams: list[TokenStream] = []
-        try:
-            for prompt, sampling in zip(prompts, samplings, strict=True):
-                for choice in range(choices_per_prompt):
-                    streams.append(
-                        engine.submit(
-                            GenerationRequest(
-                                request_id=f"{request_id}-{len(streams)}",
-                                prompt_token_ids=prompt,
-                                sampling=_for_choice(sampling, choice),
-                                cache_salt=key.cache_salt,
-                                deadline=deadline,
-                            )
-                        )
-                    )
-        except BaseException:
-            for stream in streams:
-                stream.abort()
-            raise
+        choices = [
+            (prompt, _for_choice(sampling, choice))
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+            for choice in range(choices_per_prompt)
+        ]
+        sequences = [
+            GenerationRequest(
+                request_id=f"{request_id}-{i}",
+                prompt_token_ids=prompt,
+                sampling=sampling,
+                cache_salt=key.cache_salt,
+                deadline=deadline,
+            )
+            for i, (prompt, sampling) in enumerate(choices)
+        ]
+        streams = engine.submit_all(sequences)
         record = new_record(request, key, engine.info.model_id, is_stream)
         record.prompt_tokens = sum(map(len, prompts))
         max_tokens = choices_per_prompt * sum(sampling.max_tokens for sampling in samplings)

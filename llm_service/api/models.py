@@ -42,6 +42,8 @@ async def tokenize(
 ) -> TokenizeOut:
     engine = services.engine.get()
     check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(body.unknown_fields())
     if (body.prompt is None) == (body.messages is None):
         raise InvalidRequest("Send either prompt or messages.", param="prompt")
     async with charged(services, key) as permit:
@@ -58,6 +60,8 @@ async def detokenize(
 ) -> DetokenizeOut:
     engine = services.engine.get()
     check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(body.unknown_fields())
     if any(token_id >= engine.info.vocab_size for token_id in body.tokens):
         raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="tokens")
     if len(body.tokens) > engine.info.max_context:

@@ -185,4 +185,10 @@ class Engine(Protocol):
     def submit(self, request: GenerationRequest) -> TokenStream:
         """Raises Overloaded (queue full) or Unavailable (not ready, stopping)."""
 
+    def submit_all(self, requests: list[GenerationRequest]) -> list[TokenStream]:
+        """Submit the sequences of one request: all of them, or none and raise as `submit` does.
+
+        They may be more than have room in an empty queue.
+        """
+
     def status(self) -> EngineStatus: ...

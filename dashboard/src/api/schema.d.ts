@@ -551,12 +551,15 @@ export interface components {
             top_k?: number | null;
             /** Min P */
             min_p?: number | null;
-            /** N */
-            n?: number | null;
+            /**
+             * N
+             * @default 1
+             */
+            n: number;
             /** Seed */
             seed?: number | null;
             /** Stop */
-            stop?: string | string[] | null;
+            stop?: (string | string[]) | null;
             /** Stop Token Ids */
             stop_token_ids?: number[] | null;
             /**
@@ -574,34 +577,17 @@ export interface components {
             logit_bias?: {
                 [key: string]: number;
             } | null;
-            /** User */
-            user?: string | null;
             /** Messages */
             messages: components["schemas"]["Message"][];
             /** Max Completion Tokens */
             max_completion_tokens?: number | null;
-            /** Logprobs */
-            logprobs?: boolean | null;
+            /**
+             * Logprobs
+             * @default false
+             */
+            logprobs: boolean;
             /** Top Logprobs */
             top_logprobs?: number | null;
-            /** Tools */
-            tools?: unknown[] | null;
-            /** Tool Choice */
-            tool_choice?: unknown;
-            /** Functions */
-            functions?: unknown[] | null;
-            /** Function Call */
-            function_call?: unknown;
-            /** Response Format */
-            response_format?: unknown;
-            /** Modalities */
-            modalities?: string[] | null;
-            /** Audio */
-            audio?: unknown;
-            /** Prediction */
-            prediction?: unknown;
-            /** Web Search Options */
-            web_search_options?: unknown;
         } & {
             [key: string]: unknown;
         };
@@ -676,12 +662,15 @@ export interface components {
             top_k?: number | null;
             /** Min P */
             min_p?: number | null;
-            /** N */
-            n?: number | null;
+            /**
+             * N
+             * @default 1
+             */
+            n: number;
             /** Seed */
             seed?: number | null;
             /** Stop */
-            stop?: string | string[] | null;
+            stop?: (string | string[]) | null;
             /** Stop Token Ids */
             stop_token_ids?: number[] | null;
             /**
@@ -699,19 +688,10 @@ export interface components {
             logit_bias?: {
                 [key: string]: number;
             } | null;
-            /** User */
-            user?: string | null;
             /** Prompt */
             prompt: string | string[] | number[] | number[][];
             /** Logprobs */
             logprobs?: number | null;
-            /**
-             * Echo
-             * @default false
-             */
-            echo: boolean;
-            /** Suffix */
-            suffix?: string | null;
             /** Best Of */
             best_of?: number | null;
         } & {
@@ -998,7 +978,7 @@ export interface components {
              */
             role: "system" | "developer" | "user" | "assistant" | "tool";
             /** Content */
-            content?: string | components["schemas"]["TextPart"][] | null;
+            content?: (string | components["schemas"]["TextPart"][]) | null;
             /** Name */
             name?: string | null;
             /** Tool Call Id */
