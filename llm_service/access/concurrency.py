@@ -44,6 +44,8 @@ class Choices:
         Raises TooManyChoices where that were more than `limit`, and InvalidRequest where
         `number` alone is more, so that waiting would not help.
         """
+        if number == 0:  # such as counting tokens
+            return lambda: None
         if limit is not None and number > limit:
             raise InvalidRequest(
                 f"{number} choices were asked for (n times the number of prompts); one key may have"

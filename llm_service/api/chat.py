@@ -1,6 +1,5 @@
 """POST /v1/chat/completions."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -8,6 +7,7 @@ from starlette.responses import Response
 
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.generation import Answer, Generation, allowed_tokens
+from llm_service.api.prompts import charged, chat_token_ids
 from llm_service.api.responses import (
     AssistantMessage,
     ChatChoice,
@@ -31,28 +31,29 @@ async def create_chat_completion(
     body.refuse_unsupported()
     services.log_unknown_fields(body.unknown_fields())
     messages = [message.to_template(i) for i, message in enumerate(body.messages)]
-    prompt = await asyncio.to_thread(engine.tokenizer.encode_chat, messages)
-    sampling = body.sampling(
-        dict(engine.info.default_sampling),
-        max_tokens=allowed_tokens(
-            len(prompt),
-            body.requested_tokens,
-            engine,
-            prompt_param="messages",
-            tokens_param=body.tokens_param,
-        ),
-        num_logprobs=body.num_logprobs,
-        vocab_size=engine.info.vocab_size,
-    )
-    generation = await Generation.open(
-        services,
-        request,
-        key,
-        [tuple(prompt)],
-        [sampling],
-        choices_per_prompt=body.n,
-        is_stream=body.stream,
-    )
+    async with charged(services, key, engine, body.n) as permit:
+        prompt = await chat_token_ids(engine, messages)
+        sampling = body.sampling(
+            dict(engine.info.default_sampling),
+            max_tokens=allowed_tokens(
+                len(prompt),
+                body.requested_tokens,
+                engine,
+                prompt_param="messages",
+                tokens_param=body.tokens_param,
+            ),
+            num_logprobs=body.num_logprobs,
+            vocab_size=engine.info.vocab_size,
+        )
+        generation = Generation.open(
+            services,
+            request,
+            permit,
+            [tuple(prompt)],
+            [sampling],
+            choices_per_prompt=body.n,
+            is_stream=body.stream,
+        )
     wire = ChatFormat(generation, body.includes_usage, body.num_logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 

@@ -1,6 +1,5 @@
 """POST /v1/completions: text in, text out, without a chat template."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -8,6 +7,7 @@ from starlette.responses import Response
 
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.generation import Answer, Generation, allowed_tokens
+from llm_service.api.prompts import charged, text_token_ids
 from llm_service.api.responses import (
     Completion,
     CompletionChoice,
@@ -33,25 +33,27 @@ async def create_completion(
     check_model(engine, body.model)
     body.refuse_unsupported()
     services.log_unknown_fields(body.unknown_fields())
-    prompts = [await _token_ids(prompt, engine) for prompt in body.prompts()]
-    samplings = [
-        body.sampling(
-            dict(engine.info.default_sampling),
-            max_tokens=_max_tokens(len(prompt), body.requested_tokens, engine),
-            num_logprobs=body.logprobs,
-            vocab_size=engine.info.vocab_size,
+    texts = body.prompts()
+    async with charged(services, key, engine, len(texts) * body.n) as permit:
+        prompts = [await _token_ids(text, engine) for text in texts]
+        samplings = [
+            body.sampling(
+                dict(engine.info.default_sampling),
+                max_tokens=_max_tokens(len(prompt), body.requested_tokens, engine),
+                num_logprobs=body.logprobs,
+                vocab_size=engine.info.vocab_size,
+            )
+            for prompt in prompts
+        ]
+        generation = Generation.open(
+            services,
+            request,
+            permit,
+            prompts,
+            samplings,
+            choices_per_prompt=body.n,
+            is_stream=body.stream,
         )
-        for prompt in prompts
-    ]
-    generation = await Generation.open(
-        services,
-        request,
-        key,
-        prompts,
-        samplings,
-        choices_per_prompt=body.n,
-        is_stream=body.stream,
-    )
     wire = CompletionFormat(generation, body.includes_usage, body.logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
@@ -63,7 +65,7 @@ def _max_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> in
 
 async def _token_ids(prompt: str | list[int], engine: Engine) -> tuple[int, ...]:
     if isinstance(prompt, str):
-        return tuple(await asyncio.to_thread(engine.tokenizer.encode_text, prompt))
+        return tuple(await text_token_ids(engine, prompt))
     if any(token_id >= engine.info.vocab_size for token_id in prompt):
         raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="prompt")
     return tuple(prompt)

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from fastapi import Request
 
-from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
 from llm_service.api.dependencies import Services
 from llm_service.api.records import new_record
@@ -93,33 +92,24 @@ class Generation:
         services.running[self] = None
 
     @classmethod
-    async def open(
+    def open(
         cls,
         services: Services,
         request: Request,
-        key: ApiKey,
+        permit: Permit,
         prompts: list[tuple[int, ...]],
         samplings: list[SamplingParams],
         *,
         choices_per_prompt: int,
         is_stream: bool,
     ) -> "Generation":
-        """Admit, then submit `choices_per_prompt` sequences per prompt, each with its own seed.
+        """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
-        `prompts` and `samplings` go together. Raises RateLimited, Overloaded or Unavailable,
-        and then nothing is charged and nothing runs.
+        `prompts` and `samplings` go together. Raises Overloaded or Unavailable, and then nothing
+        runs and the permit is still the caller's to end; `close` ends it otherwise.
         """
         engine = services.engine.get()
-        cost = sum(
-            len(prompt) + choices_per_prompt * sampling.max_tokens
-            for prompt, sampling in zip(prompts, samplings, strict=True)
-        )
-        permit = await services.limiter.admit(
-            key,
-            cost,
-            num_choices=len(prompts) * choices_per_prompt,
-            max_choices=services.choices_per_key(engine),
-        )
+        key = permit.key
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + services.request_timeout_seconds
         choices = [
@@ -137,11 +127,7 @@ class Generation:
             )
             for i, (prompt, sampling) in enumerate(choices)
         ]
-        try:
-            streams = engine.submit_all(sequences)
-        except BaseException:
-            permit.refund()
-            raise
+        streams = engine.submit_all(sequences)
         record = new_record(request, key, engine.info.model_id, is_stream)
         record.prompt_tokens = sum(map(len, prompts))
         max_tokens = choices_per_prompt * sum(sampling.max_tokens for sampling in samplings)

@@ -59,13 +59,15 @@ class Message(WireModel):
     name: Name | None = None
     tool_call_id: ShortText | None = None
     tool_calls: list[Any] | None = None
+    function_call: Any = None
 
     def to_template(self, position: int) -> dict[str, str]:
         """The message as chat templates take it: flat text, `developer` as `system`."""
-        if self.tool_calls:
-            raise UnsupportedParameter(
-                "Tool calls are not supported yet.", param=f"messages.{position}.tool_calls"
-            )
+        for field in ("tool_calls", "function_call"):
+            if getattr(self, field):
+                raise UnsupportedParameter(
+                    "Tool calls are not supported yet.", param=f"messages.{position}.{field}"
+                )
         message = {
             "role": "system" if self.role == "developer" else self.role,
             "content": self._text(position),

@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 from pydantic import SecretStr
 
-from llm_service.engine import GenerationRequest, Timings, TokenStream
+from llm_service.engine import GenerationRequest, TokenStream
 from llm_service.errors import DeadlineExceeded, EngineFailed
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
@@ -188,31 +188,25 @@ def test_another_keys_request_gets_the_next_slot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two slots and twenty answers of one key before it: it waits for one of them to end."""
-    many = {**BODY, "n": 4, "max_tokens": 6, "ignore_eos": True}
+    many = {"model": "pocket", "prompt": ["Hi"] * 20, "max_tokens": 6, "ignore_eos": True}
     with (
         RunningService(tmp_path, api_keys=KEYS, max_batch_size=2, threads=1) as service,
-        ThreadPoolExecutor(5) as pool,
+        service.client(ALICE) as http,
     ):
         engine = service.app.state.services.engine.engine
-        submit = engine.submit
-        timings: list[Timings] = []
-        others: list[TokenStream] = []
+        submit_all = engine.submit_all
+        streams: list[TokenStream] = []
 
-        def submit_and_note(request: GenerationRequest) -> TokenStream:
-            stream = submit(request)
-            timings.append(stream.timings)
-            if len(timings) == 20:  # at once, so that the others cannot be through
-                others.append(submit(replace(request, request_id="other-0", cache_salt="bob")))
-            return stream
+        def submit_and_add_another(requests: list[GenerationRequest]) -> list[TokenStream]:
+            streams.extend(submit_all(requests))
+            # At once, so that the others cannot be through.
+            other = replace(requests[0], request_id="other-0", cache_salt="bob")
+            streams.extend(submit_all([other]))
+            return streams[:-1]
 
-        monkeypatch.setattr(engine, "submit", submit_and_note)
-
-        def answer(_: int) -> int:
-            with service.client(ALICE) as http:
-                return http.post(CHAT, json=many).status_code
-
-        assert list(pool.map(answer, range(5))) == [200] * 5
-    other = others[0].timings
+        monkeypatch.setattr(engine, "submit_all", submit_and_add_another)
+        assert http.post(COMPLETIONS, json=many).status_code == 200
+    *timings, other = [stream.timings for stream in streams]
     assert other.first_scheduled is not None
     begun = [each.first_scheduled for each in timings if each.first_scheduled is not None]
     # A step that was being planned when it came may still have filled both slots.
@@ -226,7 +220,7 @@ def test_one_request_of_64_prompts_runs_on_an_idle_default_service(
     engine = service.app.state.services.engine.engine
     assert service.app.state.services.choices_per_key(engine) >= 64
     with service.client(ADMIN_KEY) as http:
-        body = {"model": "pocket", "prompt": ["Hi"] * 16, "n": 4, "max_tokens": 1}
+        body = {"model": "pocket", "prompt": ["Hi"] * 64, "max_tokens": 1}
         answer = http.post(COMPLETIONS, json=body)
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["choices"]) == 64

@@ -157,8 +157,8 @@ OF_TEXT = [
 ]
 ELSEWHERE = [
     ("/tokenize", {"prompt": 5}, "prompt", "prompt must be a string."),
-    ("/tokenize", {"messages": HELLO}, "prompt", "Send prompt or messages, one of them."),
-    ("/tokenize", {"prompt": None}, "prompt", "Send prompt or messages, one of them."),
+    ("/tokenize", {"messages": HELLO}, "prompt", "Send either prompt or messages."),
+    ("/tokenize", {"prompt": None}, "prompt", "Send either prompt or messages."),
     ("/detokenize", {"tokens": None}, "tokens", "tokens is required."),
     ("/detokenize", {"tokens": [5, "x"]}, "tokens.1", "tokens.1 must be an integer."),
     ("/detokenize", {"tokens": [10**6]}, "tokens", "Token ids must be below"),

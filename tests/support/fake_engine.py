@@ -47,11 +47,15 @@ class ByteTokenizer:
     has_chat_template = True
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        max_tokens: int | None = None,
     ) -> list[int]:
         return self.encode_text("\n".join(message["content"] for message in messages) + "\n")
 
-    def encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
         return list(text.encode())
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -581,8 +581,6 @@ export interface components {
             logit_bias?: {
                 [key: string]: number;
             } | null;
-            /** Cache Salt */
-            cache_salt?: string | null;
             /** Messages */
             messages: components["schemas"]["Message"][];
             /** Max Completion Tokens */
@@ -694,8 +692,6 @@ export interface components {
             logit_bias?: {
                 [key: string]: number;
             } | null;
-            /** Cache Salt */
-            cache_salt?: string | null;
             /** Prompt */
             prompt: string | string[] | number[] | number[][];
             /** Logprobs */
@@ -998,6 +994,8 @@ export interface components {
             tool_call_id?: string | null;
             /** Tool Calls */
             tool_calls?: unknown[] | null;
+            /** Function Call */
+            function_call?: unknown;
         } & {
             [key: string]: unknown;
         };
