@@ -10,7 +10,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small gpu-check fuzz lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz test-models lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ gpu-check: ## Check and measure the engine on a GPU, in 8 minutes (docs/benchmar
 
 fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 	$(BIN)/python -m pytest -m slow tests/api/test_schema.py
+
+test-models: .venv/.dev ## Every architecture as a tiny model beside generate; writes docs/models.md (15 minutes)
+	rm -rf build/models
+	$(BIN)/python -m pytest -m models tests/strangers
 
 lint: .venv/.dev ## Check style and format
 	$(BIN)/ruff check .

@@ -1,0 +1,130 @@
+"""What was found of each architecture, kept as a file each, and docs/models.md made of them.
+
+A run may cover a part of the architectures; the page is written when all are there.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.strangers.architectures import FAMILIES, NOT_SERVED
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "models.md"
+RECORDS = ROOT / "build" / "models"
+_SEQUENTIAL = "runs one request at a time because "
+_UNFUSED = "runs its layers part by part because "
+
+
+@dataclass(slots=True)
+class Row:
+    """One architecture. Empty strings where there is nothing to say against it."""
+
+    model_type: str
+    architecture: str = ""
+    engine: str = ""
+    sequential_reason: str = ""
+    unfused_reason: str = ""
+    alone: str = "was not asked"
+    together: str = "was not asked"
+    quantized: dict[str, str] = field(default_factory=dict)  # by what was asked for
+    failure: str = ""
+
+    def describe(self, page: Mapping[str, Any]) -> None:
+        """Take down what /api/engine says of the model with its weights as they are."""
+        model = page["model"]
+        self.architecture = model["architecture"]
+        self.engine = page["engine"]["kind"]
+        self.sequential_reason = _said(model["notes"], _SEQUENTIAL)
+        self.unfused_reason = _said(model["notes"], _UNFUSED)
+
+    def describe_quantized(self, asked: str, page: Mapping[str, Any]) -> None:
+        model = page["model"]
+        own = [n for n in model["notes"] if not n.startswith((_SEQUENTIAL, _UNFUSED))]
+        is_done = model["quantization"] == asked
+        self.quantized[asked] = "; ".join((*(["yes"] if is_done else []), *own)) or "no"
+
+    def problems(self) -> list[str]:
+        """What is wrong with the service, in words."""
+        found = [self.failure] if self.failure else []
+        found += [f"alone: {self.alone}"] if self.alone else []
+        found += [f"six at once: {self.together}"] if self.together else []
+        found += [f"{bits} is ignored" for bits, words in self.quantized.items() if words == "no"]
+        return found
+
+
+def _said(notes: Iterable[str], beginning: str) -> str:
+    return next((n.removeprefix(beginning) for n in notes if n.startswith(beginning)), "")
+
+
+def write_row(row: Row) -> None:
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    (RECORDS / f"{row.model_type}.json").write_text(json.dumps(asdict(row), indent=1))
+
+
+def write_table() -> None:
+    """Write docs/models.md, if every architecture has been tried."""
+    files = [RECORDS / f"{model_type}.json" for model_type in FAMILIES]
+    if all(file.is_file() for file in files):
+        PAGE.write_text(page_of([Row(**json.loads(file.read_text())) for file in files]))
+
+
+def page_of(rows: list[Row]) -> str:
+    equal = [row for row in rows if not row.alone and not row.together]
+    batched = [row for row in rows if row.engine == "batched"]
+    fused = [row for row in batched if not row.unfused_reason]
+    summary = (
+        f"{len(equal)} of {len(rows)} architectures answer as `transformers.generate` does, token"
+        f" for token: {len(batched)} batched ({len(fused)} with fused layers),"
+        f" {len(rows) - len(batched)} one request at a time."
+    )
+    lines = [_INTRODUCTION.format(summary=summary), *_HEAD]
+    lines += [_line(row) for row in rows]
+    lines += ["", "## Not served", "", "| model type | why |", "|---|---|"]
+    lines += [f"| `{name}` | {why} |" for name, why in sorted(NOT_SERVED.items())]
+    return "\n".join(lines) + "\n"
+
+
+_INTRODUCTION = """\
+# Models
+
+{summary}
+
+Written by `make test-models` (`tests/strangers/`). It makes a tiny random model of each
+architecture that the pinned transformers library generates text with, serves it over HTTP in
+float32, and compares the greedy answers with those of the unmodified model: alone, then six
+requests of different lengths at once. Then it asks each model with its weights rounded to 8 and to 4 bits. A
+tiny model shows that an architecture is computed rightly, not that a large checkpoint fits or is
+fast; `llm-service doctor` says that.
+
+*Fused* models compute all layers in one call of compiled kernels. Models whose layers run part by
+part give the same answers more slowly. The reasons are the service's own words; it also says
+them at the start and on the dashboard's page Engine.
+"""
+_HEAD = [
+    "| model type | runs | fused | 8 bits | 4 bits | equal alone | equal six at once |",
+    "|---|---|---|---|---|---|---|",
+]
+
+
+def _line(row: Row) -> str:
+    if row.failure and not row.engine:
+        return f"| `{row.model_type}` | does not start: {_cell(row.failure)} | | | | | |"
+    runs = row.engine + (f": {row.sequential_reason}" if row.sequential_reason else "")
+    fused = "" if row.engine != "batched" else f"no: {row.unfused_reason}"
+    if row.engine == "batched" and not row.unfused_reason:
+        fused = "yes"
+    cells = [
+        runs,
+        fused,
+        *(row.quantized.get(bits) or f"fails: {row.failure}" for bits in ("8bit", "4bit")),
+        row.alone or "yes",
+        row.together or "yes",
+    ]
+    return f"| `{row.model_type}` | {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(words: str) -> str:
+    return " ".join(words.replace("|", "\\|").split())
