@@ -77,6 +77,8 @@ _SIZES: dict[str, Any] = {
 
 _LATENT = {"num_key_value_heads": 4}
 _DECODER = {"is_decoder": True}  # encoders that transformers also runs as decoders
+_ROBERTA = {**_DECODER, "pad_token_id": 1}  # positions are counted from it
+_WIDE = {"hidden_size": 64}  # heads of 16, where they cannot be set apart
 _INKLING = {
     "swa_num_attention_heads": 4,
     "swa_num_key_value_heads": 2,
@@ -110,7 +112,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "biogpt": {},
     "bitnet": {},
     "bloom": {},
-    "camembert": _DECODER,
+    "camembert": _ROBERTA,
     "codegen": {"rotary_dim": 4},
     "cohere": {"logit_scale": 1.0},
     "cohere2": {"logit_scale": 1.0},
@@ -124,7 +126,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "ctrl": {"dff": 64},
     "cwm": {"bos_token_id": 0},
-    "data2vec-text": _DECODER,
+    "data2vec-text": _ROBERTA,
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
         "ffn_config": {
@@ -147,7 +149,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "diffllama": {},
     "doge": {},
-    "dots1": {"n_shared_experts": 1, "num_key_value_heads": 2, "first_k_dense_replace": 1},
+    "dots1": {**_WIDE, "n_shared_experts": 1, "num_key_value_heads": 2, "first_k_dense_replace": 1},
     "dots3_note_text": {
         **_LATENT,
         "shared_experts_intermediate_size": 32,
@@ -167,9 +169,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "electra": _DECODER,
     "ernie": _DECODER,
     "ernie4_5": {},
-    "ernie4_5_moe": {},
+    "ernie4_5_moe": _WIDE,
     "exaone4": {},
-    "exaone_moe": {},
+    "exaone_moe": _WIDE,
     "falcon": {},
     "falcon_h1": {"mamba_d_ssm": 64},
     "falcon_mamba": {},
@@ -188,6 +190,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "gemma4": {},
     "gemma4_text": {
+        "pad_token_id": EOS,
         "layer_types": ["sliding_attention", "full_attention"] * 2,
         "vocab_size_per_layer_input": VOCAB_SIZE,
         "hidden_size_per_layer_input": 8,
@@ -199,7 +202,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "git": {"vision_config": _TINY_VISION},
     "glm": {},
     "glm4": {},
-    "glm4_moe": {},
+    "glm4_moe": _WIDE,
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": _LATENT,
     "gpt-sw3": {},
@@ -298,7 +301,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "opt": {},
     "persimmon": {},
     "phi": {},
-    "phi3": {"hidden_size": 64},
+    "phi3": _WIDE,
     "phimoe": {},
     "qwen2": {},
     "qwen2_moe": {},
@@ -330,8 +333,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "num_buckets": 4,
     },
     "rembert": {**_DECODER, "input_embedding_size": 32, "output_embedding_size": 32},
-    "roberta": _DECODER,
-    "roberta-prelayernorm": _DECODER,
+    "roberta": _ROBERTA,
+    "roberta-prelayernorm": _ROBERTA,
     "roc_bert": {
         **_DECODER,
         "pronunciation_embed_dim": 8,
@@ -342,18 +345,18 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "roformer": _DECODER,
     "rwkv": {},
     "seed_oss": {},
-    "smollm3": {},
+    "smollm3": _WIDE,
     "solar_open": {},
     "stablelm": {},
     "starcoder2": {},
     "trocr": {},
     "vaultgemma": {},
     "xglm": {},
-    "xlm-roberta": _DECODER,
-    "xlm-roberta-xl": _DECODER,
+    "xlm-roberta": _ROBERTA,
+    "xlm-roberta-xl": _ROBERTA,
     "xlnet": {"d_head": 8, "d_inner": 64},
-    "xlstm": {"num_heads": 4, "qk_dim_factor": 1.0, "head_dim": 8, "chunk_size": 16},
-    "xmod": {**_DECODER, "default_language": "en_XX"},
+    "xlstm": {"hidden_size": 64, "num_heads": 4, "qk_dim_factor": 1.0, "chunk_size": 16},
+    "xmod": {**_ROBERTA, "default_language": "en_XX"},
     "youtu": _LATENT,
     "zamba": {},
     "zamba2": {

@@ -95,9 +95,9 @@ _INTRODUCTION = """\
 Written by `make test-models` (`tests/strangers/`). It makes a tiny random model of each
 architecture that the pinned transformers library generates text with, serves it over HTTP in
 float32, and compares the greedy answers with those of the unmodified model: alone, then six
-requests of different lengths at once. Then it asks each model with its weights rounded to 8 and to 4 bits. A
-tiny model shows that an architecture is computed rightly, not that a large checkpoint fits or is
-fast; `llm-service doctor` says that.
+requests of different lengths at once. Then it asks each model with its weights rounded to 8 and to
+4 bits. A tiny model shows that an architecture is computed rightly, not that a large checkpoint
+fits or is fast; `llm-service doctor` says that.
 
 *Fused* models compute all layers in one call of compiled kernels. Models whose layers run part by
 part give the same answers more slowly. The reasons are the service's own words; it also says
