@@ -126,11 +126,12 @@ def test_a_stream_sends_nothing_of_a_stop_string_that_is_still_open(http: httpx.
 
 
 def test_a_character_of_several_tokens_is_never_sent_in_pieces(http: httpx.Client) -> None:
-    """The model may say the four bytes of an emoji alone, in an order of its own."""
-    tokens = http.post("/tokenize", json={"prompt": "\U0001f600"}).json()["tokens"]
-    assert len(tokens) == 4
+    """The model may say nothing but the two bytes of a letter, in an order of its own."""
+    letter = "\u0444"
+    tokens = http.post("/tokenize", json={"prompt": letter}).json()["tokens"]
+    assert len(tokens) == 2
     body = text(
-        prompt="\U0001f600" * 8,
+        prompt=letter * 8,
         temperature=1,
         seed=5,
         max_tokens=32,
@@ -139,8 +140,8 @@ def test_a_character_of_several_tokens_is_never_sent_in_pieces(http: httpx.Clien
     )
     whole = http.post(TEXT, json=body).json()["choices"][0]["text"]
     events = streamed(http, TEXT, body)
+    assert letter in whole
     assert "".join(events) == whole
-    assert len(events) > 4
     assert sum(event.count("\ufffd") for event in events) == whole.count("\ufffd")
 
 
