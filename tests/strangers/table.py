@@ -77,9 +77,10 @@ def page_of(rows: list[Row]) -> str:
     fused = [row for row in batched if not row.unfused_reason]
     rounded = [row for row in rows if not row.failure and len(row.quantized) == 2]
     summary = (
-        f"{len(equal)} of {len(rows)} architectures answer as `transformers.generate` does, token for\n"
-        f"token: {len(batched)} batched ({len(fused)} with fused layers), {len(rows) - len(batched)} one"
-        f" request at a time. {len(rounded)} also answer in 8 and in 4 bits."
+        f"{len(equal)} of {len(rows)} architectures answer as `transformers.generate` does,\n"
+        f"token for token: {len(batched)} batched ({len(fused)} with fused layers),"
+        f" {len(rows) - len(batched)} one request at a time.\n"
+        f"{len(rounded)} also answer in 8 and in 4 bits."
     )
     lines = [_INTRODUCTION.format(summary=summary), *_HEAD]
     lines += [_line(row) for row in rows]
