@@ -294,6 +294,7 @@ def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
         )
     except Exception as error:  # whatever strange weights make of it
         raise ModelLoadError(f"The weights in {folder} cannot be used: {error}") from error
@@ -302,6 +303,12 @@ def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
         raise ModelLoadError(
             f"The weights in {folder} lack {len(missing)} tensors of the model,"
             f" {missing[0]} for one."
+        )
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, found, expected = mismatched[0]
+        raise ModelLoadError(
+            f"The weights in {folder} do not fit config.json: {name} is {list(found)}, not"
+            f" {list(expected)} ({len(mismatched)} such tensors)."
         )
     if kept:  # they are there already, and some do not let themselves be moved
         return model
