@@ -15,8 +15,8 @@ from typing import Any
 class Range:
     """Finite numbers from `least` to `most`; without `most`, from `least` on."""
 
-    least: float
-    most: float | None = None
+    least: int | float
+    most: int | float | None = None
     excludes_least: bool = False
     is_whole: bool = False  # only whole numbers
 
@@ -44,8 +44,8 @@ class Range:
 RANGES: Mapping[str, Range] = MappingProxyType(
     {
         "temperature": Range(0, 2),
-        "top_p": Range(0, 1, excludes_least=True),
-        "top_k": Range(-1, is_whole=True),
+        "top_p": Range(0, 1),
+        "top_k": Range(-1, 2**63 - 1, is_whole=True),
         "min_p": Range(0, 1),
         "presence_penalty": Range(-2, 2),
         "frequency_penalty": Range(-2, 2),
