@@ -14,6 +14,7 @@ from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
+from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
 from llm_service.engine import Engine
 from llm_service.errors import ModelNotFound, NotLoaded
@@ -22,6 +23,7 @@ from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
 
 if TYPE_CHECKING:
+    from llm_service.api.body import Bodies
     from llm_service.api.generation import Generation
 
 log = structlog.get_logger()
@@ -63,6 +65,8 @@ class Services:
     authenticator: Authenticator
     limiter: Limiter
     ip_guard: IpGuard
+    refusals: RefusalBudget
+    bodies: "Bodies"
     cancellations: Cancellations
     metrics: Metrics
     history: History
@@ -91,10 +95,10 @@ class Services:
 
     def log_unknown_fields(self, names: list[str]) -> None:
         """Once per name, so that a typo shows without flooding the log."""
-        new = [name for name in names if name not in self.logged_fields]
+        new = [name[:64] for name in names if name[:64] not in self.logged_fields][:20]
         if new and len(self.logged_fields) < 200:
             self.logged_fields.update(new)
-            log.warning("unknown request fields are ignored", fields=[name[:64] for name in new])
+            log.warning("unknown request fields are ignored", fields=new)
 
 
 def get_services(request: Request) -> Services:

@@ -14,13 +14,18 @@ from starlette.responses import Response
 from llm_service.api.dependencies import get_services
 from llm_service.api.records import record_rejection
 from llm_service.errors import (
-    BodyTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
     RequestCancelled,
     ServiceError,
 )
+
+# As the middleware gives every answer; some errors are made in front of it.
+NEVER_KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+NOT_JSON = "The body must be a JSON object, sent as application/json."
 
 
 def error_response(error: ServiceError) -> Response:
@@ -29,7 +34,7 @@ def error_response(error: ServiceError) -> Response:
     return Response(
         body,
         status_code=error.status,
-        headers=error_headers(error),
+        headers={**NEVER_KEPT, **error_headers(error)},
         media_type="application/json",
     )
 
@@ -83,19 +88,14 @@ def _from_status(request: Request, error: HTTPException) -> ServiceError:
         return NotFound(f"There is no route {request.method} {request.url.path[:200]}.")
     if error.status_code == 405:
         return MethodNotAllowed(f"{request.method} is not allowed on {request.url.path[:200]}.")
-    if error.status_code == 413:
-        return BodyTooLarge(error.detail)
     return InvalidRequest("The body could not be read.")
 
 
 def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
     """The complaint, by the name of the field, never echoing what was sent."""
-    if error["type"] == "json_invalid":
-        reason = error.get("ctx", {}).get("error", "it does not parse")
-        return InvalidRequest(f"The body is not valid JSON: {reason}.")
-    param = ".".join(str(part) for part in error["loc"][1:] if not _is_type(part))
+    param = ".".join(str(part)[:80] for part in error["loc"][1:] if not _is_type(part))
     if not param:
-        return InvalidRequest("The body must be a JSON object, sent as application/json.")
+        return InvalidRequest(NOT_JSON)
     return InvalidRequest(f"{param}: {error['msg']}.", param=param)
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
 from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
@@ -20,7 +21,7 @@ DEFAULT_SAMPLING_NAMES = (
     "repetition_penalty",
 )
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.get("/v1/models")
