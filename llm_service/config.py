@@ -128,13 +128,16 @@ class Settings(BaseSettings):
         20, gt=0, description="Longest time for a request's line and headers to arrive."
     )
     body_timeout_seconds: float = Field(
-        120,
+        30,
         gt=0,
-        description="Longest time for a request's body to arrive, and for a client to take nothing"
-        " of its answer.",
+        description="Longest time for a request's body to arrive, not counting a second for each"
+        " 16 KiB of it.",
     )
     idle_timeout_seconds: int = Field(
-        75, ge=1, description="Longest time that a connection may be kept without a request."
+        75,
+        ge=1,
+        description="Longest time that a connection may stand still: without a request, or with an"
+        " answer that its client does not take.",
     )
     max_connections: int = Field(
         2048, ge=8, description="Connections at once, as far as file descriptors allow."

@@ -75,7 +75,6 @@ def sent_keys(headers: Headers) -> set[str]:
 def _only(keys: set[str]) -> str | None:
     if len(keys) > 1:
         raise AuthenticationFailed(
-            "Several different API keys were sent in Authorization, x-api-key or api-key."
-            " Send one."
+            "Several different API keys were sent in Authorization, x-api-key or api-key. Send one."
         )
     return next(iter(keys), None)

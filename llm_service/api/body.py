@@ -37,6 +37,7 @@ from llm_service.errors import (
 SMALL_BYTES = 16_384
 # The server holds this much of any body before it is asked for, so counting it protects nothing.
 UNCOUNTED_BYTES = 65_536
+MIN_BYTES_PER_SECOND = 16_384  # of a body that takes longer than its timeout
 MAX_FIELDS = 256
 # Refusals that are the caller's own doing, and cost it something: see access/refusals.py.
 _CHARGED = frozenset({400, 403, 404, 408, 413, 415})
@@ -51,6 +52,7 @@ class Bodies:
         self._max_bytes = max_bytes
         self._max_total_bytes = max_total_bytes
         self._timeout_seconds = timeout_seconds
+        self._turn = asyncio.Lock()
         self._parser = anyio.CapacityLimiter(1)
         self.num_held_bytes = 0
 
@@ -70,12 +72,15 @@ class Bodies:
         """
         self._check_headers(request.headers)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds) as timer:
+                started = asyncio.get_running_loop().time()
                 while await self._read_message(request, body):
-                    pass
+                    seconds = self._timeout_seconds + len(body.content) / MIN_BYTES_PER_SECOND
+                    timer.reschedule(started + seconds)
         except TimeoutError:
             raise RequestTimeout(
-                f"The body did not arrive within {self._timeout_seconds:g} seconds."
+                f"The body came too slowly: after {self._timeout_seconds:g} seconds it must have"
+                f" come with {MIN_BYTES_PER_SECOND} bytes a second."
             ) from None
 
     async def parse(self, route: APIRoute, body: "HeldBody") -> Any:
@@ -120,9 +125,15 @@ class Bodies:
             raise ClientDisconnect
         content = memoryview(message.get("body", b""))
         for start in range(0, len(content), PIECE_BYTES):
-            body.add(bytes(content[start : start + PIECE_BYTES]))
-            if len(body.content) > SMALL_BYTES:
-                await asyncio.sleep(0)  # others first: each piece takes about a millisecond
+            piece = bytes(content[start : start + PIECE_BYTES])
+            if len(body.content) + len(piece) <= SMALL_BYTES:
+                body.add(piece)
+                continue
+            # A piece takes about a millisecond. One at a time, so that between two of them the
+            # loop does what else there is, however many bodies arrive.
+            async with self._turn:
+                body.add(piece)
+                await asyncio.sleep(0)
         return bool(message.get("more_body", False))
 
     def _too_large(self) -> BodyTooLarge:

@@ -26,7 +26,7 @@ router = APIRouter(
 
 _END_OF_TIME = 253402300799  # the last second that a datetime can tell
 
-Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10)]
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10, fail_fast=True)]
 Rpm = Annotated[int, Field(ge=0, le=MAX_RPM, description="Requests per minute; 0: no limit.")]
 KeyId = Annotated[str, Path(pattern=r"^[a-z0-9_:-]{1,50}$")]
 UnixSeconds = Annotated[float, Field(ge=0, le=_END_OF_TIME, allow_inf_nan=False)]

@@ -60,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._num_head_bytes = 0  # of this head, as they were parsed
         self._is_lingering = False
         self._refusal: ServiceError | None = None
+        self._is_refused = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -88,11 +89,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_over:
+        if self._is_over or self._is_refused:
             return
         was_in_body, num_heads = self._is_in_body, self._num_heads
         super().data_received(data)
-        if self._is_over or self._is_in_body:
+        if self._is_over or self._is_refused or self._is_in_body:
             return
         if not was_in_body and num_heads == self._num_heads:
             self._num_fed_bytes += len(data)
@@ -121,10 +122,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
         super().on_url(url)
         if len(self.url) > MAX_LINE_BYTES:
             self._raise(UriTooLong(f"The address is longer than {MAX_LINE_BYTES} bytes."))
+        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head(len(name) + len(value))
@@ -153,14 +154,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._open_connections.set_waiting(self, cycle.more_body)
-        super()._start_asgi_task(cycle, _answering_politely(app, cycle))
+        polite: Any = _answering_politely(app, cycle)
+        super()._start_asgi_task(cycle, polite)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._is_over or self._is_answering:  # the latter: a pipelined request
             return
         self._open_connections.set_waiting(self, True)
-        if self.cycle.more_body:
+        if self._is_refused:
+            self.send_400_response("")
+        elif self.cycle.more_body:
             self._linger()
         else:
             self._expect_rest_of_head()
@@ -174,9 +178,9 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._is_lingering or self.transport.is_closing()
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer with `error`, unless another answer is on its way, and end the connection."""
+        """Answer with `error`, after the answers that are on their way, and end the connection."""
+        self._refusal, self._is_refused = error, True
         if self._is_answering:
-            self.transport.close()
             return
         self.transport.write(_error_bytes(error, self.server_state.default_headers))
         self._linger()

@@ -26,6 +26,10 @@ def _encodable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+# A list stops at its first error: one for each element of a large list would take gigabytes.
+FAIL_FAST = Field(fail_fast=True)
+Texts = Annotated[list[Text], FAIL_FAST]
+TokenIds = Annotated[list[TokenId], FAIL_FAST]
 StopString = Annotated[Text, Field(min_length=1, max_length=256)]
 
 
@@ -46,10 +50,10 @@ class Message(WireModel):
     """One message. `content` is text or text parts; None only where a role allows it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Text | Annotated[list[TextPart], FAIL_FAST] | None = None
     name: Annotated[Text, Field(max_length=64)] | None = None
     tool_call_id: Annotated[str, Field(max_length=256)] | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Annotated[list[Any], FAIL_FAST] | None = None
 
     def to_template(self, position: int) -> dict[str, str]:
         """The message as chat templates take it: flat text, `developer` as `system`."""
@@ -99,13 +103,19 @@ class SamplingFields(WireModel):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS)] | None = None
-    stop_token_ids: Annotated[list[TokenId], Field(max_length=64)] | None = None
+    stop: (
+        StopString
+        | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
+        | None
+    ) = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=64, fail_fast=True)] | None = None
     ignore_eos: bool = False
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], FAIL_FAST] | None = (
+        None
+    )
     user: str | None = None
 
     @property
@@ -166,16 +176,16 @@ class SamplingFields(WireModel):
 
 
 class ChatCompletionRequest(SamplingFields):
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    tools: list[Any] | None = None
+    tools: Annotated[list[Any], FAIL_FAST] | None = None
     tool_choice: Any = None
-    functions: list[Any] | None = None
+    functions: Annotated[list[Any], FAIL_FAST] | None = None
     function_call: Any = None
     response_format: Any = None
-    modalities: list[str] | None = None
+    modalities: Annotated[list[str], FAIL_FAST] | None = None
     audio: Any = None
     prediction: Any = None
     web_search_options: Any = None
@@ -213,7 +223,7 @@ class ChatCompletionRequest(SamplingFields):
 
 
 class CompletionRequest(SamplingFields):
-    prompt: Text | list[Text] | list[TokenId] | list[list[TokenId]]
+    prompt: Text | Texts | TokenIds | Annotated[list[TokenIds], FAIL_FAST]
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool = False
     suffix: str | None = None
@@ -256,13 +266,13 @@ class TokenizeRequest(WireModel):
 
     model: Text | None = None
     prompt: Text | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)] | None = None
     add_generation_prompt: bool = True
 
 
 class DetokenizeRequest(WireModel):
     model: Text | None = None
-    tokens: list[TokenId]
+    tokens: TokenIds
 
 
 def unknown_fields(body: WireModel) -> list[str]:

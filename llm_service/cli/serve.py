@@ -9,8 +9,8 @@ import gc
 import json
 import socket
 import sys
-from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import typer
 import uvicorn
@@ -48,6 +48,12 @@ class Server(uvicorn.Server):
     """Uvicorn that prints the banner, stops when the model cannot load, and drains."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self.connections = Connections(
+            max_total=settings.max_connections,
+            max_per_address=settings.max_connections_per_address,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        protocol: Any = protocol_factory(http_bounds(settings), self.connections)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -57,7 +63,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # LLM_TRUSTED_PROXIES says whom to believe, access/ how
-                http=_protocol(settings),  # type: ignore[arg-type] # called like a class
+                http=protocol,
                 ws="none",
                 timeout_keep_alive=settings.idle_timeout_seconds,
                 timeout_graceful_shutdown=int(settings.drain_seconds) + SHUTDOWN_MARGIN_SECONDS,
@@ -120,18 +126,12 @@ class Server(uvicorn.Server):
         sys.stdout.flush()
 
 
-def _protocol(settings: Settings) -> Callable[..., asyncio.Protocol]:
-    bounds = HttpBounds(
+def http_bounds(settings: Settings) -> HttpBounds:
+    return HttpBounds(
         max_header_bytes=settings.max_header_bytes,
         header_timeout_seconds=settings.header_timeout_seconds,
-        write_timeout_seconds=settings.body_timeout_seconds,
+        write_timeout_seconds=settings.idle_timeout_seconds,
     )
-    connections = Connections(
-        max_total=settings.max_connections,
-        max_per_address=settings.max_connections_per_address,
-        trusted_proxies=settings.trusted_proxies,
-    )
-    return protocol_factory(bounds, connections)
 
 
 def banner(services: Services, host: str, port: int, new_key: str | None) -> str:
