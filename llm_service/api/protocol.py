@@ -54,9 +54,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bounds = bounds
         self._open_connections = connections
         self._is_in_body = False
+        self._has_body_come = False
         self._has_begun_head = False
         self._num_heads = 0
-        self._num_fed_bytes = 0  # of this head, as they came
+        self._num_fed_bytes = 0  # of this head, or of what frames a body, as they came
         self._num_head_bytes = 0  # of this head, as they were parsed
         self._is_lingering = False
         self._refusal: ServiceError | None = None
@@ -92,15 +93,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_over or self._is_refused:
             return
         was_in_body, num_heads = self._is_in_body, self._num_heads
+        self._has_body_come = False
         super().data_received(data)
-        if self._is_over or self._is_refused or self._is_in_body:
+        if self._is_over or self._is_refused:
             return
-        if not was_in_body and num_heads == self._num_heads:
-            self._num_fed_bytes += len(data)
-            if self._num_fed_bytes > self._bounds.max_header_bytes:
-                self._refuse(self._head_too_large())
-                return
-        self._expect_rest_of_head()
+        if was_in_body == self._is_in_body and num_heads == self._num_heads:
+            self._count_fed(len(data))
+        if not self._is_in_body:
+            self._expect_rest_of_head()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -119,6 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._raise(InvalidRequest("Too many requests were sent ahead of their answers."))
         self._has_begun_head = True
+        self._num_head_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -141,9 +142,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._cancel_head_timer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._has_body_come = True
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._is_in_body = False
+        self._num_fed_bytes = 0
         self._open_connections.set_waiting(self, not self._is_answering)
 
     def send_400_response(self, msg: str) -> None:
@@ -181,7 +187,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer with `error`, after the answers that are on their way, and end the connection."""
         self._refusal, self._is_refused = error, True
         if self._is_answering:
-            return
+            if not self.cycle.more_body or self.cycle.response_started or self.pipeline:
+                return
+            # The rest of this body will not come, so nobody needs to wait for it.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.write(_error_bytes(error, self.server_state.default_headers))
         self._linger()
 
@@ -214,6 +224,12 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         seconds = self._bounds.header_timeout_seconds
         self._refuse(RequestTimeout(f"The headers did not arrive within {seconds:g} seconds."))
+
+    def _count_fed(self, num_bytes: int) -> None:
+        """All of these bytes are part of one head, or came where a body should have come."""
+        self._num_fed_bytes = 0 if self._has_body_come else self._num_fed_bytes + num_bytes
+        if self._num_fed_bytes > self._bounds.max_header_bytes:
+            self._refuse(self._head_too_large())
 
     def _count_head(self, num_bytes: int) -> None:
         self._num_head_bytes += num_bytes

@@ -146,6 +146,8 @@ def attacks() -> dict[str, Attack]:
     found: dict[str, Attack] = {"none": _nothing}
     for name, (path, body) in (bodies.SHAPES | bodies.TEXTS).items():
         found[f"4 MB: {name}"] = _sent(attacker.request(path, body(BODY_BYTES), KEY))
+    for name, (path, body) in bodies.LARGEST.items():
+        found[name] = _sent(attacker.request(path, body(BODY_BYTES), KEY))
     bomb = bodies.compressed(200 * MEGABYTE)
     found["a gzip bomb of 200 MB"] = _sent(
         attacker.request(bodies.COMPLETIONS, bomb, KEY, "Content-Encoding: gzip")
@@ -155,6 +157,12 @@ def attacks() -> dict[str, Attack]:
     found["a header of 120 MB"] = lambda to: _said(to, attacker.one_header(120 * MEGABYTE))
     found["100,000 headers"] = _sent(attacker.many_headers(100_000))
     found["a line of 10 MB"] = _sent(attacker.long_line(10 * MEGABYTE))
+    for name, body in (
+        ("4 million chunks of a byte", attacker.chunks_of_one(4_000_000)),
+        ("a trailer of 100 MB", attacker.long_trailer(100 * MEGABYTE)),
+        ("a chunk extension of 100 MB", attacker.long_extension(100 * MEGABYTE)),
+    ):
+        found[name] = _sent(attacker.chunked(KEY, body))
     found["20,000 pipelined requests"] = _sent(attacker.pipelined(20_000))
     found["40 bodies of 4 MB at once"] = _at_once
     found["1,500 half heads"] = _crowd(1500, attacker.half_head)

@@ -72,6 +72,24 @@ def pipelined(count: int) -> bytes:
     return b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * count
 
 
+def chunked(key: str, body: bytes) -> bytes:
+    """A request whose body is sent as it is: chunks, or what should be chunks."""
+    head = request(CHAT, b"", key, "Transfer-Encoding: chunked")
+    return head.replace(b"Content-Length: 0\r\n", b"") + body
+
+
+def chunks_of_one(count: int) -> bytes:
+    return b"1\r\n \r\n" * count + b"0\r\n\r\n"
+
+
+def long_trailer(size: int) -> bytes:
+    return b"2\r\n{}\r\n0\r\nX-Long: " + b"x" * size + b"\r\n\r\n"
+
+
+def long_extension(size: int) -> bytes:
+    return b"2;a=" + b"x" * size + b"\r\n{}\r\n0\r\n\r\n"
+
+
 def half_head(_: str) -> bytes:
     return b"POST / HTTP/1.1\r\nHost: x\r\nX-Half: "
 

@@ -88,6 +88,26 @@ TEXTS: dict[str, tuple[str, Body]] = {
     "one long word": (COMPLETIONS, text(b'{"model":"pocket","prompt":"', "x", b'"}')),
 }
 
+# Just within every bound of structure, so that parsing and validation are done: fixed sizes.
+LARGEST: dict[str, tuple[str, Body]] = {
+    "10,900 messages": (
+        CHAT,
+        lambda _: SHAPES["messages"][1](10_900 * 30).replace(b"{", b'{"model":"pocket",', 1),
+    ),
+    "262,000 token ids": (
+        COMPLETIONS,
+        lambda _: repeated(b'{"model":"pocket","prompt":[', b"12", b"]}")(262_000 * 3),
+    ),
+    "262,000 token ids to decode": (
+        "/detokenize",
+        lambda _: repeated(b'{"tokens":[', b"12", b"]}")(262_000 * 3),
+    ),
+    "32,000 members of an unknown field": (
+        CHAT,
+        lambda _: numbered(b'{"model":"pocket",' + HELLO + b',"x":{', '"%x":1', b"}}")(350_000),
+    ),
+}
+
 
 def compressed(size: int) -> bytes:
     """A gzip bomb: `size` bytes of spaces in a thousandth of that."""

@@ -19,7 +19,7 @@ from llm_service.api.structure import MAX_DEPTH, MAX_DIGITS, MAX_NODES, MAX_VALU
 from llm_service.errors import InvalidRequest, RateLimited
 from tests.attack import attacker
 from tests.attack.attacker import Address
-from tests.attack.bodies import CHAT, COMPLETIONS, SHAPES, TEXTS, compressed
+from tests.attack.bodies import CHAT, COMPLETIONS, LARGEST, SHAPES, TEXTS, compressed
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
 
@@ -61,6 +61,19 @@ def test_a_body_of_costly_text_is_refused_in_a_sentence(target: RunningService, 
         response = http.post(path, content=body(SIZE), headers=JSON)
     assert response.status_code == 400
     assert len(error_of(response)["message"]) < 500
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_structure_within_the_bounds_is_parsed_and_validated(
+    target: RunningService, name: str
+) -> None:
+    path, body = LARGEST[name]
+    assert not refused(body(0))
+    with target.client() as http:
+        response = http.post(path, content=body(0), headers=JSON)
+    # Too long for the fake engine's context, or served.
+    code = None if response.is_success else error_of(response)["code"]
+    assert code in (None, "context_length_exceeded"), response.text[:300]
 
 
 def test_text_full_of_brackets_and_commas_is_text_and_not_structure(

@@ -181,6 +181,24 @@ def test_requests_sent_ahead_are_answered_in_order_and_no_more_than_a_few_are_ke
     assert "sent ahead" in flood
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (attacker.long_trailer(3_000_000), "431"),
+        (attacker.long_extension(3_000_000), "431"),
+        (b"2\r\n{}\r\nnonsense\r\n", "400"),
+        (attacker.chunks_of_one(10_000), "400"),  # spaces are no JSON
+    ],
+    ids=["trailer", "extension", "nonsense", "chunks"],
+)
+def test_what_frames_a_body_is_bounded_and_checked_like_headers(
+    target: RunningService, body: bytes, status: str
+) -> None:
+    answer = attacker.send(address_of(target), attacker.chunked(ADMIN_KEY, body))
+    assert attacker.status(answer) == status
+    assert error_of(answer)["message"]
+
+
 def test_a_malformed_request_does_not_spoil_the_answer_to_the_one_before(
     target: RunningService,
 ) -> None:
