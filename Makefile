@@ -57,8 +57,9 @@ imports: .venv/.dev ## Check that imports point one way
 
 dashboard: dashboard/dist/index.html ## Build the dashboard
 
-openapi: .venv/.dev dashboard/node_modules/.package-lock.json ## Write the API's schema and the dashboard's types from it
+openapi: .venv/.dev dashboard/node_modules/.package-lock.json ## Write the API's schema, the dashboard's types from it, and docs/parameters.md
 	$(BIN)/python -m scripts.openapi
+	$(BIN)/python -m scripts.parameters
 	$(WITH_NODE) npm --prefix dashboard run --silent types
 
 demo: .venv/.run ## Two minutes of mixed load for a running service: LLM_KEY=... make demo

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,11 +10,13 @@ import structlog
 from fastapi import FastAPI
 
 from llm_service import __version__
+from llm_service.access.api_key import ApiKey
 from llm_service.access.authentication import Authenticator
 from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
+from llm_service.access.opening import Opening
 from llm_service.access.redis import RedisLink
 from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
@@ -92,7 +94,6 @@ class Runtime:
     ) -> None:
         self._settings = settings
         self._given_engine = engine
-        self.new_admin_key: str | None = None
         self.metrics = Metrics(read_gpu=_read_gpu)
         self.history = History(self.metrics)
         self.link = (
@@ -113,6 +114,8 @@ class Runtime:
             api_keys=settings.api_keys,
             default_rpm=settings.default_rpm,
         )
+        self.opening = Opening(self.keys, self._keys_found)
+        self.metrics.watch_key_database(lambda: not self.keys.problem)
         self.usage = UsageLog(self.keys.database)
         self.services = Services(
             engine=EngineSlot(),
@@ -139,6 +142,7 @@ class Runtime:
             request_timeout_seconds=settings.request_timeout_seconds,
             max_body_bytes=settings.max_body_bytes,
             default_rpm=settings.default_rpm,
+            max_choices_per_key=settings.max_choices_per_key,
             serves_dashboard=serves_dashboard,
             prometheus=self.prometheus,
         )
@@ -146,13 +150,13 @@ class Runtime:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        self.new_admin_key = await asyncio.to_thread(self.keys.bootstrap)
-        for key in await asyncio.to_thread(self.keys.list_keys):
-            self.metrics.key_added(key.name)
+        opening = asyncio.create_task(self.opening.run())
+        await self.opening.tried()
         if self.link is not None:
             await self.link.start()
         self.loaded = asyncio.create_task(self._load())
         background = [
+            opening,
             asyncio.create_task(self.history.run()),
             asyncio.create_task(self.metrics.watch_event_loop()),
             asyncio.create_task(self.usage.run()),
@@ -160,6 +164,7 @@ class Runtime:
         ]
         if self.link is not None:
             background.append(asyncio.create_task(self.link.watch()))
+            background.append(asyncio.create_task(self.services.limiter.run()))
         try:
             yield
         finally:
@@ -185,6 +190,15 @@ class Runtime:
         if slot.engine is not None:
             await slot.engine.stop(self._settings.drain_seconds if seconds is None else seconds)
         slot.reason = "The service is stopping."
+
+    @property
+    def new_admin_key(self) -> str | None:
+        """The secret of the first admin key, if this start has made it."""
+        return self.opening.new_admin_key
+
+    def _keys_found(self, keys: Sequence[ApiKey]) -> None:
+        for key in keys:
+            self.metrics.key_added(key.name)
 
     def _cancel_here(self, request_id: str, by: str) -> int:
         return requests.cancel_here(self.services, request_id, by)

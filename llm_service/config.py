@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     )
     block_size: int = Field(16, ge=1, le=256, description="Positions in one KV-cache block.")
     prefix_cache: bool = Field(True, description="Reuse the KV cache of shared prompt prefixes.")
-    max_waiting: int = Field(256, ge=1, description="Requests that may wait before 503.")
+    max_waiting: int = Field(256, ge=1, description="Answers that may wait before 503.")
     request_timeout_seconds: float = Field(
         600, gt=0, description="Longest time one request may take, queue included."
     )
@@ -170,6 +170,12 @@ class Settings(BaseSettings):
     )
     default_rpm: int = Field(
         600, ge=0, description="Requests per minute of a key made without its own; 0: unlimited."
+    )
+    max_choices_per_key: int | None = Field(
+        None,
+        ge=1,
+        description="Choices of one key that may wait or run at once, in each process; default:"
+        " `LLM_MAX_BATCH_SIZE` and half of `LLM_MAX_WAITING`.",
     )
     ip_rate_limit: str = Field(
         "60/minute", description="Limit per client address for requests without a valid key."

@@ -73,8 +73,38 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class ContextLengthExceeded(InvalidRequest):
+    """Make it with `of_prompt` or `of_request`: client libraries know it by their first words."""
+
     code = "context_length_exceeded"
     kind = "context_length"
+
+    @classmethod
+    def of_prompt(
+        cls, max_context: int, num_tokens: int, *, param: str = "prompt", is_counted: bool = True
+    ) -> "ContextLengthExceeded":
+        """The prompt alone is too long; `param` is the field that holds it.
+
+        Not counted: it has at least `num_tokens`.
+        """
+        number = num_tokens if is_counted else f"at least {num_tokens}"
+        return cls(
+            f"This model's maximum context length is {max_context} tokens. However, your {param}"
+            f" resulted in {number} tokens, and the answer needs at least one."
+            f" Please reduce the length of the {param}.",
+            param=param,
+        )
+
+    @classmethod
+    def of_request(
+        cls, max_context: int, num_tokens: int, requested: int, *, prompt_param: str, param: str
+    ) -> "ContextLengthExceeded":
+        """The prompt fits, but not with the `requested` tokens that the field `param` asks for."""
+        return cls(
+            f"This model's maximum context length is {max_context} tokens. However, you requested"
+            f" {num_tokens + requested} tokens ({num_tokens} in the {prompt_param}, {requested} in"
+            f" the completion). Please reduce the length of the {prompt_param} or {param}.",
+            param=param,
+        )
 
 
 class AuthenticationFailed(ServiceError):

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from llm_service.access.authentication import Authenticator
 from llm_service.access.ip_guard import IpGuard
 from llm_service.api.handlers import error_response
-from llm_service.errors import AuthenticationFailed, ServiceError
+from llm_service.errors import AuthenticationFailed, RateLimited, ServiceError, Unavailable
 
 KEY_HEADERS = ("x-api-key", "api-key")
 OPEN_PATHS = frozenset({"/", "/health", "/healthz", "/readyz", "/openapi.json"})
@@ -52,16 +52,29 @@ class Authentication:
         if scope["path"] in self._files:
             return
         sent = sent_keys(Headers(scope=scope))
-        is_open = scope["path"] in self._open_paths
-        if sent or not is_open:
+        if scope["path"] in self._open_paths:
+            await self._let_in(scope, sent)
+            return
+        try:
+            scope["state"]["key"] = await self._authenticator.authenticate(_only(sent))
+        except AuthenticationFailed:
+            await self._ip_guard.check(scope)
+            raise
+
+    async def _let_in(self, scope: Scope, sent: set[str]) -> None:
+        """An open path, which answers also while no key can be looked up.
+
+        So a key is only looked up for an address that has spent its limit.
+        """
+        try:
+            await self._ip_guard.check(scope)
+        except RateLimited as refusal:
+            if not sent:
+                raise
             try:
                 scope["state"]["key"] = await self._authenticator.authenticate(_only(sent))
-                return
-            except AuthenticationFailed:
-                if not is_open:
-                    await self._ip_guard.check(scope)
-                    raise
-        await self._ip_guard.check(scope)
+            except (AuthenticationFailed, Unavailable):
+                raise refusal from None
 
 
 def sent_keys(headers: Headers) -> set[str]:

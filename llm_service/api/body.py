@@ -113,6 +113,8 @@ class Bodies:
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared[:20]) > self._max_bytes:
             raise self._too_large()
+        if declared in ("", "0") and "transfer-encoding" not in headers:
+            return  # no body, which some routes allow
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         main, _, subtype = media_type.partition("/")
         if main != "application" or not (subtype == "json" or subtype.endswith("+json")):
@@ -190,7 +192,7 @@ class _ParsedRequest(Request):
         self._parsed = parsed
 
     async def body(self) -> bytes:
-        return b"read already"
+        return b"" if self._parsed is None else b"read already"
 
     async def json(self) -> Any:
         return self._parsed
@@ -208,8 +210,11 @@ async def _refuse_spent_key(services: Services, key: ApiKey, request: Request) -
 
 
 def _parse(route: APIRoute, content: bytearray) -> Any:
+    assert route.body_field is not None
     if not content:
-        raise InvalidRequest(NOT_JSON)
+        if route.body_field.field_info.is_required():
+            raise InvalidRequest(NOT_JSON)
+        return None
     try:
         value = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -218,7 +223,6 @@ def _parse(route: APIRoute, content: bytearray) -> Any:
         raise InvalidRequest(f"The body is not valid JSON: {error.msg}.") from None
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise InvalidRequest(f"The body has more than {MAX_FIELDS} fields.")
-    assert route.body_field is not None
     model, errors = route.body_field.validate(value, {}, loc=("body",))
     if errors:
         raise RequestValidationError(cast(list[Any], errors))

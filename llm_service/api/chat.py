@@ -1,6 +1,5 @@
 """POST /v1/chat/completions."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,13 +8,14 @@ from starlette.responses import Response
 from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.generation import Answer, Generation, allowed_tokens
+from llm_service.api.prompts import charged, chat_token_ids
 from llm_service.api.responses import (
     AssistantMessage,
     ChatChoice,
     ChatCompletion,
     chat_logprobs,
 )
-from llm_service.api.schemas import ChatCompletionRequest, unknown_fields
+from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import GenerationChunk
 
@@ -30,25 +30,32 @@ async def create_chat_completion(
     engine = services.engine.get()
     check_model(engine, body.model)
     body.refuse_unsupported()
-    services.log_unknown_fields(unknown_fields(body))
+    services.log_unknown_fields(body.unknown_fields())
     messages = [message.to_template(i) for i, message in enumerate(body.messages)]
-    prompt = await asyncio.to_thread(engine.tokenizer.encode_chat, messages)
-    sampling = body.sampling(
-        dict(engine.info.default_sampling),
-        max_tokens=allowed_tokens(len(prompt), body.requested_tokens, engine),
-        num_logprobs=body.num_logprobs,
-        vocab_size=engine.info.vocab_size,
-    )
-    generation = await Generation.open(
-        services,
-        request,
-        key,
-        [tuple(prompt)],
-        [sampling],
-        choices_per_prompt=body.n or 1,
-        is_stream=body.stream,
-    )
-    wire = ChatFormat(generation, body.includes_usage)
+    async with charged(services, key, engine, body.n) as permit:
+        prompt = await chat_token_ids(engine, messages)
+        sampling = body.sampling(
+            dict(engine.info.default_sampling),
+            max_tokens=allowed_tokens(
+                len(prompt),
+                body.requested_tokens,
+                engine,
+                prompt_param="messages",
+                tokens_param=body.tokens_param,
+            ),
+            num_logprobs=body.num_logprobs,
+            vocab_size=engine.info.vocab_size,
+        )
+        generation = Generation.open(
+            services,
+            request,
+            permit,
+            [tuple(prompt)],
+            [sampling],
+            choices_per_prompt=body.n,
+            is_stream=body.stream,
+        )
+    wire = ChatFormat(generation, body.includes_usage, body.num_logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
@@ -71,7 +78,7 @@ class ChatFormat(WireFormat):
     def whole(self, generation: Generation) -> ChatCompletion:
         return ChatCompletion(
             **self.head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
+            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
@@ -86,11 +93,10 @@ class ChatFormat(WireFormat):
         }
         return self.event([choice])
 
-
-def _choice(index: int, answer: Answer) -> ChatChoice:
-    return ChatChoice(
-        index=index,
-        message=AssistantMessage(content=answer.text),
-        logprobs=chat_logprobs(answer.logprobs) if answer.logprobs else None,
-        finish_reason=answer.finish_reason,
-    )
+    def _choice(self, index: int, answer: Answer) -> ChatChoice:
+        return ChatChoice(
+            index=index,
+            message=AssistantMessage(content=answer.text),
+            logprobs=chat_logprobs(answer.logprobs) if self.includes_logprobs else None,
+            finish_reason=answer.finish_reason,
+        )

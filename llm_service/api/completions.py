@@ -1,6 +1,5 @@
 """POST /v1/completions: text in, text out, without a chat template."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -9,12 +8,13 @@ from starlette.responses import Response
 from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.generation import Answer, Generation, allowed_tokens
+from llm_service.api.prompts import charged, text_token_ids
 from llm_service.api.responses import (
     Completion,
     CompletionChoice,
     completion_logprobs,
 )
-from llm_service.api.schemas import CompletionRequest, unknown_fields
+from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import Engine, GenerationChunk
 from llm_service.errors import InvalidRequest
@@ -33,39 +33,40 @@ async def create_completion(
     engine = services.engine.get()
     check_model(engine, body.model)
     body.refuse_unsupported()
-    services.log_unknown_fields(unknown_fields(body))
-    prompts = [await _token_ids(prompt, engine) for prompt in body.prompts()]
-    samplings = [
-        body.sampling(
-            dict(engine.info.default_sampling),
-            max_tokens=_max_tokens(len(prompt), body.requested_tokens, engine),
-            num_logprobs=body.logprobs,
-            vocab_size=engine.info.vocab_size,
+    services.log_unknown_fields(body.unknown_fields())
+    texts = body.prompts()
+    async with charged(services, key, engine, len(texts) * body.n) as permit:
+        prompts = [await _token_ids(text, engine) for text in texts]
+        samplings = [
+            body.sampling(
+                dict(engine.info.default_sampling),
+                max_tokens=_max_tokens(len(prompt), body.requested_tokens, engine),
+                num_logprobs=body.logprobs,
+                vocab_size=engine.info.vocab_size,
+            )
+            for prompt in prompts
+        ]
+        generation = Generation.open(
+            services,
+            request,
+            permit,
+            prompts,
+            samplings,
+            choices_per_prompt=body.n,
+            is_stream=body.stream,
         )
-        for prompt in prompts
-    ]
-    generation = await Generation.open(
-        services,
-        request,
-        key,
-        prompts,
-        samplings,
-        choices_per_prompt=body.n or 1,
-        is_stream=body.stream,
-    )
-    wire = CompletionFormat(generation, body.includes_usage)
+    wire = CompletionFormat(generation, body.includes_usage, body.logprobs is not None)
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
 def _max_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
-    if requested is None:
-        return min(DEFAULT_MAX_TOKENS, allowed_tokens(prompt_tokens, None, engine))
-    return allowed_tokens(prompt_tokens, requested, engine)
+    allowed = allowed_tokens(prompt_tokens, requested, engine, prompt_param="prompt")
+    return min(DEFAULT_MAX_TOKENS, allowed) if requested is None else allowed
 
 
 async def _token_ids(prompt: str | list[int], engine: Engine) -> tuple[int, ...]:
     if isinstance(prompt, str):
-        return tuple(await asyncio.to_thread(engine.tokenizer.encode_text, prompt))
+        return tuple(await text_token_ids(engine, prompt))
     if any(token_id >= engine.info.vocab_size for token_id in prompt):
         raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="prompt")
     return tuple(prompt)
@@ -78,14 +79,12 @@ class CompletionFormat(WireFormat):
     event_object = "text_completion"
 
     def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
-        answer = self.answers[index]
-        offset = sum(len(position.chosen.text) for position in answer.logprobs)
-        answer.add(chunk)
+        self.answers[index].add(chunk)
         logprobs = list(chunk.logprobs)
         wire = CompletionChoice(
             index=index,
             text=chunk.text,
-            logprobs=completion_logprobs(logprobs, offset) if logprobs else None,
+            logprobs=completion_logprobs(logprobs) if logprobs else None,
             finish_reason=chunk.finish_reason,
         )
         return self.event([wire.model_dump()])
@@ -93,15 +92,14 @@ class CompletionFormat(WireFormat):
     def whole(self, generation: Generation) -> Completion:
         return Completion(
             **self.head,
-            choices=[_choice(index, answer) for index, answer in enumerate(self.answers)],
+            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
             usage=generation.usage(),
         )
 
-
-def _choice(index: int, answer: Answer) -> CompletionChoice:
-    return CompletionChoice(
-        index=index,
-        text=answer.text,
-        logprobs=completion_logprobs(answer.logprobs, 0) if answer.logprobs else None,
-        finish_reason=answer.finish_reason,
-    )
+    def _choice(self, index: int, answer: Answer) -> CompletionChoice:
+        return CompletionChoice(
+            index=index,
+            text=answer.text,
+            logprobs=completion_logprobs(answer.logprobs) if self.includes_logprobs else None,
+            finish_reason=answer.finish_reason,
+        )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 BUNDLED_MODEL = "pocket"
+MAX_LOGGED_FIELDS = 200
 
 bearer = HTTPBearer(auto_error=False, description="A key made by `llm-service keys create`.")
 
@@ -74,6 +75,7 @@ class Services:
     request_timeout_seconds: float
     max_body_bytes: int
     default_rpm: int
+    max_choices_per_key: int | None  # None: by the engine's slots and queue
     serves_dashboard: bool
     prometheus: Prometheus | None = None
     logged_fields: set[str] = field(default_factory=set)
@@ -93,10 +95,34 @@ class Services:
             )
         return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
 
+    def locked_out_reason(self) -> str:
+        """Why nobody can use the model though it is ready; empty when somebody can."""
+        if self.authenticator.requires_keys and not self.keys.has_static_inference_key:
+            return self.keys.problem
+        return ""
+
+    def warnings(self) -> list[str]:
+        """What does not work now, a sentence each."""
+        sentences = [self.usage.problem] if self.usage.problem else []
+        if self.keys.problem:
+            sentences.insert(0, f"{self.keys.problem} Stored keys do not work until it can be.")
+        return sentences
+
+    def choices_per_key(self, engine: Engine) -> int:
+        """How many choices of one key may wait or run at once.
+
+        By default one key can fill every slot and half of the queue, which leaves the other
+        half to the others.
+        """
+        if self.max_choices_per_key is not None:
+            return self.max_choices_per_key
+        return engine.info.max_batch_size + engine.info.max_waiting // 2
+
     def log_unknown_fields(self, names: list[str]) -> None:
         """Once per name, so that a typo shows without flooding the log."""
-        new = [name[:64] for name in names if name[:64] not in self.logged_fields][:20]
-        if new and len(self.logged_fields) < 200:
+        room = MAX_LOGGED_FIELDS - len(self.logged_fields)
+        shortened = {name[:64] for name in names} - self.logged_fields
+        if new := sorted(shortened)[:room]:
             self.logged_fields.update(new)
             log.warning("unknown request fields are ignored", fields=new)
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from fastapi import Request
 
-from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
 from llm_service.api.dependencies import Services
 from llm_service.api.records import new_record
@@ -32,6 +31,7 @@ from llm_service.errors import (
     CancelledByOperator,
     ContextLengthExceeded,
     DeadlineExceeded,
+    InvalidRequest,
     RequestCancelled,
     ServiceError,
 )
@@ -40,23 +40,27 @@ from llm_service.observability.record import RequestRecord
 Event = tuple[int, GenerationChunk]
 
 
-def allowed_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
-    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers."""
+def allowed_tokens(
+    prompt_tokens: int,
+    requested: int | None,
+    engine: Engine,
+    *,
+    prompt_param: str,
+    tokens_param: str = "max_tokens",
+) -> int:
+    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers.
+
+    The last two are the fields in which the caller sent the prompt and `requested`.
+    """
     limit = engine.info.max_context
     room = limit - prompt_tokens
     if prompt_tokens == 0:
-        raise ContextLengthExceeded("The prompt is empty: send at least one token.")
+        raise InvalidRequest("The prompt is empty: send at least one token.", param=prompt_param)
     if room < 1:
-        raise ContextLengthExceeded(
-            f"The prompt has {prompt_tokens} tokens; this model's context is {limit} tokens,"
-            " and the answer needs at least one.",
-            param="messages",
-        )
+        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param=prompt_param)
     if requested is not None and requested > room:
-        raise ContextLengthExceeded(
-            f"This model's context is {limit} tokens; {prompt_tokens + requested} were asked for:"
-            f" {prompt_tokens} in the prompt and {requested} for the answer.",
-            param="max_tokens",
+        raise ContextLengthExceeded.of_request(
+            limit, prompt_tokens, requested, prompt_param=prompt_param, param=tokens_param
         )
     return room if requested is None else requested
 
@@ -88,50 +92,42 @@ class Generation:
         services.running[self] = None
 
     @classmethod
-    async def open(
+    def open(
         cls,
         services: Services,
         request: Request,
-        key: ApiKey,
+        permit: Permit,
         prompts: list[tuple[int, ...]],
         samplings: list[SamplingParams],
         *,
         choices_per_prompt: int,
         is_stream: bool,
     ) -> "Generation":
-        """Admit, then submit `choices_per_prompt` sequences per prompt, each with its own seed.
+        """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
-        `prompts` and `samplings` go together. Raises RateLimited, Overloaded or Unavailable,
-        and then nothing is charged and nothing runs.
+        `prompts` and `samplings` go together. Raises Overloaded or Unavailable, and then nothing
+        runs and the permit is still the caller's to end; `close` ends it otherwise.
         """
         engine = services.engine.get()
-        cost = sum(
-            len(prompt) + choices_per_prompt * sampling.max_tokens
-            for prompt, sampling in zip(prompts, samplings, strict=True)
-        )
-        permit = await services.limiter.admit(key, cost)
+        key = permit.key
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + services.request_timeout_seconds
-        streams: list[TokenStream] = []
-        try:
-            for prompt, sampling in zip(prompts, samplings, strict=True):
-                for choice in range(choices_per_prompt):
-                    streams.append(
-                        engine.submit(
-                            GenerationRequest(
-                                request_id=f"{request_id}-{len(streams)}",
-                                prompt_token_ids=prompt,
-                                sampling=_for_choice(sampling, choice),
-                                cache_salt=key.cache_salt,
-                                deadline=deadline,
-                            )
-                        )
-                    )
-        except BaseException:
-            for stream in streams:
-                stream.abort()
-            permit.refund()
-            raise
+        choices = [
+            (prompt, _for_choice(sampling, choice))
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+            for choice in range(choices_per_prompt)
+        ]
+        sequences = [
+            GenerationRequest(
+                request_id=f"{request_id}-{i}",
+                prompt_token_ids=prompt,
+                sampling=sampling,
+                cache_salt=key.cache_salt,
+                deadline=deadline,
+            )
+            for i, (prompt, sampling) in enumerate(choices)
+        ]
+        streams = engine.submit_all(sequences)
         record = new_record(request, key, engine.info.model_id, is_stream)
         record.prompt_tokens = sum(map(len, prompts))
         max_tokens = choices_per_prompt * sum(sampling.max_tokens for sampling in samplings)

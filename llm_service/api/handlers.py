@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from llm_service.api.dependencies import get_services
 from llm_service.api.records import record_rejection
+from llm_service.api.wire import SHAPE_ERROR
 from llm_service.errors import (
     InvalidRequest,
     MethodNotAllowed,
@@ -26,6 +28,23 @@ NEVER_KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 NOT_JSON = "The body must be a JSON object, sent as application/json."
+MAX_NAME = 64  # characters that are quoted of a name in the request
+
+_SUBJECT = re.compile(r"^[A-Z][a-z]+ should")
+_WORDS = {
+    "missing": "is required",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "int_parsing_size": "must be an integer of fewer digits",
+    "extra_forbidden": "is no field of this request",
+}
 
 
 def error_response(error: ServiceError) -> Response:
@@ -65,10 +84,7 @@ async def _service_error(request: Request, error: Exception) -> Response:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # Of a field that may have several types there is a complaint for each; the deepest is
-    # about the one that was meant.
-    deepest = max(error.errors(), key=lambda problem: len(problem["loc"]))
-    return await _service_error(request, _from_validation(deepest))
+    return await _service_error(request, _from_validation(error.errors()[0]))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -92,13 +108,33 @@ def _from_status(request: Request, error: HTTPException) -> ServiceError:
 
 
 def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
-    """The complaint, by the name of the field, never echoing what was sent."""
-    param = ".".join(str(part)[:80] for part in error["loc"][1:] if not _is_type(part))
+    """The complaint, by the name of the field, never echoing the value that was sent."""
+    if error["type"] == "json_invalid":
+        reason = error.get("ctx", {}).get("error", "it does not parse")
+        return InvalidRequest(f"The body is not valid JSON: {reason}.")
+    param = _param(error["loc"][1:])
     if not param:
         return InvalidRequest(NOT_JSON)
-    return InvalidRequest(f"{param}: {error['msg']}.", param=param)
+    return InvalidRequest(f"{param} {_words(error)}.", param=param)
 
 
-def _is_type(part: int | str) -> bool:
+def _param(location: Sequence[int | str]) -> str:
+    """The field's name with a dot between steps. A step may be a key that the caller made up."""
+    steps = [str(step)[:MAX_NAME] for step in location if not _is_type(step)]
+    return ".".join(steps)
+
+
+def _is_type(step: int | str) -> bool:
     """Whether a step of the location is a type that was tried, like `list[TextPart]`."""
-    return isinstance(part, str) and (part in ("str", "int", "float", "bool") or "[" in part)
+    return isinstance(step, str) and (step in ("str", "int", "float", "bool") or "[" in step)
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    """Pydantic's sentence without its names for the parts of JSON, to go after the field's."""
+    if (words := _WORDS.get(error["type"])) is not None:
+        return words
+    message = str(error["msg"]).replace(" after validation", "")
+    if error["type"] in ("value_error", SHAPE_ERROR):
+        return message.removeprefix("Value error, ")
+    is_usual = _SUBJECT.match(message)
+    return _SUBJECT.sub("must", message) if is_usual else f"is wrong: {message}"

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from llm_service.access.api_key import ApiKey, Scope
-from llm_service.access.key_rows import MAX_RPM
+from llm_service.access.key_rows import MAX_OVERLAP, MAX_RPM, OVERLAP
 from llm_service.access.keys import KeyChanges
 from llm_service.access.usage import NUM_DAYS, KeyUsage
 from llm_service.api.body import JsonRoute
@@ -53,6 +53,16 @@ class KeyChange(BaseModel):
     expires_at: UnixSeconds | None = None
 
 
+class Rotation(BaseModel):
+    """For how long the old secret stays valid beside the new one; 0: it ends now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=int(MAX_OVERLAP.total_seconds()))] = int(
+        OVERLAP.total_seconds()
+    )
+
+
 class DayOut(BaseModel):
     date: str
     requests: int
@@ -80,6 +90,7 @@ class KeyOut(BaseModel):
     """Times are unix seconds. `remaining` is null for a key without a limit, or one that is over.
 
     `prefix` is how the secret begins; empty for a key that the settings provide.
+    `old_secret_valid_until`: when the last secret from before a rotation ends; null: none is valid.
     """
 
     id: str
@@ -92,6 +103,7 @@ class KeyOut(BaseModel):
     last_used_at: float | None
     source: Literal["database", "settings"]
     prefix: str
+    old_secret_valid_until: float | None
     remaining: RemainingOut | None
     usage: KeyUsageOut
 
@@ -140,11 +152,14 @@ async def change_key(
 
 
 @router.post("/{key_id}/rotate", response_model=KeyWithSecret)
-async def rotate_key(key_id: KeyId, admin: AdminKey, services: CurrentServices) -> KeyWithSecret:
-    """Give a key a new secret; the old one stops at once."""
+async def rotate_key(
+    key_id: KeyId, admin: AdminKey, services: CurrentServices, body: Rotation | None = None
+) -> KeyWithSecret:
+    """Give a key a new secret; the old one stays valid for `overlap_seconds`, a day by default."""
     # First, so that nothing can fail between the change and the answer that tells the secret.
     usage = await services.keys.call(services.usage.read)
-    key, secret = await services.keys.call(services.keys.rotate, key_id)
+    overlap = timedelta(seconds=(body or Rotation()).overlap_seconds)
+    key, secret = await services.keys.call(services.keys.rotate, key_id, overlap)
     _audit("key rotated", admin, key)
     out = await _key_out(services, key, usage)
     return KeyWithSecret(**dict(out), key=secret)
@@ -213,6 +228,7 @@ async def _key_out(services: Services, key: ApiKey, usages: Mapping[str, KeyUsag
         last_used_at=usage.total.last_used_at or None,
         source=key.source,
         prefix=key.prefix,
+        old_secret_valid_until=_seconds(key.old_secret_until),
         remaining=await _remaining(services, key),
         usage=_usage_out(usage, datetime.now(UTC).date()),
     )

@@ -6,10 +6,11 @@ from fastapi import APIRouter
 
 from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
+from llm_service.api.prompts import charged, chat_token_ids, text_token_ids
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
 from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
 from llm_service.engine import Engine, EngineInfo
-from llm_service.errors import InvalidRequest
+from llm_service.errors import ContextLengthExceeded, InvalidRequest
 
 DEFAULT_SAMPLING_NAMES = (
     "temperature",
@@ -42,9 +43,13 @@ async def tokenize(
 ) -> TokenizeOut:
     engine = services.engine.get()
     check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(body.unknown_fields())
     if (body.prompt is None) == (body.messages is None):
         raise InvalidRequest("Send either prompt or messages.", param="prompt")
-    token_ids = await asyncio.to_thread(_encode, engine, body)
+    async with charged(services, key, engine) as permit:
+        token_ids = await _token_ids(engine, body)
+        permit.settle(0)
     return TokenizeOut(
         tokens=token_ids, count=len(token_ids), max_model_len=engine.info.max_context
     )
@@ -56,17 +61,25 @@ async def detokenize(
 ) -> DetokenizeOut:
     engine = services.engine.get()
     check_model(engine, body.model)
+    body.refuse_unsupported()
+    services.log_unknown_fields(body.unknown_fields())
     if any(token_id >= engine.info.vocab_size for token_id in body.tokens):
         raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="tokens")
-    text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens)
+    if len(body.tokens) > engine.info.max_context:
+        raise ContextLengthExceeded.of_prompt(
+            engine.info.max_context, len(body.tokens), param="tokens"
+        )
+    async with charged(services, key, engine) as permit:
+        text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens)
+        permit.settle(0)
     return DetokenizeOut(prompt=text)
 
 
-def _encode(engine: Engine, body: TokenizeRequest) -> list[int]:
+async def _token_ids(engine: Engine, body: TokenizeRequest) -> list[int]:
     if body.prompt is not None:
-        return engine.tokenizer.encode_text(body.prompt)
+        return await text_token_ids(engine, body.prompt)
     messages = [message.to_template(i) for i, message in enumerate(body.messages or ())]
-    return engine.tokenizer.encode_chat(messages, add_generation_prompt=body.add_generation_prompt)
+    return await chat_token_ids(engine, messages, add_generation_prompt=body.add_generation_prompt)
 
 
 def _model(engine: Engine, created: float) -> Model:

@@ -288,31 +288,6 @@ def _error_bytes(error: ServiceError, default_headers: list[tuple[bytes, bytes]]
     return b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)])
 
 
-def _close_delimited(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
-    """`app` for a client of HTTP/1.0, to whom uvicorn would send chunks that it cannot read.
-
-    An answer of unknown length ends where the connection does, which uvicorn closes anyway.
-    """
-
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        is_open_ended = False
-
-        async def send_plain(message: Message) -> None:
-            nonlocal is_open_ended
-            if message["type"] == "http.response.start":
-                names = {name.lower() for name, _ in message.get("headers", ())}
-                is_open_ended = b"content-length" not in names
-                if is_open_ended:
-                    cycle.chunked_encoding = False
-            elif is_open_ended:
-                cycle.expected_content_length = len(message.get("body", b""))
-            await send(message)
-
-        await app(scope, receive, send_plain)
-
-    return run
-
-
 def protocol_factory(
     bounds: HttpBounds, connections: Connections
 ) -> Callable[..., asyncio.Protocol]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from llm_service.engine import PositionLogprobs, TokenLogprob
 
 JSON = "application/json"
+LEAST_LOGPROB = -9999.0
 
 
 class PromptTokensDetails(BaseModel):
@@ -148,21 +149,38 @@ def chat_logprobs(positions: list[PositionLogprobs]) -> ChoiceLogprobs:
     )
 
 
-def completion_logprobs(positions: list[PositionLogprobs], offset: int) -> CompletionLogprobs:
-    """`offset` is the number of characters of this choice that were sent before."""
-    offsets = []
-    for position in positions:
-        offsets.append(offset)
-        offset += len(position.chosen.text)
+def completion_logprobs(positions: list[PositionLogprobs]) -> CompletionLogprobs:
     return CompletionLogprobs(
-        tokens=[position.chosen.text for position in positions],
-        token_logprobs=[position.chosen.logprob for position in positions],
-        top_logprobs=[
-            {token.text: token.logprob for token in position.top} for position in positions
-        ],
-        text_offset=offsets,
+        tokens=[_name(position.chosen) for position in positions],
+        token_logprobs=[_finite(position.chosen.logprob) for position in positions],
+        top_logprobs=[_alternatives(position) for position in positions],
+        text_offset=[position.text_offset for position in positions],
     )
 
 
+def _alternatives(position: PositionLogprobs) -> dict[str, float]:
+    """The likeliest tokens and, as OpenAI has it, always the chosen one."""
+    names = {_name(token): _finite(token.logprob) for token in reversed(position.top)}
+    return {_name(position.chosen): _finite(position.chosen.logprob), **names}
+
+
+def _name(token: TokenLogprob) -> str:
+    """The token's text; as OpenAI has it, `bytes:\\xe2\\x82` if it holds a part of a character.
+
+    Without it tokens that are parts of characters would all have the same name.
+    """
+    try:
+        return token.token_bytes.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.token_bytes)
+
+
 def _top(token: TokenLogprob) -> TopLogprob:
-    return TopLogprob(token=token.text, logprob=token.logprob, bytes=list(token.token_bytes))
+    return TopLogprob(
+        token=token.text, logprob=_finite(token.logprob), bytes=list(token.token_bytes)
+    )
+
+
+def _finite(logprob: float) -> float:
+    """As OpenAI has it: JSON has no infinity, which a token that is ruled out would have."""
+    return max(logprob, LEAST_LOGPROB)

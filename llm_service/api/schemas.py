@@ -1,40 +1,35 @@
 """What comes in over the wire, in OpenAI's shapes. Ranges are checked here, nothing is computed.
 
-Unknown fields are accepted (`extra="allow"`); known fields that are not offered yet are
-refused by name, because ignoring them would change the answer silently.
+Fields that a schema does not have are accepted (`extra="allow"`) and then looked up in
+`parameter_table`: those that are known, but not offered, are refused by name, because ignoring
+them would change the answer silently.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Discriminator, Field, Tag
 
+from llm_service.api import parameters
+from llm_service.api.parameter_table import Endpoint
+from llm_service.api.wire import (
+    SHAPE_ERROR,
+    Count,
+    LogitBias,
+    Name,
+    PositiveCount,
+    Prompt,
+    ShortText,
+    Stop,
+    StopTokenIds,
+    Text,
+    TokenIds,
+    WireModel,
+    text_or_list,
+)
 from llm_service.engine import SamplingParams
 from llm_service.errors import InvalidRequest, UnsupportedParameter
 
-MAX_STOP_STRINGS = 16
-MAX_CHOICES = 16
-
-
-def _encodable(text: str) -> str:
-    """JSON can smuggle in half of a surrogate pair, which no encoding can write out again."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
-TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-# A list stops at its first error: one for each element of a large list would take gigabytes.
-FAIL_FAST = Field(fail_fast=True)
-Texts = Annotated[list[Text], FAIL_FAST]
-TokenIds = Annotated[list[TokenId], FAIL_FAST]
-StopString = Annotated[Text, Field(min_length=1, max_length=256)]
-
-
-class WireModel(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, strict=True)
+MAX_CHOICES = 128  # answers to one request: prompts x n
 
 
 class StreamOptions(WireModel):
@@ -46,21 +41,33 @@ class TextPart(WireModel):
     text: Text | None = None
 
 
+Content = Annotated[
+    Annotated[Text, Tag("str")] | Annotated[list[TextPart], Field(fail_fast=True), Tag("list[]")],
+    Discriminator(
+        text_or_list,
+        custom_error_type=SHAPE_ERROR,
+        custom_error_message="must be a string or a list of content parts",
+    ),
+]
+
+
 class Message(WireModel):
     """One message. `content` is text or text parts; None only where a role allows it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[TextPart], FAIL_FAST] | None = None
-    name: Annotated[Text, Field(max_length=64)] | None = None
-    tool_call_id: Annotated[str, Field(max_length=256)] | None = None
-    tool_calls: Annotated[list[Any], FAIL_FAST] | None = None
+    content: Content | None = None
+    name: Name | None = None
+    tool_call_id: ShortText | None = None
+    tool_calls: Annotated[list[Any], Field(fail_fast=True)] | None = None
+    function_call: Any = None
 
     def to_template(self, position: int) -> dict[str, str]:
         """The message as chat templates take it: flat text, `developer` as `system`."""
-        if self.tool_calls:
-            raise UnsupportedParameter(
-                "Tool calls are not supported yet.", param=f"messages.{position}.tool_calls"
-            )
+        for field in ("tool_calls", "function_call"):
+            if getattr(self, field):
+                raise UnsupportedParameter(
+                    "Tool calls are not supported yet.", param=f"messages.{position}.{field}"
+                )
         message = {
             "role": "system" if self.role == "developer" else self.role,
             "content": self._text(position),
@@ -89,38 +96,54 @@ def _part_text(part: TextPart, param: str) -> str:
     return part.text
 
 
-class SamplingFields(WireModel):
+Messages = Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+
+
+class EndpointBody(WireModel):
+    """The body of an endpoint whose fields `parameter_table` has."""
+
+    endpoint: ClassVar[Endpoint]
+
+    def refuse_unsupported(self) -> None:
+        """Raise UnsupportedParameter for what would be ignored, naming it."""
+        parameters.refuse_unsupported(self.endpoint, self.model_extra or {})
+
+    def unknown_fields(self) -> list[str]:
+        """Names that the caller sent and nothing here reads."""
+        return parameters.unknown_fields(self.endpoint, self.model_extra or {})
+
+
+class SamplingFields(EndpointBody):
     """The fields that chat and text completions share. None: the model's own default."""
 
     model: Text
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    min_tokens: Annotated[int, Field(ge=0)] = 0
+    max_tokens: PositiveCount | None = None
+    min_tokens: Count = 0
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**63 - 1)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: (
-        StopString
-        | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
-        | None
-    ) = None
-    stop_token_ids: Annotated[list[TokenId], Field(max_length=64, fail_fast=True)] | None = None
+    stop: Stop | None = None
+    stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool = False
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
-    logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], FAIL_FAST] | None = (
-        None
-    )
-    user: str | None = None
+    logit_bias: LogitBias | None = None
 
     @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+    def refuse_unsupported(self) -> None:
+        super().refuse_unsupported()
+        if self.stream_options is not None:
+            fields = self.stream_options.model_extra or {}
+            parameters.refuse_unsupported(self.endpoint, fields, "stream_options.")
 
     def sampling(
         self,
@@ -141,11 +164,13 @@ class SamplingFields(WireModel):
                 f"min_tokens is more than the {max_tokens} that max_tokens or the context allow.",
                 param="min_tokens",
             )
+        top_p = float(choose("top_p", 1.0))
         return SamplingParams(
             max_tokens=max_tokens,
             min_tokens=self.min_tokens,
-            temperature=float(choose("temperature", 1.0)),
-            top_p=float(choose("top_p", 1.0)),
+            # No token lies within a share of nothing: as OpenAI takes it, the likeliest one.
+            temperature=float(choose("temperature", 1.0)) if top_p > 0 else 0.0,
+            top_p=top_p or 1.0,
             top_k=max(0, int(choose("top_k", 0))),
             min_p=float(choose("min_p", 0.0)),
             seed=self.seed,
@@ -160,9 +185,8 @@ class SamplingFields(WireModel):
         )
 
     def _stop_strings(self) -> tuple[str, ...]:
-        if self.stop is None:
-            return ()
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or ()
+        return tuple(text for text in stop if text)
 
     def _logit_bias(self, vocab_size: int) -> dict[int, float]:
         bias: dict[int, float] = {}
@@ -176,19 +200,12 @@ class SamplingFields(WireModel):
 
 
 class ChatCompletionRequest(SamplingFields):
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    logprobs: bool | None = None
+    endpoint = "chat"
+
+    messages: Messages
+    max_completion_tokens: PositiveCount | None = None
+    logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    tools: Annotated[list[Any], FAIL_FAST] | None = None
-    tool_choice: Any = None
-    functions: Annotated[list[Any], FAIL_FAST] | None = None
-    function_call: Any = None
-    response_format: Any = None
-    modalities: Annotated[list[str], FAIL_FAST] | None = None
-    audio: Any = None
-    prediction: Any = None
-    web_search_options: Any = None
 
     @property
     def num_logprobs(self) -> int | None:
@@ -202,85 +219,68 @@ class ChatCompletionRequest(SamplingFields):
     def requested_tokens(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens
 
+    @property
+    def tokens_param(self) -> str:
+        """The name by which the caller asked for so many tokens."""
+        return "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
+
     def refuse_unsupported(self) -> None:
-        """Raise UnsupportedParameter for what would be ignored, naming it."""
-        is_text = self.response_format is None or (
-            isinstance(self.response_format, dict) and self.response_format.get("type") == "text"
-        )
-        _refuse(
-            {
-                "tools": self.tools,
-                "tool_choice": None if self.tool_choice in ("none", "auto") else self.tool_choice,
-                "functions": self.functions,
-                "function_call": None if self.function_call == "none" else self.function_call,
-                "response_format": None if is_text else self.response_format,
-                "modalities": None if self.modalities == ["text"] else self.modalities,
-                "audio": self.audio,
-                "prediction": self.prediction,
-                "web_search_options": self.web_search_options,
-            }
-        )
+        super().refuse_unsupported()
+        for i, message in enumerate(self.messages):
+            fields = message.model_extra or {}
+            parameters.refuse_unsupported(self.endpoint, fields, "messages.", f"messages.{i}.")
 
 
 class CompletionRequest(SamplingFields):
-    prompt: Text | Texts | TokenIds | Annotated[list[TokenIds], FAIL_FAST]
+    endpoint = "completions"
+
+    prompt: Prompt
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    echo: bool = False
-    suffix: str | None = None
-    best_of: int | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
 
     @property
     def requested_tokens(self) -> int | None:
         return self.max_tokens
 
     def refuse_unsupported(self) -> None:
-        """Raise UnsupportedParameter for what would be ignored, naming it."""
-        is_plain = self.best_of is None or self.best_of == (self.n or 1)
-        _refuse(
-            {
-                "echo": self.echo,
-                "suffix": self.suffix,
-                "best_of": None if is_plain else self.best_of,
-            }
-        )
+        super().refuse_unsupported()
+        if self.best_of not in (None, self.n):
+            raise UnsupportedParameter(
+                "best_of is not supported here, unless it equals n: every answer is sent.",
+                param="best_of",
+            )
 
     def prompts(self) -> list[str | list[int]]:
-        """The prompts one by one, each text or token ids."""
+        """The prompts one by one, each text or token ids; refuses more answers than MAX_CHOICES."""
         prompt: Any = self.prompt
         if isinstance(prompt, str):
             return [prompt]
         if not prompt:
-            raise InvalidRequest("prompt is empty.", param="prompt")
+            raise InvalidRequest("prompt is empty: send a text or token ids.", param="prompt")
         if isinstance(prompt[0], int):
             return [prompt]
-        if len(prompt) > MAX_CHOICES:
+        if len(prompt) * self.n > MAX_CHOICES:
             raise InvalidRequest(
-                f"At most {MAX_CHOICES} prompts in one request; this one has {len(prompt)}.",
+                f"One request gets at most {MAX_CHOICES} answers; {len(prompt)} prompts with"
+                f" n = {self.n} ask for {len(prompt) * self.n}.",
                 param="prompt",
             )
         return list(prompt)
 
 
-class TokenizeRequest(WireModel):
+class TokenizeRequest(EndpointBody):
     """Either `prompt`, plain text, or `messages`, rendered by the chat template."""
+
+    endpoint = "tokenize"
 
     model: Text | None = None
     prompt: Text | None = None
-    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)] | None = None
+    messages: Messages | None = None
     add_generation_prompt: bool = True
 
 
-class DetokenizeRequest(WireModel):
+class DetokenizeRequest(EndpointBody):
+    endpoint = "detokenize"
+
     model: Text | None = None
     tokens: TokenIds
-
-
-def unknown_fields(body: WireModel) -> list[str]:
-    """Names that the caller sent and nothing here reads."""
-    return sorted(body.model_extra or ())
-
-
-def _refuse(parameters: dict[str, Any]) -> None:
-    for name, value in parameters.items():
-        if value:
-            raise UnsupportedParameter(f"{name} is not supported here yet.", param=name)

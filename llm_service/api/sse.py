@@ -31,9 +31,12 @@ class WireFormat(ABC):
     id_prefix: ClassVar[str]
     event_object: ClassVar[str]
 
-    def __init__(self, generation: Generation, includes_usage: bool) -> None:
+    def __init__(
+        self, generation: Generation, includes_usage: bool, includes_logprobs: bool
+    ) -> None:
         record = generation.record
         self.includes_usage = includes_usage
+        self.includes_logprobs = includes_logprobs
         self.head = {
             "id": f"{self.id_prefix}-{record.request_id}",
             "created": int(time.time()),

@@ -76,6 +76,7 @@ class Server(uvicorn.Server):
         self._num_signals = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hurried: list[asyncio.Task[None]] = []
+        self._late_key: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -111,6 +112,7 @@ class Server(uvicorn.Server):
             await self._app.state.runtime.loaded
         except Exception as error:
             typer.echo(f"llm-service: {error}", err=True)
+            self._tell_first_key()  # or nobody would ever know it
             self.exit_status = 1
             self.should_exit = True
             return
@@ -124,6 +126,18 @@ class Server(uvicorn.Server):
             banner(runtime.services, self._settings.host, port, runtime.new_admin_key), color=True
         )
         sys.stdout.flush()
+        if not runtime.opening.is_open.is_set():
+            self._late_key = asyncio.create_task(self._tell_late_key())
+
+    async def _tell_late_key(self) -> None:
+        """The key database came back after the banner: the first key is made only now."""
+        await self._app.state.runtime.opening.is_open.wait()
+        self._tell_first_key()
+
+    def _tell_first_key(self) -> None:
+        if (key := self._app.state.runtime.new_admin_key) is not None:
+            typer.echo(f"\n  Key        {key}  (the first one, shown only now)\n")
+            sys.stdout.flush()
 
 
 def http_bounds(settings: Settings) -> HttpBounds:
@@ -144,7 +158,7 @@ def banner(services: Services, host: str, port: int, new_key: str | None) -> str
         "",
         f"  llm_service {__version__}, {info.dtype} on {info.device}, {info.engine} engine",
         f"  {services.model_summary()}",
-        *(f"  Note       {note}" for note in info.notes),
+        *(f"  Note       {note}" for note in (*info.notes, *services.warnings())),
         "",
         *([f"  Dashboard  {url}/"] if services.serves_dashboard else []),
         f"  API        {url}/v1",

@@ -44,6 +44,7 @@ __all__ = [
     "Timings",
     "TokenLogprob",
     "TokenStream",
+    "TooManyTokens",
     "Usage",
 ]
 
@@ -104,6 +105,14 @@ class GpuUse:
     utilization_ratio: float | None  # None: it does not tell
 
 
+class TooManyTokens(Exception):
+    """A text is far too long for the model; it makes `at_least` so many tokens."""
+
+    def __init__(self, at_least: int) -> None:
+        super().__init__(f"at least {at_least} tokens")
+        self.at_least = at_least
+
+
 class PromptTokenizer(Protocol):
     """Text to ids, sealed: message text can never become a control token."""
 
@@ -111,15 +120,24 @@ class PromptTokenizer(Protocol):
     def has_chat_template(self) -> bool: ...
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        max_tokens: int | None = None,
     ) -> list[int]:
         """Render `messages` (role, content, and name where given) by the model's template.
 
-        Raises InvalidRequest when the template refuses them.
+        Raises InvalidRequest when the template refuses them or would lose their text, and
+        TooManyTokens as `encode_text` does.
         """
 
-    def encode_text(self, text: str) -> list[int]:
-        """Plain text, sealed, without a template; with the model's BOS where it has one."""
+    def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
+        """Plain text, sealed, without a template; with the model's BOS where it has one.
+
+        Text that makes far more than `max_tokens` raises TooManyTokens before all of it is
+        encoded. Text that makes a few more is encoded: the caller sees how many.
+        """
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """All of `token_ids` as text, control tokens included."""
@@ -166,5 +184,11 @@ class Engine(Protocol):
 
     def submit(self, request: GenerationRequest) -> TokenStream:
         """Raises Overloaded (queue full) or Unavailable (not ready, stopping)."""
+
+    def submit_all(self, requests: list[GenerationRequest]) -> list[TokenStream]:
+        """Submit the sequences of one request: all of them, or none and raise as `submit` does.
+
+        They may be more than have room in an empty queue.
+        """
 
     def status(self) -> EngineStatus: ...

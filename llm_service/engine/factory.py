@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from llm_service.engine import Engine, EngineInfo
+from llm_service.engine import Engine, EngineInfo, PromptTokenizer
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.drafts import PromptLookup
@@ -28,6 +28,7 @@ from llm_service.engine.memory import kernel_workspace_bytes
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 
 
@@ -49,9 +50,22 @@ def load_engine(
             f"LLM_ENGINE=batched, but {loaded.model_id} cannot be batched because"
             f" {loaded.sequential_reason}; use auto or sequential."
         )
-    if config.engine == "sequential" or loaded.sequential_reason:
-        return SequentialEngine(loaded, resources, config, observer)
-    return batched_engine(loaded, resources, config, observer)
+    engine = (
+        SequentialEngine(loaded, resources, config, observer)
+        if config.engine == "sequential" or loaded.sequential_reason
+        else batched_engine(loaded, resources, config, observer)
+    )
+    _try_chat_template(engine.tokenizer, progress)
+    return engine
+
+
+def _try_chat_template(tokenizer: PromptTokenizer, progress: Callable[[str], None]) -> None:
+    """Tell of a template that does not work; one that does is ready for the first request."""
+    if tokenizer.has_chat_template:
+        try:
+            tokenizer.encode_chat([{"role": "user", "content": "Hello"}])
+        except ServiceError as error:
+            progress(f"chat does not work with this model: {error}")
 
 
 def batched_engine(

@@ -87,10 +87,15 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class PositionLogprobs:
-    """The chosen token of one position and the likeliest alternatives, best first."""
+    """The chosen token of one position and the likeliest alternatives, best first.
+
+    `text_offset` is the number of whole characters that the answer's tokens before it stand for.
+    Tokens of a stop string, which is cut off, so lie at the end of the answer's text or after it.
+    """
 
     chosen: TokenLogprob
     top: tuple[TokenLogprob, ...] = ()
+    text_offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,24 @@ def test_logprobs_name_the_chosen_token_and_as_many_alternatives_as_asked(
         assert bytes(position.bytes).decode(errors="replace")
 
 
+def test_an_answer_without_a_token_has_an_empty_list_of_logprobs(
+    service: RunningService, client: openai.OpenAI
+) -> None:
+    with service.client() as http:
+        ids = http.post("/tokenize", json={"prompt": "a b c"}).json()["tokens"]
+    first = str(ids[0])
+    ends_at_once = {"extra_body": {"stop_token_ids": [ids[0]]}, "logit_bias": {first: 100}}
+    options = {"model": MODEL, "temperature": 0, **ends_at_once}
+    messages = [{"role": "user", "content": "Hi"}]
+    chat = client.chat.completions.create(messages=messages, logprobs=True, **options)
+    assert chat.choices[0].message.content == ""
+    assert chat.choices[0].logprobs.content == []
+    text = client.completions.create(prompt="Hi", logprobs=1, **options)
+    assert text.choices[0].logprobs.tokens == []
+    without = client.chat.completions.create(messages=messages, **options)
+    assert without.choices[0].logprobs is None
+
+
 def test_text_parts_are_the_same_as_one_text(client: openai.OpenAI) -> None:
     parts = [{"type": "text", "text": "What is 7 "}, {"type": "text", "text": "plus 5?"}]
     answer = client.chat.completions.create(
@@ -174,6 +192,18 @@ def test_several_prompts_get_a_choice_each_in_order(client: openai.OpenAI) -> No
     assert both.choices[0].index == 0
 
 
+@pytest.mark.parametrize("num_prompts", [20, 64])
+def test_more_prompts_than_run_at_once_wait_in_the_queue_and_are_all_answered(
+    client: openai.OpenAI, num_prompts: int
+) -> None:
+    """LangChain sends 20 in one request."""
+    prompts = [f"The number {i} is" for i in range(num_prompts)]
+    answer = client.completions.create(model=MODEL, prompt=prompts, temperature=0, max_tokens=2)
+    assert [choice.index for choice in answer.choices] == list(range(num_prompts))
+    last = client.completions.create(model=MODEL, prompt=prompts[-1], temperature=0, max_tokens=2)
+    assert answer.choices[-1].text == last.choices[0].text
+
+
 def test_completion_logprobs_line_up_with_the_text(client: openai.OpenAI) -> None:
     answer = client.completions.create(
         model=MODEL, prompt="The capital of", temperature=0, max_tokens=5, logprobs=2
@@ -181,6 +211,63 @@ def test_completion_logprobs_line_up_with_the_text(client: openai.OpenAI) -> Non
     logprobs = answer.choices[0].logprobs
     assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset)
     assert "".join(logprobs.tokens).startswith(answer.choices[0].text)
+    for token, offset in zip(logprobs.tokens, logprobs.text_offset, strict=True):
+        assert answer.choices[0].text.startswith(token, offset)
+
+
+@pytest.mark.parametrize("num_alternatives", [0, 1, 5])
+def test_completion_alternatives_always_hold_the_chosen_token(
+    client: openai.OpenAI, num_alternatives: int
+) -> None:
+    """At this temperature the chosen token is rarely one of the likeliest."""
+    answer = client.completions.create(
+        model=MODEL,
+        prompt="The capital of",
+        temperature=2,
+        seed=3,
+        max_tokens=20,
+        logprobs=num_alternatives,
+        extra_body={"top_k": 0},
+    )
+    logprobs = answer.choices[0].logprobs
+    sizes = set()
+    for token, logprob, top in zip(
+        logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True
+    ):
+        assert top[token] == logprob
+        sizes.add(len(top))
+    assert max(sizes) == num_alternatives + 1
+    assert sizes <= {num_alternatives, num_alternatives + 1}
+
+
+def test_text_offsets_are_the_same_streamed_and_whole_where_tokens_split_characters(
+    service: RunningService, client: openai.OpenAI
+) -> None:
+    with service.client() as http:
+        ids = http.post("/tokenize", json={"prompt": "é🎉é東 a b"}).json()["tokens"]
+    options = {
+        "model": MODEL,
+        "prompt": "éé🎉🎉東",
+        "logit_bias": dict.fromkeys(map(str, ids), 100),  # nothing else is ever chosen
+        "temperature": 2,
+        "seed": 5,
+        "max_tokens": 40,
+        "logprobs": 1,
+        "extra_body": {"ignore_eos": True},
+    }
+    whole = client.completions.create(**options).choices[0]
+    parts = [event.choices[0] for event in client.completions.create(**options, stream=True)]
+    logprobs = whole.logprobs
+    assert any(token.startswith("bytes:") for token in logprobs.tokens)
+    for name in ("tokens", "text_offset", "token_logprobs", "top_logprobs"):
+        streamed = [
+            item for part in parts if part.logprobs for item in getattr(part.logprobs, name)
+        ]
+        assert streamed == getattr(logprobs, name)
+    assert "".join(part.text for part in parts) == whole.text
+    assert logprobs.text_offset == sorted(logprobs.text_offset)
+    assert logprobs.text_offset[0] == 0
+    assert logprobs.text_offset[-1] < len(whole.text)
 
 
 def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai.OpenAI) -> None:

@@ -151,13 +151,17 @@ def test_a_full_queue_is_503_with_a_time_to_wait_and_leaves_nothing_behind(
     assert engine.active == []
 
 
-def test_a_request_refused_half_way_submitted_runs_none_of_its_choices(
+def test_a_full_queue_takes_none_of_a_requests_answers(
     leashed: RunningService, engine: FakeEngine
 ) -> None:
     engine.hold()
-    with leashed.client() as http:
-        assert http.post(CHAT, json=body(n=9)).status_code == 503
-    assert engine.active == []
+    with ThreadPoolExecutor() as pool, leashed.client() as http:
+        waiting = pool.submit(http.post, CHAT, json=body(n=8))
+        assert all(engine.submitted.acquire(timeout=WAIT_SECONDS) for _ in range(8))
+        assert http.post(CHAT, json=body(n=3)).status_code == 503
+        assert len(engine.streams) == 8
+        engine.release()
+        assert waiting.result(WAIT_SECONDS).status_code == 200
 
 
 def test_health_follows_the_engine_and_liveness_does_not(

@@ -207,15 +207,38 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
         assert await tokens(engine.submit(ask())) != ()
 
 
+async def test_a_request_of_more_sequences_than_the_queue_holds_waits_in_it() -> None:
+    engine = make_engine(fresh_model("llama"), max_batch_size=1, max_waiting=2)
+    async with running(engine):
+        streams = engine.submit_all([ask()] * 9)
+        with pytest.raises(Overloaded):
+            engine.submit_all([ask()] * 2)
+        answers = await asyncio.gather(*(tokens(stream) for stream in streams))
+        assert len(answers) == 9
+        assert set(answers) == {await tokens(engine.submit(ask()))}
+
+
+async def test_of_a_request_with_one_impossible_sequence_none_is_submitted() -> None:
+    engine = make_engine(fresh_model("llama"))
+    async with running(engine):
+        with pytest.raises(InvalidRequest):
+            engine.submit_all([ask(), ask((VOCAB_SIZE,))])
+        assert engine.status().num_waiting == engine.status().num_running == 0
+
+
 @pytest.mark.parametrize(
     ("request_", "error", "words"),
     [
-        (ask(()), InvalidRequest, "least"),
-        (ask(sampling=dataclasses.replace(GREEDY, max_tokens=0)), InvalidRequest, "least"),
+        (ask(()), InvalidRequest, "at least one token"),
+        (
+            ask(sampling=dataclasses.replace(GREEDY, max_tokens=0)),
+            InvalidRequest,
+            "max_tokens must",
+        ),
         (ask((VOCAB_SIZE,)), InvalidRequest, f"{VOCAB_SIZE - 1}"),
         (ask((-1,)), InvalidRequest, "0"),
-        (ask((9,) * 256), ContextLengthExceeded, r"256 tokens; .* 256 tokens"),
-        (ask((9,) * 300), ContextLengthExceeded, r"300 tokens; .* 256 tokens"),
+        (ask((9,) * 256), ContextLengthExceeded, r"is 256 tokens\. .* in 256 tokens"),
+        (ask((9,) * 300), ContextLengthExceeded, r"is 256 tokens\. .* in 300 tokens"),
     ],
 )
 async def test_what_could_never_run_is_refused_at_once(
@@ -229,7 +252,7 @@ async def test_what_could_never_run_is_refused_at_once(
 async def test_what_the_cache_could_never_hold_is_refused_at_once() -> None:
     engine = make_engine(fresh_model("llama"), num_blocks=8, block_size=4)
     assert engine.info.max_context == 32
-    with pytest.raises(ContextLengthExceeded, match=r"32 tokens; .* 32 tokens"):
+    with pytest.raises(ContextLengthExceeded, match=r"is 32 tokens\. .* in 32 tokens"):
         engine.submit(ask((9,) * 32))
 
 

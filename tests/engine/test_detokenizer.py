@@ -1,5 +1,7 @@
 """Text that comes token by token is the text that comes at once, and stop strings end it."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -84,6 +86,22 @@ def test_a_character_of_several_tokens_comes_whole(kind):
         assert len(ids) > len(text)
         assert not any("\ufffd" in piece for piece in pieces)
         assert "".join(pieces) == "x" + text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(some_text.map(lambda text: text.replace("\ufffd", "")))
+@settings(deadline=None, max_examples=60)
+def test_each_token_begins_where_the_whole_characters_before_it_end(kind, text):
+    tokenizer = kind()
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    detokenizer = Detokenizer(tokenizer, ())
+    begins = []
+    for token_id in ids:
+        begins.append(detokenizer.num_characters)
+        detokenizer.feed([token_id])
+    decoded = [tokenizer.decode(ids[:i], skip_special_tokens=True) for i in range(len(ids))]
+    # Some decoders spoil what comes before half a character; it has been shown by then.
+    assert begins == list(accumulate((len(text.rstrip("\ufffd")) for text in decoded), max))
 
 
 def test_an_incomplete_character_is_shown_only_at_the_end():

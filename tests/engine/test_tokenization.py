@@ -1,11 +1,14 @@
 """What a message says can never become a control token; harmless text is encoded as ever."""
 
+import threading
 from copy import deepcopy
+from functools import cache
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from llm_service.engine import TooManyTokens
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.errors import InvalidRequest
 from tests.engine import tokenizers
@@ -52,16 +55,25 @@ def chat(contents, **fields):
     return [{"role": "user", "content": content, "name": content, **fields} for content in contents]
 
 
-def control_tokens(tokenizer, messages):
-    sealed = SealedTokenizer(tokenizer)
-    ids = sealed.encode_chat(messages)
-    return [i for i in ids if i in sealed.control_token_ids]
+@cache
+def sealed_by(template):
+    """Cached, because each has a process of its own."""
+    return SealedTokenizer(with_template(TEMPLATES[template]))
+
+
+@cache
+def sealed_of(kind):
+    return SealedTokenizer(kind())
+
+
+def control_tokens(sealed, messages):
+    return [i for i in sealed.encode_chat(messages) if i in sealed.control_token_ids]
 
 
 def assert_sealed(template, contents):
-    tokenizer = with_template(TEMPLATES[template])
+    sealed = sealed_by(template)
     harmless = ["hello"] * len(contents)
-    assert control_tokens(tokenizer, chat(contents)) == control_tokens(tokenizer, chat(harmless))
+    assert control_tokens(sealed, chat(contents)) == control_tokens(sealed, chat(harmless))
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -77,18 +89,20 @@ def test_no_mixture_of_fragments_makes_a_control_token(template, contents):
 
 
 def test_pieces_of_escapes_cannot_be_joined_into_something_else():
-    template = "{% for m in messages %}{{ m.content[:1] + m.name + m.content[-1:] }}{% endfor %}"
-    tokenizer = with_template(template + "<|im_end|>")
+    pieces = "m.content[:1] + m.name + m.content[-1:] + ' ' + m.content"
+    template = "{% for m in messages %}{{ " + pieces + " }}{% endfor %}<|im_end|>"
+    tokenizer = with_template(template)
+    sealed = SealedTokenizer(tokenizer)
     for number in ("fdd2", "3c", "ffffff", "d800"):
         parts = [("<", number), ("", str(tokenizer.eos_token_id)), ("<", "fdd3"), ("", "|im_end|>")]
         messages = [{"role": "user", "content": c, "name": name} for c, name in parts]
-        assert control_tokens(tokenizer, messages) == [tokenizer.eos_token_id]
+        assert control_tokens(sealed, messages) == [tokenizer.eos_token_id]
 
 
 @given(st.lists(fragments, min_size=1, max_size=3))
 @settings(deadline=None, max_examples=100)
 def test_what_was_sealed_is_still_the_text_that_was_sent(contents):
-    sealed = SealedTokenizer(with_template(TEMPLATES["joined"]))
+    sealed = sealed_by("joined")
     text = sealed.decode(sealed.encode_chat(chat(contents)))
     sent = "".join(contents)
     for noncharacter in "\ufdd0\ufdd1\ufdd2\ufdd3":
@@ -98,7 +112,7 @@ def test_what_was_sealed_is_still_the_text_that_was_sent(contents):
 
 harmless_text = st.text(
     st.characters(exclude_characters="<\ufdd0\ufdd1\ufdd2\ufdd3", exclude_categories=["Cs"])
-) | st.sampled_from(["a < b", "</div>", "  x  ", "\n\n", "<b>bold</b>", "    four", "if a<b: c"])
+) | st.sampled_from(["a < b", "</div>", "  x  ", "\n\n", "<i>it</i>", "    four", "if a<b: c"])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +127,7 @@ def test_harmless_text_is_encoded_exactly_as_transformers_encodes_it(kind, conte
     expected = tokenizer.apply_chat_template(
         messages, add_generation_prompt=prompt, return_dict=False
     )
-    sealed = SealedTokenizer(tokenizer)
+    sealed = sealed_of(kind)
     assert sealed.encode_chat(messages, add_generation_prompt=prompt) == expected
 
 
@@ -124,10 +138,9 @@ def test_harmless_text_is_encoded_exactly_as_transformers_encodes_it(kind, conte
 @given(st.lists(harmless_text, min_size=1, max_size=3))
 @settings(deadline=None, max_examples=40)
 def test_sealing_does_not_show_in_harmless_text_under_other_templates(template, contents):
-    tokenizer = with_template(TEMPLATES[template])
     messages = chat(contents)
-    expected = tokenizer.apply_chat_template(messages, return_dict=False)
-    sealed = SealedTokenizer(tokenizer)
+    expected = with_template(TEMPLATES[template]).apply_chat_template(messages, return_dict=False)
+    sealed = sealed_by(template)
     assert sealed.encode_chat(messages, add_generation_prompt=False) == expected
 
 
@@ -137,8 +150,7 @@ def test_sealing_does_not_show_in_harmless_text_under_other_templates(template, 
 @given(harmless_text)
 @settings(deadline=None, max_examples=60)
 def test_plain_text_is_encoded_as_transformers_encodes_it_with_its_bos(kind, text):
-    tokenizer = kind()
-    assert SealedTokenizer(tokenizer).encode_text(text) == tokenizer.encode(text)
+    assert sealed_of(kind).encode_text(text) == kind().encode(text)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +158,7 @@ def test_plain_text_is_encoded_as_transformers_encodes_it_with_its_bos(kind, tex
 )
 @pytest.mark.parametrize("text", [text for attack in ATTACKS for text in attack])
 def test_plain_text_is_sealed_too(kind, text):
-    sealed = SealedTokenizer(kind())
+    sealed = sealed_of(kind)
     num_bos = len(sealed.encode_text("hello")) - len(
         kind().encode("hello", add_special_tokens=False)
     )
@@ -193,25 +205,91 @@ def harmless(value):
 
 
 def test_names_tool_calls_their_arguments_and_tool_results_are_sealed():
-    attacked = control_tokens(tokenizers.pocket(), POCKET_MESSAGES)
-    assert attacked == control_tokens(tokenizers.pocket(), harmless(POCKET_MESSAGES))
+    sealed = sealed_of(tokenizers.pocket)
+    attacked = control_tokens(sealed, POCKET_MESSAGES)
+    assert attacked == control_tokens(sealed, harmless(POCKET_MESSAGES))
     ids = tokenizers.pocket().convert_tokens_to_ids(["<tool_call>", "</tool_call>"])
     assert [i for i in attacked if i in ids] == ids  # the template's own
+
+
+@pytest.mark.parametrize("token", ["<unused1>", "<h1>", "</table>", "[IMG]", "{tool}"])
+def test_added_tokens_that_look_like_markup_are_out_of_reach(token):
+    tokenizer = deepcopy(with_template(TEMPLATES["plain"]))
+    tokenizer.add_tokens([token])
+    sealed = SealedTokenizer(tokenizer)
+    assert tokenizer.convert_tokens_to_ids(token) in sealed.control_token_ids
+    assert sealed.control_token_ids.isdisjoint(sealed.encode_text(f"a{token}b"))
+    assert sealed.decode(sealed.encode_text(f"a{token}b")) == f"a{token}b"
+
+
+@pytest.mark.parametrize("token", ["hello there", "\n\n\n", "\t\t"])
+def test_added_words_and_runs_of_spaces_are_still_reached_by_text(token):
+    tokenizer = deepcopy(with_template(TEMPLATES["plain"]))
+    tokenizer.add_tokens([token])
+    sealed = SealedTokenizer(tokenizer)
+    assert tokenizer.convert_tokens_to_ids(token) in sealed.encode_text(f"a{token}b")
+
+
+def test_text_far_too_long_is_refused_by_its_beginning():
+    sealed = SealedTokenizer(with_template(TEMPLATES["plain"]))
+    seen = []
+    encode = sealed._inner.encode_batch_fast
+
+    class Watched:
+        def encode_batch_fast(self, texts, **options):
+            seen.append(sum(map(len, texts)))
+            return encode(texts, **options)
+
+    sealed._inner = Watched()
+    with pytest.raises(TooManyTokens) as caught:
+        sealed.encode_text("the quick brown fox " * 100_000, max_tokens=1000)
+    assert caught.value.at_least >= 1000
+    assert seen == [16_000]
+
+
+def test_long_text_of_few_tokens_is_not_refused():
+    tokenizer = deepcopy(with_template(TEMPLATES["plain"]))
+    tokenizer.add_tokens(["=" * 128])
+    sealed = SealedTokenizer(tokenizer)
+    assert len(sealed.encode_text("=" * 128 * 900, max_tokens=1000)) == 900
+
+
+@pytest.mark.parametrize("num_more", [0, 1, 500])
+def test_text_a_little_too_long_is_counted_exactly(num_more):
+    sealed = sealed_by("plain")
+    text = "7 " * 1000  # two tokens each
+    whole = sealed.encode_text(text)
+    assert sealed.encode_text(text, max_tokens=len(whole) - num_more) == whole
+
+
+def test_other_threads_go_on_while_a_long_text_is_encoded():
+    sealed = sealed_by("plain")
+    done = threading.Event()
+
+    def encode():
+        sealed.encode_text("the quick brown fox " * 40_000)
+        done.set()
+
+    threading.Thread(target=encode).start()
+    num_ticks = 0
+    while not done.wait(0.001):
+        num_ticks += 1
+    assert num_ticks > 20
 
 
 def test_image_placeholders_are_control_tokens():
     tokenizer = deepcopy(with_template(TEMPLATES["plain"]))
     tokenizer.add_tokens(["<image>"])
-    messages = chat(["look: <image>"])
+    messages, sealed = chat(["look: <image>"]), SealedTokenizer(tokenizer)
     assert tokenizer.convert_tokens_to_ids("<image>") in tokenizer.apply_chat_template(
         messages, return_dict=False
     )
-    assert control_tokens(tokenizer, messages) == control_tokens(tokenizer, chat(["hello"]))
+    assert control_tokens(sealed, messages) == control_tokens(sealed, chat(["hello"]))
 
 
 @pytest.mark.parametrize("role", ["im_start", "end|>", "User", "", None, 3, ["user"]])
 def test_an_unknown_role_is_refused(role):
-    sealed = SealedTokenizer(with_template(TEMPLATES["by role"]))
+    sealed = sealed_by("by role")
     with pytest.raises(InvalidRequest, match="role"):
         sealed.encode_chat([{"role": role, "content": "hello"}])
 
@@ -241,7 +319,7 @@ def test_without_a_template_there_is_no_chat_and_it_says_so():
 
 
 def test_decoding_shows_control_tokens():
-    sealed = SealedTokenizer(tokenizers.pocket())
+    sealed = sealed_of(tokenizers.pocket)
     ids = sealed.encode_chat([{"role": "user", "content": "hi"}])
     assert sealed.decode(ids) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
@@ -251,7 +329,7 @@ def test_decoding_shows_control_tokens():
 )
 @pytest.mark.parametrize("text", ["The quick brown", " héllo wörld", "字🙂 and ☃"])
 def test_the_bytes_of_all_tokens_are_the_bytes_of_the_text(kind, text):
-    sealed, tokenizer = SealedTokenizer(kind()), kind()
+    sealed, tokenizer = sealed_of(kind), kind()
     ids = tokenizer.encode(text, add_special_tokens=False)
     assert b"".join(sealed.token_bytes(i) for i in ids).strip() == text.strip().encode()
 
@@ -259,7 +337,7 @@ def test_the_bytes_of_all_tokens_are_the_bytes_of_the_text(kind, text):
 @pytest.mark.parametrize("token_id", [-1, 2**32, 2**70])
 def test_what_is_no_token_id_is_refused(token_id):
     with pytest.raises(InvalidRequest, match=str(token_id)):
-        SealedTokenizer(tokenizers.pocket()).decode([5, token_id])
+        sealed_of(tokenizers.pocket).decode([5, token_id])
 
 
 def test_arguments_nested_without_end_are_refused():
@@ -267,11 +345,11 @@ def test_arguments_nested_without_end_are_refused():
     for _ in range(100_000):
         nested = [nested]
     with pytest.raises(InvalidRequest):
-        SealedTokenizer(tokenizers.pocket()).encode_chat([{"role": "user", "content": nested}])
+        sealed_of(tokenizers.pocket).encode_chat([{"role": "user", "content": nested}])
 
 
 def test_control_and_unused_ids_have_a_text_too():
-    sealed = SealedTokenizer(tokenizers.pocket())
+    sealed = sealed_of(tokenizers.pocket)
     (eos,) = tokenizers.pocket().convert_tokens_to_ids(["<|im_end|>"])
     assert sealed.token_text(eos) == "<|im_end|>"
     assert sealed.token_bytes(10**6) == b""

@@ -47,11 +47,15 @@ class ByteTokenizer:
     has_chat_template = True
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        max_tokens: int | None = None,
     ) -> list[int]:
         return self.encode_text("\n".join(message["content"] for message in messages) + "\n")
 
-    def encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
         return list(text.encode())
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -85,16 +89,19 @@ class FakeEngine:
             stream.fail(Unavailable("The service is stopping."))
 
     def submit(self, request: GenerationRequest) -> "FakeStream":
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: list[GenerationRequest]) -> "list[FakeStream]":
         if self.refuses_with is not None:
             raise self.refuses_with
         if not self._is_ready:
             raise Unavailable("The service is stopping.")
         if len(self.active) >= INFO.max_waiting:
             raise Overloaded("The queue is full.", retry_after=3)
-        stream = FakeStream(request, self, self._is_open, self._free_tokens)
-        self.streams.append(stream)
-        self.submitted.release()
-        return stream
+        streams = [FakeStream(r, self, self._is_open, self._free_tokens) for r in requests]
+        self.streams += streams
+        self.submitted.release(len(streams))
+        return streams
 
     def status(self) -> EngineStatus:
         reason = "" if self._is_ready else "stopping"

@@ -142,6 +142,8 @@ export interface paths {
         /**
          * Readiness
          * @description 200 only when the engine takes requests and steps; else 503 with the reason.
+         *
+         *     `warnings`: what does not work though the service does.
          */
         get: operations["readiness_readyz_get"];
         put?: never;
@@ -162,6 +164,8 @@ export interface paths {
         /**
          * Readiness
          * @description 200 only when the engine takes requests and steps; else 503 with the reason.
+         *
+         *     `warnings`: what does not work though the service does.
          */
         get: operations["readiness_health_get"];
         put?: never;
@@ -231,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate Key
-         * @description Give a key a new secret; the old one stops at once.
+         * @description Give a key a new secret; the old one stays valid for `overlap_seconds`, a day by default.
          */
         post: operations["rotate_key_api_keys__key_id__rotate_post"];
         delete?: never;
@@ -551,12 +555,15 @@ export interface components {
             top_k?: number | null;
             /** Min P */
             min_p?: number | null;
-            /** N */
-            n?: number | null;
+            /**
+             * N
+             * @default 1
+             */
+            n: number;
             /** Seed */
             seed?: number | null;
             /** Stop */
-            stop?: string | string[] | null;
+            stop?: (string | string[]) | null;
             /** Stop Token Ids */
             stop_token_ids?: number[] | null;
             /**
@@ -574,34 +581,17 @@ export interface components {
             logit_bias?: {
                 [key: string]: number;
             } | null;
-            /** User */
-            user?: string | null;
             /** Messages */
             messages: components["schemas"]["Message"][];
             /** Max Completion Tokens */
             max_completion_tokens?: number | null;
-            /** Logprobs */
-            logprobs?: boolean | null;
+            /**
+             * Logprobs
+             * @default false
+             */
+            logprobs: boolean;
             /** Top Logprobs */
             top_logprobs?: number | null;
-            /** Tools */
-            tools?: unknown[] | null;
-            /** Tool Choice */
-            tool_choice?: unknown;
-            /** Functions */
-            functions?: unknown[] | null;
-            /** Function Call */
-            function_call?: unknown;
-            /** Response Format */
-            response_format?: unknown;
-            /** Modalities */
-            modalities?: string[] | null;
-            /** Audio */
-            audio?: unknown;
-            /** Prediction */
-            prediction?: unknown;
-            /** Web Search Options */
-            web_search_options?: unknown;
         } & {
             [key: string]: unknown;
         };
@@ -676,12 +666,15 @@ export interface components {
             top_k?: number | null;
             /** Min P */
             min_p?: number | null;
-            /** N */
-            n?: number | null;
+            /**
+             * N
+             * @default 1
+             */
+            n: number;
             /** Seed */
             seed?: number | null;
             /** Stop */
-            stop?: string | string[] | null;
+            stop?: (string | string[]) | null;
             /** Stop Token Ids */
             stop_token_ids?: number[] | null;
             /**
@@ -699,19 +692,10 @@ export interface components {
             logit_bias?: {
                 [key: string]: number;
             } | null;
-            /** User */
-            user?: string | null;
             /** Prompt */
             prompt: string | string[] | number[] | number[][];
             /** Logprobs */
             logprobs?: number | null;
-            /**
-             * Echo
-             * @default false
-             */
-            echo: boolean;
-            /** Suffix */
-            suffix?: string | null;
             /** Best Of */
             best_of?: number | null;
         } & {
@@ -855,6 +839,7 @@ export interface components {
          * @description Times are unix seconds. `remaining` is null for a key without a limit, or one that is over.
          *
          *     `prefix` is how the secret begins; empty for a key that the settings provide.
+         *     `old_secret_valid_until`: when the last secret from before a rotation ends; null: none is valid.
          */
         KeyOut: {
             /** Id */
@@ -880,6 +865,8 @@ export interface components {
             source: "database" | "settings";
             /** Prefix */
             prefix: string;
+            /** Old Secret Valid Until */
+            old_secret_valid_until: number | null;
             remaining: components["schemas"]["RemainingOut"] | null;
             usage: components["schemas"]["KeyUsageOut"];
         };
@@ -925,6 +912,8 @@ export interface components {
             source: "database" | "settings";
             /** Prefix */
             prefix: string;
+            /** Old Secret Valid Until */
+            old_secret_valid_until: number | null;
             remaining: components["schemas"]["RemainingOut"] | null;
             usage: components["schemas"]["KeyUsageOut"];
             /** Key */
@@ -998,13 +987,15 @@ export interface components {
              */
             role: "system" | "developer" | "user" | "assistant" | "tool";
             /** Content */
-            content?: string | components["schemas"]["TextPart"][] | null;
+            content?: (string | components["schemas"]["TextPart"][]) | null;
             /** Name */
             name?: string | null;
             /** Tool Call Id */
             tool_call_id?: string | null;
             /** Tool Calls */
             tool_calls?: unknown[] | null;
+            /** Function Call */
+            function_call?: unknown;
         } & {
             [key: string]: unknown;
         };
@@ -1213,6 +1204,17 @@ export interface components {
             running: components["schemas"]["RunningOut"][];
             /** Requests */
             requests: components["schemas"]["RequestRecord"][];
+        };
+        /**
+         * Rotation
+         * @description For how long the old secret stays valid beside the new one; 0: it ends now.
+         */
+        Rotation: {
+            /**
+             * Overlap Seconds
+             * @default 86400
+             */
+            overlap_seconds: number;
         };
         /** RunbookOut */
         RunbookOut: {
@@ -2564,7 +2566,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Rotation"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {

@@ -190,10 +190,11 @@ class EngineCore:
         assert detokenizer is not None
         if self._ends_answer(sequence, token_id):
             return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
+        logprobs = self._logprobs(token, detokenizer.num_characters)
         piece = detokenizer.feed((token_id,))
         reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence, ahead)
         text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
-        return GenerationChunk(text, (token_id,), self._logprobs(token), reason)
+        return GenerationChunk(text, (token_id,), logprobs, reason)
 
     def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
         """End-of-sequence and stop tokens end the answer and are not part of its text."""
@@ -210,11 +211,12 @@ class EngineCore:
         )
         return FinishReason.LENGTH if is_last else None
 
-    def _logprobs(self, sampled: SampledToken) -> tuple[PositionLogprobs, ...]:
+    def _logprobs(self, sampled: SampledToken, text_offset: int) -> tuple[PositionLogprobs, ...]:
         if sampled.logprob is None:
             return ()
         chosen = self._token_logprob(sampled.token_id, sampled.logprob)
-        return (PositionLogprobs(chosen, tuple(self._token_logprob(*t) for t in sampled.top)),)
+        top = tuple(self._token_logprob(*token) for token in sampled.top)
+        return (PositionLogprobs(chosen, top, text_offset),)
 
     def _token_logprob(self, token_id: int, logprob: float) -> TokenLogprob:
         return TokenLogprob(

@@ -44,10 +44,14 @@ class Detokenizer:
     ) -> None:
         self._text = _IncrementalText(tokenizer, prompt_token_ids)
         self._stop = _StopFinder(stop)
+        # Characters of all tokens so far, shown or held back; half a character is none.
+        self.num_characters = 0
 
     def feed(self, token_ids: Sequence[int]) -> Detokenized:
         """Constant time per token, however long the sequence is."""
-        return self._stop.feed(self._text.feed(token_ids))
+        text = self._text.feed(token_ids)
+        self.num_characters += len(text)
+        return self._stop.feed(text)
 
     def flush(self) -> str:
         """What was held back, at the end of a sequence that no stop string ended."""

@@ -70,19 +70,24 @@ class BatchedEngine:
         await asyncio.to_thread(self._worker.join)
 
     def submit(self, request: GenerationRequest) -> TokenStream:
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: list[GenerationRequest]) -> list[TokenStream]:
         """Also raises InvalidRequest or ContextLengthExceeded for what could never run."""
         if self._is_stopping:
             raise Unavailable("The service is stopping.")
-        self._refuse_impossible(request)
+        for request in requests:
+            self._refuse_impossible(request)
         self._refuse_overload()
-        sequence = Sequence.from_request(request, time.monotonic())
-        self._worker.submit(sequence)
-        stream = BatchedStream(sequence, self._worker.abort)
+        now = time.monotonic()
+        sequences = [Sequence.from_request(request, now) for request in requests]
+        self._worker.submit(sequences)
         if not self._streams:
-            self._finishes.restart(sequence.timings.submitted)
-        self._streams[sequence] = stream
+            self._finishes.restart(now)
+        streams = {sequence: BatchedStream(sequence, self._worker.abort) for sequence in sequences}
+        self._streams |= streams
         self._is_idle.clear()
-        return stream
+        return list(streams.values())
 
     def status(self) -> EngineStatus:
         reason = "stopping" if self._is_stopping else self._worker.reason
@@ -110,17 +115,20 @@ class BatchedEngine:
     def _refuse_impossible(self, request: GenerationRequest) -> None:
         ids, limit = request.prompt_token_ids, self._info.max_context
         if not ids or request.sampling.max_tokens < 1:
-            raise InvalidRequest("A prompt token and one token to generate are the least.")
+            raise InvalidRequest(
+                "The prompt needs at least one token, and max_tokens must be at least 1."
+            )
         if min(ids) < 0 or max(ids) >= self._info.vocab_size:
             raise InvalidRequest(f"Token ids lie between 0 and {self._info.vocab_size - 1}.")
         if len(ids) >= limit:
-            raise ContextLengthExceeded(
-                f"The prompt has {len(ids)} tokens; with at least one for the answer it does not"
-                f" fit the context of {limit} tokens."
-            )
+            raise ContextLengthExceeded.of_prompt(limit, len(ids))
 
     def _refuse_overload(self) -> None:
-        """Waiting is what neither runs nor will be let in by the next step."""
+        """Waiting is what neither runs nor will be let in by the next step.
+
+        A request comes in with all its sequences or not at all. The bound is asked before it, so
+        that the size of the queue never forbids what an idle engine could answer.
+        """
         snapshot = self._worker.snapshot
         is_blocked = snapshot.num_waiting > 0  # the last step left some outside
         num_slots = 0 if is_blocked else self._info.max_batch_size - snapshot.num_running

@@ -80,11 +80,11 @@ class EngineWorker:
         self._thread.start()
         return self._started
 
-    def submit(self, sequence: Sequence) -> None:
+    def submit(self, sequences: list[Sequence]) -> None:
         with self._changed:
             if self._reason:
                 raise self._not_ready()
-            self._submitted.append(sequence)
+            self._submitted += sequences
             self._changed.notify()
 
     def abort(self, sequence: Sequence) -> None:

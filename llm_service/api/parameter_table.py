@@ -1,0 +1,283 @@
+"""Every request field that is known here, and what is done with it: the one list of them.
+
+A field is served, accepted because it cannot change the answer, or refused by name. Fields that
+are served are also in the request's schema (`schemas.py`). Known are the fields of OpenAI's API
+and of the servers that callers come from: vLLM, llama.cpp, SGLang, TGI and Ollama.
+
+docs/parameters.md is written from this list by `scripts/parameters.py`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+Endpoint = Literal["chat", "completions", "tokenize", "detokenize"]
+Endpoints = tuple[Endpoint, ...]
+
+BOTH: Endpoints = ("chat", "completions")
+CHAT: Endpoints = ("chat",)
+COMPLETIONS: Endpoints = ("completions",)
+TOKENIZE: Endpoints = ("tokenize",)
+DETOKENIZE: Endpoints = ("detokenize",)
+
+
+class Treatment(StrEnum):
+    SERVED = "served"
+    NO_EFFECT = "no effect"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field. The name of a nested one has its parent before it: `messages.prefix`.
+
+    `accepted` are the values, besides null, with which a refused field asks for nothing special.
+    """
+
+    name: str
+    endpoints: Endpoints
+    treatment: Treatment
+    words: str
+    accepted: tuple[Any, ...] = ()
+
+
+def _served(names: str, words: str, on: Endpoints = BOTH) -> Iterator[Parameter]:
+    return (Parameter(name, on, Treatment.SERVED, words) for name in names.split())
+
+
+def _no_effect(names: str, words: str, on: Endpoints = BOTH) -> Iterator[Parameter]:
+    return (Parameter(name, on, Treatment.NO_EFFECT, words) for name in names.split())
+
+
+def _refused(names: str, words: str, *accepted: Any, on: Endpoints = BOTH) -> Iterator[Parameter]:
+    return (Parameter(name, on, Treatment.REFUSED, words, accepted) for name in names.split())
+
+
+_SERVED = (
+    *_served("model", "The model to use; `GET /v1/models` lists it."),
+    *_served("messages", "The conversation.", CHAT),
+    *_served(
+        "prompt",
+        "Text or token ids, or a list of either. Prompts times `n`: at most 128.",
+        COMPLETIONS,
+    ),
+    *_served(
+        "max_tokens",
+        "Longest answer, at least 1. Without it chat answers may fill the context, and"
+        " completions end after 16 tokens.",
+    ),
+    *_served("max_completion_tokens", "Another name of `max_tokens`, which it overrides.", CHAT),
+    *_served("min_tokens", "The answer does not end before it has this many tokens."),
+    *_served("n", "Answers to each prompt, 1 to 128."),
+    *_served("best_of", "Must equal `n`: every answer that is generated is sent.", COMPLETIONS),
+    *_served("stream", "Send the answer as server-sent events."),
+    *_served("stream_options.include_usage", "End the stream with an event that has the usage."),
+    *_served("temperature", "0 to 2; 0 takes the likeliest token."),
+    *_served("top_p", "0 to 1; 0 takes the likeliest token."),
+    *_served("top_k", "Sample from this many of the likeliest tokens; 0 or -1: from all."),
+    *_served("min_p", "0 to 1: leave out tokens less likely than this share of the likeliest."),
+    *_served("seed", "Makes the answer repeatable. Each of `n` answers has a seed of its own."),
+    *_served(
+        "stop",
+        "A string, or a list of up to 16, that ends the answer and is not part of it."
+        " Empty strings are ignored.",
+    ),
+    *_served("stop_token_ids", "Up to 64 token ids that end the answer."),
+    *_served("ignore_eos", "Go on after the model's end-of-sequence token."),
+    *_served("presence_penalty frequency_penalty", "-2 to 2."),
+    *_served("repetition_penalty", "Above 0, at most 10; 1: none."),
+    *_served("logit_bias", "-100 to 100 for each of up to 1,024 token ids."),
+    *_served("logprobs", "Whether to send the log probability of each token.", CHAT),
+    *_served("top_logprobs", "0 to 20 alternatives to each token; needs `logprobs`.", CHAT),
+    *_served(
+        "logprobs",
+        "0 to 5 alternatives to each token; the chosen one is always there.",
+        COMPLETIONS,
+    ),
+    *_served("model", "The model whose tokens are counted.", TOKENIZE),
+    *_served("prompt", "The text to count.", TOKENIZE),
+    *_served("messages", "A conversation to count, as the chat template writes it.", TOKENIZE),
+    *_served("add_generation_prompt", "Whether to count what begins the answer.", TOKENIZE),
+    *_served("model", "The model whose tokens they are.", DETOKENIZE),
+    *_served("tokens", "The token ids to turn into text.", DETOKENIZE),
+)
+
+_NO_EFFECT = (
+    *_no_effect(
+        "user metadata safety_identifier user_security_context request_id rid",
+        "Names the caller or the request for others; nothing here reads it.",
+    ),
+    *_no_effect("store", "No answer is ever stored."),
+    *_no_effect("service_tier priority", "All requests wait in the same queue."),
+    *_no_effect(
+        "prompt_cache_key prompt_cache_retention prompt_cache_options cache_prompt id_slot"
+        " n_cache_reuse",
+        "Prompts are cached by `LLM_PREFIX_CACHE`, for each key alone.",
+    ),
+    *_no_effect("keep_alive", "The model stays loaded."),
+    *_no_effect("num_ctx n_keep n_discard", "The context is the model's, and nothing is cut."),
+    *_no_effect("prediction backend_sampling", "Changes the speed alone, not the answer."),
+    *_no_effect("verbosity", "The model is not told; the prompt can ask for short answers."),
+    *_no_effect("parallel_tool_calls parse_tool_calls", "Matters only with tools."),
+    *_no_effect("stream_options.include_obfuscation", "Events are not padded."),
+    *_no_effect("timings_per_token return_progress", "The header `Server-Timing` has the times."),
+    *_no_effect("mirostat_tau mirostat_eta", "Matters only with `mirostat`."),
+    *_no_effect("dynatemp_exponent", "Matters only with `dynatemp_range`."),
+    *_no_effect("xtc_threshold", "Matters only with `xtc_probability`."),
+    *_no_effect(
+        "dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers",
+        "Matters only with `dry_multiplier`.",
+    ),
+    *_no_effect("smoothing_curve", "Matters only with `smoothing_factor`."),
+    *_no_effect("length_penalty early_stopping", "Matters only with beam search."),
+    *_no_effect(
+        "guided_decoding_backend guided_whitespace_pattern grammar_lazy grammar_triggers"
+        " preserved_tokens",
+        "Matters only with constrained output.",
+    ),
+)
+
+_CONSTRAINED = "output cannot be constrained to a format yet."
+_TEMPLATE = "the model's own chat template writes the prompt."
+_REASONING = "how much the model reasons cannot be chosen yet."
+_REASONING_OUTPUT = "reasoning is part of the answer's text."
+_NO_TOOLS = "tools are not offered yet."
+_SAMPLER = "there is no such sampler; temperature, top_p, top_k and min_p are offered."
+_CUT = "prompts are never cut; shorten the prompt."
+_SHAPE = "the answer has no such part."
+_ADAPTER = "the model has no adapters."
+_SYSTEM = "send it as a message with the role system."
+
+_REFUSED = (
+    # What is to come
+    *_refused("tools functions", _NO_TOOLS, []),
+    *_refused("tool_choice function_call", _NO_TOOLS, "none", "auto"),
+    *_refused("tool_prompt guideline", _NO_TOOLS, ""),
+    *_refused("response_format", _CONSTRAINED, {"type": "text"}),
+    *_refused("format json_schema grammar", _CONSTRAINED, ""),
+    *_refused(
+        "guided_json guided_regex guided_choice guided_grammar structured_outputs structural_tag"
+        " regex ebnf",
+        _CONSTRAINED,
+    ),
+    *_refused("chat_template template", _TEMPLATE, ""),
+    *_refused("chat_template_kwargs template_kwargs", _TEMPLATE, {}),
+    *_refused("documents data_sources plugins", "send them as text in a message.", []),
+    *_refused("add_generation_prompt", "an answer always begins a new message.", True),
+    *_refused("continue_final_message", "an answer always begins a new message.", False),
+    *_refused(
+        "messages.prefix messages.partial", "an answer always begins a new message.", False, on=CHAT
+    ),
+    *_refused("messages.audio", "this model takes text.", on=CHAT),
+    *_refused("reasoning_effort enable_thinking think thinking reasoning prompt_mode", _REASONING),
+    *_refused(
+        "thinking_budget thinking_token_budget thinking_budget_tokens reasoning_budget",
+        _REASONING,
+        -1,
+    ),
+    *_refused("include_reasoning separate_reasoning stream_reasoning", _REASONING_OUTPUT, True),
+    *_refused("reasoning_format", _REASONING_OUTPUT, "none", "auto"),
+    *_refused("thinking_forced_open reasoning_in_content", _REASONING_OUTPUT, False),
+    *_refused("modalities", "this model answers in text.", ["text"]),
+    *_refused("audio", "this model answers in text."),
+    *_refused(
+        "images image_data multimodal_data mm_processor_kwargs media_io_kwargs",
+        "this model takes text.",
+        [],
+        {},
+    ),
+    *_refused("web_search_options", "the service does not search the web."),
+    *_refused("moderation", "there is no moderation model."),
+    *_refused("safe_prompt", _SYSTEM, False),
+    # Other names of what is offered
+    *_refused("prompt", "send messages, or use /v1/completions.", on=CHAT),
+    *_refused("messages", "send prompt, or use /v1/chat/completions.", on=COMPLETIONS),
+    *_refused("input inputs", "send messages (chat) or prompt (completions)."),
+    *_refused("system instructions", _SYSTEM, ""),
+    *_refused("max_completion_tokens", "use max_tokens.", on=COMPLETIONS),
+    *_refused(
+        "max_new_tokens n_predict num_predict max_output_tokens max_tokens_to_sample",
+        "use max_tokens.",
+        -1,
+    ),
+    *_refused("stop_sequences", "use stop.", []),
+    *_refused("random_seed", "use seed."),
+    *_refused("repeat_penalty", "use repetition_penalty.", 1),
+    *_refused("n_cmpl num_return_sequences", "use n.", 1),
+    *_refused("n_probs top_n_tokens", "use logprobs.", 0),
+    *_refused("top_logprobs", "logprobs is the number of alternatives.", on=COMPLETIONS),
+    *_refused("return_logprob", "use logprobs.", False),
+    *_refused("do_sample", "temperature 0 takes the likeliest token.", True),
+    *_refused("ban_eos_token", "use ignore_eos or min_tokens.", False),
+    *_refused("options parameters sampling_params extra_body", "send its fields beside model.", {}),
+    *_refused("best_of", "use n.", 1, on=CHAT),
+    # Search and sampling
+    *_refused("use_beam_search", "beam search is not offered.", False),
+    *_refused("num_beams num_beam_groups", "beam search is not offered.", 1),
+    *_refused("bad_words bad_words_ids", "use logit_bias with -100.", []),
+    *_refused("allowed_token_ids", "use logit_bias."),
+    *_refused("logits_processors", "requests bring no code.", []),
+    *_refused("custom_logit_processor", "requests bring no code.", ""),
+    *_refused("custom_params vllm_xargs session_params", "requests bring no code.", {}),
+    *_refused("typical_p typ_p tfs_z", _SAMPLER, 1),
+    *_refused("top_a epsilon_cutoff eta_cutoff penalty_alpha smoothing_factor", _SAMPLER, 0),
+    *_refused("mirostat dynatemp_range xtc_probability dry_multiplier", _SAMPLER, 0),
+    *_refused("top_n_sigma", _SAMPLER, -1, 0),
+    *_refused("min_keep", _SAMPLER, 0, 1),
+    *_refused("samplers", "the order of samplers is fixed."),
+    *_refused("repeat_last_n", "penalties count the whole answer.", -1, 64),
+    *_refused("penalize_nl", "penalties count every token.", False),
+    *_refused("no_repeat_ngram_size", "use repetition_penalty.", 0),
+    *_refused("guidance_scale encoder_repetition_penalty", _SAMPLER, 1),
+    *_refused("negative_prompt", _SAMPLER, ""),
+    *_refused("watermark", "answers carry no watermark.", False),
+    # What ends an answer, and what is left in it
+    *_refused("include_stop_str_in_output no_stop_trim", "stop strings are left out.", False),
+    *_refused("stop_regex", "use stop.", "", []),
+    *_refused("t_max_predict_ms t_max_prompt_ms", "use max_tokens.", -1, 0),
+    *_refused("n_indent", "use min_tokens or stop.", 0),
+    *_refused("skip_special_tokens", "special tokens are left out of the text.", True),
+    *_refused("spaces_between_special_tokens", "special tokens are left out of the text.", True),
+    # Which prompt the model sees
+    *_refused("truncate_prompt_tokens truncate", _CUT),
+    *_refused("truncation", _CUT, "disabled"),
+    *_refused("transforms", _CUT, []),
+    *_refused("add_special_tokens", _TEMPLATE, False, on=CHAT),
+    *_refused("add_special_tokens", "the model's own are added to a text.", True, on=COMPLETIONS),
+    *_refused("prompt_embeds input_embeds", "send text or token ids."),
+    *_refused("context previous_response_id conversation", "send the whole conversation."),
+    *_refused("raw", "use /v1/completions.", False),
+    *_refused("suffix", "text is continued at its end alone.", ""),
+    *_refused("echo return_full_text", "the answer does not repeat the prompt.", False),
+    *_refused("lora", _ADAPTER, []),
+    *_refused("lora_path adapter_id", _ADAPTER, ""),
+    # What else an answer could hold
+    *_refused("prompt_logprobs", _SHAPE),
+    *_refused(
+        "return_token_ids return_tokens return_tokens_as_token_ids return_prompt_text"
+        " return_hidden_states return_cached_tokens_details post_sampling_probs"
+        " decoder_input_details details stream_options.continuous_usage_stats",
+        _SHAPE,
+        False,
+    ),
+    *_refused("response_fields", _SHAPE, []),
+    *_refused(
+        "cache_salt extra_key", "cached prompts are kept apart by key; make another key.", ""
+    ),
+    *_refused("kv_transfer_params", "prompt and answer are computed in one place.", {}),
+    # Counting
+    *_refused("add_special_tokens", "the model's own are added to a text.", True, on=TOKENIZE),
+    *_refused("add_special", "the model's own are added to a text.", True, on=TOKENIZE),
+    *_refused("content", "use prompt.", on=TOKENIZE),
+    *_refused("return_token_strs with_pieces", _SHAPE, False, on=TOKENIZE),
+    *_refused("parse_special", "text never becomes a control token.", False, on=TOKENIZE),
+    *_refused(
+        "continue_final_message", "a conversation ends with a whole message.", False, on=TOKENIZE
+    ),
+    *_refused("chat_template", _TEMPLATE, "", on=TOKENIZE),
+    *_refused("chat_template_kwargs mm_processor_kwargs", _TEMPLATE, {}, on=TOKENIZE),
+    *_refused("tools", _NO_TOOLS, [], on=TOKENIZE),
+)
+
+TABLE: tuple[Parameter, ...] = (*_SERVED, *_NO_EFFECT, *_REFUSED)

@@ -1,0 +1,40 @@
+"""What is done with request fields that the schema does not have: see `parameter_table`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_service.api.parameter_table import TABLE, Endpoint, Parameter, Treatment
+from llm_service.errors import UnsupportedParameter
+
+_REFUSED: dict[tuple[Endpoint, str], Parameter] = {
+    (endpoint, row.name): row
+    for row in TABLE
+    if row.treatment is Treatment.REFUSED
+    for endpoint in row.endpoints
+}
+_KNOWN = {(endpoint, row.name) for row in TABLE for endpoint in row.endpoints}
+
+
+def refuse_unsupported(
+    endpoint: Endpoint, fields: Mapping[str, Any], parent: str = "", position: str = ""
+) -> None:
+    """Raise UnsupportedParameter for the first of `fields` that would be ignored wrongly.
+
+    For a nested object `parent` is its place in the table ("messages."), and `position` its
+    place in the request ("messages.3.").
+    """
+    for name, value in fields.items():
+        row = _REFUSED.get((endpoint, parent + name))
+        if row is not None and not any(_is_same(value, accepted) for accepted in row.accepted):
+            param = (position or parent) + name
+            raise UnsupportedParameter(f"{param} is not supported here: {row.words}", param=param)
+
+
+def unknown_fields(endpoint: Endpoint, fields: Mapping[str, Any]) -> list[str]:
+    """Names that the table does not have, which are accepted and logged."""
+    return sorted(name for name in fields if (endpoint, name) not in _KNOWN)
+
+
+def _is_same(value: Any, accepted: Any) -> bool:
+    """JSON equality: 1 is 1.0, but not true."""
+    return bool(value == accepted) and isinstance(value, bool) == isinstance(accepted, bool)

@@ -1,0 +1,108 @@
+"""The kinds of values that request bodies are made of, and how forgiving they are.
+
+Unions are decided by their first look at a value, and lists stop at the first wrong item, so that
+a caller gets one complaint, about what was meant, however long the list is.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+MAX_STOP_STRINGS = 16
+MAX_BIASED_TOKENS = 1024
+SHAPE_ERROR = "shape"  # no branch of a union fits
+
+
+def _encodable(text: str) -> str:
+    """JSON can smuggle in half of a surrogate pair, which no encoding can write out again."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair") from None
+    return text
+
+
+def _whole(value: Any, depth: int = 2) -> Any:
+    """JSON knows one kind of number: 16.0 is the integer 16, also in lists of token ids."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list) and depth and not {float, list}.isdisjoint(map(type, value)):
+        return [_whole(item, depth - 1) for item in value]
+    return value
+
+
+def text_or_list(value: Any) -> str | None:
+    return "str" if isinstance(value, str) else "list[]" if isinstance(value, list) else None
+
+
+def _prompt_shape(value: Any) -> str | None:
+    """The first item tells what a list holds, so that an error is about that kind alone."""
+    if isinstance(value, str):
+        return "str"
+    if not isinstance(value, list):
+        return None
+    kinds = {str: "list[str]", int: "list[int]", list: "list[list[int]]"}
+    return kinds.get(type(value[0])) if value else "list[str]"
+
+
+def _few_biases(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > MAX_BIASED_TOKENS:
+        raise ValueError(f"must have at most {MAX_BIASED_TOKENS} items")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+ShortText = Annotated[str, Field(max_length=256), AfterValidator(_encodable)]
+Name = Annotated[str, Field(max_length=64), AfterValidator(_encodable)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+# `fail_fast`: one complaint about a list, not one about each of a million items.
+TokenIds = Annotated[list[TokenId], Field(fail_fast=True)]
+StopTokenIds = Annotated[list[TokenId], Field(max_length=64, fail_fast=True)]
+StopStrings = Annotated[list[ShortText], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
+Stop = Annotated[
+    Annotated[ShortText, Tag("str")] | Annotated[StopStrings, Tag("list[]")],
+    Discriminator(
+        text_or_list,
+        custom_error_type=SHAPE_ERROR,
+        custom_error_message="must be a string or a list of strings",
+    ),
+]
+Prompt = Annotated[
+    Annotated[Text, Tag("str")]
+    | Annotated[list[Text], Field(fail_fast=True), Tag("list[str]")]
+    | Annotated[TokenIds, Tag("list[int]")]
+    | Annotated[list[TokenIds], Field(fail_fast=True), Tag("list[list[int]]")],
+    Discriminator(
+        _prompt_shape,
+        custom_error_type=SHAPE_ERROR,
+        custom_error_message="must be a string, a list of strings, token ids or lists of these",
+    ),
+]
+LogitBias = Annotated[
+    dict[str, Annotated[float, Field(ge=-100, le=100)]],
+    Field(fail_fast=True),
+    BeforeValidator(_few_biases),
+]
+
+
+class WireModel(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_clients_write(cls, body: Any) -> Any:
+        """Clients send null for what they leave out, and some write 16 as 16.0."""
+        if not isinstance(body, dict):
+            return body
+        return {name: _whole(value) for name, value in body.items() if value is not None}

@@ -1,0 +1,134 @@
+"""A model's chat template: Jinja source that turns messages into the text of a prompt.
+
+Renders as transformers does (the same environment, filters and names), without importing it,
+so that a process that does nothing else stays small. Knows nothing of tokens or sealing.
+
+The sandbox keeps a template from reaching Python's internals. It does not bound time and
+memory: `template_worker` does.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, LoopControlExtension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+MAX_PROMPT_CHARS = 16 * 2**20
+
+
+class TemplateFailed(Exception):
+    """The template refused the messages, or could not render them; the text is its reason."""
+
+
+class ChatTemplate:
+    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        """`special_tokens`: what the template calls them (`bos_token`), and their texts.
+
+        Raises TemplateFailed over source that is no template.
+        """
+        try:
+            self._template = _environment().from_string(source)
+        except MemoryError:
+            raise
+        except Exception as error:  # constant expressions are computed here already
+            raise TemplateFailed(str(error) or type(error).__name__) from error
+        self._special_tokens = dict(special_tokens)
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
+        """The prompt's text. Raises TemplateFailed."""
+        if not messages:
+            raise TemplateFailed("There are no messages.")
+        variables = {
+            **self._special_tokens,
+            "messages": [
+                # many templates take a None for a value and write it
+                {name: value for name, value in message.items() if value is not None}
+                for message in messages
+            ],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        try:
+            return self._render(variables)
+        except MemoryError:
+            raise
+        except Exception as error:  # a template can raise anything that an expression can
+            raise TemplateFailed(str(error) or type(error).__name__) from error
+
+    def _render(self, variables: Mapping[str, Any]) -> str:
+        pieces, size = [], 0
+        for piece in self._template.generate(variables):
+            size += len(piece)
+            if size > MAX_PROMPT_CHARS:
+                raise TemplateFailed(f"It wrote more than {MAX_PROMPT_CHARS} characters.")
+            pieces.append(piece)
+        return "".join(pieces)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, LoopControlExtension]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    environment.globals["namespace"] = _Namespace
+    return environment
+
+
+class _GenerationTag(Extension):
+    """`{% generation %}` marks an assistant's words for training; rendering ignores it."""
+
+    tags = {"generation"}  # noqa: RUF012  # as Jinja declares it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+class _Namespace(Namespace):
+    """Jinja's, without underscored names: assigning those could replace its own internals."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # `self` may be a keyword
+        self, *values = args
+        _refuse_underscored(dict(*values, **kwargs))
+        Namespace.__init__(self, *values, **kwargs)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _refuse_underscored((name,))
+        super().__setitem__(name, value)
+
+
+def _refuse_underscored(names: Any) -> None:
+    for name in names:
+        if isinstance(name, str) and name.startswith("_"):
+            raise SecurityError(f"A namespace cannot hold {name!r}.")
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Unlike Jinja's filter, this writes `<` and `'` as they are."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _strftime_now(format: str) -> str:  # noqa: A002  # templates may pass it by name
+    return datetime.now().strftime(format)  # noqa: DTZ005  # local time, as transformers tells it

@@ -1,0 +1,126 @@
+"""The process in which a chat template runs: `python -m llm_service.engine.template_worker`.
+
+A template comes with a model and is somebody else's program. It may loop for ever or build
+gigabytes, and no check of its source tells. So it runs here, where the kernel bounds what one
+prompt may take, and where it shares neither memory, environment nor the interpreter's lock
+with the service. `template_process` is the other end.
+
+Frames go both ways: a length, then JSON. The first one in brings the template and the control
+tokens. Each later one is a conversation, answered by `{"text": ...}` or `{"refusal": ...}`.
+"""
+
+import contextlib
+import json
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from llm_service.engine.chat_renderer import ChatRenderer
+from llm_service.engine.chat_template import ChatTemplate, TemplateFailed
+from llm_service.engine.sealing import Sealer, encodable
+from llm_service.errors import InvalidRequest
+
+MEMORY_BYTES = 512 * 2**20
+_LENGTH = struct.Struct(">I")
+
+
+def pack(value: Any) -> bytes:
+    """A frame. Raises ValueError, TypeError or RecursionError over what JSON cannot hold."""
+    data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _LENGTH.pack(len(data)) + data
+
+
+def write_frame(stream: IO[bytes], frame: bytes) -> None:
+    """Raises OSError if nobody reads."""
+    stream.write(frame)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> Any:
+    """Raises EOFError at the end."""
+    (length,) = _LENGTH.unpack(_read(stream, _LENGTH.size))
+    return json.loads(_read(stream, length).decode("utf-8", "surrogatepass"))
+
+
+def main() -> None:
+    _limit_memory()
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the service has ended
+        setup = read_frame(requests)
+        seconds = setup["compute_seconds"]
+        with _limited_time(seconds):
+            renderer = _renderer(setup)
+        while True:
+            request = read_frame(requests)
+            with _limited_time(seconds):
+                answer = pack(_answer(renderer, request))
+            write_frame(answers, answer)
+
+
+def _renderer(setup: dict[str, Any]) -> ChatRenderer | str:
+    """A renderer, or why there is none."""
+    try:
+        template = ChatTemplate(setup["template"], setup["special_tokens"])
+    except TemplateFailed as error:
+        return f"This model's chat template is not valid: {encodable(str(error))[:500]}"
+    except MemoryError:
+        return _TOO_LARGE
+    return ChatRenderer(template, Sealer(setup["control"]))
+
+
+def _answer(renderer: ChatRenderer | str, request: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(renderer, str):
+        return {"refusal": renderer, "param": "messages"}
+    try:
+        text = renderer.render(
+            request["messages"], add_generation_prompt=request["add_generation_prompt"]
+        )
+    except InvalidRequest as error:
+        return {"refusal": error.message, "param": error.param}
+    except MemoryError:
+        return {"refusal": _TOO_LARGE, "param": "messages"}
+    except RecursionError:
+        return {"refusal": "The messages are nested too deeply.", "param": "messages"}
+    return {"text": text}
+
+
+_TOO_LARGE = (
+    "The model's chat template refuses these messages:"
+    f" it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
+)
+
+
+@contextlib.contextmanager
+def _limited_time(seconds: float) -> Iterator[None]:
+    """The kernel ends this process if the body computes for longer, wherever it is.
+
+    Waiting does not count: a busy machine does not make a template look endless.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(OSError, ValueError):  # macOS knows no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # where memory runs out, rather this than the service
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+if __name__ == "__main__":
+    main()

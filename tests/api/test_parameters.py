@@ -1,0 +1,242 @@
+"""Every known request field is served, harmless or refused by name, and the docs say which."""
+
+from typing import Any
+
+import openai
+import pytest
+from openai.types import completion_create_params as text_params
+from openai.types.chat import ChatCompletionStreamOptionsParam
+from openai.types.chat import completion_create_params as chat_params
+from structlog.testing import capture_logs
+
+from llm_service.api.parameter_table import TABLE, Parameter, Treatment
+from llm_service.api.schemas import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    EndpointBody,
+    StreamOptions,
+    TokenizeRequest,
+)
+from scripts import parameters
+from tests.support.service import RunningService
+
+HELLO = [{"role": "user", "content": "Hi"}]
+BODIES: dict[str, type[EndpointBody]] = {
+    body.endpoint: body
+    for body in (ChatCompletionRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
+}
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "tokenize": "/tokenize",
+    "detokenize": "/detokenize",
+}
+LEAST: dict[str, dict[str, Any]] = {
+    "chat": {"model": "pocket", "messages": HELLO, "max_tokens": 1},
+    "completions": {"model": "pocket", "prompt": "Hi", "max_tokens": 1},
+    "tokenize": {"messages": HELLO},
+    "detokenize": {"tokens": [5]},
+}
+GENERATING = ("chat", "completions")
+
+
+def rows(endpoint: str, treatment: Treatment) -> list[Parameter]:
+    return [r for r in TABLE if endpoint in r.endpoints and r.treatment is treatment]
+
+
+def top_level(rows: list[Parameter]) -> set[str]:
+    return {row.name for row in rows if "." not in row.name}
+
+
+def with_field(endpoint: str, name: str, value: Any) -> dict[str, Any]:
+    """The least body that the endpoint takes and one more field, where `name` says."""
+    body = dict(LEAST[endpoint])
+    parent, _, field = name.rpartition(".")
+    match parent:
+        case "stream_options":
+            return {**body, "stream": True, "stream_options": {field: value}}
+        case "messages":
+            return {**body, "messages": [{**HELLO[0], field: value}]}
+        case _:
+            return {**body, name: value}
+
+
+def meaningful(row: Parameter) -> Any:
+    """A value with which a refused field asks for something."""
+    candidates: list[Any] = [7, "x", True]
+    return next(
+        value
+        for value in candidates
+        if not any(value == accepted and type(value) is type(accepted) for accepted in row.accepted)
+    )
+
+
+def test_the_page_of_parameters_is_the_table() -> None:
+    page = parameters.FILE.read_text(encoding="utf-8")
+    assert page == parameters.page(), "run `python -m scripts.parameters`"
+
+
+def test_no_field_of_an_endpoint_is_decided_twice() -> None:
+    decided = [(endpoint, row.name) for row in TABLE for endpoint in row.endpoints]
+    assert len(decided) == len(set(decided))
+
+
+@pytest.mark.parametrize("endpoint", BODIES)
+def test_the_served_fields_are_those_of_the_schema(endpoint: str) -> None:
+    served = top_level(rows(endpoint, Treatment.SERVED))
+    assert served | ({"stream_options"} & BODIES[endpoint].model_fields.keys()) == set(
+        BODIES[endpoint].model_fields
+    )
+
+
+@pytest.mark.parametrize("endpoint", GENERATING)
+def test_the_served_stream_options_are_those_of_the_schema(endpoint: str) -> None:
+    served = {row.name for row in rows(endpoint, Treatment.SERVED)}
+    nested = {name for name in served if name.startswith("stream_options.")}
+    assert nested == {f"stream_options.{name}" for name in StreamOptions.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parent", "params"),
+    [
+        ("chat", "", chat_params.CompletionCreateParamsBase),
+        ("completions", "", text_params.CompletionCreateParamsBase),
+        ("chat", "stream_options.", ChatCompletionStreamOptionsParam),
+    ],
+    ids=["chat", "completions", "stream_options"],
+)
+def test_every_field_of_the_official_client_is_decided(
+    endpoint: str, parent: str, params: Any
+) -> None:
+    known = {row.name for row in TABLE if endpoint in row.endpoints} | {"stream_options"}
+    assert {parent + name for name in params.__annotations__} <= known
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize"])
+def test_each_refused_field_is_400_and_named(service: RunningService, endpoint: str) -> None:
+    refused = rows(endpoint, Treatment.REFUSED)
+    with service.client() as http:
+        for row in refused:
+            response = http.post(
+                PATHS[endpoint], json=with_field(endpoint, row.name, meaningful(row))
+            )
+            assert response.status_code == 400, row.name
+            error = response.json()["error"]
+            assert error["code"] == "unsupported_parameter", row.name
+            assert error["param"] == row.name.replace("messages.", "messages.0.")
+            assert error["message"].startswith(f"{error['param']} is not supported here: ")
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize"])
+def test_a_refused_field_that_asks_for_nothing_is_accepted(
+    service: RunningService, endpoint: str
+) -> None:
+    """All of them at once, with null, then with the first accepted value of each, and so on."""
+    refused = [row for row in rows(endpoint, Treatment.REFUSED) if "." not in row.name]
+    values = [{row.name: None for row in refused}]
+    for i in range(max(len(row.accepted) for row in refused)):
+        values.append({row.name: row.accepted[i] for row in refused if len(row.accepted) > i})
+    with service.client() as http:
+        for fields in values:
+            response = http.post(PATHS[endpoint], json={**LEAST[endpoint], **fields})
+            assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("endpoint", GENERATING)
+def test_fields_without_effect_are_accepted_and_not_logged_as_unknown(
+    service: RunningService, endpoint: str
+) -> None:
+    harmless = top_level(rows(endpoint, Treatment.NO_EFFECT))
+    body = {**LEAST[endpoint], **dict.fromkeys(harmless, "x")}
+    with capture_logs() as lines, service.client() as http:
+        assert http.post(PATHS[endpoint], json=body).status_code == 200
+    assert not [line for line in lines if "fields" in line]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields"),
+    [
+        ("chat", {"guided_json": {"type": "object"}}),
+        ("chat", {"guided_choice": ["yes", "no"]}),
+        ("completions", {"guided_regex": "[0-9]+"}),
+        ("chat", {"structured_outputs": {"json": {}}}),
+        ("completions", {"grammar": 'root ::= "yes"'}),
+        ("chat", {"continue_final_message": True}),
+        ("chat", {"add_generation_prompt": False}),
+        ("chat", {"chat_template": "{{ messages }}"}),
+        ("chat", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("chat", {"reasoning_effort": "high"}),
+        ("chat", {"bad_words": ["no"]}),
+        ("completions", {"allowed_token_ids": [1, 2]}),
+        ("completions", {"prompt_logprobs": 0}),
+        ("chat", {"truncate_prompt_tokens": 5}),
+        ("chat", {"use_beam_search": True}),
+        ("chat", {"best_of": 2}),
+        ("completions", {"best_of": 2}),
+        ("chat", {"echo": True}),
+        ("chat", {"stop_sequences": ["5"]}),
+        ("completions", {"max_new_tokens": 3}),
+        ("completions", {"n_predict": 3}),
+        ("chat", {"include_stop_str_in_output": True}),
+        ("chat", {"response_format": {}}),
+        ("chat", {"response_format": {"type": "json_object"}}),
+        ("chat", {"web_search_options": {}}),
+        ("chat", {"tool_choice": "required"}),
+        ("completions", {"skip_special_tokens": False}),
+        ("completions", {"suffix": "x"}),
+        ("chat", {"stream_options": {"continuous_usage_stats": True}, "stream": True}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_field_that_would_change_the_answer_is_not_ignored(
+    service: RunningService, endpoint: str, fields: dict[str, Any]
+) -> None:
+    with service.client() as http:
+        response = http.post(PATHS[endpoint], json={**LEAST[endpoint], **fields})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "unsupported_parameter"
+    assert response.json()["error"]["param"].split(".")[0] == next(iter(fields))
+
+
+def test_best_of_may_repeat_n(service: RunningService) -> None:
+    with service.client() as http:
+        body = {**LEAST["completions"], "n": 2, "best_of": 2}
+        assert len(http.post(PATHS["completions"], json=body).json()["choices"]) == 2
+        assert http.post(PATHS["completions"], json={**body, "best_of": 1}).status_code == 400
+
+
+def test_what_clients_habitually_send_is_accepted(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="pocket",
+        messages=[{"role": "user", "content": "Hi"}],
+        max_completion_tokens=2,
+        user="someone",
+        store=True,
+        metadata={"trace": "1"},
+        parallel_tool_calls=False,
+        prompt_cache_key="k",
+        safety_identifier="s",
+        service_tier="auto",
+        verbosity="low",
+        tools=[],
+        tool_choice="auto",
+        response_format={"type": "text"},
+        modalities=["text"],
+        logprobs=False,
+        stop=None,
+        n=1,
+        presence_penalty=0,
+        logit_bias={},
+        reasoning_effort=None,
+    )
+    assert answer.usage.completion_tokens == 2
+
+
+def test_the_official_client_tells_which_field_is_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(
+            model="pocket", messages=[{"role": "user", "content": "Hi"}], tool_choice="required"
+        )
+    assert refused.value.param == "tool_choice"
+    assert refused.value.code == "unsupported_parameter"

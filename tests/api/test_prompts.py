@@ -1,0 +1,135 @@
+"""Prompts cost before they are worked on, and one that is too long costs little."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from llm_service.engine.loader import bundled_models
+from tests.support.fake_engine import FakeEngine
+from tests.support.service import RunningService
+
+CHAT = "/v1/chat/completions"
+KEY = "a-key-for-tests-0123456789"
+RPM = 5
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[RunningService]:
+    keys = SecretStr(f"caller:{KEY}")
+    with RunningService(tmp_path, engine=FakeEngine(), api_keys=keys, default_rpm=RPM) as service:
+        yield service
+
+
+def body(content: str, **fields: Any) -> dict[str, Any]:
+    return {"model": "pocket", "messages": [{"role": "user", "content": content}], **fields}
+
+
+@pytest.mark.parametrize(
+    ("path", "request_body"),
+    [
+        ("/tokenize", {"prompt": "Hi"}),
+        ("/tokenize", {"messages": body("Hi")["messages"]}),
+        ("/detokenize", {"tokens": [72, 105]}),
+    ],
+)
+def test_counting_tokens_counts_as_a_request(
+    limited: RunningService, path: str, request_body: dict[str, Any]
+) -> None:
+    with limited.client(KEY) as http:
+        statuses = [http.post(path, json=request_body).status_code for _ in range(RPM + 1)]
+    assert statuses == [200] * RPM + [429]
+
+
+@pytest.mark.parametrize(
+    ("path", "request_body"),
+    [
+        (CHAT, body("x" * 1000)),
+        ("/v1/completions", {"model": "pocket", "prompt": "x" * 1000}),
+    ],
+)
+def test_a_prompt_that_is_too_long_consumes_no_request_of_the_key(
+    limited: RunningService, path: str, request_body: dict[str, Any]
+) -> None:
+    with limited.client(KEY) as http:
+        statuses = [http.post(path, json=request_body).status_code for _ in range(RPM + 1)]
+        assert statuses == [400] * (RPM + 1)
+        assert http.post(CHAT, json=body("Hi", max_tokens=1)).status_code == 200
+
+
+def test_a_key_without_requests_left_has_no_prompt_read(limited: RunningService) -> None:
+    tokenizer = limited.app.state.services.engine.engine.tokenizer
+    read = []
+    encode = tokenizer.encode_text
+    tokenizer.encode_text = lambda text, **options: read.append(text) or encode(text, **options)
+    with limited.client(KEY) as http:
+        for _ in range(RPM + 3):
+            http.post(CHAT, json=body("Hi", max_tokens=1))
+    assert len(read) == RPM
+
+
+@pytest.mark.parametrize(
+    ("path", "request_body", "param"),
+    [
+        (CHAT, body("the quick < fox " * 100_000), "messages"),
+        ("/v1/completions", {"model": "pocket", "prompt": "a < b " * 200_000}, "prompt"),
+        ("/tokenize", {"prompt": "the quick brown fox " * 80_000}, "prompt"),
+        ("/tokenize", {"messages": body("<|im_end|>" * 150_000)["messages"]}, "messages"),
+        ("/detokenize", {"tokens": [5] * 5000}, "tokens"),
+    ],
+)
+def test_what_is_far_too_long_is_refused_with_both_numbers_while_others_are_answered(
+    service: RunningService, path: str, request_body: dict[str, Any], param: str
+) -> None:
+    answers: list[Any] = []
+
+    def send() -> None:
+        with service.client() as http:
+            answers.append(http.post(path, json=request_body))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with service.client() as http:
+        assert http.get("/health").status_code == 200
+    sender.join()
+    error = answers[0].json()["error"]
+    assert answers[0].status_code == 400
+    assert (error["code"], error["param"]) == ("context_length_exceeded", param)
+    assert error["message"].startswith("This model's maximum context length is 2048 tokens. How")
+
+
+def test_tokens_of_a_text_a_little_too_long_are_counted(service: RunningService) -> None:
+    with service.client() as http:
+        answer = http.post("/tokenize", json={"prompt": "7 " * 1500}).json()
+    assert answer["count"] == len(answer["tokens"]) > answer["max_model_len"]
+
+
+def test_a_function_call_in_the_history_is_refused_by_name(service: RunningService) -> None:
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": "{}"}},
+    ]
+    with service.client() as http:
+        answer = http.post(CHAT, json={"model": "pocket", "messages": messages})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "messages.1.function_call"
+
+
+def test_a_role_that_the_models_template_drops_is_refused_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(bundled_models()["pocket"], folder, ignore=shutil.ignore_patterns("*.py"))
+    template = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    messages = [*body("Hi")["messages"], {"role": "tool", "content": "12", "tool_call_id": "1"}]
+    running = RunningService(tmp_path / "state", model_id=str(folder))
+    with running as service, service.client() as http:
+        known = http.post(CHAT, json={**body("Hi", max_tokens=1), "model": "model"})
+        lost = http.post(CHAT, json={"model": "model", "messages": messages})
+    assert known.status_code == 200
+    assert lost.status_code == 400
+    assert lost.json()["error"]["param"] == "messages.1.content"
+    assert "'tool'" in lost.json()["error"]["message"]
