@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,20 +10,24 @@ import structlog
 from fastapi import FastAPI
 
 from llm_service import __version__
+from llm_service.access.api_key import ApiKey
 from llm_service.access.authentication import Authenticator
 from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
+from llm_service.access.opening import Opening
 from llm_service.access.redis import RedisLink
+from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
 from llm_service.api import alerts, chat, completions, health, keys, models, requests
 from llm_service.api.authentication import OPEN_PATHS, Authentication
-from llm_service.api.body_limit import BodyLimit
+from llm_service.api.body import Bodies
 from llm_service.api.dashboard import create_dashboard_router, dashboard_files
 from llm_service.api.dependencies import EngineSlot, Services
 from llm_service.api.engine import router as engine_router
 from llm_service.api.handlers import install_handlers
+from llm_service.api.leniency import Leniency
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.stats import create_stats_router
 from llm_service.config import Settings
@@ -56,6 +60,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=runtime.lifespan,
+        redirect_slashes=False,
         responses={
             code: {"model": ErrorEnvelope} for code in (400, 401, 403, 404, 429, 503, "default")
         },
@@ -76,7 +81,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         open_paths=OPEN_PATHS,
         files=frozenset(files),
     )
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Leniency)
     app.add_middleware(Observability, metrics=services.metrics, quiet_routes=QUIET_ROUTES)
     return app
 
@@ -89,7 +94,6 @@ class Runtime:
     ) -> None:
         self._settings = settings
         self._given_engine = engine
-        self.new_admin_key: str | None = None
         self.metrics = Metrics(read_gpu=_read_gpu)
         self.history = History(self.metrics)
         self.link = (
@@ -110,6 +114,8 @@ class Runtime:
             api_keys=settings.api_keys,
             default_rpm=settings.default_rpm,
         )
+        self.opening = Opening(self.keys, self._keys_found)
+        self.metrics.watch_key_database(lambda: not self.keys.problem)
         self.usage = UsageLog(self.keys.database)
         self.services = Services(
             engine=EngineSlot(),
@@ -123,6 +129,12 @@ class Runtime:
                 trusted_proxies=settings.trusted_proxies,
                 observer=self.metrics,
             ),
+            refusals=RefusalBudget(self.metrics),
+            bodies=Bodies(
+                max_bytes=settings.max_body_bytes,
+                max_total_bytes=settings.max_total_body_bytes,
+                timeout_seconds=settings.body_timeout_seconds,
+            ),
             cancellations=Cancellations(self.link),
             metrics=self.metrics,
             history=self.history,
@@ -130,6 +142,7 @@ class Runtime:
             request_timeout_seconds=settings.request_timeout_seconds,
             max_body_bytes=settings.max_body_bytes,
             default_rpm=settings.default_rpm,
+            max_choices_per_key=settings.max_choices_per_key,
             serves_dashboard=serves_dashboard,
             prometheus=self.prometheus,
         )
@@ -137,13 +150,13 @@ class Runtime:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        self.new_admin_key = await asyncio.to_thread(self.keys.bootstrap)
-        for key in await asyncio.to_thread(self.keys.list_keys):
-            self.metrics.key_added(key.name)
+        opening = asyncio.create_task(self.opening.run())
+        await self.opening.tried()
         if self.link is not None:
             await self.link.start()
         self.loaded = asyncio.create_task(self._load())
         background = [
+            opening,
             asyncio.create_task(self.history.run()),
             asyncio.create_task(self.metrics.watch_event_loop()),
             asyncio.create_task(self.usage.run()),
@@ -151,6 +164,7 @@ class Runtime:
         ]
         if self.link is not None:
             background.append(asyncio.create_task(self.link.watch()))
+            background.append(asyncio.create_task(self.services.limiter.run()))
         try:
             yield
         finally:
@@ -167,12 +181,24 @@ class Runtime:
             await self.usage.aclose()
             self.keys.close()
 
-    async def drain(self) -> None:
-        """Refuse new requests, let running ones finish for LLM_DRAIN_SECONDS, fail the rest."""
+    async def drain(self, seconds: float | None = None) -> None:
+        """Refuse new requests, let running ones finish for `seconds`, fail the rest.
+
+        `seconds` is LLM_DRAIN_SECONDS if not given. A second call may shorten the first.
+        """
         slot = self.services.engine
         if slot.engine is not None:
-            await slot.engine.stop(self._settings.drain_seconds)
+            await slot.engine.stop(self._settings.drain_seconds if seconds is None else seconds)
         slot.reason = "The service is stopping."
+
+    @property
+    def new_admin_key(self) -> str | None:
+        """The secret of the first admin key, if this start has made it."""
+        return self.opening.new_admin_key
+
+    def _keys_found(self, keys: Sequence[ApiKey]) -> None:
+        for key in keys:
+            self.metrics.key_added(key.name)
 
     def _cancel_here(self, request_id: str, by: str) -> int:
         return requests.cancel_here(self.services, request_id, by)

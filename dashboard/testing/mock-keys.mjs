@@ -31,6 +31,7 @@ function keyOf(name, changes = {}) {
     last_used_at: now() - 40,
     source: "database",
     prefix: "sk-Ab3dE",
+    old_secret_valid_until: null,
     remaining: { requests: 41, reset_seconds: 12 },
     usage: usageOf(name.length),
     ...changes,
@@ -62,6 +63,7 @@ export class MockKeys {
     const key = this.keys.find((candidate) => candidate.id === id);
     if (!key) return [404, "There is no such key."];
     if (method === "DELETE") key.revoked_at = now();
+    if (verb) key.old_secret_valid_until = body?.overlap_seconds === 0 ? null : now() + DAY;
     if (method === "PATCH") Object.assign(key, body);
     return [200, verb ? { ...key, key: `sk-rotated-${key.name}` } : key];
   }

@@ -9,6 +9,8 @@ from typing import Literal
 
 ADMIN_NAME = "admin"
 METRICS_NAME = "prometheus"
+# Labels of metrics that are about no key: requests without one, and all keys beyond the first 50.
+RESERVED_NAMES = ("anonymous", "other")
 KEY_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 
@@ -37,6 +39,7 @@ class ApiKey:
     revoked_at: datetime | None = None
     id: str = ""
     prefix: str = ""  # how the secret begins; of a key of the settings nothing is told
+    old_secret_until: datetime | None = None  # when the last secret from before a rotation ends
 
     @property
     def is_expired(self) -> bool:

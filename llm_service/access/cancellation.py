@@ -12,10 +12,9 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from redis.exceptions import RedisError
-
-from llm_service.access.redis import PROBE_SECONDS, RedisAway, RedisLink
+from llm_service.access.redis import RedisAway, RedisLink
 
 CHANNEL = "llm:cancellations"
 ANSWER_SECONDS = 2.0
@@ -51,15 +50,14 @@ class Cancellations:
 
     async def run(self, cancel_here: CancelHere) -> None:
         """Listen and answer, until cancelled."""
-        while self._link is not None:
-            with contextlib.suppress(RedisError, OSError):
-                async with contextlib.aclosing(self._link.listen(CHANNEL)) as messages:
-                    async for message in messages:
-                        await self._hear(self._link, message, cancel_here)
-            await asyncio.sleep(PROBE_SECONDS)
+        if self._link is not None:
+            hear = partial(self._hear, self._link, cancel_here)
+            await self._link.hear(CHANNEL, hear)
 
     async def _ask(self, link: RedisLink, question: str, request_id: str, by: str) -> Answers:
         num_cancelled = 0
+        if not link.is_up:
+            return Answers(num_cancelled, is_complete=False)
         asked = {"question": question, "request_id": request_id, "by": by}
         try:
             num_hearers = await link.publish(CHANNEL, json.dumps(asked))
@@ -70,7 +68,7 @@ class Cancellations:
             return Answers(num_cancelled, is_complete=False)
         return Answers(num_cancelled, is_complete=True)
 
-    async def _hear(self, link: RedisLink, message: bytes, cancel_here: CancelHere) -> None:
+    async def _hear(self, link: RedisLink, cancel_here: CancelHere, message: bytes) -> None:
         try:
             heard = json.loads(message)
         except ValueError:

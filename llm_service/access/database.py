@@ -6,6 +6,7 @@ It knows nothing of what its tables mean.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -15,16 +16,45 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from llm_service.access.tables import create_tables
 
 _SQLITE_BUSY_SECONDS = 5
+# How long a PostgreSQL that does not answer is waited for; a URL may say otherwise.
+_POSTGRESQL_OPTIONS = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
 _DIALECTS = ("sqlite", "postgresql")
 _NO_DRIVER = (
     "the driver '{name}' is not installed; `pip install 'psycopg[binary]'` brings the one for"
     " postgresql+psycopg://"
 )
+
+_OS_CAUSES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "the service lacks the permission",
+    errno.EPERM: "the service lacks the permission",
+}
+# By how sqlite3's name of an error begins.
+_SQLITE_CAUSES = {
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "the file or its folder is read-only",
+    "SQLITE_CANTOPEN": "the file cannot be opened",
+    "SQLITE_BUSY": "another process keeps it locked",
+    "SQLITE_IOERR": "the disk has an I/O error",
+    "SQLITE_NOTADB": "the file is not an SQLite database",
+    "SQLITE_CORRUPT": "the file is damaged",
+}
+# By how a SQLSTATE begins; without one there was no answer.
+_POSTGRESQL_CAUSES = {
+    "28": "the database server refuses the user or the password",
+    "3D": "the database server has no such database",
+    "42501": "the database user lacks the permission",
+    "25006": "the database is read-only",
+    "53100": "the disk of the database server is full",
+    "": "the database server does not answer",
+}
 
 Insert = sqlite.Insert | postgresql.Insert
 
@@ -43,6 +73,8 @@ class Database:
             self._url = make_url(url)
             if self._url.get_backend_name() not in _DIALECTS:
                 raise ValueError
+            if self._url.get_backend_name() == "postgresql":
+                self._url = self._url.set(query={**_POSTGRESQL_OPTIONS, **self._url.query})
             # Statements' parameters stay out of error messages and logs: digests are among them.
             self._engine = create_engine(self._url, hide_parameters=True, pool_pre_ping=True)
         except (SQLAlchemyError, ImportError, ValueError) as error:
@@ -55,9 +87,33 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction, committed at the end of the block."""
-        self._prepare()
-        with self._engine.begin() as connection:
-            yield connection
+        try:
+            self._prepare()
+            with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError):
+            # What comes back may be another file or server: look at it anew.
+            self._is_prepared = False
+            self._engine.dispose()
+            raise
+
+    def cause_of(self, error: Exception) -> str:
+        """What keeps the database from working, without addresses or names."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        path = self._sqlite_path()
+        if path is not None and _is_full(path.parent):
+            return "the disk is full"
+        if isinstance(cause, OSError):
+            return _OS_CAUSES.get(cause.errno or 0, "the file cannot be opened")
+        if self._engine.dialect.name == "sqlite":
+            name = getattr(cause, "sqlite_errorname", "")
+            found = (words for code, words in _SQLITE_CAUSES.items() if name.startswith(code))
+        else:
+            state = getattr(cause, "sqlstate", None) or ""
+            found = (words for code, words in _POSTGRESQL_CAUSES.items() if state.startswith(code))
+        return next(found, "it failed")
 
     def insert(self, table: Table) -> Insert:
         """An INSERT that can say what to do where the row is there already."""
@@ -99,12 +155,20 @@ def _private_file(path: Path | None) -> Iterator[None]:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        path.touch(mode=0o600)
-        with contextlib.suppress(PermissionError):  # not ours: whoever owns it has chosen
+        if not path.exists():
+            path.touch(mode=0o600)
+        # Not ours, whose owner has chosen, or on a read-only file system.
+        with contextlib.suppress(OSError):
             path.chmod(0o600)
         yield
     finally:
         os.close(folder)
+
+
+def _is_full(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.statvfs(folder).f_bavail == 0
+    return False
 
 
 def _create_tables(engine: Engine) -> None:

@@ -1,10 +1,10 @@
 """The coarse guard per client address, for requests that carry no valid key. On slowapi.
 
-slowapi's check blocks, so it is kept off the event loop: while Redis is up it runs in a
-thread and under the link's deadline; while Redis is away slowapi's in-process fallback,
-which waits for nothing, runs on the loop. Of slowapi only the decorator is used: its
-middlewares break streams and disconnects, and its header injection fails on bodies that
-aren't Responses.
+There are two counters. The shared one is in Redis; it blocks, so it runs in a thread and
+under the link's deadline, and only while Redis is up. What it allows, the one in this process
+counts, too: so a Redis that goes away or loses its data does not begin at 0. Of slowapi only
+the decorator is used: its middlewares break streams and disconnects, and its header injection
+fails on bodies that aren't Responses.
 """
 
 import contextlib
@@ -53,9 +53,8 @@ class IpGuard:
         self._link = link
         self._observer = observer or NullLimitObserver()
         self._threads = anyio.CapacityLimiter(_NUM_THREADS)
-        self._slow = _slow_limiter(link)
-        # One bucket per address, whatever the route: a scanner doesn't get one for each path.
-        self._check = self._slow.shared_limit(limit, scope="service")(_allowed)
+        self._here = _Counter(limit, self._limit, None)
+        self._shared = None if link is None else _Counter(limit, self._limit, link)
 
     @property
     def storage(self) -> StorageState:
@@ -64,35 +63,36 @@ class IpGuard:
     async def check(self, connection: Mapping[str, Any]) -> None:
         """Count this request (an ASGI scope, or a Request) or raise RateLimited."""
         address = self._address_of(connection)
-        request = Request({"type": "http", "path": "/", "state": {"address": address}})
-        refusal = await self._check_shared(request)
+        refusal = await self._check_shared(address) or self._here.refusal(address)
         if refusal is not None:
             self._observer.rejected(ANONYMOUS.name, "ip")
             raise refusal
 
-    async def _check_shared(self, request: Request) -> RateLimited | None:
-        link = self._link
-        if link is None or not link.is_up:
-            return self._check_in_process(request)
-        self._slow._storage_dead = False
+    async def _check_shared(self, address: str) -> RateLimited | None:
+        link, shared = self._link, self._shared
+        if link is None or shared is None or not link.is_up:
+            return None
         check = to_thread.run_sync(
-            self._refusal, request, abandon_on_cancel=True, limiter=self._threads
+            shared.refusal, address, abandon_on_cancel=True, limiter=self._threads
         )
-        try:
-            refusal = await link.call("ip", check)
-        except RedisAway:
-            # slowapi falls back by itself, but not while it does so for another call.
-            return self._check_in_process(request)
-        if self._slow._storage_dead:
-            link.report_failure(RedisError())
-        return refusal
+        with contextlib.suppress(RedisAway):
+            return await link.call("ip", check)
+        return None
 
-    def _check_in_process(self, request: Request) -> RateLimited | None:
-        self._slow._storage_dead = self._link is not None
-        return self._refusal(request)
 
-    def _refusal(self, request: Request) -> RateLimited | None:
-        """slowapi's verdict; blocks while its storage is Redis."""
+class _Counter:
+    """slowapi's counts of all addresses, in Redis or in this process."""
+
+    def __init__(self, limit: str, item: RateLimitItem, link: RedisLink | None) -> None:
+        self._limit = item
+        self._slow = _slow_limiter(link)
+        # One bucket per address, whatever the route: a scanner doesn't get one for each path.
+        self._check = self._slow.shared_limit(limit, scope="service")(_allowed)
+
+    def refusal(self, address: str) -> RateLimited | None:
+        """Count a request, or say why not; blocks and raises RedisError where it is in Redis."""
+        # Its own: slowapi checks a request once, whoever asks.
+        request = Request({"type": "http", "path": "/", "state": {"address": address}})
         try:
             self._check(request=request)
         except RateLimitExceeded:
@@ -120,21 +120,15 @@ class _EnvironmentBlindLimiter(SlowLimiter):
 
 
 def _slow_limiter(link: RedisLink | None) -> SlowLimiter:
-    limiter = _EnvironmentBlindLimiter(
+    return _EnvironmentBlindLimiter(
         key_func=_address,
         strategy="moving-window",
         storage_uri="memory://" if link is None else link.url.replace("unix://", "redis+unix://"),
         storage_options={} if link is None else _redis_options(),
-        in_memory_fallback_enabled=True,
         headers_enabled=False,
         key_style="endpoint",
         key_prefix="llm",
     )
-    if link is not None:
-        # Asked by slowapi while in its fallback. The link probes in the background, so that no
-        # request has to.
-        limiter._storage.check = lambda: link.is_up  # type: ignore[method-assign]
-    return limiter
 
 
 def _redis_options() -> dict[str, Any]:

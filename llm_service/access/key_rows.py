@@ -1,19 +1,35 @@
 """A key as a row of the database and back, and what a new or changed one must obey."""
 
+import hmac
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any, TypedDict
 
-from sqlalchemy import ColumnElement, RowMapping, exists, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    RowMapping,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 
-from llm_service.access.api_key import KEY_NAME, ApiKey, Scope, digest_of
-from llm_service.access.tables import keys, new_key_id
+from llm_service.access.api_key import KEY_NAME, RESERVED_NAMES, ApiKey, Scope, digest_of
+from llm_service.access.tables import former_secrets, is_live, keys, new_key_id
 from llm_service.errors import InvalidRequest
 
 KEY_PREFIX = "llms_"
 MAX_RPM = 10**6
+OVERLAP = timedelta(hours=24)  # for which a rotated key's old secret stays valid
+MAX_OVERLAP = timedelta(days=30)
 _NUM_SHOWN = len(KEY_PREFIX) + 4  # leaves 232 of the 256 bits untold
 
 
@@ -55,6 +71,14 @@ def changed_columns(changes: KeyChanges) -> dict[str, Any]:
     return columns
 
 
+def select_keys() -> Select[Any]:
+    """Every key as `key_of` reads it."""
+    latest = select(func.max(former_secrets.c.valid_until)).where(
+        former_secrets.c.key_id == keys.c.id, former_secrets.c.valid_until > int(time.time())
+    )
+    return select(keys, latest.scalar_subquery().label("old_secret_until"))
+
+
 def key_of(row: RowMapping) -> ApiKey:
     return ApiKey(
         name=row["name"],
@@ -67,12 +91,58 @@ def key_of(row: RowMapping) -> ApiKey:
         revoked_at=_time_of(row["revoked_at"]),
         id=row["id"],
         prefix=row["prefix"],
+        old_secret_until=None if row["revoked_at"] else _time_of(row["old_secret_until"]),
     )
+
+
+def find_key(db: Connection, digest: str) -> ApiKey | None:
+    """The living key that has this secret, or still has it from before a rotation."""
+    query = select_keys().where(keys.c.digest == digest, is_live)
+    row = db.execute(query).mappings().first()
+    if row is not None:
+        return key_of(row) if hmac.compare_digest(row["digest"], digest) else None
+    is_valid = former_secrets.c.valid_until > int(time.time())
+    query = select(former_secrets).where(former_secrets.c.digest == digest, is_valid)
+    former = db.execute(query).mappings().first()
+    if former is None or not hmac.compare_digest(former["digest"], digest):
+        return None
+    query = select_keys().where(keys.c.id == former["key_id"], is_live)
+    row = db.execute(query).mappings().first()
+    return None if row is None else key_of(row)
+
+
+def keep_old_secret(key_id: str, overlap: timedelta) -> list[Executable]:
+    """What a rotation does before it changes the secret; without `overlap`, old ones end."""
+    now = int(time.time())
+    is_over = former_secrets.c.valid_until <= now
+    if not overlap:
+        return [delete(former_secrets).where(or_(is_over, former_secrets.c.key_id == key_id))]
+    valid_until = literal(now + int(overlap.total_seconds()))
+    current = select(keys.c.digest, keys.c.id, valid_until)
+    current = current.where(keys.c.id == key_id, is_live)
+    return [
+        delete(former_secrets).where(is_over),
+        insert(former_secrets).from_select(["digest", "key_id", "valid_until"], current),
+    ]
 
 
 def check_name(name: str) -> None:
     if not KEY_NAME.fullmatch(name):
         raise InvalidRequest("A name is 1 to 32 of a-z, 0-9, _ and -.", param="name")
+    if name in RESERVED_NAMES:
+        raise InvalidRequest(
+            f"The names {' and '.join(RESERVED_NAMES)} are reserved: in metrics they stand for"
+            " requests without a key and for keys that have no series of their own.",
+            param="name",
+        )
+
+
+def check_overlap(overlap: timedelta) -> None:
+    if not timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise InvalidRequest(
+            f"The overlap is 0 to {MAX_OVERLAP.days} days ({int(MAX_OVERLAP.total_seconds())} s).",
+            param="overlap_seconds",
+        )
 
 
 def check_changes(changes: KeyChanges) -> None:

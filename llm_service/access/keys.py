@@ -13,7 +13,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -24,18 +24,23 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, exists, insert, literal, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from llm_service.access.api_key import ADMIN_NAME, ApiKey, Scope, digest_of
+from llm_service.access.api_key import ADMIN_NAME, RESERVED_NAMES, ApiKey, Scope, digest_of
 from llm_service.access.database import Database, default_url
 from llm_service.access.key_rows import (
+    OVERLAP,
     KeyChanges,
     changed_columns,
     check_changes,
     check_name,
+    check_overlap,
+    find_key,
+    keep_old_secret,
     key_of,
     leaves_an_admin,
     new_row,
     new_secret,
     secret_columns,
+    select_keys,
     takes_admin,
 )
 from llm_service.access.static_keys import StaticKey, parse_static_keys
@@ -55,7 +60,7 @@ T = TypeVar("T")
 
 
 class KeyStoreUnavailable(Unavailable):
-    """The keys cannot be read now, so nobody can be let in or turned away."""
+    """The database of keys or of their usage fails now."""
 
     code = "key_store_unavailable"
 
@@ -71,6 +76,7 @@ class KeyStore:
         self, database: Database, static_keys: Sequence[StaticKey] = (), *, default_rpm: int = 0
     ) -> None:
         self.database = database  # usage is written into the same
+        self.problem = ""  # why stored keys cannot be looked up now, in a sentence; empty: they can
         self._static_keys = tuple(static_keys)
         self._default_rpm = default_rpm
         self._cache: dict[str, tuple[ApiKey, float]] = {}  # by digest, with the time to forget
@@ -125,7 +131,8 @@ class KeyStore:
         None as well where the settings provide an admin key. Of several processes that
         start at once, one gets the secret.
         """
-        if self._settings_have_admin:
+        # First, so that a database with keys that can only be read is good enough.
+        if self.list_stored() or self._settings_have_admin:
             return None
         secret = new_secret()
         values = new_row(ADMIN_NAME, frozenset(Scope), self._default_rpm, None, secret)
@@ -166,26 +173,47 @@ class KeyStore:
 
     def all_keys(self) -> list[ApiKey]:
         """Every key there has been, the newest first and those of the settings last."""
-        newest_first = select(keys).order_by(keys.c.created_at.desc(), keys.c.name)
-        rows = self._transact(lambda db: db.execute(newest_first).mappings().all())
+        newest_first = select_keys().order_by(keys.c.created_at.desc(), keys.c.name)
+        rows = self._read(lambda db: db.execute(newest_first).mappings().all())
         return [key_of(row) for row in rows] + [static.key for static in self._static_keys]
+
+    def list_stored(self) -> list[ApiKey]:
+        """Keys of the database that live, expired ones too."""
+        return [key for key in self.list_keys() if key.source == "database"]
+
+    def name_conflicts(self) -> list[str]:
+        """A sentence for each name that a key of the database should not have."""
+        static_names = {static.key.name for static in self._static_keys}
+        sentences = []
+        for key in self.list_stored():
+            if key.name in RESERVED_NAMES:
+                sentences.append(
+                    f"The stored key '{key.name}' has a name that stands for no key in metrics:"
+                    " make one of another name and revoke it."
+                )
+            if key.name in static_names:
+                sentences.append(
+                    f"The name '{key.name}' belongs to a stored key and to one of the settings:"
+                    " each has its own limit, but metrics and logs show them as one."
+                )
+        return sentences
 
     def get(self, key_id: str) -> ApiKey:
         """The key of this id, revoked or not. Raises NotFound."""
         for static in self._static_keys:
             if static.key.id == key_id:
                 return static.key
-        query = select(keys).where(keys.c.id == key_id)
-        row = self._transact(lambda db: db.execute(query).mappings().first())
+        query = select_keys().where(keys.c.id == key_id)
+        row = self._read(lambda db: db.execute(query).mappings().first())
         if row is None:
             raise NotFound(f"There is no key with the id '{key_id[:50]}'.")
         return key_of(row)
 
     def named(self, name: str) -> ApiKey:
-        """The living key of this name. Raises NotFound."""
-        for key in self.list_keys():
-            if key.name == name:
-                return key
+        """The living key of this name, a stored one before one of the settings. Raises NotFound."""
+        found = [key for key in self.list_keys() if key.name == name]
+        if found:
+            return min(found, key=lambda key: key.source != "database")
         raise NotFound(f"There is no key named '{name[:50]}'.")
 
     def change(self, key_id: str, changes: KeyChanges) -> ApiKey:
@@ -202,15 +230,28 @@ class KeyStore:
         Raises NotFound, and Conflict for a key of the settings, one that is revoked already,
         and the last one that opens this very door.
         """
+        # Its old secrets end with it: they are looked up together with their living key.
         return self._update(key_id, {"revoked_at": int(time.time())}, takes_admin=True)
 
-    def rotate(self, key_id: str) -> tuple[ApiKey, str]:
-        """A new secret for a stored key, all else unchanged; the old one stops now."""
+    def rotate(self, key_id: str, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
+        """A new secret for a stored key, all else unchanged; old ones stay valid for `overlap`.
+
+        So that nobody is shut out if the new secret is lost on its way. An earlier end of an old
+        secret stands; without an overlap, all old ones end now.
+        """
+        check_overlap(overlap)
         secret = new_secret()
-        return self._update(key_id, secret_columns(secret), takes_admin=False), secret
+        statements = keep_old_secret(key_id, overlap)
+        columns = secret_columns(secret)
+        return self._update(key_id, columns, statements, takes_admin=False), secret
 
     def close(self) -> None:
         self.database.close()
+
+    @property
+    def has_static_inference_key(self) -> bool:
+        """Whether somebody can use the model without the database."""
+        return any(Scope.INFERENCE in static.key.scopes for static in self._static_keys)
 
     @property
     def _settings_have_admin(self) -> bool:
@@ -228,7 +269,11 @@ class KeyStore:
     async def _look_up(self, digest: str) -> ApiKey | None:
         version = self._version
         select_key = partial(self._select, digest)
-        key = await _in_thread(select_key, self._lookup_threads, _LOOKUP_SECONDS)
+        try:
+            key = await _in_thread(select_key, self._lookup_threads, _LOOKUP_SECONDS)
+        except KeyStoreUnavailable as error:
+            self.problem = error.message
+            raise
         if key is not None and version == self._version:
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
@@ -236,19 +281,24 @@ class KeyStore:
         return key
 
     def _select(self, digest: str) -> ApiKey | None:
-        query = select(keys).where(keys.c.digest == digest, is_live)
-        row = self._transact(lambda db: db.execute(query).mappings().first())
-        is_found = row is not None and hmac.compare_digest(row["digest"], digest)
-        return key_of(row) if row is not None and is_found else None
+        return self._read(lambda db: find_key(db, digest))
 
-    def _update(self, key_id: str, values: dict[str, Any], *, takes_admin: bool) -> ApiKey:
+    def _update(
+        self,
+        key_id: str,
+        values: dict[str, Any],
+        first: Sequence[Any] = (),
+        *,
+        takes_admin: bool,
+    ) -> ApiKey:
+        """Change a living stored key, after the statements `first` in the same transaction."""
         change = update(keys).where(keys.c.id == key_id, is_live).values(values)
         if takes_admin and not self._settings_have_admin:
             change = change.where(leaves_an_admin(key_id))
         # Two admins who take the door from each other come one after the other: in SQLite
         # because a statement is alone, in PostgreSQL because of the lock.
         lock = select(keys.c.id).where(is_live).order_by(keys.c.id).with_for_update()
-        num_changed = self._write(lock, change)
+        num_changed = self._write(lock, *first, change)
         key = self.get(key_id)
         if not num_changed:
             raise Conflict(_why_not(key))
@@ -257,21 +307,36 @@ class KeyStore:
     def _write(self, *statements: Any) -> int:
         """Number of rows that the last one changed. Raises IntegrityError as well."""
         try:
-            return self._transact(lambda db: [_num_rows(db, each) for each in statements][-1])
+            with self.database.begin() as db:
+                return [_num_rows(db, each) for each in statements][-1]
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            sentence = self._sentence(error, "written")
+            raise KeyStoreUnavailable(f"{sentence} Nothing was changed.") from None
         finally:
             self._version += 1
             self._cache.clear()
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    def _read(self, work: Callable[[Connection], T]) -> T:
         try:
-            with self.database.begin() as connection:
-                return work(connection)
-        except IntegrityError:
-            raise
+            with self.database.begin() as db:
+                found = work(db)
         except (SQLAlchemyError, OSError) as error:
+            self.problem = self._sentence(error, "read")
+            raise KeyStoreUnavailable(self.problem) from None
+        if self.problem:
+            self.problem = ""
+            _log.warning("The key database can be read again")
+        return found
+
+    def _sentence(self, error: Exception, done: str) -> str:
+        """What failed and why; in the log, once, also with the driver's own words."""
+        sentence = f"The key database cannot be {done}: {self.database.cause_of(error)}."
+        if sentence != self.problem:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            _log.error("The key database failed: %s: %s", type(cause).__name__, cause)
-            raise _unavailable() from None
+            _log.error("%s %s: %s", sentence, type(cause).__name__, cause)
+        return sentence
 
 
 async def _in_thread(work: Callable[[], T], threads: anyio.CapacityLimiter, seconds: float) -> T:
@@ -279,8 +344,9 @@ async def _in_thread(work: Callable[[], T], threads: anyio.CapacityLimiter, seco
         with anyio.fail_after(seconds):
             return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=threads)
     except TimeoutError:
-        _log.error("The key database did not answer within %g s", seconds)
-        raise _unavailable() from None
+        sentence = f"The key database did not answer within {seconds:g} s."
+        _log.error(sentence)
+        raise KeyStoreUnavailable(sentence) from None
 
 
 def _num_rows(db: Connection, statement: Any) -> int:
@@ -297,10 +363,4 @@ def _why_not(key: ApiKey) -> str:
     return (
         f"The key '{key.name}' is the last one with the scope '{Scope.ADMIN}': without it nobody"
         " could manage keys here. Create another one first."
-    )
-
-
-def _unavailable() -> KeyStoreUnavailable:
-    return KeyStoreUnavailable(
-        "The key database cannot be read, so no key can be checked. Try again shortly."
     )

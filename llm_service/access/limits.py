@@ -2,95 +2,39 @@
 
 Requests per minute and key are exact: a sliding window in Redis, shared by all processes,
 or one in this process where there is no Redis. Each process also keeps its own admissions,
-so that it goes on with them when Redis goes away, and hands them over when Redis is back.
-Tokens and concurrency join here: their charge is carried by `Permit` already.
+so that it goes on with them when Redis goes away, and hands them over when Redis is back or
+has lost its data. Choices of a key that wait or run are bounded per process.
+Tokens join here: their charge is carried by `Permit` already.
 """
 
 import asyncio
 import contextlib
 import itertools
-import math
+import json
+import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar
 
+from llm_service.access.concurrency import Choices
 from llm_service.access.keys import ApiKey
 from llm_service.access.observer import LimitObserver, NullLimitObserver
-from llm_service.access.redis import DataLost, RedisAway, RedisLink
-from llm_service.access.window import (
-    ADMIT,
-    CLOCK,
-    COUNT,
-    MERGE,
-    WINDOW_SECONDS,
-    Decision,
-    SlidingWindow,
-)
-from llm_service.errors import RateLimited
+from llm_service.access.permit import LimitState, Permit, RequestLimitExceeded
+from llm_service.access.redis import RedisAway, RedisLink
+from llm_service.access.shared_windows import DataLost, SharedWindows
+from llm_service.access.window import WINDOW_SECONDS, Decision, SlidingWindow
+
+__all__ = ["LimitState", "Limiter", "Permit", "RequestLimitExceeded", "StorageState"]
 
 StorageState = Literal["redis", "in-process", "in-process (redis is away)"]
-_MERGE_ENTRIES = 1000
+CHANNEL = "llm:generations"
+_MAX_JOINS = 4
+ANSWER_SECONDS = 0.5  # requests wait that long for processes that stay silent
 
-
-@dataclass(frozen=True, slots=True)
-class LimitState:
-    """One limit as the caller sees it. `reset_seconds`: until `remaining` next grows."""
-
-    limit: int
-    remaining: int
-    reset_seconds: float
-
-    def headers(self) -> dict[str, str]:
-        """OpenAI's names and its way to write durations."""
-        return {
-            "x-ratelimit-limit-requests": str(self.limit),
-            "x-ratelimit-remaining-requests": str(self.remaining),
-            "x-ratelimit-reset-requests": f"{math.ceil(self.reset_seconds)}s",
-        }
-
-
-class RequestLimitExceeded(RateLimited):
-    """The key's requests per minute are spent. `retry_after` is in whole seconds, rounded up."""
-
-    def __init__(self, key: ApiKey, limit_state: LimitState) -> None:
-        seconds = max(1, math.ceil(limit_state.reset_seconds))
-        super().__init__(
-            f"The key '{key.name}' has used its {key.rpm} requests per minute."
-            f" The next one is accepted in {seconds} {'second' if seconds == 1 else 'seconds'}.",
-            retry_after=seconds,
-        )
-        self.limit_state = limit_state
-
-
-class Permit:
-    """The right to do one request, already charged. Ends once: settled or refunded.
-
-    Neither waits nor raises, so that both may stand in a `finally` of a cancelled task.
-    `snapshot` is None where the key has no limit.
-    """
-
-    def __init__(
-        self, key: ApiKey, cost: int, snapshot: LimitState | None, give_back: Callable[[], None]
-    ) -> None:
-        self.key = key
-        self.cost = cost
-        self.snapshot = snapshot
-        self._give_back = give_back
-        self._is_open = True
-
-    def settle(self, usage_tokens: int) -> None:
-        """The request was served with `usage_tokens` of its `cost`; it stays counted."""
-        assert usage_tokens >= 0
-        self._is_open = False
-
-    def refund(self) -> None:
-        """The request was not served: as if it had never been admitted."""
-        if self._is_open:
-            self._is_open = False
-            self._give_back()
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Limiter:
@@ -107,39 +51,43 @@ class Limiter:
         self._link = link
         self._observer = observer or NullLimitObserver()
         self._clock = clock
+        self._choices = Choices(clock)
+        # By key id, like all that follows.
         self._windows = defaultdict[str, SlidingWindow](lambda: SlidingWindow(window_seconds))
         process = secrets.token_hex(8)
         self._entries = (f"{process}:{number}" for number in itertools.count())
-        self._shared = None if link is None else _SharedWindows(link, window_seconds)
+        self._shared = None if link is None else SharedWindows(link, window_seconds)
         # Refunds that Redis has not confirmed; after a window's time it no longer matters.
         self._owed = defaultdict[str, SlidingWindow](lambda: SlidingWindow(window_seconds))
-        self._not_merged: set[str] = set()  # names with admissions that Redis doesn't know
+        self._not_merged: set[str] = set()  # those with admissions that Redis doesn't know
         self._is_merged = asyncio.Event()
         self._is_merged.set()
         self._writes: set[asyncio.Task[None]] = set()
+        self._answers: dict[str, asyncio.Queue[None]] = {}  # by question
         if link is not None:
-            link.before_recovery = self._merge_all
+            link.before_recovery = self._join
 
     @property
     def storage(self) -> StorageState:
         return storage_state(self._link)
 
-    async def admit(self, key: ApiKey, cost: int) -> Permit:
-        """Charge one request and `cost` tokens to `key`, or raise RateLimited, charging nothing.
+    async def admit(
+        self, key: ApiKey, cost: int, *, num_choices: int = 1, max_choices: int | None = None
+    ) -> Permit:
+        """Charge a request of `cost` tokens to `key`, or raise RateLimited, charging nothing.
 
         `cost` is the worst case, prompt plus max_tokens; `Permit.settle` returns what the
-        answer did not use. Tokens are carried but not yet limited.
+        answer did not use. Tokens are carried but not yet limited. Of the key's choices no more
+        than `max_choices` wait or run at once; the permit holds its `num_choices` until it ends.
+        Raises InvalidRequest where `num_choices` alone is more than that.
         """
         assert cost >= 0
-        if key.rpm == 0:
-            return Permit(key, cost, None, lambda: None)
-        entry = next(self._entries)
-        decision = await self._decide(key, entry)
-        state = LimitState(key.rpm, max(0, key.rpm - decision.count), decision.wait_seconds)
-        if not decision.is_admitted:
-            self._observer.rejected(key.name, "requests")
-            raise RequestLimitExceeded(key, state)
-        return Permit(key, cost, state, lambda: self._remove(key.name, entry))
+        release = self._choices.take(key, num_choices, max_choices, self._observer)
+        try:
+            return await self._charge(key, cost, release)
+        except BaseException:
+            release()
+            raise
 
     async def peek(self, key: ApiKey) -> LimitState | None:
         """What `key` could still do now, charging nothing; None where it has no limit."""
@@ -148,128 +96,191 @@ class Limiter:
         count, wait_seconds = await self._count(key)
         return LimitState(key.rpm, max(0, key.rpm - count), wait_seconds)
 
+    async def run(self) -> None:
+        """Until cancelled, tell Redis what this process knows whenever another one asks for it.
+
+        Also at the start and after each lost connection.
+        """
+        if self._link is not None:
+            await self._link.hear(CHANNEL, self._hear, before=self._rejoin)
+
     async def aclose(self) -> None:
         """Let refunds that are on their way arrive."""
         if self._writes:
             await asyncio.wait(self._writes)
 
+    async def _charge(self, key: ApiKey, cost: int, release: Callable[[], None]) -> Permit:
+        if key.rpm == 0:
+            return Permit(key, cost, None, lambda: None, release)
+        entry = next(self._entries)
+        decision = await self._decide(key, entry)
+        state = LimitState(key.rpm, max(0, key.rpm - decision.count), decision.wait_seconds)
+        if not decision.is_admitted:
+            self._observer.rejected(key.name, "requests")
+            raise RequestLimitExceeded(key, state)
+        return Permit(key, cost, state, lambda: self._remove(key.id, entry), release)
+
     async def _count(self, key: ApiKey) -> tuple[int, float]:
         """Admissions in the window and seconds until there is more room."""
-        if self._shared is not None and self._shared.is_up:
+        shared = self._shared
+        if shared is not None and shared.is_up:
             with contextlib.suppress(RedisAway):
-                return await self._shared.count(key)
-        if key.name not in self._windows:
+                return await self._joined(shared, lambda: shared.count(key))
+        if key.id not in self._windows:
             return 0, 0.0
-        return self._windows[key.name].count(key.rpm, self._clock())
+        return self._windows[key.id].count(key.rpm, self._clock())
 
     async def _decide(self, key: ApiKey, entry: str) -> Decision:
-        if self._shared is None:
+        shared, window = self._shared, self._windows[key.id]
+        if shared is not None:
+            await self._is_merged.wait()
+        if shared is None or not shared.is_up:
             return self._decide_here(key, entry)
-        await self._is_merged.wait()
-        if not self._shared.is_up:
-            return self._decide_here(key, entry)
-        window = self._windows[key.name]
-        try:
-            decision = await self._shared.admit(key, entry, window, self._clock())
-        except RedisAway:
-            decision = self._decide_here(key, entry)
-            if not decision.is_admitted:  # Redis may have counted it all the same
-                self._owed[key.name].record(entry, self._clock())
-        else:
+
+        async def admit() -> Decision:
+            generation = shared.generation
+            decision = await shared.admit(key, entry, window.newest(self._clock()))
+            if not shared.is_up:  # others count in this process by now, and so must this one
+                raise RedisAway("the answer came late")
             if decision.is_admitted:
                 window.record(entry, self._clock())
-        return decision
+                if generation != shared.generation:  # lost while the answer was on its way
+                    self._not_merged.add(key.id)
+                    await self._rejoin()
+            return decision
+
+        try:
+            return await self._joined(shared, admit)
+        except RedisAway:
+            if entry in window:
+                return Decision(True, *window.count(key.rpm, self._clock()))
+            decision = self._decide_here(key, entry)
+            if not decision.is_admitted:  # Redis may have counted it all the same
+                self._owed[key.id].record(entry, self._clock())
+            return decision
 
     def _decide_here(self, key: ApiKey, entry: str) -> Decision:
-        decision = self._windows[key.name].admit(entry, key.rpm, self._clock())
+        decision = self._windows[key.id].admit(entry, key.rpm, self._clock())
         if decision.is_admitted:
-            self._not_merged.add(key.name)
+            self._not_merged.add(key.id)
         return decision
 
-    def _remove(self, name: str, entry: str) -> None:
-        self._windows[name].remove(entry)
+    def _remove(self, key_id: str, entry: str) -> None:
+        self._windows[key_id].remove(entry)
         if self._shared is not None:
-            self._owed[name].record(entry, self._clock())
+            self._owed[key_id].record(entry, self._clock())
             if self._shared.is_up:
-                write = asyncio.get_running_loop().create_task(self._pay(name, entry))
+                write = asyncio.get_running_loop().create_task(self._pay(key_id, entry))
                 self._writes.add(write)
                 write.add_done_callback(self._writes.discard)
 
-    async def _pay(self, name: str, entry: str) -> None:
-        assert self._shared is not None
+    async def _pay(self, key_id: str, entry: str) -> None:
+        shared = self._shared
+        assert shared is not None
         with contextlib.suppress(RedisAway):  # then it is paid on recovery
-            await self._shared.remove(name, entry)
-            self._owed[name].remove(entry)
+            await self._joined(shared, lambda: shared.remove(shared.generation, key_id, entry))
+            self._owed[key_id].remove(entry)
 
-    async def _merge_all(self) -> None:
-        """Tell Redis all that this process knows: it may have missed it, or lost its memory."""
-        self._not_merged.update(self._windows)
-        await self._merge_changed()
-        # Little is left, what came meanwhile. Those who come now wait for it, or it would not end.
+    # Redis that has lost its data
+
+    async def _joined(self, shared: SharedWindows, call: Callable[[], Awaitable[T]]) -> T:
+        """The answer of `call`; if Redis has lost its data, it is told ours first."""
+        if not shared.generation:
+            await self._rejoin()
+        for _ in range(_MAX_JOINS):
+            try:
+                return await call()
+            except DataLost:
+                await self._rejoin()
+        try:
+            return await call()
+        except DataLost:
+            raise shared.give_up() from None
+
+    async def _rejoin(self) -> None:
+        """Tell Redis what this process knows, while requests wait; once for all that ask."""
+        if not self._is_merged.is_set():
+            await self._is_merged.wait()
+        elif self._shared is not None and self._shared.is_up:
+            self._is_merged.clear()
+            try:
+                await self._join()
+            except DataLost:  # again, meanwhile: whoever needs Redis comes back here
+                pass
+            finally:
+                self._is_merged.set()
+
+    async def _join(self) -> None:
+        """Merge all that this process knows into Redis, and join its generation."""
+        shared = self._shared
+        assert shared is not None
+        had, shared.generation = shared.generation, ""
+        generation, is_merging = await shared.begin()
+        if had and generation != had:
+            _log.warning("Redis has lost its data: this process tells it its own admissions again")
+        await self._merge_all(shared, generation)
+        # If Redis was away, requests have come meanwhile. Those who come now wait, or it would
+        # not end.
         self._is_merged.clear()
         try:
-            await self._merge_changed()
+            while self._not_merged:
+                await self._merge_changed(shared, generation)
+            if is_merging:
+                await self._ask_others()
+                await shared.finish(generation)
+            shared.generation = generation
         finally:
             self._is_merged.set()
 
-    async def _merge_changed(self) -> None:
-        assert self._shared is not None
-        for name in tuple(self._not_merged):
-            self._not_merged.discard(name)
-            await self._shared.merge(name, self._windows[name].ages(self._clock()))
-        for name, refunds in tuple(self._owed.items()):
+    async def _merge_all(self, shared: SharedWindows, generation: str) -> None:
+        self._not_merged.update(self._windows)
+        await self._merge_changed(shared, generation)
+
+    async def _merge_changed(self, shared: SharedWindows, generation: str) -> None:
+        for key_id in tuple(self._not_merged):
+            self._not_merged.discard(key_id)
+            await shared.merge(generation, key_id, self._windows[key_id].ages(self._clock()))
+        for key_id, refunds in tuple(self._owed.items()):
             for entry in refunds.ages(self._clock()):
-                await self._shared.remove(name, entry)
+                await shared.remove(generation, key_id, entry)
                 refunds.remove(entry)
 
+    async def _ask_others(self) -> None:
+        """Have every process that listens merge what it knows; wait until they have."""
+        assert self._link is not None
+        question = secrets.token_hex(8)
+        answers = self._answers[question] = asyncio.Queue()
+        try:
+            num_hearers = await self._link.publish(CHANNEL, json.dumps({"merge": question}))
+            async with asyncio.timeout(ANSWER_SECONDS):
+                for _ in range(num_hearers):
+                    await answers.get()
+        except TimeoutError:
+            _log.warning("A process has not told Redis its admissions in time")
+        finally:
+            del self._answers[question]
 
-class _SharedWindows:
-    """The windows in Redis. Every method raises RedisAway."""
-
-    def __init__(self, link: RedisLink, window_seconds: float) -> None:
-        self._link = link
-        self._window = round(window_seconds * 1e6)
-        self._admit = link.script(CLOCK + ADMIT)
-        self._merge = link.script(CLOCK + MERGE)
-        self._count = link.script(CLOCK + COUNT)
-        self._remove = link.script("redis.call('ZREM', KEYS[1], ARGV[1])")
-
-    @property
-    def is_up(self) -> bool:
-        return self._link.is_up
-
-    async def admit(self, key: ApiKey, entry: str, window: SlidingWindow, now: float) -> Decision:
-        """`window`: what this process knows, which Redis must know too if it has kept its data."""
-        known = window.newest(now)
-        answer = self._admit([_log_of(key.name)], [key.rpm, self._window, entry, known])
-        is_admitted, count, wait, is_complete = await self._link.call("admit", answer)
-        # If it was refunded meanwhile, Redis is right not to know it.
-        if not is_complete and known in window:
-            raise self._link.report_failure(DataLost())
-        return Decision(bool(is_admitted), count, wait / 1e6)
-
-    async def count(self, key: ApiKey) -> tuple[int, float]:
-        answer = self._count([_log_of(key.name)], [key.rpm, self._window])
-        count, wait = await self._link.call("count", answer)
-        return count, wait / 1e6
-
-    async def merge(self, name: str, ages: dict[str, float]) -> None:
-        """Add admissions (entry to seconds ago) that Redis may not know."""
-        pairs = [(entry, round(age * 1e6)) for entry, age in ages.items()]
-        for start in range(0, len(pairs), _MERGE_ENTRIES):
-            batch = pairs[start : start + _MERGE_ENTRIES]
-            args = [self._window, *itertools.chain.from_iterable(batch)]
-            await self._link.call("merge", self._merge([_log_of(name)], args))
-
-    async def remove(self, name: str, entry: str) -> None:
-        await self._link.call("remove", self._remove([_log_of(name)], [entry]))
+    async def _hear(self, message: bytes) -> None:
+        shared, link = self._shared, self._link
+        assert shared is not None
+        assert link is not None
+        try:
+            heard = json.loads(message)
+        except ValueError:
+            return
+        match heard:
+            case {"merge": str(question)}:
+                if question not in self._answers:  # else it is our own
+                    # Lost again meanwhile: whoever asked will notice, and ask again.
+                    with contextlib.suppress(DataLost):
+                        generation, _ = await shared.begin()
+                        await self._merge_all(shared, generation)
+                await link.publish(CHANNEL, json.dumps({"merged": question}))
+            case {"merged": str(question)} if question in self._answers:
+                self._answers[question].put_nowait(None)
 
 
 def storage_state(link: RedisLink | None) -> StorageState:
     if link is None:
         return "in-process"
     return "redis" if link.is_up else "in-process (redis is away)"
-
-
-def _log_of(name: str) -> str:
-    return f"llm:requests:{{{name}}}"

@@ -25,7 +25,7 @@ MAX_CALL_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 WATCH_SECONDS = 5.0
 LISTEN_SECONDS = 30.0
-_MAX_CONNECTIONS = 5  # one of them listens
+_MAX_CONNECTIONS = 6  # two of them listen
 _SLICE_SECONDS = 0.05
 _SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -35,10 +35,6 @@ T = TypeVar("T")
 
 class RedisAway(Exception):
     """Redis did not answer in time, or not with success."""
-
-
-class DataLost(Exception):
-    """Redis has been restarted or emptied and must first be told what we know."""
 
 
 def _is_cancelled() -> bool:
@@ -99,10 +95,27 @@ class RedisLink:
         return run
 
     async def publish(self, channel: str, message: str) -> int:
-        """How many hear it, in all processes. Raises RedisAway."""
-        if not self.is_up:
-            raise RedisAway("down")
+        """How many hear it, in all processes. Raises RedisAway; works during a recovery, too."""
         return await self.call("publish", self._client.publish(channel, message))
+
+    async def hear(
+        self,
+        channel: str,
+        handle: Callable[[bytes], Awaitable[None]],
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Await `handle` of each message on `channel`, until cancelled; listens again if that ends.
+
+        `before` runs each time before listening begins.
+        """
+        while True:
+            with contextlib.suppress(RedisError, OSError, RedisAway):
+                if before is not None:
+                    await before()
+                async with contextlib.aclosing(self.listen(channel)) as messages:
+                    async for message in messages:
+                        await handle(message)
+            await asyncio.sleep(PROBE_SECONDS)
 
     async def listen(self, channel: str) -> AsyncGenerator[bytes]:
         """What is published from now on, for ever. Raises RedisError or OSError when that ends.

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from llm_service.access.api_key import ADMIN_NAME, KEY_NAME, METRICS_NAME, ApiKey, Scope, digest_of
+from llm_service.access.api_key import (
+    ADMIN_NAME,
+    KEY_NAME,
+    METRICS_NAME,
+    RESERVED_NAMES,
+    ApiKey,
+    Scope,
+    digest_of,
+)
 
 _MIN_LENGTH = 16
 
@@ -45,6 +53,11 @@ def parse_static_keys(
             raise ValueError(
                 f"LLM_API_KEYS: entry {number} is not name:key with a name of"
                 " 1 to 32 of a-z, 0-9, _ and -."
+            )
+        if name in RESERVED_NAMES:
+            raise ValueError(
+                f"LLM_API_KEYS: entry {number} has the reserved name '{name}', which in metrics"
+                " stands for no key: choose another."
             )
         keys.append(_static_key(f"LLM_API_KEYS: entry {number}", name, secret, scopes, rpm))
     _check_distinct(keys)

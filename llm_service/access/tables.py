@@ -36,6 +36,16 @@ keys = Table(
 is_live = keys.c.revoked_at.is_(None)
 Index("keys_live_name", keys.c.name, unique=True, sqlite_where=is_live, postgresql_where=is_live)
 
+# Secrets that a key had before it was rotated, and that still open the same until then. A table
+# of its own: a key that is rotated twice has two of them, and older versions don't mind it.
+former_secrets = Table(
+    "former_secrets",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("key_id", String(32), nullable=False, index=True),
+    Column("valid_until", BigInteger, nullable=False),
+)
+
 # What a key did on a day (UTC). `key_id` may be of a key that the settings provide.
 usage = Table(
     "usage",

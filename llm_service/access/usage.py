@@ -72,7 +72,7 @@ class UsageLog:
         self._pending = _no_counts()
         self._written_at: dict[str, float] = {}  # by key
         self._writing = threading.Lock()
-        self._is_failing = False
+        self.problem = ""  # why counts stay in memory now, in a sentence; empty: they do not
 
     def seen(self, key_id: str) -> None:
         """The key was used, for whatever."""
@@ -122,8 +122,9 @@ class UsageLog:
                     for key_id, day, count in _days(db, first):
                         found[key_id].days[day] = count
             except (SQLAlchemyError, OSError) as error:
-                _log.error("The usage of keys cannot be read: %s", _cause(error))
-                raise KeyStoreUnavailable("The usage of keys cannot be read now.") from None
+                why = self._database.cause_of(error)
+                _log.error("The usage of keys cannot be read: %s: %s", why, _cause(error))
+                raise KeyStoreUnavailable(f"The usage of keys cannot be read: {why}.") from None
             for (key_id, day), count in self._copy().items():
                 found[key_id].total.add(count)
                 found[key_id].days.setdefault(day, Counts()).add(count)
@@ -182,15 +183,16 @@ class UsageLog:
         )
 
     def _report(self, error: Exception | None) -> None:
-        if (error is not None) == self._is_failing:
+        """Say once that writing fails, and once that it works again."""
+        had = self.problem
+        why = "" if error is None else self._database.cause_of(error)
+        self.problem = f"The usage of keys cannot be written: {why}." if why else ""
+        if self.problem == had:
             return
-        self._is_failing = error is not None
         if error is None:
             _log.warning("The usage of keys is written again")
         else:
-            _log.warning(
-                "The usage of keys cannot be written and is kept in memory: %s", _cause(error)
-            )
+            _log.warning("%s It is kept in memory. %s", self.problem, _cause(error))
 
 
 def _cause(error: Exception) -> str:

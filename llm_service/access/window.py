@@ -57,9 +57,12 @@ class SlidingWindow:
         return entry in self._admitted_at
 
     def newest(self, now: float) -> str:
-        """The latest admission if it will count for a while yet, else the empty string."""
+        """The latest admission, or the empty string if there is none or it is about to leave.
+
+        Clocks differ by the time that an answer takes, so another clock may see it leave earlier.
+        """
         for entry, then in reversed(self._admitted_at.items()):
-            return entry if now - then < self._seconds / 2 else ""
+            return entry if now - then < 0.9 * self._seconds else ""
         return ""
 
     def ages(self, now: float) -> dict[str, float]:
@@ -79,11 +82,23 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 """
 
-# KEYS[1] the log; ARGV: limit, window, entry, an entry that the caller knows to be in the log or
-# nothing -> {is admitted, count, wait, is complete}. Not complete: Redis was restarted or emptied.
+# Every script has KEYS[1] the log, KEYS[2] the generation, ARGV[1] the generation that the caller
+# has joined. Redis that has lost its data has lost the generation with it: then a script answers
+# nil and changes nothing. `shared_windows.py` says how processes join.
+IF_JOINED = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return nil end
+"""
+IF_JOINING = """
+local generation = redis.call('GET', KEYS[2])
+if generation ~= ARGV[1] and generation ~= 'merging:' .. ARGV[1] then return nil end
+"""
+
+# ARGV: generation, limit, window, entry, an entry that the caller knows to be in the log or
+# nothing -> {is admitted, count, wait}, or nil where the log lacks the known entry: Redis has
+# evicted it, or has come back with older data.
 ADMIT = """
-local is_complete = (ARGV[4] == '' or redis.call('ZSCORE', KEYS[1], ARGV[4])) and 1 or 0
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+if ARGV[5] ~= '' and not redis.call('ZSCORE', KEYS[1], ARGV[5]) then return nil end
+local limit, window = tonumber(ARGV[2]), tonumber(ARGV[3])
 local newest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
 if newest and tonumber(newest) > now then
   -- The clock was set back: move the log with it, or a full window would not drain till then.
@@ -95,18 +110,18 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
 local count = redis.call('ZCARD', KEYS[1])
 local is_admitted = count < limit and 1 or 0
 if is_admitted == 1 then
-  redis.call('ZADD', KEYS[1], now, ARGV[3])
+  redis.call('ZADD', KEYS[1], now, ARGV[4])
   redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
   count = count + 1
 end
 local leaver = math.max(0, count - limit)
 local left_at = redis.call('ZRANGE', KEYS[1], leaver, leaver, 'WITHSCORES')[2] + window
-return {is_admitted, count, left_at - now, is_complete}
+return {is_admitted, count, left_at - now}
 """
 
-# KEYS[1] the log; ARGV: limit, window -> {count, wait}; writes nothing.
+# ARGV: generation, limit, window -> {count, wait}; writes nothing.
 COUNT = """
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local limit, window = tonumber(ARGV[2]), tonumber(ARGV[3])
 local after = string.format('(%.0f', now - window)
 local count = redis.call('ZCOUNT', KEYS[1], after, '+inf')
 if count == 0 then return {0, 0} end
@@ -115,11 +130,31 @@ local left = redis.call('ZRANGEBYSCORE', KEYS[1], after, '+inf', 'WITHSCORES', '
 return {count, math.min(left[2] + window - now, window)}
 """
 
-# KEYS[1] the log; ARGV: window, then entry and age for each admission made without Redis.
+# ARGV: generation, window, then entry and age for each admission that Redis may not know.
 # An entry that is already there is not counted twice: its id is the same.
 MERGE = """
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   redis.call('ZADD', KEYS[1], now - ARGV[i + 1], ARGV[i])
 end
-redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[1] / 1000))
+redis.call('PEXPIRE', KEYS[1], math.ceil(ARGV[2] / 1000))
+return 1
+"""
+
+# ARGV: generation, entry.
+REMOVE = """
+return redis.call('ZREM', KEYS[1], ARGV[2])
+"""
+
+# KEYS[1] the generation; ARGV[1] a new one -> the one there is, perhaps still 'merging:...'.
+BEGIN = """
+redis.call('SET', KEYS[1], 'merging:' .. ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+"""
+
+# KEYS[1] the generation; ARGV[1] the one whose merging ends -> 1, or nil if it is gone.
+FINISH = """
+local generation = redis.call('GET', KEYS[1])
+if generation == 'merging:' .. ARGV[1] then redis.call('SET', KEYS[1], ARGV[1])
+elseif generation ~= ARGV[1] then return nil end
+return 1
 """

@@ -14,6 +14,7 @@ from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
+from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
 from llm_service.engine import Engine
 from llm_service.errors import ModelNotFound, NotLoaded
@@ -22,6 +23,7 @@ from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
 
 if TYPE_CHECKING:
+    from llm_service.api.body import Bodies
     from llm_service.api.generation import Generation
 
 log = structlog.get_logger()
@@ -64,6 +66,8 @@ class Services:
     authenticator: Authenticator
     limiter: Limiter
     ip_guard: IpGuard
+    refusals: RefusalBudget
+    bodies: "Bodies"
     cancellations: Cancellations
     metrics: Metrics
     history: History
@@ -71,6 +75,7 @@ class Services:
     request_timeout_seconds: float
     max_body_bytes: int
     default_rpm: int
+    max_choices_per_key: int | None  # None: by the engine's slots and queue
     serves_dashboard: bool
     prometheus: Prometheus | None = None
     logged_fields: set[str] = field(default_factory=set)
@@ -89,6 +94,29 @@ class Services:
                 " Set LLM_MODEL_ID to serve another."
             )
         return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
+
+    def locked_out_reason(self) -> str:
+        """Why nobody can use the model though it is ready; empty when somebody can."""
+        if self.authenticator.requires_keys and not self.keys.has_static_inference_key:
+            return self.keys.problem
+        return ""
+
+    def warnings(self) -> list[str]:
+        """What does not work now, a sentence each."""
+        sentences = [self.usage.problem] if self.usage.problem else []
+        if self.keys.problem:
+            sentences.insert(0, f"{self.keys.problem} Stored keys do not work until it can be.")
+        return sentences
+
+    def choices_per_key(self, engine: Engine) -> int:
+        """How many choices of one key may wait or run at once.
+
+        By default one key can fill every slot and half of the queue, which leaves the other
+        half to the others.
+        """
+        if self.max_choices_per_key is not None:
+            return self.max_choices_per_key
+        return engine.info.max_batch_size + engine.info.max_waiting // 2
 
     def log_unknown_fields(self, names: list[str]) -> None:
         """Once per name, so that a typo shows without flooding the log."""

@@ -28,15 +28,19 @@ async def liveness() -> dict[str, str]:
 @router.get("/health")
 @router.get("/readyz")
 async def readiness(services: CurrentServices) -> JSONResponse:
-    """200 only when the engine takes requests and steps; else 503 with the reason."""
-    reason = services.engine.not_ready_reason()
+    """200 only when the engine takes requests and steps; else 503 with the reason.
+
+    `warnings`: what does not work though the service does.
+    """
+    reason = services.engine.not_ready_reason() or services.locked_out_reason()
     if reason:
         return JSONResponse(
             {"status": "unavailable", "reason": reason},
             status_code=503,
             headers={"Retry-After": "2"},
         )
-    return JSONResponse({"status": "ok"})
+    warnings = services.warnings()
+    return JSONResponse({"status": "ok", **({"warnings": warnings} if warnings else {})})
 
 
 def service_facts(services: Services) -> dict[str, object]:

@@ -10,20 +10,23 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from llm_service.access.api_key import ApiKey, Scope
-from llm_service.access.key_rows import MAX_RPM
+from llm_service.access.key_rows import MAX_OVERLAP, MAX_RPM, OVERLAP
 from llm_service.access.keys import KeyChanges
 from llm_service.access.usage import NUM_DAYS, KeyUsage
+from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import AdminKey, CurrentServices, Services
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.errors import InvalidRequest
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/api/keys", responses={409: {"model": ErrorEnvelope}})
+router = APIRouter(
+    prefix="/api/keys", route_class=JsonRoute, responses={409: {"model": ErrorEnvelope}}
+)
 
 _END_OF_TIME = 253402300799  # the last second that a datetime can tell
 
-Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10)]
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10, fail_fast=True)]
 Rpm = Annotated[int, Field(ge=0, le=MAX_RPM, description="Requests per minute; 0: no limit.")]
 KeyId = Annotated[str, Path(pattern=r"^[a-z0-9_:-]{1,50}$")]
 UnixSeconds = Annotated[float, Field(ge=0, le=_END_OF_TIME, allow_inf_nan=False)]
@@ -48,6 +51,16 @@ class KeyChange(BaseModel):
     scopes: Scopes | None = None
     rpm: Rpm | None = None
     expires_at: UnixSeconds | None = None
+
+
+class Rotation(BaseModel):
+    """For how long the old secret stays valid beside the new one; 0: it ends now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=int(MAX_OVERLAP.total_seconds()))] = int(
+        OVERLAP.total_seconds()
+    )
 
 
 class DayOut(BaseModel):
@@ -77,6 +90,7 @@ class KeyOut(BaseModel):
     """Times are unix seconds. `remaining` is null for a key without a limit, or one that is over.
 
     `prefix` is how the secret begins; empty for a key that the settings provide.
+    `old_secret_valid_until`: when the last secret from before a rotation ends; null: none is valid.
     """
 
     id: str
@@ -89,6 +103,7 @@ class KeyOut(BaseModel):
     last_used_at: float | None
     source: Literal["database", "settings"]
     prefix: str
+    old_secret_valid_until: float | None
     remaining: RemainingOut | None
     usage: KeyUsageOut
 
@@ -137,11 +152,14 @@ async def change_key(
 
 
 @router.post("/{key_id}/rotate", response_model=KeyWithSecret)
-async def rotate_key(key_id: KeyId, admin: AdminKey, services: CurrentServices) -> KeyWithSecret:
-    """Give a key a new secret; the old one stops at once."""
+async def rotate_key(
+    key_id: KeyId, admin: AdminKey, services: CurrentServices, body: Rotation | None = None
+) -> KeyWithSecret:
+    """Give a key a new secret; the old one stays valid for `overlap_seconds`, a day by default."""
     # First, so that nothing can fail between the change and the answer that tells the secret.
     usage = await services.keys.call(services.usage.read)
-    key, secret = await services.keys.call(services.keys.rotate, key_id)
+    overlap = timedelta(seconds=(body or Rotation()).overlap_seconds)
+    key, secret = await services.keys.call(services.keys.rotate, key_id, overlap)
     _audit("key rotated", admin, key)
     out = await _key_out(services, key, usage)
     return KeyWithSecret(**dict(out), key=secret)
@@ -210,6 +228,7 @@ async def _key_out(services: Services, key: ApiKey, usages: Mapping[str, KeyUsag
         last_used_at=usage.total.last_used_at or None,
         source=key.source,
         prefix=key.prefix,
+        old_secret_valid_until=_seconds(key.old_secret_until),
         remaining=await _remaining(services, key),
         usage=_usage_out(usage, datetime.now(UTC).date()),
     )

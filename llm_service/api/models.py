@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.prompts import charged, chat_token_ids, text_token_ids
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
@@ -21,7 +22,7 @@ DEFAULT_SAMPLING_NAMES = (
     "repetition_penalty",
 )
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.get("/v1/models")
@@ -46,7 +47,7 @@ async def tokenize(
     services.log_unknown_fields(body.unknown_fields())
     if (body.prompt is None) == (body.messages is None):
         raise InvalidRequest("Send either prompt or messages.", param="prompt")
-    async with charged(services, key) as permit:
+    async with charged(services, key, engine) as permit:
         token_ids = await _token_ids(engine, body)
         permit.settle(0)
     return TokenizeOut(
@@ -68,7 +69,7 @@ async def detokenize(
         raise ContextLengthExceeded.of_prompt(
             engine.info.max_context, len(body.tokens), param="tokens"
         )
-    async with charged(services, key) as permit:
+    async with charged(services, key, engine) as permit:
         text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens)
         permit.settle(0)
     return DetokenizeOut(prompt=text)

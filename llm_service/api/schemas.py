@@ -66,7 +66,7 @@ class Message(WireModel):
     content: Content | None = None
     name: Name | None = None
     tool_call_id: ShortText | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Annotated[list[Any], Field(fail_fast=True)] | None = None
     function_call: Any = None
 
     def to_template(self, position: int) -> dict[str, str]:

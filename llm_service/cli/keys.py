@@ -56,7 +56,7 @@ def list_keys() -> None:
     """Show all keys, never their secrets."""
     with _store() as store:
         keys = store.list_keys()
-    rows = [("NAME", "SCOPES", "RPM", "CREATED", "EXPIRES", "FROM")]
+    rows = [("NAME", "SCOPES", "RPM", "CREATED", "EXPIRES", "OLD SECRET UNTIL", "FROM")]
     rows += [
         (
             key.name,
@@ -64,6 +64,7 @@ def list_keys() -> None:
             str(key.rpm or "unlimited"),
             _day(key.created_at),
             _day(key.expires_at) + (" (expired)" if key.is_expired else ""),
+            _day(key.old_secret_until),
             key.source,
         )
         for key in keys
@@ -83,11 +84,24 @@ def revoke(name: Name) -> None:
 
 
 @keys_app.command()
-def rotate(name: Name) -> None:
-    """Give a key a new secret and print it, this once; the old one stops working."""
+def rotate(
+    name: Name,
+    overlap: Annotated[
+        str, typer.Option(help="How long the old secret stays valid, like 90m, 24h or 7d.")
+    ] = "24h",
+    now: Annotated[
+        bool, typer.Option("--now", help="End the old secret at once: for a key that has leaked.")
+    ] = False,
+) -> None:
+    """Give a key a new secret and print it, this once; the old one stays valid for a day."""
+    duration = timedelta(0) if now else _duration(overlap)
+    if duration is None:
+        _fail("--overlap takes a duration like 90m, 24h or 7d.", 2)
     with _store() as store:
-        key, secret = store.rotate(store.named(name).id)
-    _tell(f"Key '{key.name}' rotated: {_describe(key)}. It is shown only now.")
+        key, secret = store.rotate(store.named(name).id, duration)
+    until = key.old_secret_until
+    ends = f"stays valid until {_day(until)} UTC" if until else "is no longer valid"
+    _tell(f"Key '{key.name}' rotated: {_describe(key)}. It is shown only now; the old one {ends}.")
     print(secret)
 
 
@@ -125,15 +139,22 @@ def _expiry(text: str | None) -> datetime | None:
     """From now by a duration, or the end of a day."""
     if text is None:
         return None
-    duration = re.fullmatch(r"(\d{1,5})([mhdw])", text)
-    if duration:
-        amount, unit = duration.groups()
-        return datetime.now(UTC) + timedelta(**{_UNITS[unit]: int(amount)})
+    duration = _duration(text)
+    if duration is not None:
+        return datetime.now(UTC) + duration
     try:
         day = datetime.combine(date.fromisoformat(text), time.min, UTC)
         return day + timedelta(days=1)
     except (ValueError, OverflowError):
         _fail("--expires takes a duration like 12h or 30d, or a day like 2026-12-31.", 2)
+
+
+def _duration(text: str) -> timedelta | None:
+    found = re.fullmatch(r"(\d{1,5})([mhdw])", text)
+    if found is None:
+        return None
+    amount, unit = found.groups()
+    return timedelta(**{_UNITS[unit]: int(amount)})
 
 
 def _describe(key: ApiKey) -> str:

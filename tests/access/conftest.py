@@ -61,4 +61,5 @@ def store(tmp_path: Path) -> Iterator[KeyStore]:
 
 
 def make_key(rpm: int, name: str = "alice") -> ApiKey:
-    return ApiKey(name, frozenset({Scope.INFERENCE}), rpm, "database", cache_salt="salt")
+    scopes = frozenset({Scope.INFERENCE})
+    return ApiKey(name, scopes, rpm, "database", cache_salt="salt", id=name)

@@ -71,10 +71,10 @@ def test_list_shows_a_table_and_never_a_secret(
     secret = keys("create", "--name", "bob", "--rpm", "0", "--expires", "2099-12-31").out.strip()
     result = keys("list")
     lines = [line.split() for line in result.out.splitlines()]
-    assert lines[0] == ["NAME", "SCOPES", "RPM", "CREATED", "EXPIRES", "FROM"]
+    assert lines[0][-4:] == ["OLD", "SECRET", "UNTIL", "FROM"]
     assert lines[1][:3] == ["bob", "inference", "unlimited"]
-    assert lines[1][-3:] == ["2100-01-01", "00:00", "database"]
-    assert lines[2] == ["static", "inference,metrics", "600", "-", "-", "settings"]
+    assert lines[1][-4:] == ["2100-01-01", "00:00", "-", "database"]
+    assert lines[2] == ["static", "inference,metrics", "600", "-", "-", "-", "settings"]
     assert secret not in result.out
     assert "SENTINEL" not in result.out + result.err
 
@@ -82,12 +82,45 @@ def test_list_shows_a_table_and_never_a_secret(
 async def test_rotate_prints_the_new_key_and_revoke_prints_none(state: Path) -> None:
     old = keys("create", "--name", "alice").out.strip()
     rotated = keys("rotate", "alice")
+    assert "the old one stays valid until" in rotated.err
     assert await find(state, rotated.out.strip()) == "alice"
-    assert await find(state, old) is None
+    assert await find(state, old) == "alice"
     revoked = keys("revoke", "alice")
     assert (revoked.code, revoked.out) == (0, "")
     assert revoked.err == "Key 'alice' revoked.\n"
     assert await find(state, rotated.out.strip()) is None
+    assert await find(state, old) is None
+
+
+async def test_rotate_now_ends_the_old_secret(state: Path) -> None:
+    old = keys("create", "--name", "alice").out.strip()
+    rotated = keys("rotate", "alice", "--now")
+    assert "the old one is no longer valid" in rotated.err
+    assert await find(state, old) is None
+    assert await find(state, rotated.out.strip()) == "alice"
+
+
+async def test_a_rotation_that_was_never_told_leaves_the_old_secret_valid(state: Path) -> None:
+    """As if the program had been killed between the change and the words, twice."""
+    old = keys("create", "--name", "alice").out.strip()
+    keys("rotate", "alice")
+    keys("rotate", "alice")
+    assert await find(state, old) == "alice"
+
+
+@pytest.mark.parametrize("overlap", ["a day", "-1h", "31d"])
+async def test_rotate_takes_an_overlap_of_up_to_30_days(state: Path, overlap: str) -> None:
+    old = keys("create", "--name", "alice").out.strip()
+    assert keys("rotate", "alice", f"--overlap={overlap}").code in (1, 2)
+    assert keys("rotate", "alice", "--overlap", "30d").code == 0
+    assert await find(state, old) == "alice"
+
+
+@pytest.mark.parametrize("name", ["anonymous", "other"])
+def test_create_refuses_a_name_that_is_a_label_of_metrics(state: Path, name: str) -> None:
+    made = keys("create", "--name", name)
+    assert (made.code, made.out) == (1, "")
+    assert "reserved" in made.err
 
 
 @pytest.mark.parametrize(

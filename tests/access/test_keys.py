@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -148,11 +149,110 @@ async def test_a_rotated_key_keeps_all_but_its_secret(store: KeyStore) -> None:
     made, old = store.create("alice", INFERENCE, 7)
     assert await store.find(old) is not None
     rotated, new = store.rotate(made.id)
-    assert rotated == replace(made, prefix=new[:9])
-    assert await store.find(old) is None
+    until = rotated.old_secret_until
+    assert until is not None
+    assert timedelta(hours=23, minutes=59) < until - datetime.now(UTC) <= timedelta(hours=24)
+    assert rotated == replace(made, prefix=new[:9], old_secret_until=until)
     assert await store.find(new) == rotated
+    assert await store.find(old) == rotated
     with pytest.raises(NotFound, match="no key with the id 'key_0'"):
         store.rotate("key_0")
+
+
+async def test_an_old_secret_ends_when_its_overlap_does(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, first = store.create("alice", INFERENCE)
+    _, second = store.rotate(made.id, timedelta(hours=1))
+    _, third = store.rotate(made.id, timedelta(hours=3))
+    now = time.time()
+    for hours, valid in ((0.5, [first, second, third]), (2, [second, third]), (4, [third])):
+        monkeypatch.setattr(time, "time", lambda hours=hours: now + hours * 3600)
+        store._cache.clear()
+        found = [secret for secret in (first, second, third) if await store.find(secret)]
+        assert found == valid
+    assert store.get(made.id).old_secret_until is None
+
+
+async def test_a_rotation_without_an_overlap_ends_all_old_secrets(store: KeyStore) -> None:
+    made, first = store.create("alice", INFERENCE)
+    _, second = store.rotate(made.id)
+    rotated, third = store.rotate(made.id, timedelta(0))
+    assert rotated.old_secret_until is None
+    assert [bool(await store.find(secret)) for secret in (first, second, third)] == [0, 0, 1]
+
+
+async def test_a_revocation_ends_old_secrets_too(store: KeyStore) -> None:
+    made, old = store.create("alice", INFERENCE)
+    _, new = store.rotate(made.id)
+    assert store.revoke(made.id).old_secret_until is None
+    assert await store.find(old) is None
+    assert await store.find(new) is None
+
+
+def test_a_rotation_that_is_refused_keeps_no_secret_of_it(store: KeyStore) -> None:
+    made, _ = store.create("alice", INFERENCE)
+    store.create("admin", ALL)
+    store.revoke(made.id)
+    with pytest.raises(Conflict):
+        store.rotate(made.id)
+    with store.database.begin() as db:
+        assert db.exec_driver_sql("SELECT count(*) FROM former_secrets").scalar() == 0
+
+
+# As version 0.1.0 made it.
+OLD_SCHEMA = """
+CREATE TABLE keys (
+    id VARCHAR(32) NOT NULL, name VARCHAR(32) NOT NULL, digest VARCHAR(64) NOT NULL,
+    prefix VARCHAR(16) NOT NULL, scopes VARCHAR(100) NOT NULL, rpm INTEGER NOT NULL,
+    cache_salt VARCHAR(32) NOT NULL, created_at BIGINT NOT NULL, expires_at BIGINT,
+    revoked_at BIGINT, PRIMARY KEY (id), UNIQUE (digest)
+);
+CREATE UNIQUE INDEX keys_live_name ON keys (name) WHERE revoked_at IS NULL;
+CREATE TABLE usage (
+    key_id VARCHAR(50) NOT NULL, day VARCHAR(10) NOT NULL, requests BIGINT NOT NULL,
+    prompt_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, last_used_at BIGINT NOT NULL,
+    PRIMARY KEY (key_id, day)
+);
+"""
+
+
+async def test_a_database_of_the_version_before_opens_and_its_keys_can_be_rotated(
+    tmp_path: Path,
+) -> None:
+    secret = "llms_" + "x" * 43
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    with sqlite3.connect(tmp_path / "service.sqlite") as old:
+        old.executescript(OLD_SCHEMA)
+        old.execute(
+            "INSERT INTO keys VALUES ('key_1', 'alice', ?, 'llms_xxxx', 'inference,admin', 7,"
+            " 'salt', 1700000000, NULL, NULL)",
+            [digest],
+        )
+    old.close()
+    store = KeyStore.open(tmp_path)
+    assert store.bootstrap() is None
+    found = await store.find(secret)
+    assert found is not None
+    assert (found.name, found.rpm, found.old_secret_until) == ("alice", 7, None)
+    _, new = store.rotate("key_1")
+    assert await store.find(secret) == await store.find(new)
+    store.close()
+
+
+def test_names_that_mix_two_keys_up_are_told(tmp_path: Path) -> None:
+    plain = KeyStore.open(tmp_path)
+    plain.create("admin", ALL)
+    made, _ = plain.create("alice", INFERENCE)
+    with plain.database.begin() as db:  # as an earlier version allowed
+        db.exec_driver_sql("UPDATE keys SET name = 'other' WHERE id = ?", (made.id,))
+    plain.close()
+    store = KeyStore.open(tmp_path, admin_key=SecretStr("an-admin-key-for-tests"))
+    told = "\n".join(store.name_conflicts())
+    assert "The stored key 'other' has a name that stands for no key" in told
+    assert "The name 'admin' belongs to a stored key and to one of the settings" in told
+    assert store.named("admin").source == "database"  # so that it can be rotated and revoked
+    store.close()
 
 
 async def test_a_revocation_in_another_process_is_noticed_within_two_seconds(
@@ -341,9 +441,10 @@ async def test_a_database_that_fails_is_503_in_words_and_lets_nobody_in(
             await store.find("SENTINEL-key")
         assert caught.value.status == 503
         assert caught.value.message == (
-            "The key database cannot be read, so no key can be checked. Try again shortly."
+            "The key database cannot be read: the file cannot be opened."
         )
-    assert "The key database failed" in caplog.text
+    assert caplog.text.count("The key database cannot be read") == 1  # not once a request
+    assert store.problem == caught.value.message
     assert "SENTINEL" not in caplog.text
     with pytest.raises(KeyStoreUnavailable):
         store.list_keys()

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def stores(server: PostgreSQL, tmp_path: Path) -> Iterator[list[KeyStore]]:
     """Two, as two processes have; the tables are empty."""
     opened = [KeyStore.open(tmp_path, database_url=server.url) for _ in range(2)]
     with opened[0].database.begin() as db:
-        db.exec_driver_sql("TRUNCATE keys, usage")
+        db.exec_driver_sql("TRUNCATE keys, usage, former_secrets")
     yield opened
     for store in opened:
         store.close()
@@ -95,7 +96,7 @@ def test_first_starts_at_once_make_the_tables_and_one_admin_key(
         with ThreadPoolExecutor(num_starts) as threads:
             secrets = list(threads.map(start, stores))
         with stores[0].database.begin() as db:
-            db.exec_driver_sql("DROP TABLE keys, usage")
+            db.exec_driver_sql("DROP TABLE keys, usage, former_secrets")
         for store in stores:
             store.close()
         assert [secret is not None for secret in secrets].count(True) == 1
@@ -110,8 +111,11 @@ async def test_the_life_of_a_key(stores: list[KeyStore]) -> None:
     changed = there.change(made.id, {"rpm": 9})
     assert await there.find(secret) == changed
     rotated, new = here.rotate(made.id)
-    assert await here.find(secret) is None
+    assert await here.find(secret) == rotated
     assert await here.find(new) == rotated
+    rotated, new = there.rotate(made.id, timedelta(0))
+    assert await there.find(secret) is None
+    assert await there.find(new) == rotated
     there.revoke(made.id)
     assert await there.find(new) is None
     assert here.create("alice", INFERENCE)[0].id != made.id
@@ -164,7 +168,7 @@ async def test_a_server_that_is_away_is_503_and_nothing_is_lost(
     server.stop()
     log.add("alice", 2, 1)
     log.write()
-    with pytest.raises(KeyStoreUnavailable):
+    with pytest.raises(KeyStoreUnavailable, match="the database server does not answer"):
         await store.find(secret + "x")
     with pytest.raises(KeyStoreUnavailable):
         log.read()

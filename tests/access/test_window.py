@@ -10,10 +10,19 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from llm_service.access.window import ADMIT, CLOCK, COUNT, MERGE, SlidingWindow
+from llm_service.access.window import (
+    ADMIT,
+    CLOCK,
+    COUNT,
+    IF_JOINED,
+    IF_JOINING,
+    MERGE,
+    SlidingWindow,
+)
 from tests.redis_server import running_redis
 
 WINDOW = 60_000_000  # microseconds, as all times here
+KEYS = ["log", "generation"]
 TEST_CLOCK = "local now = tonumber(redis.call('GET', 'clock'))\n"
 
 
@@ -56,27 +65,27 @@ class InRedis:
 
     def __init__(self, client: redis.Redis) -> None:
         client.flushall()
+        client.set("generation", "g")
         self._client = client
-        self._admit = client.register_script(TEST_CLOCK + ADMIT)
-        self._count = client.register_script(TEST_CLOCK + COUNT)
-        self._merge = client.register_script(TEST_CLOCK + MERGE)
+        self._admit = client.register_script(IF_JOINED + TEST_CLOCK + ADMIT)
+        self._count = client.register_script(IF_JOINED + TEST_CLOCK + COUNT)
+        self._merge = client.register_script(IF_JOINING + TEST_CLOCK + MERGE)
 
     def admit(self, entry: str, limit: int, now: int, known: str = "") -> tuple[bool, int, float]:
         self._client.set("clock", now)
-        answer = self._admit(keys=["log"], args=[limit, WINDOW, entry, known])
-        is_admitted, count, wait, is_complete = answer
-        assert is_complete
+        answer = self._admit(keys=KEYS, args=["g", limit, WINDOW, entry, known])
+        is_admitted, count, wait = answer
         return bool(is_admitted), count, wait
 
     def count(self, limit: int, now: int) -> tuple[int, int]:
         self._client.set("clock", now)
-        count, wait = self._count(keys=["log"], args=[limit, WINDOW])
+        count, wait = self._count(keys=KEYS, args=["g", limit, WINDOW])
         return count, wait
 
     def merge(self, ages: dict[str, int], now: int) -> None:
         self._client.set("clock", now)
         pairs = [part for pair in ages.items() for part in pair]
-        self._merge(keys=["log"], args=[WINDOW, *pairs])
+        self._merge(keys=KEYS, args=["g", WINDOW, *pairs])
 
     def remove(self, entry: str) -> None:
         self._client.zrem("log", entry)

@@ -149,8 +149,42 @@ def test_a_rotated_key_has_a_new_secret_and_the_same_usage(
     rotated = admin.post(f"/api/keys/{made['id']}/rotate").json()
     assert rotated["id"] == made["id"]
     assert rotated["usage"]["requests"] == 1
-    assert status_of(running, made["key"]) == 401
+    assert rotated["old_secret_valid_until"] == pytest.approx(time.time() + 24 * 3600, abs=60)
+    assert listed(admin, made["id"])["old_secret_valid_until"] == rotated["old_secret_valid_until"]
+    assert status_of(running, made["key"]) == 200
     assert status_of(running, rotated["key"]) == 200
+
+
+def test_a_key_that_leaked_is_rotated_without_an_overlap(
+    running: RunningService, admin: httpx.Client
+) -> None:
+    made = create(admin, "leaked")
+    earlier = admin.post(f"/api/keys/{made['id']}/rotate", json={"overlap_seconds": 60}).json()
+    rotated = admin.post(f"/api/keys/{made['id']}/rotate", json={"overlap_seconds": 0}).json()
+    assert rotated["old_secret_valid_until"] is None
+    assert status_of(running, made["key"]) == 401
+    assert status_of(running, earlier["key"]) == 401
+    assert status_of(running, rotated["key"]) == 200
+
+
+@pytest.mark.parametrize("overlap", [-1, 30 * 86400 + 1, "a day"])
+def test_an_overlap_out_of_range_changes_nothing(
+    running: RunningService, admin: httpx.Client, overlap: object
+) -> None:
+    made = create(admin, f"odd-{len(str(overlap))}")
+    refused = admin.post(f"/api/keys/{made['id']}/rotate", json={"overlap_seconds": overlap})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "overlap_seconds"
+    assert listed(admin, made["id"])["old_secret_valid_until"] is None
+    assert status_of(running, made["key"]) == 200
+
+
+@pytest.mark.parametrize("name", ["anonymous", "other"])
+def test_a_name_that_is_a_label_of_metrics_is_refused(admin: httpx.Client, name: str) -> None:
+    refused = admin.post("/api/keys", json={"name": name, "scopes": ["inference"]})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "name"
+    assert "reserved" in refused.json()["error"]["message"]
 
 
 def test_a_revoked_key_stops_at_once_and_stays_listed(
@@ -297,7 +331,7 @@ def test_usage_outlives_a_restart_and_a_database_that_was_away(
             assert status_of(service, made["key"]) == 200
             service.app.state.runtime.usage.write()
             assert status_of(service, made["key"]) == 200
-            assert "cannot be written and is kept in memory" in caplog.text
+            assert "It is kept in memory" in caplog.text
             other.execute("ROLLBACK")
     with RunningService(tmp_path, engine=FakeEngine()) as service, service.client() as http:
         assert listed(http, made["id"])["usage"]["requests"] == 2

@@ -30,11 +30,13 @@ def make_scheduler(
     )
 
 
-def add(scheduler: Scheduler, num_prompt_tokens: int, *, deadline: float | None = None) -> Sequence:
+def add(
+    scheduler: Scheduler, num_prompt_tokens: int, *, deadline: float | None = None, key: str = ""
+) -> Sequence:
     first = 1000 * (scheduler.num_waiting + scheduler.num_running)  # prompts share no prefix
     prompt = tuple(range(first, first + num_prompt_tokens))
     request = GenerationRequest(
-        f"r{first}", prompt, SamplingParams(max_tokens=99), deadline=deadline
+        f"r{first}", prompt, SamplingParams(max_tokens=99), cache_salt=key, deadline=deadline
     )
     sequence = Sequence.from_request(request, submitted=0.0)
     scheduler.add(sequence)
@@ -283,3 +285,32 @@ def _outcome(item: ScheduledSequence) -> Outcome:
     sequence = item.sequence
     is_last = sequence.num_output_tokens + 1 == sequence.request.sampling.max_tokens
     return Outcome((7,), FinishReason.LENGTH if is_last else None)
+
+
+def test_a_key_that_runs_nothing_gets_the_next_slot_however_many_of_another_wait() -> None:
+    scheduler = make_scheduler(max_batch_size=4)
+    many = [add(scheduler, 2, key="many") for _ in range(40)]
+    assert set(step(scheduler)) == set(many[:4])
+    late = add(scheduler, 2, key="few")
+    scheduler.abort(many[0], RequestCancelled("It ended."), now=1.0)
+    assert late in step(scheduler)
+    scheduler.abort(late, RequestCancelled("It ended."), now=1.0)
+    assert many[4] in step(scheduler)
+
+
+def test_keys_that_all_have_enough_waiting_share_the_slots_evenly() -> None:
+    scheduler = make_scheduler(max_batch_size=6)
+    waiting = {key: [add(scheduler, 1, key=key) for _ in range(9)] for key in "abc"}
+    running = step(scheduler)
+    assert set(running) == {sequence for key in "abc" for sequence in waiting[key][:2]}
+
+
+def test_one_key_alone_is_served_first_come_first_served() -> None:
+    scheduler = make_scheduler(max_batch_size=1)
+    order = [add(scheduler, 1, key="one") for _ in range(5)]
+    served = []
+    for _ in order:
+        [sequence] = step(scheduler)
+        served.append(sequence)
+        scheduler.abort(sequence, RequestCancelled("It ended."), now=1.0)
+    assert served == order

@@ -13,12 +13,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from llm_service import access
 from llm_service.access.observer import LimitObserver
+from llm_service.config import Settings
 from llm_service.engine import StepStats
 from llm_service.engine.observer import EngineObserver
 from llm_service.observability.metrics import (
     FIRST_TOKEN,
+    HTTP,
     INTER_TOKEN,
     LONG,
+    QUEUE,
     REDIS_OPS,
     Metrics,
 )
@@ -65,6 +68,7 @@ PINNED = {
     ("llm_rate_limit_rejections_total", "counter", "key_name, limit"),
     ("llm_ready", "gauge", ""),
     ("llm_redis_operation_duration_seconds", "histogram", "op"),
+    ("llm_key_database_up", "gauge", ""),
     ("llm_redis_up", "gauge", ""),
     ("llm_request_decode_seconds", "histogram", "model"),
     ("llm_request_duration_seconds", "histogram", "model, stream"),
@@ -209,6 +213,17 @@ def test_every_outcome_begins_at_zero_so_that_a_rate_sees_the_first(
 def test_the_thresholds_of_the_objectives_are_bucket_bounds() -> None:
     assert 2 in FIRST_TOKEN
     assert 30 in LONG
+
+
+def test_what_a_request_can_take_lies_below_a_bound_and_no_earlier_bound_was_lost() -> None:
+    timeout = Settings.model_fields["request_timeout_seconds"].default
+    for bounds in (LONG, FIRST_TOKEN, QUEUE, HTTP):
+        assert timeout in bounds
+        assert max(bounds) > timeout
+        assert list(bounds) == sorted(bounds)
+        assert {1, 2, 5, 10, 30, 60} <= set(bounds)
+    assert {90, 120, 300} <= set(LONG)
+    assert {120, 300} <= set(HTTP)
     assert 0.2 in INTER_TOKEN
 
 
@@ -304,7 +319,9 @@ def test_every_operation_on_redis_begins_at_zero(
 ) -> None:
     metrics.redis_up(True)
     sources = Path(access.__file__).parent.glob("*.py")
-    ops = {op for file in sources for op in re.findall(r'\.call\("(\w+)"', file.read_text())}
+    ops = {
+        op for file in sources for op in re.findall(r'\.(?:call|_run)\("(\w+)"', file.read_text())
+    }
     assert ops == set(REDIS_OPS)
     for op in ops:
         assert total(registry, "llm_redis_operation_duration_seconds_count", op=op) == 0

@@ -142,6 +142,8 @@ export interface paths {
         /**
          * Readiness
          * @description 200 only when the engine takes requests and steps; else 503 with the reason.
+         *
+         *     `warnings`: what does not work though the service does.
          */
         get: operations["readiness_readyz_get"];
         put?: never;
@@ -162,6 +164,8 @@ export interface paths {
         /**
          * Readiness
          * @description 200 only when the engine takes requests and steps; else 503 with the reason.
+         *
+         *     `warnings`: what does not work though the service does.
          */
         get: operations["readiness_health_get"];
         put?: never;
@@ -231,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate Key
-         * @description Give a key a new secret; the old one stops at once.
+         * @description Give a key a new secret; the old one stays valid for `overlap_seconds`, a day by default.
          */
         post: operations["rotate_key_api_keys__key_id__rotate_post"];
         delete?: never;
@@ -835,6 +839,7 @@ export interface components {
          * @description Times are unix seconds. `remaining` is null for a key without a limit, or one that is over.
          *
          *     `prefix` is how the secret begins; empty for a key that the settings provide.
+         *     `old_secret_valid_until`: when the last secret from before a rotation ends; null: none is valid.
          */
         KeyOut: {
             /** Id */
@@ -860,6 +865,8 @@ export interface components {
             source: "database" | "settings";
             /** Prefix */
             prefix: string;
+            /** Old Secret Valid Until */
+            old_secret_valid_until: number | null;
             remaining: components["schemas"]["RemainingOut"] | null;
             usage: components["schemas"]["KeyUsageOut"];
         };
@@ -905,6 +912,8 @@ export interface components {
             source: "database" | "settings";
             /** Prefix */
             prefix: string;
+            /** Old Secret Valid Until */
+            old_secret_valid_until: number | null;
             remaining: components["schemas"]["RemainingOut"] | null;
             usage: components["schemas"]["KeyUsageOut"];
             /** Key */
@@ -1195,6 +1204,17 @@ export interface components {
             running: components["schemas"]["RunningOut"][];
             /** Requests */
             requests: components["schemas"]["RequestRecord"][];
+        };
+        /**
+         * Rotation
+         * @description For how long the old secret stays valid beside the new one; 0: it ends now.
+         */
+        Rotation: {
+            /**
+             * Overlap Seconds
+             * @default 86400
+             */
+            overlap_seconds: number;
         };
         /** RunbookOut */
         RunbookOut: {
@@ -2546,7 +2566,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Rotation"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {

@@ -4,7 +4,7 @@ Owns the waiting and running queues and asks BlockManager for room. It knows
 nothing of tensors: a plan leaves as a ScheduledBatch and returns via `commit`.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, field, replace
@@ -68,7 +68,10 @@ class Outcome:
 
 
 class Scheduler:
-    """First come, first served; a step is never more than `max_batched_tokens` tokens."""
+    """A slot goes to the key that has the fewest; among equals, first come, first served.
+
+    A step is never more than `max_batched_tokens` tokens.
+    """
 
     def __init__(
         self,
@@ -224,18 +227,29 @@ class Scheduler:
     def _admit_next(self, batch: ScheduledBatch, now: float) -> Sequence | None:
         if not self._waiting or len(self._running) >= self._max_batch_size:
             return None
-        sequence = self._waiting[0]
+        sequence = self._next_waiting()
         # One spare block per running sequence, so that the newcomer is not preempted at once.
         allocation = self._blocks.allocate(sequence, num_spare_blocks=len(self._running))
         if allocation is None:
             return None
-        self._running.append(self._waiting.popleft())
+        self._waiting.remove(sequence)
+        self._running.append(sequence)
         sequence.status = SequenceStatus.RUNNING
         if sequence.timings.first_scheduled is None:
             sequence.timings.first_scheduled = now
             sequence.usage.num_cached_tokens = allocation.num_cached_tokens
             batch.num_cached_prompt_tokens += allocation.num_cached_tokens
         return sequence
+
+    def _next_waiting(self) -> Sequence:
+        """The oldest one of the key that runs the least, but a preempted one before all."""
+        num_running = Counter(sequence.request.cache_salt for sequence in self._running)
+
+        def turn(sequence: Sequence) -> tuple[bool, int]:
+            is_new = sequence.timings.first_scheduled is None
+            return is_new, num_running[sequence.request.cache_salt] if is_new else 0
+
+        return min(self._waiting, key=turn)  # of equal ones the first
 
     def _take(
         self, item: ScheduledSequence, outcome: Outcome, now: float, stats: StepStats

@@ -1,3 +1,5 @@
+import { Checkbox } from "@mantine/core";
+import { useState } from "react";
 import { useCommand } from "../../api/live";
 import type { KeyEntry, KeyWithSecret } from "../../api/types";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
@@ -10,7 +12,10 @@ interface RotateDialogProps {
 
 export function RotateDialog({ target, onRotated, onClose }: RotateDialogProps) {
   const { mutate, isPending, error } = useCommand<KeyWithSecret>("keys");
+  const [hasLeaked, setHasLeaked] = useState(false);
   const path = `/api/keys/${encodeURIComponent(target.id)}/rotate`;
+  // Without a body the old secret stays valid for a day.
+  const body = hasLeaked ? { overlap_seconds: 0 } : {};
   return (
     <ConfirmDialog
       title={`Rotate ${target.name}?`}
@@ -18,11 +23,16 @@ export function RotateDialog({ target, onRotated, onClose }: RotateDialogProps) 
       isOpen
       isBusy={isPending}
       problem={error?.message ?? null}
-      onConfirm={() => mutate({ method: "POST", path }, { onSuccess: onRotated })}
+      onConfirm={() => mutate({ method: "POST", path, body }, { onSuccess: onRotated })}
       onClose={onClose}
     >
-      <p>It gets a new secret, shown once. The old secret stops at once.</p>
-      <p>Name, scopes, limit and usage stay.</p>
+      <p>It gets a new secret, shown once. Name, scopes, limit and usage stay.</p>
+      <p>The old secret stays valid for 24 hours, so that nothing stops before it is replaced.</p>
+      <Checkbox
+        label="The old secret has leaked: end it now"
+        checked={hasLeaked}
+        onChange={(event) => setHasLeaked(event.currentTarget.checked)}
+      />
     </ConfirmDialog>
   );
 }

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import type { KeyEntry } from "../../api/types";
 import { Chip } from "../../components/Chip";
 import { formatAgo, formatCount } from "../../lib/units";
-import { expiryWords, stateOf } from "./keys";
+import { expiryWords, oldSecretWords, stateOf } from "./keys";
 import type { Doing } from "./KeysPage";
 import { UsageBars } from "./UsageBars";
 import styles from "./KeyRow.module.css";
@@ -16,6 +16,7 @@ interface KeyRowProps {
 
 export function KeyRow({ entry, now, onDo }: KeyRowProps) {
   const state = stateOf(entry, now);
+  const oldSecret = oldSecretWords(entry, now);
   const isOver = state === "revoked" || state === "expired";
   return (
     <li className={styles.row} data-over={isOver}>
@@ -57,6 +58,7 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
         <div className={styles.expiry} data-state={state}>
           {expiryWords(entry, now)}
         </div>
+        {oldSecret !== null && <div className={styles.muted}>{oldSecret}</div>}
       </div>
       <div className={styles.actions}>
         {entry.source === "database" && !isOver && <Actions entry={entry} onDo={onDo} />}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { KeyEntry } from "../../api/types";
-import { expiryOf, expiryWords, nameProblem, stateOf } from "./keys";
+import { expiryOf, expiryWords, nameProblem, oldSecretWords, stateOf } from "./keys";
 
 const DAY = 86_400;
 const NOW = Date.UTC(2026, 10, 21, 12) / 1000;
@@ -16,6 +16,7 @@ const key: KeyEntry = {
   last_used_at: null,
   source: "database",
   prefix: "sk-abc",
+  old_secret_valid_until: null,
   remaining: null,
   usage: { requests: 0, prompt_tokens: 0, output_tokens: 0, last_7_days: [] },
 };
@@ -35,6 +36,18 @@ describe("a key", () => {
     expect(expiryWords({ ...key, expires_at: NOW + 90 * DAY }, NOW)).toBe("expires 19 Feb 2027");
     expect(expiryWords({ ...key, expires_at: NOW - DAY }, NOW)).toBe("expired 20 Nov 2026");
     expect(expiryWords({ ...key, revoked_at: NOW }, NOW)).toBe("revoked 21 Nov 2026");
+  });
+
+  it("tells how long its old secret still opens", () => {
+    expect(oldSecretWords(key, NOW)).toBeNull();
+    const rotated = { ...key, old_secret_valid_until: NOW + DAY };
+    expect(oldSecretWords(rotated, NOW)).toBe("old secret valid for 1 day");
+    expect(oldSecretWords(rotated, NOW + DAY)).toBeNull();
+  });
+
+  it("cannot have a name that metrics use for no key", () => {
+    expect(nameProblem("other", [])).toBe("This name is reserved for metrics.");
+    expect(nameProblem("anonymous", [])).toBe("This name is reserved for metrics.");
   });
 
   it("ends a lifetime after now, or never", () => {

@@ -46,8 +46,16 @@ export function expiryWords(key: KeyEntry, now: number): string {
     : `expires ${formatDate(key.expires_at)}`;
 }
 
+/** Until when a secret from before a rotation is valid, or null. */
+export function oldSecretWords(key: KeyEntry, now: number): string | null {
+  const until = key.old_secret_valid_until;
+  if (until === null || until <= now) return null;
+  return `old secret valid for ${formatDuration(until - now)}`;
+}
+
 /** Why the service would refuse this name, or null. It looks at names again itself. */
 export function nameProblem(name: string, taken: string[]): string | null {
   if (!/^[a-z0-9_-]{1,32}$/.test(name)) return "1 to 32 of a-z, 0-9, _ and -";
+  if (name === "anonymous" || name === "other") return "This name is reserved for metrics.";
   return taken.includes(name) ? "Another key has this name." : null;
 }
