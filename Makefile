@@ -10,7 +10,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small gpu-check fuzz test-models lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz attack test-models lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ gpu-check: ## Check and measure the engine on a GPU, in 8 minutes (docs/benchmar
 
 fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 	$(BIN)/python -m pytest -m slow tests/api/test_schema.py
+
+attack: .venv/.dev ## Attack a service of its own at full size, 127.0.0.1 only (minutes; docs/security.md)
+	$(BIN)/python -m tests.attack
 
 test-models: .venv/.dev ## Every architecture as a tiny model beside generate; writes docs/models.md (15 minutes)
 	rm -rf build/models

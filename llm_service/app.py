@@ -18,14 +18,16 @@ from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
 from llm_service.access.opening import Opening
 from llm_service.access.redis import RedisLink
+from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
 from llm_service.api import alerts, chat, completions, health, keys, models, requests
 from llm_service.api.authentication import OPEN_PATHS, Authentication
-from llm_service.api.body_limit import BodyLimit
+from llm_service.api.body import Bodies
 from llm_service.api.dashboard import create_dashboard_router, dashboard_files
 from llm_service.api.dependencies import EngineSlot, Services
 from llm_service.api.engine import router as engine_router
 from llm_service.api.handlers import install_handlers
+from llm_service.api.leniency import Leniency
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.stats import create_stats_router
 from llm_service.config import Settings
@@ -58,6 +60,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=runtime.lifespan,
+        redirect_slashes=False,
         responses={
             code: {"model": ErrorEnvelope} for code in (400, 401, 403, 404, 429, 503, "default")
         },
@@ -78,7 +81,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         open_paths=OPEN_PATHS,
         files=frozenset(files),
     )
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Leniency)
     app.add_middleware(Observability, metrics=services.metrics, quiet_routes=QUIET_ROUTES)
     return app
 
@@ -126,6 +129,12 @@ class Runtime:
                 trusted_proxies=settings.trusted_proxies,
                 observer=self.metrics,
             ),
+            refusals=RefusalBudget(self.metrics),
+            bodies=Bodies(
+                max_bytes=settings.max_body_bytes,
+                max_total_bytes=settings.max_total_body_bytes,
+                timeout_seconds=settings.body_timeout_seconds,
+            ),
             cancellations=Cancellations(self.link),
             metrics=self.metrics,
             history=self.history,
@@ -172,11 +181,14 @@ class Runtime:
             await self.usage.aclose()
             self.keys.close()
 
-    async def drain(self) -> None:
-        """Refuse new requests, let running ones finish for LLM_DRAIN_SECONDS, fail the rest."""
+    async def drain(self, seconds: float | None = None) -> None:
+        """Refuse new requests, let running ones finish for `seconds`, fail the rest.
+
+        `seconds` is LLM_DRAIN_SECONDS if not given. A second call may shorten the first.
+        """
         slot = self.services.engine
         if slot.engine is not None:
-            await slot.engine.stop(self._settings.drain_seconds)
+            await slot.engine.stop(self._settings.drain_seconds if seconds is None else seconds)
         slot.reason = "The service is stopping."
 
     @property

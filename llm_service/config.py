@@ -6,7 +6,7 @@ test compares the two. A field whose default is None is chosen by `machine.py`.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -116,6 +116,38 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest accepted request body.")
+    max_total_body_bytes: int = Field(
+        64 * 2**20,
+        ge=1024,
+        description="Bytes of request bodies held at once, the first 64 KiB of each not counted.",
+    )
+    max_header_bytes: int = Field(
+        32 * 2**10, ge=1024, description="Largest request line and headers together."
+    )
+    header_timeout_seconds: float = Field(
+        20, gt=0, description="Longest time for a request's line and headers to arrive."
+    )
+    body_timeout_seconds: float = Field(
+        30,
+        gt=0,
+        description="Longest time for a request's body to arrive, not counting a second for each"
+        " 16 KiB of it.",
+    )
+    idle_timeout_seconds: int = Field(
+        75,
+        ge=1,
+        description="Longest time that a connection may stand still: without a request, or with an"
+        " answer that its client does not take.",
+    )
+    max_connections: int = Field(
+        2048, ge=8, description="Connections at once, as far as file descriptors allow."
+    )
+    max_connections_per_address: int = Field(
+        256,
+        ge=1,
+        description="Connections at once of one client address; trusted proxies have no such"
+        " limit.",
+    )
     require_keys: bool = Field(True, description="Ask for a bearer key on all but the open routes.")
     admin_key: SecretStr | None = Field(
         None, description="A key with every scope, kept out of the database. Also `_FILE`."
@@ -160,6 +192,15 @@ class Settings(BaseSettings):
         for name in values.keys() & secrets.keys():
             raise ValueError(f"LLM_{name.upper()} and LLM_{name.upper()}_FILE are both set.")
         return values | secrets
+
+    @model_validator(mode="after")
+    def _room_for_one_body(self) -> Self:
+        if self.max_total_body_bytes < self.max_body_bytes:
+            raise ValueError(
+                "LLM_MAX_TOTAL_BODY_BYTES must be at least LLM_MAX_BODY_BYTES, which is"
+                f" {self.max_body_bytes}."
+            )
+        return self
 
 
 def _read_secret(name: str, file: str) -> str:

@@ -9,15 +9,21 @@
      ├─ NotFound                  404  no such route or thing
      │   └─ ModelNotFound         404  not a model served here
      ├─ MethodNotAllowed          405
+     ├─ RequestTimeout            408  the headers or the body came too slowly
      ├─ Conflict                  409  the thing is not in a state that allows it
      ├─ BodyTooLarge              413
+     ├─ UriTooLong                414
+     ├─ UnsupportedMediaType      415  the body is compressed
      ├─ RateLimited               429  the key or the address has spent its limit
+     ├─ HeadersTooLarge           431
      ├─ RequestCancelled          499  the caller left
      │   └─ CancelledByOperator   499  an operator cancelled it
      ├─ EngineFailed              500  the engine failed while this was in flight
      └─ Unavailable               503  the engine is not ready
          ├─ NotLoaded             503  nor has it been: the model loads
          ├─ Overloaded            503  the queue is full: try again later
+         │   ├─ BodyMemoryFull    503  too many large bodies are held at once
+         │   └─ TooManyConnections 503 of this address, or in all
          └─ DeadlineExceeded      503  it took longer than LLM_REQUEST_TIMEOUT_SECONDS
 
 `status` is the HTTP status, `type` and `code` are OpenAI's envelope fields.
@@ -133,6 +139,13 @@ class MethodNotAllowed(ServiceError):
     kind = "validation"
 
 
+class RequestTimeout(ServiceError):
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+    kind = "validation"
+
+
 class Conflict(ServiceError):
     status = 409
     type = "invalid_request_error"
@@ -144,6 +157,27 @@ class BodyTooLarge(ServiceError):
     status = 413
     type = "invalid_request_error"
     code = "body_too_large"
+    kind = "validation"
+
+
+class UriTooLong(ServiceError):
+    status = 414
+    type = "invalid_request_error"
+    code = "uri_too_long"
+    kind = "validation"
+
+
+class UnsupportedMediaType(ServiceError):
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+    kind = "validation"
+
+
+class HeadersTooLarge(ServiceError):
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
     kind = "validation"
 
 
@@ -187,6 +221,14 @@ class NotLoaded(Unavailable):
 class Overloaded(Unavailable):
     code = "queue_full"
     kind = "overloaded"
+
+
+class BodyMemoryFull(Overloaded):
+    code = "body_memory_full"
+
+
+class TooManyConnections(Overloaded):
+    code = "too_many_connections"
 
 
 class DeadlineExceeded(Unavailable):

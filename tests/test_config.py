@@ -106,3 +106,8 @@ def test_secrets_show_neither_in_a_repr_nor_in_an_error(monkeypatch: pytest.Monk
     monkeypatch.setenv("LLM_PORT", "http")
     _, everything = failure()
     assert "SENTINEL" not in everything
+
+
+def test_one_body_must_fit_the_memory_for_all() -> None:
+    with pytest.raises(ValueError, match="LLM_MAX_TOTAL_BODY_BYTES must be at least"):
+        Settings(max_body_bytes=10**8)

@@ -1,13 +1,16 @@
 """`llm-service doctor`: what it finds, what it says helps, and how it ends."""
 
 import json
+import math
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig
 from typer.testing import CliRunner
 
@@ -24,7 +27,8 @@ from llm_service.cli.findings import (
 from llm_service.cli.surroundings import Disk, Software, Window
 from llm_service.control_groups import Throttling
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.model_files import ModelFiles
+from llm_service.engine.loader import load_model
+from llm_service.engine.model_files import ModelFiles, ModelLoadError, bundled_models
 from llm_service.engine.outline import outline_model
 from llm_service.machine import Machine
 
@@ -137,6 +141,85 @@ def test_a_model_that_can_never_fit_is_told_with_its_bytes(tmp_path, large):
     assert "large needs" in result.output
     assert re.search(r"weights +\d+\.\d\d GiB: embedding", result.output)
     assert "holds no weights" in result.output
+
+
+def copied(tmp_path):
+    return shutil.copytree(bundled_models()["pocket"], tmp_path / "model")
+
+
+def test_it_says_what_it_did_not_try(tmp_path):
+    result = run(tmp_path)
+    assert "Nothing is wrong." in result.output
+    assert "The model was not run: add --load" in result.output
+
+
+def test_on_demand_it_loads_the_model_and_lets_it_answer(tmp_path):
+    result = run(tmp_path, "--load", LLM_KV_CACHE_BYTES="10000000")
+    assert result.exit_code == 0, result.output
+    assert "loading pocket" in result.stderr
+    assert "was not run" not in result.output
+
+
+def test_what_only_running_shows_is_told_after_loading(tmp_path):
+    folder = copied(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"].fill_(math.nan)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    assert run(tmp_path, "--model", str(folder)).exit_code == 0
+    result = run(tmp_path, "--load", "--model", str(folder))
+    assert result.exit_code == 1
+    assert "WRONG  The model in" in result.output
+    assert "its logits are not finite" in result.output
+
+
+def broken_json(folder):
+    (folder / "generation_config.json").write_text("{")
+
+
+def no_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def missing_tensor(folder):
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def other_shape(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"][:-1].contiguous()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (broken_json, "generation_config.json is not valid JSON"),
+        (no_tokenizer, "holds no tokenizer"),
+        (missing_tensor, "model.norm.weight"),
+        (other_shape, "model.norm.weight"),
+    ],
+)
+def test_what_would_end_a_start_is_told_without_one(tmp_path, spoil, words):
+    folder = copied(tmp_path)
+    spoil(folder)
+    result = run(tmp_path, "--model", str(folder))
+    assert result.exit_code == 1
+    assert "WRONG" in result.output
+    assert words in result.output
+    with pytest.raises(ModelLoadError) as caught:
+        load_model(EngineConfig(model_id=str(folder)), Machine.detect(), lambda line: None)
+    assert str(caught.value) in result.output
+
+
+def test_what_is_left_out_of_a_model_is_told(tmp_path):
+    folder = copied(tmp_path)
+    (folder / "generation_config.json").write_text('{"temperature": "hot"}')
+    result = run(tmp_path, "--model", str(folder))
+    assert result.exit_code == 0
+    assert "note   The model ignores temperature in generation_config.json" in result.output
+    assert "Nothing is wrong" not in result.output
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,12 @@ class ClientAddress:
             return (peer and peer[0]) or "unknown"
         return _group(self._client_of(address, connection))
 
+    def is_trusted(self, connection: Mapping[str, Any]) -> bool:
+        """Whether the peer itself is one of the trusted proxies."""
+        peer = connection.get("client")
+        address = _parse(peer[0]) if peer else None
+        return address is not None and self._is_trusted(address)
+
     def _client_of(self, address: _IP, connection: Mapping[str, Any]) -> _IP:
         """The right-most hop that isn't a trusted proxy; those left of it may be made up."""
         for hop in reversed(_forwarded_for(connection)):

@@ -4,15 +4,15 @@ Pure ASGI and in front of the router, so that a body is never read, nor a route
 looked up, for a caller who has no key.
 """
 
-from fastapi.requests import Request
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llm_service.access.authentication import Authenticator
 from llm_service.access.ip_guard import IpGuard
-from llm_service.api.dependencies import bearer
 from llm_service.api.handlers import error_response
 from llm_service.errors import AuthenticationFailed, RateLimited, ServiceError, Unavailable
 
+KEY_HEADERS = ("x-api-key", "api-key")
 OPEN_PATHS = frozenset({"/", "/health", "/healthz", "/readyz", "/openapi.json"})
 
 
@@ -51,18 +51,17 @@ class Authentication:
     async def _identify(self, scope: Scope) -> None:
         if scope["path"] in self._files:
             return
-        credentials = await bearer(Request(scope))
-        token = credentials.credentials if credentials else None
+        sent = sent_keys(Headers(scope=scope))
         if scope["path"] in self._open_paths:
-            await self._let_in(scope, token)
+            await self._let_in(scope, sent)
             return
         try:
-            scope["state"]["key"] = await self._authenticator.authenticate(token)
+            scope["state"]["key"] = await self._authenticator.authenticate(_only(sent))
         except AuthenticationFailed:
             await self._ip_guard.check(scope)
             raise
 
-    async def _let_in(self, scope: Scope, token: str | None) -> None:
+    async def _let_in(self, scope: Scope, sent: set[str]) -> None:
         """An open path, which answers also while no key can be looked up.
 
         So a key is only looked up for an address that has spent its limit.
@@ -70,9 +69,25 @@ class Authentication:
         try:
             await self._ip_guard.check(scope)
         except RateLimited as refusal:
+            if not sent:
+                raise
             try:
-                if token is None:
-                    raise refusal
-                scope["state"]["key"] = await self._authenticator.authenticate(token)
+                scope["state"]["key"] = await self._authenticator.authenticate(_only(sent))
             except (AuthenticationFailed, Unavailable):
                 raise refusal from None
+
+
+def sent_keys(headers: Headers) -> set[str]:
+    """Every key that a request carries, as a bearer token or in one of KEY_HEADERS."""
+    bearers = (value.partition(" ") for value in headers.getlist("authorization"))
+    keys = [token.strip() for scheme, _, token in bearers if scheme.lower() == "bearer"]
+    keys += [value.strip() for name in KEY_HEADERS for value in headers.getlist(name)]
+    return {key for key in keys if key}
+
+
+def _only(keys: set[str]) -> str | None:
+    if len(keys) > 1:
+        raise AuthenticationFailed(
+            "Several different API keys were sent in Authorization, x-api-key or api-key. Send one."
+        )
+    return next(iter(keys), None)

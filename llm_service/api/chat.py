@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.generation import Answer, Generation, allowed_tokens
 from llm_service.api.prompts import charged, chat_token_ids
@@ -18,7 +19,7 @@ from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import GenerationChunk
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion)

@@ -14,6 +14,7 @@ from llm_service.access.cancellation import Cancellations
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.keys import KeyStore
 from llm_service.access.limits import Limiter
+from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
 from llm_service.engine import Engine
 from llm_service.errors import ModelNotFound, NotLoaded
@@ -22,6 +23,7 @@ from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
 
 if TYPE_CHECKING:
+    from llm_service.api.body import Bodies
     from llm_service.api.generation import Generation
 
 log = structlog.get_logger()
@@ -64,6 +66,8 @@ class Services:
     authenticator: Authenticator
     limiter: Limiter
     ip_guard: IpGuard
+    refusals: RefusalBudget
+    bodies: "Bodies"
     cancellations: Cancellations
     metrics: Metrics
     history: History

@@ -16,7 +16,6 @@ from llm_service.api.dependencies import get_services
 from llm_service.api.records import record_rejection
 from llm_service.api.wire import SHAPE_ERROR
 from llm_service.errors import (
-    BodyTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -24,6 +23,11 @@ from llm_service.errors import (
     ServiceError,
 )
 
+# As the middleware gives every answer; some errors are made in front of it.
+NEVER_KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+NOT_JSON = "The body must be a JSON object, sent as application/json."
 MAX_NAME = 64  # characters that are quoted of a name in the request
 
 _SUBJECT = re.compile(r"^[A-Z][a-z]+ should")
@@ -49,7 +53,7 @@ def error_response(error: ServiceError) -> Response:
     return Response(
         body,
         status_code=error.status,
-        headers=error_headers(error),
+        headers={**NEVER_KEPT, **error_headers(error)},
         media_type="application/json",
     )
 
@@ -100,8 +104,6 @@ def _from_status(request: Request, error: HTTPException) -> ServiceError:
         return NotFound(f"There is no route {request.method} {request.url.path[:200]}.")
     if error.status_code == 405:
         return MethodNotAllowed(f"{request.method} is not allowed on {request.url.path[:200]}.")
-    if error.status_code == 413:
-        return BodyTooLarge(error.detail)
     return InvalidRequest("The body could not be read.")
 
 
@@ -112,7 +114,7 @@ def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
         return InvalidRequest(f"The body is not valid JSON: {reason}.")
     param = _param(error["loc"][1:])
     if not param:
-        return InvalidRequest("The body must be a JSON object, sent as application/json.")
+        return InvalidRequest(NOT_JSON)
     return InvalidRequest(f"{param} {_words(error)}.", param=param)
 
 

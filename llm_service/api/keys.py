@@ -13,17 +13,20 @@ from llm_service.access.api_key import ApiKey, Scope
 from llm_service.access.key_rows import MAX_OVERLAP, MAX_RPM, OVERLAP
 from llm_service.access.keys import KeyChanges
 from llm_service.access.usage import NUM_DAYS, KeyUsage
+from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import AdminKey, CurrentServices, Services
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.errors import InvalidRequest
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/api/keys", responses={409: {"model": ErrorEnvelope}})
+router = APIRouter(
+    prefix="/api/keys", route_class=JsonRoute, responses={409: {"model": ErrorEnvelope}}
+)
 
 _END_OF_TIME = 253402300799  # the last second that a datetime can tell
 
-Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10)]
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10, fail_fast=True)]
 Rpm = Annotated[int, Field(ge=0, le=MAX_RPM, description="Requests per minute; 0: no limit.")]
 KeyId = Annotated[str, Path(pattern=r"^[a-z0-9_:-]{1,50}$")]
 UnixSeconds = Annotated[float, Field(ge=0, le=_END_OF_TIME, allow_inf_nan=False)]

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
 from llm_service.api.prompts import charged, chat_token_ids, text_token_ids
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
@@ -21,7 +22,7 @@ DEFAULT_SAMPLING_NAMES = (
     "repetition_penalty",
 )
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.get("/v1/models")

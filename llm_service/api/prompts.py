@@ -10,7 +10,7 @@ from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
 from llm_service.api.dependencies import Services
 from llm_service.engine import Engine, TooManyTokens
-from llm_service.errors import ContextLengthExceeded, InvalidRequest
+from llm_service.errors import ContextLengthExceeded
 
 
 @asynccontextmanager
@@ -19,17 +19,15 @@ async def charged(
 ) -> AsyncIterator[Permit]:
     """Charge one request for `num_choices` before work is done for it. Raises RateLimited.
 
-    A prompt that turns out to be wrong stays charged, because it has been worked on. What fails
-    otherwise is given back. After the body the permit is open, unless the body has ended it.
+    What fails is given back: a prompt that turns out to be wrong costs the key's budget of refused
+    requests instead (`access/refusals`). After the body the permit is open, unless the body has
+    ended it.
     """
     permit = await services.limiter.admit(
         key, 0, num_choices=num_choices, max_choices=services.choices_per_key(engine)
     )
     try:
         yield permit
-    except InvalidRequest:
-        permit.settle(0)
-        raise
     except BaseException:
         permit.refund()
         raise

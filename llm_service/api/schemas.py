@@ -27,9 +27,17 @@ from llm_service.api.wire import (
     text_or_list,
 )
 from llm_service.engine import SamplingParams
+from llm_service.engine.ranges import RANGES, Range
 from llm_service.errors import InvalidRequest, UnsupportedParameter
 
 MAX_CHOICES = 128  # answers to one request: prompts x n
+
+
+def _within(stated: Range) -> Any:
+    """The range as pydantic takes it."""
+    if stated.excludes_least:
+        return Field(gt=stated.least, le=stated.most)
+    return Field(ge=stated.least, le=stated.most)
 
 
 class StreamOptions(WireModel):
@@ -58,7 +66,7 @@ class Message(WireModel):
     content: Content | None = None
     name: Name | None = None
     tool_call_id: ShortText | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: Annotated[list[Any], Field(fail_fast=True)] | None = None
     function_call: Any = None
 
     def to_template(self, position: int) -> dict[str, str]:
@@ -121,18 +129,18 @@ class SamplingFields(EndpointBody):
     stream_options: StreamOptions | None = None
     max_tokens: PositiveCount | None = None
     min_tokens: Count = 0
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=2**63 - 1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, _within(RANGES["temperature"])] | None = None
+    top_p: Annotated[float, _within(RANGES["top_p"])] | None = None
+    top_k: Annotated[int, _within(RANGES["top_k"])] | None = None
+    min_p: Annotated[float, _within(RANGES["min_p"])] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: Stop | None = None
     stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool = False
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    presence_penalty: Annotated[float, _within(RANGES["presence_penalty"])] | None = None
+    frequency_penalty: Annotated[float, _within(RANGES["frequency_penalty"])] | None = None
+    repetition_penalty: Annotated[float, _within(RANGES["repetition_penalty"])] | None = None
     logit_bias: LogitBias | None = None
 
     @property

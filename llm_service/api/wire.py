@@ -90,7 +90,9 @@ Prompt = Annotated[
     ),
 ]
 LogitBias = Annotated[
-    dict[str, Annotated[float, Field(ge=-100, le=100)]], BeforeValidator(_few_biases)
+    dict[str, Annotated[float, Field(ge=-100, le=100)]],
+    Field(fail_fast=True),
+    BeforeValidator(_few_biases),
 ]
 
 

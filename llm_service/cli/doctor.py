@@ -26,6 +26,9 @@ def doctor(
     model: Annotated[
         str | None, typer.Option(help="Instead of LLM_MODEL_ID: bundled, a folder or a hub id.")
     ] = None,
+    load: Annotated[
+        bool, typer.Option("--load", help="Also load the model and let it answer a token.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Examine this machine, the settings and the model's memory; say what to do."""
@@ -39,15 +42,15 @@ def doctor(
         raise typer.Exit(1) from None
     from llm_service.cli.examination import examine
 
-    report = examine(model, lambda line: typer.echo(line, err=True))
+    report = examine(model, lambda line: typer.echo(line, err=True), loads=load)
     if as_json:
         typer.echo(json.dumps(_facts(report), indent=2))
     else:
-        _print(report)
+        _print(report, was_loaded=load)
     raise typer.Exit(1 if report.is_fatal else 0)
 
 
-def _print(report: "Report") -> None:
+def _print(report: "Report", *, was_loaded: bool) -> None:
     for title, lines in (
         ("Machine", _machine_lines(report)),
         ("Software", _software_lines(report)),
@@ -60,12 +63,17 @@ def _print(report: "Report") -> None:
             typer.echo(f"  {name:<13} {text}")
     if not report.findings:
         typer.echo(_styled("Nothing is wrong.", fg="green"))
+    if report.model is not None and not was_loaded and not report.is_fatal:
+        typer.echo("The model was not run: add --load to load it and let it answer.")
     for finding in report.findings:
         typer.echo(_finding_line(finding))
 
 
 def _finding_line(finding: "Finding") -> str:
-    mark = _styled("WRONG", fg="red") if finding.is_fatal else _styled("slow ", fg="yellow")
+    if finding.is_fatal:
+        mark = _styled("WRONG", fg="red")
+    else:
+        mark = _styled("note " if finding.kind == "model" else "slow ", fg="yellow")
     return f"{mark}  {finding.problem} {finding.remedy}".rstrip()
 
 

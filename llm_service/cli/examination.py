@@ -4,6 +4,7 @@ Apart from `doctor.py`, because it loads torch, which takes seconds. It needs no
 and starts none.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,15 +17,25 @@ from llm_service.cli.findings import (
     Finding,
     cpu_findings,
     disk_findings,
+    folder_findings,
     memory_findings,
     model_findings,
 )
 from llm_service.cli.surroundings import Disk, Software, Window, software_of
 from llm_service.config import Settings, words_of
-from llm_service.engine import outline
+from llm_service.engine import (
+    Engine,
+    GenerationRequest,
+    NullObserver,
+    SamplingParams,
+    outline,
+)
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.factory import load_engine
+from llm_service.engine.loader import examine_folder
 from llm_service.engine.model_files import ModelLoadError, Progress
 from llm_service.engine.outline import ModelOutline
+from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 
 
@@ -43,8 +54,11 @@ class Report:
         return any(finding.is_fatal for finding in self.findings)
 
 
-def examine(model_id: str | None, progress: Progress) -> Report:
-    """Look at everything once. `model_id` takes the place of LLM_MODEL_ID."""
+def examine(model_id: str | None, progress: Progress, *, loads: bool = False) -> Report:
+    """Look at everything once. `model_id` takes the place of LLM_MODEL_ID.
+
+    With `loads`, the model is loaded too, as the service would, and answers a token.
+    """
     started, before = time.monotonic(), this_machine.throttling()
     machine = Machine.detect()
     settings, findings = _settings()
@@ -66,8 +80,32 @@ def examine(model_id: str | None, progress: Progress) -> Report:
     findings += disk_findings(state, cache, model)
     if model is not None:
         findings += model_findings(model, config, machine)
+        findings += folder_findings(*examine_folder(model, config))
+        if loads and not any(finding.is_fatal for finding in findings):
+            findings += _load(config, progress)
     findings.sort(key=lambda finding: not finding.is_fatal)
     return Report(machine, window, software, state, cache, model, tuple(findings))
+
+
+def _load(config: EngineConfig, progress: Progress) -> list[Finding]:
+    try:
+        engine = load_engine(config, NullObserver(), progress=progress)
+        asyncio.run(_answer(engine))
+    except (ModelLoadError, ServiceError) as error:
+        return [Finding("model", True, str(error), "")]
+    return [Finding("model", False, f"The model {note}.", "") for note in engine.info.notes]
+
+
+async def _answer(engine: Engine) -> None:
+    await engine.start()
+    prompt = tuple(engine.tokenizer.encode_text("Hello"))
+    try:
+        async for _ in engine.submit(
+            GenerationRequest("doctor", prompt, SamplingParams(max_tokens=1))
+        ):
+            pass
+    finally:
+        await engine.stop(0)
 
 
 def _settings() -> tuple[Settings | None, list[Finding]]:

@@ -1,15 +1,13 @@
 """What `llm-service doctor` calls wrong, and what it says helps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
-
-import torch
 
 from llm_service.cli.surroundings import Disk, Software, Window
 from llm_service.engine import model_files, outline
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.model_config import stored_dtype
 from llm_service.engine.outline import Choice, ModelOutline
 from llm_service.machine import Machine, readable
 
@@ -106,7 +104,7 @@ def disk_findings(state: Disk, cache: Disk, model: ModelOutline | None) -> Itera
             f"Only {readable(state.free_bytes)} are free for the state folder {state.path}.",
             "Free some, or set LLM_STATE_DIR to another disk.",
         )
-    if model is None or not model.files.is_on_hub or has_weights(model):
+    if model is None or not model.files.is_on_hub or model_files.has_weights(model.files.folder):
         return
     needed = stored_bytes(model)
     if not cache.is_writable or needed > cache.free_bytes:
@@ -120,27 +118,14 @@ def disk_findings(state: Disk, cache: Disk, model: ModelOutline | None) -> Itera
         )
 
 
-def has_weights(model: ModelOutline) -> bool:
-    try:
-        return bool(model_files.weight_files(model.files.folder))
-    except ModelLoadError:
-        return False
-
-
 def stored_bytes(model: ModelOutline) -> int:
     """Of the weights' files, in the type that config.json tells."""
-    stored = getattr(model.config, "dtype", None) or torch.float32
-    return model.num_parameters * int(stored.itemsize)
+    return model.num_parameters * stored_dtype(model.config).itemsize
 
 
 def model_findings(
     model: ModelOutline, config: EngineConfig, machine: Machine
 ) -> Iterator[Finding]:
-    if not model.files.is_on_hub:
-        try:
-            model_files.weight_files(model.files.folder)
-        except ModelLoadError as error:
-            yield Finding("model", True, str(error), "")
     if model.plan is not None and model.fits:
         for note in model.plan.notes:
             yield Finding("context", False, f"{_sentence(note)}.", _what_lifts(model))
@@ -160,6 +145,14 @@ def model_findings(
         f" {readable(model.free_bytes)} are free.",
         remedy,
     )
+
+
+def folder_findings(reasons: Iterable[str], notes: Iterable[str]) -> Iterator[Finding]:
+    """What would end a start with this model, and what would be left out of it."""
+    for reason in reasons:
+        yield Finding("model", True, reason, "")
+    for note in notes:
+        yield Finding("model", False, f"The model {note}.", "")
 
 
 def _in_words(choice: Choice) -> str:

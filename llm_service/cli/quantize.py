@@ -19,7 +19,7 @@ def quantize(
         _fail(f"{out} is there already.", 2)
     # They load torch, which takes seconds.
     from llm_service.engine.batched.kernels.files import save_fused
-    from llm_service.engine.batched.kernels.fused import FusedDecoder
+    from llm_service.engine.batched.kernels.fused import fused_decoder
     from llm_service.engine.config import EngineConfig
     from llm_service.engine.loader import ModelLoadError, load_model
     from llm_service.machine import Machine
@@ -27,8 +27,7 @@ def quantize(
     config = EngineConfig(model_id=model, device="cpu", quantization=scheme)
     try:
         loaded = load_model(config, Machine.detect(), lambda line: print(line, file=sys.stderr))
-        layers = loaded.model.get_decoder().layers  # type: ignore[no-untyped-call]
-        if not isinstance(layers[0], FusedDecoder):
+        if fused_decoder(loaded.model) is None:
             _fail(f"{model} cannot be written: it {'; it '.join(loaded.notes)}.", 1)
         save_fused(
             loaded.model,

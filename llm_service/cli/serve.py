@@ -9,13 +9,17 @@ import gc
 import json
 import socket
 import sys
+from types import FrameType
+from typing import Any
 
 import typer
 import uvicorn
 from fastapi import FastAPI
 
 from llm_service import __version__
+from llm_service.api.connections import Connections
 from llm_service.api.dependencies import Services
+from llm_service.api.protocol import HttpBounds, protocol_factory
 from llm_service.app import create_app
 from llm_service.config import Settings, words_of
 from llm_service.observability.logging import configure_logging
@@ -44,6 +48,12 @@ class Server(uvicorn.Server):
     """Uvicorn that prints the banner, stops when the model cannot load, and drains."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self.connections = Connections(
+            max_total=settings.max_connections,
+            max_per_address=settings.max_connections_per_address,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        protocol: Any = protocol_factory(http_bounds(settings), self.connections)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -53,7 +63,9 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # LLM_TRUSTED_PROXIES says whom to believe, access/ how
-                timeout_keep_alive=75,
+                http=protocol,
+                ws="none",
+                timeout_keep_alive=settings.idle_timeout_seconds,
                 timeout_graceful_shutdown=int(settings.drain_seconds) + SHUTDOWN_MARGIN_SECONDS,
             )
         )
@@ -61,18 +73,39 @@ class Server(uvicorn.Server):
         self._app = app
         self._settings = settings
         self._banner: asyncio.Task[None] | None = None
+        self._num_signals = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hurried: list[asyncio.Task[None]] = []
         self._late_key: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._banner = asyncio.create_task(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Uvicorn waits for open connections before it tells the app to stop; the engine
         # must begin to drain before that, or streams would be cut without a word.
-        drain = asyncio.create_task(self._app.state.runtime.drain())
+        self._drain = asyncio.create_task(self._app.state.runtime.drain())
         await super().shutdown(sockets)
-        await drain
+        await asyncio.gather(self._drain, *self._hurried)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain; at the second signal fail what still runs; at the third end at once.
+
+        Unlike uvicorn's, it does not raise the signal again at the end: a clean stop is exit
+        status 0, which is what supervisors take for one.
+        """
+        self._num_signals += 1
+        self.should_exit = True
+        if self._num_signals == 2 and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._hurry)
+        elif self._num_signals > 1:
+            self.exit_status = 1
+            self.force_exit = True
+
+    def _hurry(self) -> None:
+        self._hurried.append(asyncio.create_task(self._app.state.runtime.drain(0)))
 
     async def _announce(self) -> None:
         try:
@@ -105,6 +138,14 @@ class Server(uvicorn.Server):
         if (key := self._app.state.runtime.new_admin_key) is not None:
             typer.echo(f"\n  Key        {key}  (the first one, shown only now)\n")
             sys.stdout.flush()
+
+
+def http_bounds(settings: Settings) -> HttpBounds:
+    return HttpBounds(
+        max_header_bytes=settings.max_header_bytes,
+        header_timeout_seconds=settings.header_timeout_seconds,
+        write_timeout_seconds=settings.idle_timeout_seconds,
+    )
 
 
 def banner(services: Services, host: str, port: int, new_key: str | None) -> str:

@@ -6,7 +6,6 @@ runs no model and knows nothing of requests. What is known before the weights ar
 """
 
 import ctypes
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +15,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import (
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -26,23 +22,29 @@ from transformers.utils import logging as transformers_logging
 
 from llm_service.engine import memory, model_files
 from llm_service.engine.batched import quantization
-from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
+from llm_service.engine.batched.compatibility import (
+    layer_shapes,
+    why_not_batchable,
+    why_not_runnable,
+)
 from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.files import FilesUnusable, load_fused
+from llm_service.engine.batched.kernels.fused import fused_decoder
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
-from llm_service.engine.batched.quantization import Prepared
+from llm_service.engine.batched.quantization import CannotQuantize, Prepared
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.contents import read_contents
 from llm_service.engine.memory import Resources
-from llm_service.engine.model_config import model_class
+from llm_service.engine.model_config import model_class, stored_dtype
 from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress, bundled_models
 from llm_service.engine.outline import (
-    CONTEXT_WHEN_UNSTATED,
     ModelOutline,
     asked_context,
     choose_dtype,
     choose_kv_dtype,
     free_bytes,
     num_threads,
+    outline_again,
     outline_model,
     refuse_unless_fits,
 )
@@ -56,9 +58,6 @@ __all__ = [
     "load_model",
     "plan_resources",
 ]
-
-_SAMPLING_DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +91,24 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     """
     started = time.monotonic()
     torch.set_num_threads(num_threads(config, machine))  # else one per core of the host
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     outline = outline_model(config, machine, progress)
     refuse_unless_fits(outline, config, machine)
-    files, model_config, device = outline.files, outline.config, outline.device
+    files, device = outline.files, outline.device
+    contents = read_contents(files.folder, outline.config)
     folder = _with_weights(files, progress)
-    tokenizer = _read_tokenizer(folder)
     progress(f"loading {files.model_id} from {folder}")
-    served = (_map_packed if outline.packed else _read_plain)(outline, config, folder)
+    served, why_unquantized = _read(outline, config, folder)
+    if served is None:
+        config = replace(config, quantization="none")
+        outline = outline_again(outline, config, machine)
+        refuse_unless_fits(outline, config, machine)
+        served, _ = _read(outline, config, folder)
+    assert served is not None
     dtype = outline.form.dtype if outline.keeps else choose_dtype(config, device, machine)
     model, prepared, reason = served.model, served.prepared, served.sequential_reason
     return LoadedModel(
         model=model,
-        tokenizer=tokenizer,
+        tokenizer=contents.tokenizer,
         model_id=files.model_id,
         folder=folder,
         device=device,
@@ -115,12 +119,16 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
         kv_dtype=choose_kv_dtype(config, prepared, dtype),
         num_parameters=outline.num_parameters,
         weights_bytes=prepared.weights_bytes,
-        max_context=_max_context(model_config, tokenizer),
-        eos_token_ids=_eos_token_ids(model, tokenizer),
+        max_context=outline.max_context,
+        eos_token_ids=contents.eos_token_ids,
         sequential_reason=reason,
-        notes=((f"runs one request at a time because {reason}",) if reason else ())
-        + prepared.notes,
-        default_sampling=_default_sampling(folder),
+        notes=(
+            *([f"runs one request at a time because {reason}"] if reason else ()),
+            *([f"is not quantized because then {why_unquantized}"] if why_unquantized else ()),
+            *prepared.notes,
+            *contents.notes,
+        ),
+        default_sampling=contents.default_sampling,
         load_seconds=time.monotonic() - started,
     )
 
@@ -135,6 +143,15 @@ class _Served:
     sequential_reason: str
 
 
+def _read(outline: ModelOutline, config: EngineConfig, folder: Path) -> tuple[_Served | None, str]:
+    """The model; or None, and why it cannot be served quantized: its memory is free again then."""
+    try:
+        read = _map_packed if outline.packed else _read_plain
+        return read(outline, config, folder), ""
+    except CannotQuantize as error:
+        return None, str(error)
+
+
 def _read_plain(outline: ModelOutline, config: EngineConfig, folder: Path) -> _Served:
     model = _read_model(folder, outline)
     model.eval()  # type: ignore[no-untyped-call]
@@ -142,8 +159,10 @@ def _read_plain(outline: ModelOutline, config: EngineConfig, folder: Path) -> _S
         # Some containers switch TensorFloat-32 on, which keeps three decimal digits.
         torch.set_float32_matmul_precision("highest")
     reason = why_not_batchable(model)
-    shapes = () if reason else tuple(layer_shapes(model))
     is_batched = not reason and config.engine != "sequential"
+    if not is_batched and (why := why_not_runnable(model)):
+        raise ModelLoadError(f"The model in {folder} cannot be served because {why}.")
+    shapes = () if reason else tuple(layer_shapes(model))
     prepared = _prepare(config, model, outline, is_batched=is_batched)
     _give_memory_back(outline.device)
     return _Served(model, prepared, shapes, reason)
@@ -157,14 +176,47 @@ def _map_packed(outline: ModelOutline, config: EngineConfig, folder: Path) -> _S
     try:
         kernels = quantization.chosen_kernels(config.kernels)
         load_fused(model, folder, outline.packed, kernels)
-        if (folder / "generation_config.json").is_file():
-            model.generation_config = GenerationConfig.from_pretrained(folder)
     except (FilesUnusable, KernelsUnavailable, SafetensorError, OSError, KeyError) as error:
         raise ModelLoadError(f"The weights in {folder} cannot be used: {error}.") from error
     size = quantization.num_bytes(model)
     prepared = Prepared(outline.packed.quantization, kernels.instruction_set, True, size)
-    (decoder,) = model.get_decoder().layers  # type: ignore[no-untyped-call]
+    decoder = fused_decoder(model)
+    assert decoder is not None
     return _Served(model, prepared, tuple(decoder.layer_shapes), "")
+
+
+def examine_folder(outline: ModelOutline, config: EngineConfig) -> tuple[list[str], list[str]]:
+    """Why `load_model` would refuse what the outline lets pass, and what it would leave out.
+
+    Reads no numbers of weights, and nothing of weights that do not fit or are yet to be downloaded.
+    The outline is used up: a packed model's shell gets its weights.
+    """
+    folder = outline.files.folder
+    reasons: list[str] = []
+    notes: list[str] = []
+    try:
+        notes += read_contents(folder, outline.config).notes
+    except ModelLoadError as error:
+        reasons.append(str(error))
+    try:
+        if not outline.files.is_on_hub or model_files.has_weights(folder):
+            _examine_weights(outline, config)
+    except ModelLoadError as error:
+        reasons.append(str(error))
+    return reasons, notes
+
+
+def _examine_weights(outline: ModelOutline, config: EngineConfig) -> None:
+    """Raises ModelLoadError where weights are missing, cut off, or not those of the model."""
+    folder = outline.files.folder
+    for file in model_files.weight_files(folder):
+        model_files.refuse_unless_whole(file)
+    if outline.fits and outline.packed:
+        _map_packed(outline, config, folder)
+    elif outline.fits and outline.quantizer is None:
+        # any other type would copy them
+        mapped = replace(outline.form, dtype=stored_dtype(outline.config))
+        _read_model(folder, replace(outline, form=mapped, device=torch.device("cpu")))
 
 
 def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) -> Resources:
@@ -225,23 +277,9 @@ def _give_memory_back(device: torch.device) -> None:
         trim(0)
 
 
-def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    # transformers would make an empty one
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise ModelLoadError(f"{folder} holds no tokenizer ({' or '.join(_TOKENIZER_FILES)}).")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelLoadError(f"The tokenizer in {folder} cannot be used: {error}") from error
-    if not tokenizer.is_fast:
-        raise ModelLoadError(f"The model in {folder} has no tokenizer.json, which is needed.")
-    return tokenizer
-
-
 def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
     """On its device, with quantized linear layers where transformers makes or keeps them so."""
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     kept, config, dtype = outline.keeps, outline.config, outline.form.dtype
     model: PreTrainedModel
     report: Mapping[str, Any]
@@ -256,14 +294,21 @@ def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # whatever strange weights make of it
         raise ModelLoadError(f"The weights in {folder} cannot be used: {error}") from error
     # transformers fills what is missing with random numbers and only warns.
     if missing := sorted(report["missing_keys"]):
         raise ModelLoadError(
             f"The weights in {folder} lack {len(missing)} tensors of the model,"
             f" {missing[0]} for one."
+        )
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, found, expected = mismatched[0]
+        raise ModelLoadError(
+            f"The weights in {folder} do not fit config.json: {name} is {list(found)}, not"
+            f" {list(expected)} ({len(mismatched)} such tensors)."
         )
     if kept:  # they are there already, and some do not let themselves be moved
         return model
@@ -272,30 +317,6 @@ def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:
             parameter.data = parameter.data.to(dtype)
     model.to(outline.device)  # type: ignore[arg-type]
     return model
-
-
-def _max_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    stated = getattr(config.get_text_config(), "max_position_embeddings", None)
-    # transformers gives tokenizers without a length an astronomical one
-    by_tokenizer = min(tokenizer.model_max_length, 10**9)
-    return int(stated or (by_tokenizer if by_tokenizer < 10**9 else CONTEXT_WHEN_UNSTATED))
-
-
-def _eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    sources = (
-        getattr(model.generation_config, "eos_token_id", None),
-        getattr(model.config.get_text_config(), "eos_token_id", None),
-        tokenizer.eos_token_id,
-    )
-    groups = (source if isinstance(source, list) else [source] for source in sources)
-    return frozenset(int(i) for group in groups for i in group if i is not None)
-
-
-def _default_sampling(folder: Path) -> Mapping[str, Any]:
-    """What the folder's own generation_config.json says, nothing that transformers adds."""
-    file = folder / "generation_config.json"
-    stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return {name: stated[name] for name in _SAMPLING_DEFAULTS if stated.get(name) is not None}
 
 
 def _free_for_cache(config: EngineConfig, loaded: LoadedModel, machine: Machine) -> int:

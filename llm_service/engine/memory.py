@@ -18,12 +18,14 @@ from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kernels.packing import Scheme, pack
 from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.layer_config import largest, per_layer
 from llm_service.engine.model_files import ModelLoadError
 from llm_service.machine import readable
 
 _SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}
 # Tokenizer, threads and allocators, beside what torch itself took before anything is loaded.
 _PROCESS_BYTES = 128 * 2**20
+_HEADS = ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size")
 _KV_CACHE_SHARE = 0.5
 # Of all slots at the longest context, which few texts reach; those that do may be preempted.
 _USEFUL_KV_SHARE = 0.125
@@ -137,23 +139,31 @@ def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
 
 def kv_bytes_per_token(config: PreTrainedConfig, dtype: torch.dtype) -> int:
     """Keys and values of one position in all layers; 0: the model keeps none."""
-    text = config.get_text_config()
-    if not hasattr(text, "num_attention_heads"):
-        return 0
-    num_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(text.num_hidden_layers) * position_bytes(LayerShape(num_heads, head_dim), dtype)
+    stated = (per_layer(config, name) for name in _HEADS)
+    return sum(position_bytes(shape, dtype) for shape in map(_layer_shape, *stated))
+
+
+def _layer_shape(
+    num_heads: object, num_kv_heads: object, head_dim: object, hidden_size: object
+) -> LayerShape:
+    """Of what a configuration states of a layer; without heads it keeps nothing."""
+    counts = [c if isinstance(c, int) else 0 for c in (num_heads, num_kv_heads, head_dim)]
+    heads, kv_heads, size = counts
+    if not heads:
+        return LayerShape(0, 0)
+    hidden = hidden_size if isinstance(hidden_size, int) else 0
+    return LayerShape(kv_heads or heads, size or hidden // heads)
 
 
 def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_tokens: int) -> int:
     """What a step takes beside weights and KV cache: activations, logits, and the process."""
-    text = config.get_text_config()
-    wide = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    hidden = largest(config, "hidden_size", 0)
+    wide = largest(config, "intermediate_size", 4 * hidden)
     # Some eight tensors as wide as the model live at once, four as wide as its MLP, and the
     # sampler has four copies of the logits; all at most float32.
-    per_token = 8 * text.hidden_size + 4 * int(wide)
-    numbers = max_batched_tokens * per_token + 4 * max_batch_size * text.vocab_size
-    return _PROCESS_BYTES + 4 * int(numbers)
+    numbers = max_batched_tokens * (8 * hidden + 4 * wide)
+    numbers += 4 * max_batch_size * largest(config, "vocab_size", 0)
+    return _PROCESS_BYTES + 4 * numbers
 
 
 def kernel_workspace_bytes(model: PreTrainedModel, num_tokens: int, num_rows: int) -> int:

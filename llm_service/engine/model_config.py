@@ -20,17 +20,18 @@ from transformers.models.auto.modeling_auto import (
 
 from llm_service.engine.batched.kernels.files import CONFIG_KEY, Facts, FilesUnusable
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.model_files import ModelLoadError, no_config
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
     if not (folder / "config.json").is_file():
-        raise ModelLoadError(f"{folder} holds no model: there is no config.json.")
+        raise ModelLoadError(no_config(folder))
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        config.get_text_config()
+    except Exception as error:  # whatever a strange configuration makes of it
         if "trust_remote_code" in str(error):
             raise ModelLoadError(
                 f"The model in {folder} needs code of its own, and such code is never run here."
@@ -58,6 +59,12 @@ def model_class(
     )
 
 
+def stored_dtype(config: PreTrainedConfig) -> torch.dtype:
+    """Of the weights in their files, as far as the configuration states it."""
+    stated = getattr(config, "dtype", None)
+    return stated if isinstance(stated, torch.dtype) else torch.float32
+
+
 def shell_of(model_config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
     """The model without its weights."""
     try:
@@ -65,7 +72,7 @@ def shell_of(model_config: PreTrainedConfig, folder: Path) -> PreTrainedModel:
             shell: PreTrainedModel = model_class(model_config).from_config(  # type: ignore[no-untyped-call]
                 model_config, trust_remote_code=False
             )
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # whatever a strange configuration makes of it
         raise ModelLoadError(f"The config.json in {folder} cannot be used: {error}") from error
     return shell
 

@@ -38,6 +38,22 @@ _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "tokenizer.model")
 _WEIGHT_FILES = ("*.safetensors",)
 # Other formats of the same weights, and Mistral's second copy of them.
 _NOT_NEEDED = ("*/*", "consolidated*")
+_NO_GGUF = (
+    "this service reads safetensors only: take the folder or hub id of the model that it was made"
+    " from"
+)
+_INDEX = "model.safetensors.index.json"
+# What is read of a folder: by us, or by transformers if it is there.
+_READ_SUFFIXES = frozenset({".json", ".jinja", ".txt", ".model", ".safetensors"})
+_READ_FOLDERS = ("additional_chat_templates",)
+_JSON_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    _INDEX,
+)
 _SECONDS_BETWEEN_LINES = 2.0
 
 
@@ -69,6 +85,8 @@ def locate(name: str, progress: Progress) -> ModelFiles:
     if name in bundled:
         return ModelFiles(name, bundled[name])
     folder = Path(name).expanduser()
+    if name.endswith(".gguf"):
+        raise ModelLoadError(f"LLM_MODEL_ID={name!r} is a GGUF file; {_NO_GGUF}.")
     if name and folder.is_dir():
         return ModelFiles(folder.resolve().name, folder)
     if folder.exists() or not _HUB_ID.fullmatch(name):
@@ -83,21 +101,102 @@ def download_weights(model_id: str, progress: Progress) -> Path:
     return _download(model_id, (*_SMALL_FILES, *_WEIGHT_FILES), progress)
 
 
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in `file`. Raises ModelLoadError, naming the file, if it holds none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):
+            raise ModelLoadError(
+                f"{file} begins with a byte order mark: save it as UTF-8 without one."
+            )
+        stated = json.loads(text)
+    except OSError as error:
+        raise ModelLoadError(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:  # broken UTF-8 is a ValueError too
+        raise ModelLoadError(f"{file} is not valid JSON: {error}.") from error
+    if not isinstance(stated, dict):
+        raise ModelLoadError(
+            f"{file} must hold a JSON object, but holds a {type(stated).__name__}."
+        )
+    return stated
+
+
+def refuse_malformed(folder: Path) -> None:
+    """Check what the loader and transformers read of `folder` beside the weights.
+
+    Raises ModelLoadError where a file lies outside of it, or is no JSON where JSON is read.
+    """
+    for entry in sorted(folder.iterdir()):
+        if entry.suffix in _READ_SUFFIXES or entry.name in _READ_FOLDERS:
+            refuse_outside(folder, entry)
+            if entry.exists() and not (entry.is_file() or entry.is_dir()):
+                raise ModelLoadError(f"{entry} is not a regular file.")  # a pipe would never end
+    for name in _READ_FOLDERS:
+        for entry in sorted((folder / name).glob("*.jinja")):
+            refuse_outside(folder, entry)
+    for name in _JSON_FILES:
+        if (folder / name).exists():
+            read_json(folder / name)
+
+
+def refuse_outside(folder: Path, file: Path) -> None:
+    """Raises ModelLoadError where `file` leads out of `folder`, by its name or as a link.
+
+    A snapshot in the hub's cache consists of links to the blobs of that cache.
+    """
+    roots = [folder.resolve()]
+    snapshots, repository = roots[0].parent, roots[0].parent.parent
+    if snapshots.name == "snapshots" and repository.name.startswith("models--"):
+        roots += [repository / "blobs", repository.parent / "blobs"]
+    try:
+        target = file.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a null character
+        raise ModelLoadError(f"{str(file)!r} cannot be followed: {error}.") from error
+    if not any(target.is_relative_to(root) for root in roots):
+        raise ModelLoadError(
+            f"{file} leads out of the model's folder, to {target}: files of a model must lie in its"
+            " folder, so copy it there."
+        )
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether all of them are there."""
+    try:
+        return bool(weight_files(folder))
+    except ModelLoadError:
+        return False
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The one safetensors file, or all that the index names. Raises ModelLoadError."""
     if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
+        names = ["model.safetensors"]
+    elif (folder / _INDEX).is_file():
+        names = _indexed(folder)
+    else:
         raise ModelLoadError(_no_weights(folder))
-    names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    missing = sorted(name for name in names if not (folder / name).is_file())
+    for name in names:
+        refuse_outside(folder, folder / name)
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelLoadError(
             f"{folder} lacks {len(missing)} of the {len(names)} weight files that its index"
             f" names: {', '.join(missing[:3])}."
         )
-    return [folder / name for name in sorted(names)]
+    return [folder / name for name in names]
+
+
+def _indexed(folder: Path) -> list[str]:
+    """The files that the index names."""
+    weight_map = read_json(folder / _INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ModelLoadError(f"{folder / _INDEX} has no weight_map, which says where weights are.")
+    names = list(weight_map.values())
+    if strange := [name for name in names if not isinstance(name, str)]:
+        raise ModelLoadError(
+            f"{folder / _INDEX} names {strange[0]!r} as a file of weights: a name is a string."
+        )
+    return sorted(set(names))
 
 
 def refuse_unless_whole(file: Path) -> None:
@@ -109,9 +208,16 @@ def refuse_unless_whole(file: Path) -> None:
         raise ModelLoadError(f"{file} is not a whole safetensors file: {error}") from error
 
 
+def no_config(folder: Path) -> str:
+    """Why a folder without config.json is no model."""
+    if any(folder.glob("*.gguf")):
+        return _no_weights(folder)
+    return f"{folder} holds no model: there is no config.json."
+
+
 def _no_weights(folder: Path) -> str:
     if any(folder.glob("*.gguf")):
-        return f"{folder} holds GGUF weights; this service reads safetensors only."
+        return f"{folder} holds GGUF weights; {_NO_GGUF}."
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
         return (
             f"{folder} holds pickled weights, which can run code when they are read;"

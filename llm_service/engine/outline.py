@@ -6,6 +6,7 @@ weights.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -16,6 +17,7 @@ from llm_service.engine.batched.kernels.build import usable_instruction_sets
 from llm_service.engine.batched.kernels.files import Facts
 from llm_service.engine.batched.kernels.fused import CACHE_TYPES
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.layer_config import largest
 from llm_service.engine.memory import Form, MemoryNeed, Resources
 from llm_service.engine.model_config import packed_facts, read_config, shell_of
 from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress
@@ -77,8 +79,22 @@ class Choice:
 def outline_model(config: EngineConfig, machine: Machine, progress: Progress) -> ModelOutline:
     """Find `config.model_id` and foresee its memory. Raises ModelLoadError where it is no model."""
     files = model_files.locate(config.model_id, progress)
+    model_files.refuse_malformed(files.folder)
     model_config = read_config(files.folder)
-    return _outline(config, machine, files, model_config, shell_of(model_config, files.folder))
+    shell = shell_of(model_config, files.folder)
+    try:
+        return _outline(config, machine, files, model_config, shell)
+    except ModelLoadError:
+        raise
+    except Exception as error:  # a configuration that states what nobody thought of
+        raise ModelLoadError(
+            f"The config.json in {files.folder} cannot be used: {type(error).__name__}: {error}."
+        ) from error
+
+
+def outline_again(outline: ModelOutline, config: EngineConfig, machine: Machine) -> ModelOutline:
+    """The same model with other settings."""
+    return _outline(config, machine, outline.files, outline.config, outline.shell)
 
 
 def choices(outline: ModelOutline, config: EngineConfig, machine: Machine) -> Iterator[Choice]:
@@ -97,7 +113,7 @@ def choices(outline: ModelOutline, config: EngineConfig, machine: Machine) -> It
             config, dtype=dtype, quantization=scheme, max_context=None, kv_cache_bytes=None
         )
         try:
-            found = _outline(other, machine, outline.files, outline.config, outline.shell)
+            found = outline_again(outline, other, machine)
         except ModelLoadError:  # not to be had here
             continue
         if found.plan is None or not found.fits or found.form in tried:
@@ -174,8 +190,7 @@ def _outline(
     if quantizer is None and device.type == "cuda" and config.quantization in ("8bit", "4bit"):
         quantizer = quantizers.bitsandbytes(config.quantization)
     form = _form(config, shell, device, machine, packed, quantizer)
-    stated = getattr(model_config.get_text_config(), "max_position_embeddings", None)
-    longest = int(stated or CONTEXT_WHEN_UNSTATED)
+    longest = _longest_context(model_config, files.folder)
     context = asked_context(config, files.model_id, longest)
     threads = num_threads(config, machine)
     num_slots = memory.slots_wanted(config, threads)
@@ -253,6 +268,17 @@ def _form(
         weight_bits=quantizer.weight_bits if quantizer else None,
         is_converted=quantizer is not None and quantizer.is_undone,
     )
+
+
+def _longest_context(config: PreTrainedConfig, folder: Path) -> int:
+    """In tokens, as the model states it, or else its tokenizer."""
+    file = folder / "tokenizer_config.json"
+    stated = model_files.read_json(file).get("model_max_length") if file.is_file() else None
+    # transformers writes an astronomical number for a tokenizer without a length
+    unstated = CONTEXT_WHEN_UNSTATED
+    if isinstance(stated, int) and 0 < stated < 10**9:
+        unstated = stated
+    return largest(config, "max_position_embeddings", unstated)
 
 
 def _refuse_unusable_kernels(config: EngineConfig, machine: Machine) -> None:

@@ -1,7 +1,7 @@
 """The outermost layer of every HTTP request: its id, its clock, its count, its one log line.
 
-Pure ASGI: messages pass through untouched in both directions, except that the response
-gets two headers. It knows no route and no model by name.
+Pure ASGI: messages pass through untouched in both directions, except for some headers of
+the response. It knows no route and no model by name.
 """
 
 import json
@@ -21,6 +21,8 @@ from llm_service.observability.record import RequestRecord
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_LEFT = 499
+# Of every answer that doesn't say otherwise: it is what it says it is, and may hold a secret.
+DEFAULT_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger()
@@ -135,6 +137,8 @@ class Exchange:
             name.lower() == b"content-type" and value.startswith(b"text/event-stream")
             for name, value in headers
         )
+        names = {name.lower() for name, _ in headers}
+        headers.extend(header for header in DEFAULT_HEADERS if header[0] not in names)
         headers.append((b"x-request-id", self.request_id.encode()))
         headers.append((b"openai-processing-ms", str(milliseconds).encode()))
         message["headers"] = headers

@@ -7,13 +7,16 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3nTextConfig,
     Gemma3TextConfig,
+    Gemma4TextConfig,
     LlamaConfig,
     MambaConfig,
     Phi3Config,
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llm_service.engine import memory
 from llm_service.engine.batched import quantization
@@ -150,6 +153,56 @@ def test_a_model_without_attention_needs_no_cache():
     assert memory.kv_bytes_per_token(config, torch.float32) == 0
     plan = memory.plan(EngineConfig(), threads=2, max_context=64, bytes_per_token=0, free_bytes=GIB)
     assert (plan.kv_cache_bytes, plan.max_batch_size) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_positions"),
+    [
+        ({}, 3 * 2),
+        ({"per_layer_config": {"1": {"num_key_value_heads": 4}}}, 2 + 4 + 2),
+        (
+            {"per_layer_config": {"0": {"head_dim": 16}, "2": {"intermediate_size": 9000}}},
+            1 + 2 + 2,
+        ),
+    ],
+)
+def test_what_a_configuration_overrides_for_single_layers_is_counted_there(changes, num_positions):
+    config = LlamaConfig(**SIZES, head_dim=32, **changes)
+    expected = num_positions * 2 * 32 * 4  # keys and values of heads of 32 float32
+    assert memory.kv_bytes_per_token(config, torch.float32) == expected
+    widest = 9000 if "2" in changes.get("per_layer_config", {}) else 352
+    plain = LlamaConfig(**(SIZES | {"intermediate_size": widest}))
+    assert memory.workspace_bytes(config, 4, 512) == memory.workspace_bytes(plain, 4, 512)
+
+
+def test_a_list_with_a_number_for_each_layer_is_read_as_such():
+    config = Gemma3nTextConfig(**(SIZES | {"intermediate_size": [100, 300, 200]}))
+    widest = Gemma3nTextConfig(**(SIZES | {"intermediate_size": [300] * 3}))
+    assert memory.workspace_bytes(config, 4, 512) == memory.workspace_bytes(widest, 4, 512)
+
+
+def test_layers_of_two_sizes_take_what_is_foretold_and_are_foretold_not_to_be_fused():
+    """Gemma 4's full layers have larger heads than its sliding ones."""
+    heads = {"head_dim": 32, "global_head_dim": 64, "num_global_key_value_heads": 1}
+    config = Gemma4TextConfig(**SIZES, **heads, hidden_size_per_layer_input=8,
+                              vocab_size_per_layer_input=2000)  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).eval()
+    assert memory.kv_bytes_per_token(config, torch.float32) > 0
+    assert not quantization.foresee(shell_of(config), "8bit", is_batchable=True).is_fused
+    assert not quantization.prepare(model, "8bit", is_batchable=False).is_fused
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["bloom", "dbrx", "dots3_note_text", "falcon", "falcon_mamba", "gemma3n_text", "gemma4_text",
+     "gpt2", "mamba2", "mpt", "reformer", "rwkv", "xlnet", "zamba2"],
+)  # fmt: skip
+def test_a_configuration_that_names_or_states_its_parts_in_its_own_way_has_a_plan(kind):
+    config = CONFIG_MAPPING[kind]()
+    keeps_none = kind in ("falcon_mamba", "mamba2", "rwkv")
+    assert (memory.kv_bytes_per_token(config, torch.float32) == 0) is keeps_none
+    logits = 4 * 4 * 4 * config.vocab_size
+    assert memory.workspace_bytes(config, 4, 512) > memory.workspace_bytes(config, 4, 1) > logits
 
 
 def test_converted_weights_are_counted_in_the_type_that_they_are_read_in(machine, folder):

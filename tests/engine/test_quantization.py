@@ -172,5 +172,9 @@ def test_large_models_are_quantized_by_themselves_and_say_so(monkeypatch):
 
 def test_each_kind_of_layer_is_tried():
     full, sliding = (Layer(LayerShape(2, 16), How(0.25, window)) for window in (None, 8))
-    assert quantization._one_of_each([full, full, full]) == [0, 2]
-    assert quantization._one_of_each([sliding, full, sliding, full, full, sliding]) == [0, 4, 5]
+    same = [nn.Identity() for _ in range(6)]
+    assert quantization._one_of_each(same[:3], [full, full, full]) == [0, 2]
+    mixed = [sliding, full, sliding, full, full, sliding]
+    assert quantization._one_of_each(same, mixed) == [0, 4, 5]
+    same[1].use_rope = False  # a switch that attention does not show
+    assert quantization._one_of_each(same[:3], [full, full, full]) == [0, 1, 2]

@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from llm_service.access.keys import KeyStore
 from llm_service.api.dashboard import SECURITY_HEADERS
+from llm_service.api.handlers import NEVER_KEPT
 from llm_service.cli.serve import SHUTDOWN_MARGIN_SECONDS
 from llm_service.config import Settings
+from llm_service.observability.middleware import DEFAULT_HEADERS
 from tests.stack.compose import ROOT
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -93,6 +95,27 @@ def test_nginx_sends_the_same_security_headers_as_the_service() -> None:
     text = (NGINX / "security-headers.conf").read_text(encoding="utf-8")
     sent = re.findall(r'^add_header (\S+) (?:"([^"]+)"|(\S+)) always;$', text, re.MULTILINE)
     assert {name: quoted or plain for name, quoted, plain in sent} == SECURITY_HEADERS
+
+
+def test_what_nginx_answers_itself_has_the_headers_of_the_services_answers() -> None:
+    text = (NGINX / "no-store.conf").read_text(encoding="utf-8")
+    sent = re.findall(r"^add_header (\S+) (\S+) always;$", text, re.MULTILINE)
+    assert dict(sent) == NEVER_KEPT
+    assert {(name.lower().encode(), value.encode()) for name, value in sent} == set(DEFAULT_HEADERS)
+    answers = re.findall(r"location [^{]+ \{([^{}]*)return", (NGINX / "nginx.conf").read_text())
+    assert len(answers) >= 4
+    assert all("include no-store.conf;" in answer for answer in answers)
+
+
+def test_nginx_lets_through_the_headers_that_the_service_takes_and_no_more() -> None:
+    text = (NGINX / "nginx.conf").read_text(encoding="utf-8")
+    buffers = re.search(r"large_client_header_buffers (\d+) (\d+)k;", text)
+    timeout = re.search(r"client_header_timeout (\d+)s;", text)
+    assert buffers is not None
+    assert timeout is not None
+    fields = Settings.model_fields
+    assert int(buffers[1]) * int(buffers[2]) * 1024 == fields["max_header_bytes"].default
+    assert int(timeout[1]) == fields["header_timeout_seconds"].default
 
 
 def test_secrets_are_made_once_and_only_for_those_who_need_them(tmp_path: Path) -> None:

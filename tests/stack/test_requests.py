@@ -70,8 +70,12 @@ def test_a_body_that_is_too_large_is_refused_by_the_service_in_words(
 def test_what_nginx_refuses_is_in_the_envelope(stack: Stack, key: str) -> None:
     with stack.client(key) as http:
         answer = http.get("/v1/models", headers={"X-Long": "x" * 60_000})
-        assert answer.status_code == 400
-        assert answer.json()["error"]["code"] == "invalid_request"
+        assert answer.status_code == 431
+        assert answer.json()["error"]["code"] == "headers_too_large"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        answer = http.get("/v1/models?" + "x" * 60_000)
+        assert answer.status_code == 414
+        assert answer.json()["error"]["code"] == "uri_too_long"
         answer = http.post("/assets/nothing.js")
         assert "error" in answer.json()
         answer = http.delete("/index.html")

@@ -4,13 +4,15 @@ Owns that judgement. A model passes if its own forward pass and ours, paged, rag
 in chunks, agree; so a model with a trait that nobody thought of is not served wrongly.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from llm_service.engine.batched import attention
 from llm_service.engine.batched.attention import How
@@ -18,8 +20,10 @@ from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.layer_config import per_layer
 from llm_service.engine.request import GenerationRequest, SamplingParams
 
+_TRIED_TOKENS = 3  # the first by the prompt, then by the cache
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 # These encode a position by the length of the whole text, so a text's KV would change
 # as it grows, and a batch would need one length for all.
@@ -53,6 +57,56 @@ def traced_layers(model: PreTrainedModel) -> list[Layer]:
 
 def layer_shapes(model: PreTrainedModel) -> list[LayerShape]:
     return [layer.shape for layer in traced_layers(model)]
+
+
+def why_not_runnable(model: PreTrainedModel) -> str:
+    """The end of a sentence: "it cannot be served because ..."; empty: `generate` answers."""
+    try:
+        logits = _run_briefly(model)
+    except Exception as error:  # whatever a strange model raises, it is a reason
+        return f"it does not run ({type(error).__name__}: {error})"
+    return "" if torch.isfinite(logits.amax(dim=-1)).all() else "its logits are not finite"
+
+
+@torch.inference_mode()
+def _run_briefly(model: PreTrainedModel) -> Tensor:
+    """Logits [_TRIED_TOKENS, vocab_size] of a greedy answer to a few tokens, by `generate`."""
+    generate: Any = model.generate
+    make: Any = GenerationConfig
+    ids = torch.tensor([_plain_ids(model.config)], device=model.device)
+    own, model.generation_config = model.generation_config, make(pad_token_id=0)
+    try:
+        answer = generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=_TRIED_TOKENS,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+    finally:
+        model.generation_config = own
+    return torch.cat(answer.logits)
+
+
+def _plain_ids(config: PreTrainedConfig) -> list[int]:
+    """Some token ids, but for those to which the configuration gives a meaning (images, ...)."""
+    special = set(_token_ids(config.to_dict()))
+    size = config.get_text_config().vocab_size
+    ids = (i * 7919 % size for i in range(1, size))
+    return list(islice((i for i in ids if i not in special), 7))
+
+
+def _token_ids(stated: Mapping[Any, Any]) -> Iterator[int]:
+    for name, value in stated.items():
+        if isinstance(value, dict):
+            yield from _token_ids(value)
+        elif "token" in str(name):
+            yield from (i for i in _flattened(value) if isinstance(i, int))
+
+
+def _flattened(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _stated_reason(model: PreTrainedModel) -> str:
@@ -102,11 +156,10 @@ def _found_reason(model: PreTrainedModel) -> str:
 
 def _window_reason(config: PreTrainedConfig, trace: "_Trace") -> str:
     """A short text cannot show whether a window is heeded; so look at what layers ask for."""
-    window = getattr(config, "sliding_window", None)
-    layer_types = getattr(config, "layer_types", None)
+    windows, kinds = per_layer(config, "sliding_window"), per_layer(config, "layer_types")
     for index, layer in trace.layers.items():
-        is_sliding = layer_types is None or layer_types[index] == "sliding_attention"
-        if layer.how.window != (window if is_sliding else None):
+        is_sliding = kinds[index] in (None, "sliding_attention")
+        if layer.how.window != (windows[index] if is_sliding else None):
             return "its sliding window does not reach the attention function"
     return ""
 

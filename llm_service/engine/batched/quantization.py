@@ -15,12 +15,15 @@ from transformers import PreTrainedModel
 
 from llm_service.engine.batched import attention
 from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.compatibility import Layer, traced_layers
+from llm_service.engine.batched.compatibility import (
+    Layer,
+    traced_layers,
+    why_not_runnable,
+)
 from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
-    FusedLinear,
     heads_of,
     pack_layer,
     why_not_fusable,
@@ -28,12 +31,16 @@ from llm_service.engine.batched.kernels.fused import (
 from llm_service.engine.batched.kernels.head import FusedHead
 from llm_service.engine.batched.kernels.library import Kernels, load_kernels
 from llm_service.engine.batched.kernels.packing import Scheme, pack
-from llm_service.engine.batched.kernels.torch_linear import TorchLinear
 from llm_service.engine.batched.kv_cache import KVCache
+from llm_service.engine.batched.linears import exchange_linears, watched
 
 # Below this many weights a model is fast as it is, and what rounding costs it shows.
 WORTH_QUANTIZING = 100_000_000
 _TOLERANCE = 1e-3  # of a layer's output, both in float32
+
+
+class CannotQuantize(Exception):
+    """Says why a model does not run with quantized linear layers: the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +61,16 @@ def prepare(
     """Exchange modules of `model`, which is on the CPU, in place.
 
     `quantization` is `auto` or a Prepared's, `kernels` as `chosen_kernels` takes it. A layer at
-    a time, so that at most one of them is there twice.
+    a time, so that at most one of them is there twice. Raises CannotQuantize.
     """
     library, notes = _kernels(kernels)
     chosen, why = _choose(model, quantization, library)
     notes += why
     instruction_set = library.instruction_set if library else ""
     if library and is_batchable:
-        reason = _why_plain(model, library, chosen) or why_not_fusable(model)
-        reason = reason or _fuse(model, library, chosen)
+        reason = _why_plain(model, library, chosen) or _why_not_fusable(model, library)
         if not reason:
+            _fuse(model, library, chosen)
             return Prepared(chosen, instruction_set, True, num_bytes(model), notes)
         notes += (f"runs its layers part by part because {reason}",)
     if chosen != "none":
@@ -124,12 +131,23 @@ def _why_plain(model: PreTrainedModel, kernels: Kernels, quantization: str) -> s
     return "the kernels read no float16" if model.dtype is torch.float16 else ""
 
 
-def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> str:
-    """Fuse all layers, embedding and head; or leave the model alone and say why."""
+def _why_not_fusable(model: PreTrainedModel, kernels: Kernels) -> str:
+    """As `why_not_fusable`, but found out by trying as well. Leaves the model as it is."""
+    if reason := why_not_fusable(model):
+        return reason
+    try:
+        layers = traced_layers(model)
+        chosen = _one_of_each(_decoder(model).layers, layers)
+        is_equal = all(_is_equal(model, kernels, index, layers[index]) for index in chosen)
+    except Exception as error:  # whatever a strange model raises, it is a reason
+        return f"its layers cannot be fused ({type(error).__name__}: {error})"
+    return "" if is_equal else "a fused layer does not compute what the model's own does"
+
+
+def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> None:
+    """Fuse all layers, embedding and head."""
     decoder = _decoder(model)
     layers = traced_layers(model)
-    if not all(_is_equal(model, kernels, index, layers[index]) for index in _one_of_each(layers)):
-        return "a fused layer does not compute what the model's own does"
     scheme, head_scheme = _schemes(model, quantization)
     heads = heads_of(decoder.layers[0])
     packed = []
@@ -139,7 +157,6 @@ def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> str:
     decoder.layers = nn.ModuleList([FusedDecoder(kernels, packed, heads)])
     _fuse_ends(model, kernels, head_scheme)
     model.float()  # type: ignore[no-untyped-call]
-    return ""
 
 
 def _schemes(model: PreTrainedModel, quantization: str) -> tuple[Scheme, Scheme]:
@@ -164,21 +181,14 @@ def _fuse_ends(model: PreTrainedModel, kernels: Kernels, scheme: Scheme) -> None
 
 
 def _exchange_linears(model: PreTrainedModel, kernels: Kernels | None, quantization: str) -> None:
-    """Quantize each linear layer by itself, the head in 8 bits."""
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is not nn.Linear:
-                continue
-            scheme = Scheme.INT4 if quantization == "4bit" and child is not head else Scheme.INT8
-            new: nn.Module
-            if kernels and child is head:
-                new = FusedHead(kernels, pack(child.weight, child.bias, Scheme.PLANES))
-            elif kernels:
-                new = FusedLinear(kernels, pack(child.weight, child.bias, scheme))
-            else:
-                new = TorchLinear(child.weight, child.bias, scheme)
-            setattr(parent, name, new)
+    """Quantize each linear layer by itself. Raises CannotQuantize, and then the model is lost."""
+    with watched(model) as read:
+        reason = why_not_runnable(model)
+    if not reason:
+        exchange_linears(model, kernels, quantization, kept=read)
+        reason = why_not_runnable(model)
+    if reason:
+        raise CannotQuantize(reason)
 
 
 def num_bytes(model: PreTrainedModel) -> int:
@@ -194,10 +204,23 @@ def _decoder(model: PreTrainedModel) -> Any:
     return model.get_decoder()  # type: ignore[no-untyped-call]
 
 
-def _one_of_each(layers: Sequence[Layer]) -> list[int]:
-    """An index of each kind of layer, and the last one."""
-    kinds = {layer: index for index, layer in enumerate(layers)}
+def _one_of_each(modules: Sequence[nn.Module], layers: Sequence[Layer]) -> list[int]:
+    """An index of each kind of layer, and the first one: a kind agrees in all but its weights."""
+    kinds = {
+        (layer, _traits(module)): index
+        for index, (module, layer) in enumerate(zip(modules, layers, strict=True))
+    }
     return sorted({0, *kinds.values()})
+
+
+def _traits(layer: nn.Module) -> tuple[tuple[str, str, str], ...]:
+    """Types and switches of a layer and its parts, such as that it uses no rotary embedding."""
+    return tuple(
+        (name, type(part).__name__, f"{key}={value}")
+        for name, part in layer.named_modules()
+        for key, value in sorted(vars(part).items())
+        if isinstance(value, bool | int | float | str) and key != "layer_idx"
+    )
 
 
 def _is_equal(model: PreTrainedModel, kernels: Kernels, index: int, traced: Layer) -> bool:

@@ -24,6 +24,7 @@ from llm_service.engine.batched.kernels.packing import (
     interleave,
     pack,
 )
+from llm_service.engine.batched.kernels.quantized import QuantizedLinear
 from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 
 CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # attention.h's
@@ -123,11 +124,17 @@ class FusedDecoder(nn.Module):
         self._cache = cache
 
 
-class FusedLinear(nn.Module):
-    """[..., num_inputs] of any float type to [..., num_outputs] of the same type."""
+class FusedLinear(QuantizedLinear):
+    """[..., num_inputs] of any float type to [..., num_outputs] of the same type.
 
-    def __init__(self, kernels: Kernels, packed: PackedLinear) -> None:
-        super().__init__()
+    `dtype` is that of the weights before they were packed.
+    """
+
+    def __init__(
+        self, kernels: Kernels, packed: PackedLinear, dtype: torch.dtype = torch.float32
+    ) -> None:
+        inputs, outputs = packed.num_inputs, packed.num_outputs
+        super().__init__(inputs, outputs, dtype, has_bias=packed.bias is not None)
         self._kernels, self.packed, self._struct = kernels, (packed,), packed.struct
 
     def workspace_bytes(self, num_tokens: int) -> int:
@@ -168,15 +175,21 @@ class FusedEmbedding(nn.Module):
 
 def why_not_fusable(model: PreTrainedModel) -> str:
     """The end of a sentence: "its layers cannot be fused because ..."; empty: they may be."""
-    decoder: Any = model
-    layers = getattr(decoder.get_decoder(), "layers", None)
+    layers = _layers(model)
     if not layers:
         return "it has no list of layers"
     if reason := next(filter(None, map(_why_layer_not_fusable, layers)), ""):
         return reason
     if len({tuple(p.shape for p in layer.parameters()) for layer in layers}) > 1:
         return "its layers differ in size"
-    return ""
+    return _why_ends_not_fusable(model)
+
+
+def _why_ends_not_fusable(model: Any) -> str:
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if type(head) is not nn.Linear:
+        return "its head is not a plain linear layer"
+    return "" if isinstance(embedding, nn.Embedding) else "its embedding is of another kind"
 
 
 def _why_layer_not_fusable(layer: nn.Module) -> str:
@@ -191,6 +204,10 @@ def _why_layer_not_fusable(layer: nn.Module) -> str:
     linears = [(attention | mlp)[name] for each in names for name in each]
     if len(names) < 2 or not all(type(linear) is nn.Linear for linear in linears):
         return "its attention or MLP is of another kind"
+    norms = [parts["input_layernorm"], parts["post_attention_layernorm"]]
+    norms += [attention[name] for name in _NORMS if name in attention]
+    if not all(map(has_eps, norms)):
+        return "its norms are of another kind"
     if not hasattr(parts["self_attn"], "head_dim"):
         return "its attention does not tell the size of a head"
     widths = (mlp["down_proj"].in_features, parts["self_attn"].head_dim)
@@ -267,7 +284,31 @@ def norm_weights(norm: Any, size: int) -> Tensor:
 
 
 def norm_eps(norm: Any) -> float:
+    """Only for a norm that `has_eps`."""
     return float(getattr(norm, "variance_epsilon", None) or norm.eps)
+
+
+def has_eps(norm: Any) -> bool:
+    """A necessary trait of the norms that the kernels compute, visible without weights."""
+    eps = getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None)
+    return isinstance(eps, float | int)
+
+
+def fused_decoder(model: PreTrainedModel) -> FusedDecoder | None:
+    """What stands in for the layers of `model`, if they are fused."""
+    layers = _layers(model)
+    first = layers[0] if len(layers) == 1 else None
+    return first if isinstance(first, FusedDecoder) else None
+
+
+def _layers(model: PreTrainedModel) -> list[nn.Module]:
+    """The decoder's list of layers; empty where it has no such list."""
+    parts: Any = model
+    try:
+        layers = parts.get_decoder().layers
+    except AttributeError:  # models name their parts as they like
+        return []
+    return [*layers] if isinstance(layers, nn.ModuleList) else []
 
 
 def _layer_struct(layer: PackedLayer) -> library.Layer:

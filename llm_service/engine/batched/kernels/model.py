@@ -16,6 +16,8 @@ from llm_service.engine.batched.kernels import library
 from llm_service.engine.batched.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
+    fused_decoder,
+    has_eps,
     norm_eps,
     norm_weights,
     step_of,
@@ -58,21 +60,21 @@ class FusedModel:
     @classmethod
     def of(cls, model: Any) -> "FusedModel | None":
         """None: it is not fused, or has not just these parts."""
+        decoder = fused_decoder(model)
+        if decoder is None:
+            return None
         base = model.get_decoder()
-        layers = list(getattr(base, "layers", ()))
         rotary: Any = getattr(base, "rotary_emb", None)
         norm: Any = getattr(base, "norm", None)
         embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
         is_fused = (
-            len(layers) == 1
-            and isinstance(layers[0], FusedDecoder)
-            and isinstance(embedding, FusedEmbedding)
+            isinstance(embedding, FusedEmbedding)
             and isinstance(head, FusedHead)
             and rotary is not None
-            and norm is not None
+            and has_eps(norm)
             and _is_root_mean_square(norm, embedding.packed[0].num_inputs)
         )
-        return cls(embedding, rotary, layers[0], norm, head) if is_fused else None
+        return cls(embedding, rotary, decoder, norm, head) if is_fused else None
 
     def workspace_bytes(self, num_tokens: int, num_rows: int) -> int:
         """What a step of so many tokens, and rows of logits, takes to work in, once, and keeps."""

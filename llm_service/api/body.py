@@ -1,0 +1,229 @@
+"""Request bodies: read, bounded, parsed and validated before FastAPI sees them.
+
+FastAPI would hold any body, parse it in one call on the event loop and validate it in another.
+Here each step has a bound: bytes, time, memory over all requests, structure. What takes
+long is done in one worker thread, so that large bodies wait for each other and nobody else does.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import anyio
+from anyio import to_thread
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from llm_service.access.api_key import ApiKey
+from llm_service.access.limits import RequestLimitExceeded
+from llm_service.api.dependencies import Services, get_services
+from llm_service.api.handlers import NOT_JSON
+from llm_service.api.structure import PIECE_BYTES, StructureCount
+from llm_service.errors import (
+    BodyMemoryFull,
+    BodyTooLarge,
+    InvalidRequest,
+    RequestTimeout,
+    ServiceError,
+    UnsupportedMediaType,
+)
+
+# Below this, parsing and validating take less than a few milliseconds, so they stay on the loop.
+SMALL_BYTES = 16_384
+# The server holds this much of any body before it is asked for, so counting it protects nothing.
+UNCOUNTED_BYTES = 65_536
+MIN_BYTES_PER_SECOND = 16_384  # of a body that takes longer than its timeout
+MAX_FIELDS = 256
+# Refusals that are the caller's own doing, and cost it something: see access/refusals.py.
+_CHARGED = frozenset({400, 403, 404, 408, 413, 415})
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Bodies:
+    """Reads bodies. One per service: `max_total_bytes` is for all that are held at once."""
+
+    def __init__(self, *, max_bytes: int, max_total_bytes: int, timeout_seconds: float) -> None:
+        self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
+        self._timeout_seconds = timeout_seconds
+        self._turn = asyncio.Lock()
+        self._parser = anyio.CapacityLimiter(1)
+        self.num_held_bytes = 0
+
+    @contextmanager
+    def hold(self) -> Iterator["HeldBody"]:
+        """A body whose bytes are counted until the block is left."""
+        body = HeldBody(self)
+        try:
+            yield body
+        finally:
+            self.num_held_bytes -= body.num_counted
+
+    async def read(self, request: Request, body: "HeldBody") -> None:
+        """Read the whole body into `body`, or raise a ServiceError at the first sign of too much.
+
+        Raises ClientDisconnect when the client leaves.
+        """
+        self._check_headers(request.headers)
+        try:
+            async with asyncio.timeout(self._timeout_seconds) as timer:
+                started = asyncio.get_running_loop().time()
+                while await self._read_message(request, body):
+                    seconds = self._timeout_seconds + len(body.content) / MIN_BYTES_PER_SECOND
+                    timer.reschedule(started + seconds)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The body came too slowly: after {self._timeout_seconds:g} seconds it must have"
+                f" come with {MIN_BYTES_PER_SECOND} bytes a second."
+            ) from None
+
+    async def parse(self, route: APIRoute, body: "HeldBody") -> Any:
+        """The validated body of `route`. Raises InvalidRequest or RequestValidationError."""
+        if len(body.content) <= SMALL_BYTES:
+            return _parse(route, body.content)
+        return await to_thread.run_sync(_parse, route, body.content, limiter=self._parser)
+
+    def count(self, body: "HeldBody") -> None:
+        """Count what `body` holds by now, or raise BodyTooLarge or BodyMemoryFull."""
+        num_bytes = len(body.content)
+        if num_bytes > self._max_bytes:
+            raise self._too_large()
+        more = max(0, num_bytes - UNCOUNTED_BYTES) - body.num_counted
+        if self.num_held_bytes + more > self._max_total_bytes:
+            raise BodyMemoryFull(
+                "The service holds as many large request bodies as it may. Try again in a second.",
+                retry_after=1,
+            )
+        self.num_held_bytes += more
+        body.num_counted += more
+
+    def _check_headers(self, headers: Headers) -> None:
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise UnsupportedMediaType(
+                f"Bodies with Content-Encoding {encoding[:40]!r} are not accepted:"
+                " send the JSON uncompressed."
+            )
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared[:20]) > self._max_bytes:
+            raise self._too_large()
+        if declared in ("", "0") and "transfer-encoding" not in headers:
+            return  # no body, which some routes allow
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        main, _, subtype = media_type.partition("/")
+        if main != "application" or not (subtype == "json" or subtype.endswith("+json")):
+            raise InvalidRequest(NOT_JSON)
+
+    async def _read_message(self, request: Request, body: "HeldBody") -> bool:
+        """Whether more is to come."""
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        content = memoryview(message.get("body", b""))
+        for start in range(0, len(content), PIECE_BYTES):
+            piece = bytes(content[start : start + PIECE_BYTES])
+            if len(body.content) + len(piece) <= SMALL_BYTES:
+                body.add(piece)
+                continue
+            # A piece takes about a millisecond. One at a time, so that between two of them the
+            # loop does what else there is, however many bodies arrive.
+            async with self._turn:
+                body.add(piece)
+                await asyncio.sleep(0)
+        return bool(message.get("more_body", False))
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is larger than {self._max_bytes} bytes.")
+
+
+class HeldBody:
+    """What has arrived of one body."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self.content = bytearray()
+        self.num_counted = 0
+        self._bodies = bodies
+        self._structure = StructureCount()
+
+    def add(self, piece: bytes) -> None:
+        """Raises a ServiceError when the body has become too much of anything."""
+        self.content += piece
+        self._bodies.count(self)
+        self._structure.feed(piece)
+
+
+class JsonRoute(APIRoute):
+    """A route whose body, if it has one, is read by `Bodies`; FastAPI gets the finished model."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        return handle if self.body_field is None else self._with_body(handle)
+
+    def _with_body(self, handle: Handler) -> Handler:
+        async def handle_with_body(request: Request) -> Response:
+            services = get_services(request)
+            key: ApiKey = request.scope["state"]["key"]
+            services.refusals.check(key)
+            with services.bodies.hold() as body:
+                try:
+                    await _refuse_spent_key(services, key, request)
+                    await services.bodies.read(request, body)
+                    parsed = await services.bodies.parse(self, body)
+                    return await handle(_ParsedRequest(request, parsed))
+                except (ServiceError, RequestValidationError) as error:
+                    if getattr(error, "status", 400) in _CHARGED:
+                        services.refusals.charge(key, len(body.content))
+                    raise
+
+        return handle_with_body
+
+
+class _ParsedRequest(Request):
+    """What FastAPI reads the body from: it finds a model, which it takes as it is."""
+
+    def __init__(self, request: Request, parsed: Any) -> None:
+        super().__init__(request.scope, request.receive)
+        self._parsed = parsed
+
+    async def body(self) -> bytes:
+        return b"" if self._parsed is None else b"read already"
+
+    async def json(self) -> Any:
+        return self._parsed
+
+
+async def _refuse_spent_key(services: Services, key: ApiKey, request: Request) -> None:
+    """Before a large body is read; `Limiter.admit` decides later, and for all."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared[:20]) <= SMALL_BYTES:
+        return
+    state = await services.limiter.peek(key)
+    if state is not None and state.remaining == 0:
+        services.metrics.rejected(key.name, "requests")
+        raise RequestLimitExceeded(key, state)
+
+
+def _parse(route: APIRoute, content: bytearray) -> Any:
+    assert route.body_field is not None
+    if not content:
+        if route.body_field.field_info.is_required():
+            raise InvalidRequest(NOT_JSON)
+        return None
+    try:
+        value = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not UTF-8 text.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error.msg}.") from None
+    if isinstance(value, dict) and len(value) > MAX_FIELDS:
+        raise InvalidRequest(f"The body has more than {MAX_FIELDS} fields.")
+    model, errors = route.body_field.validate(value, {}, loc=("body",))
+    if errors:
+        raise RequestValidationError(cast(list[Any], errors))
+    return model

@@ -1,0 +1,105 @@
+"""Exchanges a model's linear layers one by one for quantized ones.
+
+Owns the judgement which of them may be exchanged. Some models read a layer's weights beside calling
+it; such a layer stays as it is. Which ones these are is observed while the model runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.utils._pytree import tree_leaves
+
+from llm_service.engine.batched.kernels.fused import FusedLinear
+from llm_service.engine.batched.kernels.head import FusedHead
+from llm_service.engine.batched.kernels.library import Kernels
+from llm_service.engine.batched.kernels.packing import Scheme, pack
+from llm_service.engine.batched.kernels.torch_linear import TorchLinear
+
+# What may be asked of a weight without reading its numbers: an exchanged layer answers it too.
+_FACTS = frozenset(
+    getattr(Tensor, name) if callable(getattr(Tensor, name)) else getattr(Tensor, name).__get__
+    for name in (
+        "dtype", "device", "shape", "ndim", "is_cuda", "is_cpu", "is_meta", "layout",
+        "requires_grad", "size", "dim", "numel", "element_size", "is_floating_point",
+    )
+)  # fmt: skip
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[set[nn.Linear]]:
+    """The linear layers of `model` of which others read weights or biases while it runs within.
+
+    A read of a weight's type, device or shape does not count.
+    """
+    read: set[nn.Linear] = set()
+    layers = [module for module in model.modules() if type(module) is nn.Linear]
+    for layer in layers:
+        layer.__class__ = _WatchedLinear
+        layer.__dict__["_report"] = read.add
+    try:
+        yield read
+    finally:
+        for layer in layers:
+            layer.__class__ = nn.Linear
+            del layer.__dict__["_report"]
+
+
+def exchange_linears(
+    model: nn.Module, kernels: Kernels | None, quantization: str, kept: set[nn.Linear]
+) -> None:
+    """Quantize each linear layer that is not in `kept`, the head in 8 bits."""
+    parts: Any = model
+    head = parts.get_output_embeddings()
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and child not in kept:
+                setattr(parent, name, _quantized(child, kernels, quantization, child is head))
+
+
+def _quantized(
+    child: nn.Linear, kernels: Kernels | None, quantization: str, is_head: bool
+) -> nn.Module:
+    scheme = Scheme.INT4 if quantization == "4bit" and not is_head else Scheme.INT8
+    if kernels is None:
+        return TorchLinear(child.weight, child.bias, scheme)
+    dtype = child.weight.dtype
+    if is_head:
+        return FusedHead(kernels, pack(child.weight, child.bias, Scheme.PLANES), dtype)
+    return FusedLinear(kernels, pack(child.weight, child.bias, scheme), dtype)
+
+
+class _WatchedLinear(nn.Linear):
+    """A linear layer that tells when others than itself read its numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        own = self._parameters
+        weight = own["weight"]
+        assert weight is not None
+        return linear(x, weight, own["bias"])
+
+    def __getattr__(self, name: str) -> Any:
+        value: Any = super().__getattr__(name)
+        if name not in ("weight", "bias") or value is None:
+            return value
+        watched: Any = value.detach().as_subclass(_WatchedTensor)
+        watched.report = lambda: self.__dict__["_report"](self)
+        return watched
+
+
+class _WatchedTensor(Tensor):
+    """A weight that tells when its numbers are used."""
+
+    report: Callable[[], None]
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in _FACTS:
+            for value in tree_leaves((args, kwargs)):
+                if isinstance(value, _WatchedTensor):
+                    value.report()
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))

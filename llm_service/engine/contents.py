@@ -1,0 +1,140 @@
+"""What a model's folder says beside its weights: tokenizer, chat template, sampling defaults.
+
+Owns the reading and the checks of these files, or a refusal that names the file. Values that can be
+left out are left out with a note; the rest of the service can rely on what remains.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+
+from llm_service.engine.layer_config import largest
+from llm_service.engine.model_files import ModelLoadError, read_json
+from llm_service.engine.ranges import RANGES
+from llm_service.engine.tokenization import SealedTokenizer
+
+_SAMPLING_DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+_GENERATION_CONFIG = "generation_config.json"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+_CANARY = ({"role": "user", "content": "Hello"},)
+_MAX_TOKEN_ID = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class FolderContents:
+    """Checked. `notes` are sentences for the operator about what was left out."""
+
+    tokenizer: PreTrainedTokenizerBase
+    default_sampling: Mapping[str, float]
+    eos_token_ids: frozenset[int]
+    notes: tuple[str, ...]
+
+
+def read_contents(folder: Path, config: PreTrainedConfig) -> FolderContents:
+    """Raises ModelLoadError where the model could not be served with what the folder says."""
+    tokenizer = _read_tokenizer(folder)
+    file = folder / _GENERATION_CONFIG
+    stated = read_json(file) if file.is_file() else {}
+    sampling, notes = _default_sampling(stated)
+    eos = _token_ids(stated.get("eos_token_id"), _GENERATION_CONFIG)
+    for part in (config, config.get_text_config()):
+        eos |= _token_ids(getattr(part, "eos_token_id", None), "config.json")
+    eos |= _token_ids(tokenizer.eos_token_id, "tokenizer_config.json")
+    notes += _try_tokenizer(tokenizer, folder, largest(config, "vocab_size", 0))
+    return FolderContents(tokenizer, sampling, eos, tuple(notes))
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    # transformers would make an empty one
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelLoadError(f"{folder} holds no tokenizer ({' or '.join(_TOKENIZER_FILES)}).")
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # the tokenizers library raises plain Exception
+        _read_if_json(folder / "tokenizer.json")
+        raise ModelLoadError(
+            f"The tokenizer in {folder} cannot be used: {_words(error)}."
+        ) from error
+    if not tokenizer.is_fast:
+        raise ModelLoadError(f"The model in {folder} has no tokenizer.json, which is needed.")
+    return tokenizer
+
+
+def _read_if_json(file: Path) -> None:
+    """Raises ModelLoadError where `file` is there and holds no JSON object: this says more."""
+    if file.is_file():
+        read_json(file)
+
+
+def _default_sampling(stated: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """What the file itself says, within the ranges of the API; and what was wrong with the rest."""
+    sampling: dict[str, float] = {}
+    notes = []
+    for name in _SAMPLING_DEFAULTS:
+        value = stated.get(name)
+        if value is None:
+            continue
+        if RANGES[name].holds(value):
+            sampling[name] = value
+        else:
+            notes.append(_ignored(name, value, RANGES[name].words))
+    does_sample = stated.get("do_sample")
+    if does_sample is False:
+        sampling["temperature"] = 0.0
+    elif does_sample not in (None, True):
+        notes.append(_ignored("do_sample", does_sample, "true or false"))
+    return sampling, notes
+
+
+def _ignored(name: str, value: Any, words: str) -> str:
+    return f"ignores {name} in {_GENERATION_CONFIG}: it is {repr(value)[:40]}, but must be {words}"
+
+
+def _token_ids(stated: Any, file: str) -> frozenset[int]:
+    """One token id, a list of them, or none."""
+    ids = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    for token_id in ids:
+        is_whole = isinstance(token_id, int) and not isinstance(token_id, bool)
+        if not is_whole or not -1 <= token_id <= _MAX_TOKEN_ID:
+            raise ModelLoadError(
+                f"eos_token_id in {file} is {repr(stated)[:40]}, but must be a token id or a list"
+                " of token ids."
+            )
+    return frozenset(ids) - {-1}  # some write that for none
+
+
+def _try_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size: int) -> list[str]:
+    """Encode a text and a message. Raises ModelLoadError where not even the text can be served."""
+    try:
+        sealed = SealedTokenizer(tokenizer)
+        sealed.encode_text("Hello")
+    except Exception as error:  # whatever a strange tokenizer raises
+        raise ModelLoadError(
+            f"The tokenizer in {folder} cannot be used: {_words(error)}."
+        ) from error
+    notes = []
+    if (count := max(tokenizer.get_vocab().values(), default=0) + 1) > vocab_size:
+        notes.append(
+            f"knows {vocab_size} tokens, but its tokenizer has {count}: prompts with the others are"
+            " refused"
+        )
+    if sealed.has_chat_template and (reason := _why_no_chat(sealed)):
+        notes.append(f"cannot chat, only complete text: {reason}")
+    return notes
+
+
+def _why_no_chat(sealed: SealedTokenizer) -> str:
+    try:
+        sealed.encode_chat(_CANARY)
+    except Exception as error:  # templates are programs
+        return str(error).rstrip(".")
+    return ""
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().rstrip(".")
