@@ -19,7 +19,7 @@ from transformers import (
 
 from llm_service.engine.batched import quantization
 from llm_service.engine.batched.compatibility import why_not_runnable
-from llm_service.engine.batched.kernels.packing import Scheme
+from llm_service.engine.batched.kernels.packing import Scheme, round_channels, round_groups
 from llm_service.engine.batched.kernels.quantized import QuantizedLinear
 from llm_service.engine.batched.kernels.torch_linear import TorchLinear
 from llm_service.engine.batched.linears import watched
@@ -85,12 +85,36 @@ def test_a_model_that_reads_weights_itself_is_quantized_but_for_these(
 def test_a_model_that_does_not_run_quantized_is_not_quantized(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    reasons = iter(["", "its logits are not finite"])  # before the exchange, and after
+    monkeypatch.setattr(quantization, "why_not_runnable", lambda model: next(reasons))
+    with pytest.raises(CannotQuantize, match="its logits are not finite"):
+        prepare(mamba(), "8bit", is_batchable=False)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "none"])
+@pytest.mark.parametrize("scheme", ["8bit", "4bit"])
+def test_the_numbers_of_a_quantized_layer_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, kernels: str, scheme: str
+) -> None:
     def blind(model: nn.Module) -> object:
         return watched(nn.Module())  # sees no layer
 
     monkeypatch.setattr(quantization, "watched", blind)
-    with pytest.raises(CannotQuantize, match="its logits are not finite"):
-        prepare(mamba(), "8bit", is_batchable=False)
+    model = mamba()
+    expected = answer(model)
+    plain = model.backbone.layers[0].mixer.dt_proj
+    prepare(model, scheme, is_batchable=False, kernels=kernels)
+    layer = model.backbone.layers[0].mixer.dt_proj
+    assert isinstance(layer, QuantizedLinear)
+    round_ = round_channels if scheme == "8bit" else round_groups
+    values, scales = round_(plain.weight.data)
+    rounded = (values * scales.float().unsqueeze(-1)).flatten(1)[:, : plain.in_features]
+    torch.testing.assert_close(layer.weight.clone(), rounded, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer.bias.clone(), plain.bias.data, rtol=1e-4, atol=1e-5)
+    assert layer.weight.shape == plain.weight.shape
+    assert layer.weight.dtype == plain.weight.dtype
+    distance = torch.dist(answer(model), expected) / expected.norm()
+    assert distance < (0.05 if scheme == "8bit" else 0.5)
 
 
 def test_a_model_that_does_not_run_is_told() -> None:

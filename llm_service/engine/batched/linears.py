@@ -17,16 +17,8 @@ from llm_service.engine.batched.kernels.fused import FusedLinear
 from llm_service.engine.batched.kernels.head import FusedHead
 from llm_service.engine.batched.kernels.library import Kernels
 from llm_service.engine.batched.kernels.packing import Scheme, pack
+from llm_service.engine.batched.kernels.quantized import FACTS
 from llm_service.engine.batched.kernels.torch_linear import TorchLinear
-
-# What may be asked of a weight without reading its numbers: an exchanged layer answers it too.
-_FACTS = frozenset(
-    getattr(Tensor, name) if callable(getattr(Tensor, name)) else getattr(Tensor, name).__get__
-    for name in (
-        "dtype", "device", "shape", "ndim", "is_cuda", "is_cpu", "is_meta", "layout",
-        "requires_grad", "size", "dim", "numel", "element_size", "is_floating_point",
-    )
-)  # fmt: skip
 
 
 @contextmanager
@@ -97,7 +89,7 @@ class _WatchedTensor(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func not in _FACTS:
+        if func not in FACTS:
             for value in tree_leaves((args, kwargs)):
                 if isinstance(value, _WatchedTensor):
                     value.report()

@@ -1,15 +1,26 @@
 """What a quantized linear layer answers to code that asks a plain one for its weights."""
 
-import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+# What may be asked of a weight without reading its numbers.
+FACTS = frozenset(
+    getattr(Tensor, name) if callable(getattr(Tensor, name)) else getattr(Tensor, name).__get__
+    for name in (
+        "dtype", "device", "shape", "ndim", "is_cuda", "is_cpu", "is_meta", "layout",
+        "requires_grad", "size", "dim", "numel", "element_size", "is_floating_point",
+    )
+)  # fmt: skip
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer that tells the type, device and shape of its weights, but not their numbers.
+    """A linear layer whose weight and bias can be read, as some models do beside calling it.
 
-    Some models cast what they give to a layer to the type of its weights.
+    Type, device and shape cost nothing; numbers are computed at each use, which is slow.
     """
 
     def __init__(
@@ -21,9 +32,40 @@ class QuantizedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Not a number everywhere, so that nothing computed from it passes for a result."""
-        return torch.tensor(math.nan, dtype=self._dtype).expand(self.out_features, self.in_features)
+        """[out_features, in_features], rounded."""
+        return _lazy(self._read_weight, (self.out_features, self.in_features), self._dtype)
 
     @property
     def bias(self) -> Tensor | None:
-        return torch.tensor(math.nan).expand(self.out_features) if self._has_bias else None
+        return _lazy(self._read_bias, (self.out_features,), self._dtype) if self._has_bias else None
+
+    @torch.inference_mode()
+    def _read_weight(self) -> Tensor:
+        """By multiplication: rows of the unit matrix are not changed by rounding inputs."""
+        product: Tensor = self(torch.eye(self.in_features)) - self(torch.zeros(1, self.in_features))
+        return product.T.to(self._dtype)
+
+    @torch.inference_mode()
+    def _read_bias(self) -> Tensor:
+        bias: Tensor = self(torch.zeros(1, self.in_features))[0]
+        return bias.to(self._dtype)
+
+
+class _LazyTensor(Tensor):
+    """Stands for the tensor that `make` returns, and calls it only where numbers are used."""
+
+    make: Callable[[], Tensor]
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in FACTS:
+            args, kwargs = tree_map_only(_LazyTensor, lambda lazy: lazy.make(), (args, kwargs))
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+
+def _lazy(make: Callable[[], Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    tensor: Any = torch.zeros((), dtype=dtype).expand(shape).as_subclass(_LazyTensor)
+    tensor.make = make
+    lazy: Tensor = tensor
+    return lazy
