@@ -45,12 +45,13 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def regions(records: Sequence[Record]) -> dict[str, str]:
-    """Each region's text: one per checkpoint for peers, one for all of our own variants."""
+    """Each region's text: one per measured checkpoint for peers, one for all our own variants."""
     peers = [record for record in records if not is_ablation(record)]
+    measured = {record["checkpoint"] for record in peers}
     texts = {
         name: _sections(record for record in peers if record["checkpoint"] == name)
         for name in CONFIGS
-        if name != "tiny" and not name.endswith("-copying")
+        if name in measured and name != "tiny" and not name.endswith("-copying")
     }
     texts["ablations"] = _sections(record for record in records if is_ablation(record))
     return texts

@@ -74,7 +74,7 @@ def test_only_what_was_measured_on_a_quiet_machine_is_shown(tmp_path: Path) -> N
 
 def test_the_service_against_itself_is_an_ablation() -> None:
     texts = paper.regions([record(theirs="llm_service")])
-    assert texts["qwen2.5-0.5b"] == paper.NOTHING
+    assert texts.keys() == {"ablations"}
     assert "decode, 1 stream" in texts["ablations"]
 
 

@@ -16,6 +16,7 @@ from benchmarks.peers.servers.streaming import Detokenizer
 from llm_service.bench import load
 from llm_service.bench.client import Endpoint
 from llm_service.bench.load import Cell
+from scripts.gpu_check.__main__ import PARTS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -155,7 +156,7 @@ def test_a_record_is_named_after_what_it_compares() -> None:
     assert name.startswith("tiny--llm_service-8bit")
 
 
-def test_every_peer_and_measure_is_documented_and_no_other() -> None:
+def test_every_peer_measure_and_part_of_the_gpu_check_is_documented_and_no_other() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     rows = re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \|", text)
-    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == {*PEERS, *MEASURES}
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == {*PEERS, *MEASURES, *PARTS}
