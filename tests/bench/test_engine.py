@@ -126,7 +126,11 @@ def test_guessing_takes_fewer_steps_than_there_are_tokens() -> None:
         (("--sequences", "1,x"), 2, "--sequences takes numbers"),
         (("--sequences", "", "--prompts", ""), 2, "nothing to measure"),
         (("--json", "no/such/folder.json"), 1, "no such folder"),
-        (("--prompts", "2048"), 1, "2048 prompt and 1 output tokens are more than the 2048"),
+        (
+            ("--sequences", "1", "--prompts", "2048"),
+            1,
+            "2048 prompt and 1 output tokens are more than the 2048",
+        ),
         (("--sequences", "300"), 1, "LLM_MAX_BATCH_SIZE"),
     ],
 )

@@ -62,7 +62,8 @@ def test_a_body_that_is_too_large_is_refused_by_the_service_in_words(
     body = b"x" * (5 * 2**20)
     with stack.client(key) as http:
         content = iter([body]) if is_chunked else body
-        answer = http.post("/v1/completions", content=content)
+        headers = {"Content-Type": "application/json"}
+        answer = http.post("/v1/completions", content=content, headers=headers)
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "body_too_large"
 
