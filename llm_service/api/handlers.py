@@ -23,7 +23,7 @@ from llm_service.errors import (
     ServiceError,
 )
 
-# As the middleware gives every answer; some errors are made in front of it.
+# The middleware gives these to every answer; some errors are made in front of it.
 NEVER_KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 

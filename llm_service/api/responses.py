@@ -182,5 +182,5 @@ def _top(token: TokenLogprob) -> TopLogprob:
 
 
 def _finite(logprob: float) -> float:
-    """As OpenAI has it: JSON has no infinity, which a token that is ruled out would have."""
+    """OpenAI's least value instead of minus infinity, which JSON cannot write."""
     return max(logprob, LEAST_LOGPROB)

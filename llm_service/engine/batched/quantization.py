@@ -132,7 +132,7 @@ def _why_plain(model: PreTrainedModel, kernels: Kernels, quantization: str) -> s
 
 
 def _why_not_fusable(model: PreTrainedModel, kernels: Kernels) -> str:
-    """As `why_not_fusable`, but found out by trying as well. Leaves the model as it is."""
+    """The reason of `why_not_fusable`, or one found by a trial. Leaves the model as it is."""
     if reason := why_not_fusable(model):
         return reason
     try:
