@@ -23,7 +23,6 @@ test("streams an answer, shows code apart, and accounts for it", async ({ page }
   await expect(answer).toContainText("You said: hello <b>there</b>");
   await expect(answer.getByText(/^queue 1\.2 ms/)).toBeVisible();
   await expect(answer.getByText(/^TTFT \d+/)).toBeVisible();
-  await expect(answer.getByText(/tok\/s/)).toBeVisible();
   await answer.getByRole("button", { name: "Timings" }).click();
   await expect(answer.getByRole("row", { name: "prefill 30.1 ms –" })).toBeVisible();
   await expect(page.getByRole("meter", { name: "Context used" })).toContainText("of 2,048 tokens");
@@ -39,6 +38,8 @@ test("a stream goes on while one looks at the charts; Esc stops it and keeps wha
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Healthy");
   await page.getByRole("link", { name: "Playground" }).click();
   await expect(page.getByText(/24 in \(16 cached\)/)).toBeVisible();
+  // Seconds long: a busy browser may read a quick answer at once, which has no speed.
+  await expect(answers.nth(0).getByText(/tok\/s/)).toBeVisible();
 
   await ask(page, "slow again");
   await expect(answers.nth(1)).toContainText("You said");

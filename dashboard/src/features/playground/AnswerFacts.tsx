@@ -2,7 +2,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { useId, type ReactNode } from "react";
 import { formatNumber, formatSeconds } from "../../lib/units";
 import type { AnswerMessage } from "./conversation";
-import { speedOf } from "./speed";
+import { decodeSpeed, speedOf } from "./speed";
 import { TimingTable } from "./TimingTable";
 import styles from "./AnswerFacts.module.css";
 
@@ -53,12 +53,15 @@ export function AnswerFacts({ answer, children }: AnswerFactsProps) {
 
 function listFacts({ state, stats }: AnswerMessage): string[] {
   const { ttftSeconds, tokensPerSecond, isEstimate } = speedOf(stats);
+  // An answer that arrived at once has the service's speed only.
+  const speed = tokensPerSecond ?? (stats.record && decodeSpeed(stats.record));
   const facts: string[] = [];
   const queue = stats.record?.queue_seconds ?? stats.timing.queue;
   if (queue !== undefined) facts.push(`queue ${formatSeconds(queue)}`);
   if (ttftSeconds !== null) facts.push(`TTFT ${formatSeconds(ttftSeconds)}`);
-  if (tokensPerSecond !== null) {
-    facts.push(`${isEstimate ? "≈ " : ""}${formatNumber(tokensPerSecond)} tok/s`);
+  if (speed !== null) {
+    const mark = isEstimate && tokensPerSecond !== null ? "≈ " : "";
+    facts.push(`${mark}${formatNumber(speed)} tok/s`);
   }
   if (stats.usage) {
     const { prompt_tokens, completion_tokens, prompt_tokens_details } = stats.usage;

@@ -69,7 +69,7 @@ interface Decoded {
 }
 
 /** Output tokens after the first, per second of decode. */
-function decodeSpeed({ output_tokens, decode_seconds }: Decoded): number | null {
+export function decodeSpeed({ output_tokens, decode_seconds }: Decoded): number | null {
   return decode_seconds && output_tokens > 1 ? (output_tokens - 1) / decode_seconds : null;
 }
 
