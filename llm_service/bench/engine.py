@@ -133,7 +133,8 @@ class Bench:
         Raises BenchError, before anything runs, where one does not fit.
         """
         for phase in phases:
-            self._refuse_unless_fits(phase)
+            if reason := self.why_not(phase):
+                raise BenchError(reason)
         results = []
         for phase in phases:
             sampling = SamplingParams(
@@ -186,26 +187,28 @@ class Bench:
         request = GenerationRequest(name, tuple(token_ids[:num_tokens]), sampling)
         return sequences.Sequence.from_request(request, time.monotonic())
 
-    def _refuse_unless_fits(self, phase: Phase) -> None:
+    def why_not(self, phase: Phase) -> str | None:
+        """Why `phase` does not fit this engine; None where it does."""
         info, num_tokens = self.info, phase.prompt_tokens + phase.output_tokens
         if num_tokens > info.max_context:
-            raise BenchError(
+            return (
                 f"{phase.prompt_tokens} prompt and {phase.output_tokens} output tokens are more"
                 f" than the {info.max_context} that {info.model_id} can see here."
             )
         if phase.num_sequences > info.max_batch_size:
-            raise BenchError(
+            return (
                 f"{phase.num_sequences} sequences are more than the {info.max_batch_size} that run"
                 " at once here: raise LLM_MAX_BATCH_SIZE."
             )
-        # a spare block for each, without which the scheduler admits no more
+        # The scheduler admits a sequence only where a spare block is left for each that runs.
         num_blocks = phase.num_sequences * (-(-num_tokens // info.block_size) + 1)
         if phase.num_sequences > 1 and num_blocks > info.num_blocks:
-            raise BenchError(
+            return (
                 f"{phase.num_sequences} sequences of {num_tokens} tokens need"
                 f" {num_blocks * info.block_size} positions in the KV cache, which has"
                 f" {info.num_blocks * info.block_size}: raise LLM_KV_CACHE_BYTES."
             )
+        return None
 
 
 def _why_quantization(config: EngineConfig, loaded: LoadedModel) -> str:

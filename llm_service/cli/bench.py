@@ -29,6 +29,9 @@ bench_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# What `bench engine` measures by default, where it fits.
+NUMS_DECODING = [1, 4, 16]
+PROMPT_LENGTHS = [128, 512]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 Key = Annotated[str, typer.Option(envvar="LLM_KEY", help="A key with scope inference.")]
@@ -73,12 +76,14 @@ def engine(
     quantization: Annotated[
         str | None, typer.Option(help="Instead of LLM_QUANTIZATION: auto, none, 8bit, 4bit.")
     ] = None,
-    sequences: Annotated[str, typer.Option(help="How many decode at once, like 1,4,16.")] = (
-        "1,4,16"
-    ),
-    prompts: Annotated[str, typer.Option(help="Lengths of prompts to read, like 512,2048.")] = (
-        "128,512"
-    ),
+    sequences: Annotated[
+        str | None,
+        typer.Option(help="How many decode at once; default: those of 1,4,16 that fit."),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(help="Lengths of prompts to read; default: those of 128,512 that fit."),
+    ] = None,
     prompt_tokens: Annotated[
         int, typer.Option(min=1, help="Length of the prompts before what is decoded.")
     ] = 128,
@@ -104,8 +109,8 @@ def engine(
             _fail(f"{name} takes {', '.join(known)}, not {value}.", 2)
     if top_p == 0:
         _fail("--top-p takes a number above 0, up to 1.", 2)
-    decoding = _numbers("--sequences", sequences) if sequences else []
-    reading = _numbers("--prompts", prompts) if prompts else []
+    decoding = _numbers_or("--sequences", sequences, NUMS_DECODING)
+    reading = _numbers_or("--prompts", prompts, PROMPT_LENGTHS)
     if not decoding and not reading:
         _fail("There is nothing to measure: give --sequences or --prompts.", 2)
     from llm_service.app import engine_config
@@ -126,6 +131,7 @@ def engine(
         speculation=speculation,
     )
     supply = Prompts(_seed(options))
+    asked_for = {"decode": sequences is not None, "prefill": prompts is not None}
     phases = measuring.phases(decoding, prompt_tokens, output_tokens, reading)
     with _in_words():
         _check_folder(options.json_file)
@@ -133,6 +139,12 @@ def engine(
             bench = measuring.Bench.load(config, lambda line: print(line, file=sys.stderr))
         except ModelLoadError as error:
             _fail(str(error), 1)
+        for phase in [phase for phase in phases if not asked_for[phase.kind]]:
+            if reason := bench.why_not(phase):
+                print(f"Left out: {reason}", file=sys.stderr)
+                phases.remove(phase)
+        if not phases:
+            _fail("Nothing of the default fits: give --sequences or --prompts.", 1)
         with _progress(len(phases) * options.repetitions, "repetition") as done:
             results = bench.measure(
                 phases,
@@ -238,6 +250,13 @@ def _cells(options: SweepOptions) -> "list[Cell]":
 
 def _seed(options: MeasuringOptions) -> int:
     return random.randrange(2**32) if options.seed is None else options.seed  # noqa: S311
+
+
+def _numbers_or(option: str, text: str | None, default: list[int]) -> list[int]:
+    """The numbers of an option; none where it is empty, `default` where it is not given."""
+    if text is None:
+        return default
+    return _numbers(option, text) if text else []
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -116,6 +116,16 @@ def test_guessing_takes_fewer_steps_than_there_are_tokens() -> None:
     assert figures["num_steps"] < 199
 
 
+def test_a_default_that_does_not_fit_is_left_out_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    options = ("--prompts", "", "--output-tokens", "4", "--repeat", "1", "--json", str(file))
+    result = bench(*options, LLM_MAX_BATCH_SIZE="4")
+    assert result.exit_code == 0, result.output
+    assert "Left out: 16 sequences are more than the 4" in result.stderr
+    measured = json.loads(file.read_text())["phases"]
+    assert [phase["num_sequences"] for phase in measured] == [1, 4]
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
