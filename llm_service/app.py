@@ -1,6 +1,7 @@
 """The composition root: builds every part, hands each what it needs, and starts and stops them."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,19 +21,24 @@ from llm_service.access.opening import Opening
 from llm_service.access.redis import RedisLink
 from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
-from llm_service.api import alerts, chat, completions, health, keys, models, requests
+from llm_service.api import alerts, chat, completions, health, keys, models, requests, stats
+from llm_service.api import engine as engine_page
+from llm_service.api.admission import Admission
 from llm_service.api.authentication import OPEN_PATHS, Authentication
 from llm_service.api.body import Bodies
 from llm_service.api.dashboard import create_dashboard_router, dashboard_files
-from llm_service.api.dependencies import EngineSlot, Services
-from llm_service.api.engine import router as engine_router
+from llm_service.api.dependencies import Facts, Services
 from llm_service.api.handlers import install_handlers
 from llm_service.api.leniency import Leniency
+from llm_service.api.parameters import UnknownFieldLog
+from llm_service.api.records import Recorder
 from llm_service.api.responses import ErrorEnvelope
-from llm_service.api.stats import create_stats_router
+from llm_service.api.running import RunningRequests
 from llm_service.config import Settings
 from llm_service.engine import Engine, GpuUse
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.served import Models, ServedModel
+from llm_service.machine import return_free_memory
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.middleware import Observability
@@ -67,10 +73,8 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.runtime = runtime
-    for part in (chat, completions, models, health, keys, requests, alerts):
+    for part in (chat, completions, models, health, keys, requests, alerts, engine_page, stats):
         app.include_router(part.router)
-    app.include_router(engine_router)
-    app.include_router(create_stats_router())
     app.include_router(create_dashboard_router(files))
     install_handlers(app)
     # The last one added is the first to see a request.
@@ -117,12 +121,20 @@ class Runtime:
         self.opening = Opening(self.keys, self._keys_found)
         self.metrics.watch_key_database(lambda: not self.keys.problem)
         self.usage = UsageLog(self.keys.database)
+        self.models = Models()
+        self.limiter = Limiter(self.link, self.metrics)
+        recorder = Recorder(self.metrics, self.history, self.usage)
+        self.running = RunningRequests(recorder, settings.request_timeout_seconds)
         self.services = Services(
-            engine=EngineSlot(),
+            models=self.models,
+            running=self.running,
+            admission=Admission(self.limiter, settings.max_choices_per_key),
+            recorder=recorder,
+            unknown_fields=UnknownFieldLog(),
             keys=self.keys,
             usage=self.usage,
             authenticator=Authenticator(self.keys, self.usage, require_keys=settings.require_keys),
-            limiter=Limiter(self.link, self.metrics),
+            limiter=self.limiter,
             ip_guard=IpGuard(
                 settings.ip_rate_limit,
                 link=self.link,
@@ -138,12 +150,12 @@ class Runtime:
             cancellations=Cancellations(self.link),
             metrics=self.metrics,
             history=self.history,
-            started_at=time.time(),
-            request_timeout_seconds=settings.request_timeout_seconds,
-            max_body_bytes=settings.max_body_bytes,
-            default_rpm=settings.default_rpm,
-            max_choices_per_key=settings.max_choices_per_key,
-            serves_dashboard=serves_dashboard,
+            facts=Facts(
+                started_at=time.time(),
+                max_body_bytes=settings.max_body_bytes,
+                default_rpm=settings.default_rpm,
+                serves_dashboard=serves_dashboard,
+            ),
             prometheus=self.prometheus,
         )
         self.loaded: asyncio.Task[None]
@@ -160,20 +172,19 @@ class Runtime:
             asyncio.create_task(self.history.run()),
             asyncio.create_task(self.metrics.watch_event_loop()),
             asyncio.create_task(self.usage.run()),
-            asyncio.create_task(self.services.cancellations.run(self._cancel_here)),
+            asyncio.create_task(self.services.cancellations.run(self.running.cancel)),
         ]
         if self.link is not None:
             background.append(asyncio.create_task(self.link.watch()))
-            background.append(asyncio.create_task(self.services.limiter.run()))
+            background.append(asyncio.create_task(self.limiter.run()))
         try:
             yield
         finally:
             for task in (self.loaded, *background):
                 task.cancel()
             await asyncio.gather(self.loaded, *background, return_exceptions=True)
-            if self.services.engine.engine is not None:
-                await self.services.engine.engine.stop(0)
-            await self.services.limiter.aclose()
+            await self._stop_engines(0)
+            await self.limiter.aclose()
             if self.link is not None:
                 await self.link.aclose()
             if self.prometheus is not None:
@@ -186,10 +197,24 @@ class Runtime:
 
         `seconds` is LLM_DRAIN_SECONDS if not given. A second call may shorten the first.
         """
-        slot = self.services.engine
-        if slot.engine is not None:
-            await slot.engine.stop(self._settings.drain_seconds if seconds is None else seconds)
-        slot.reason = "The service is stopping."
+        await self._stop_engines(self._settings.drain_seconds if seconds is None else seconds)
+        self.models.reason = "The service is stopping."
+
+    async def add_model(self, engine: Engine) -> ServedModel:
+        """Start a loaded engine and serve its model, under the name that its info states."""
+        await engine.start()
+        model = ServedModel.of(engine)
+        self.models.add(model)
+        return model
+
+    async def remove_model(self, name: str, drain_seconds: float = 0) -> None:
+        """Serve the model no more: its requests get so long to finish, then they fail."""
+        await self.models.remove(name).engine.stop(drain_seconds)
+        self.metrics.model_removed(name)
+        await asyncio.to_thread(release_memory)
+
+    async def _stop_engines(self, drain_seconds: float) -> None:
+        await asyncio.gather(*(model.engine.stop(drain_seconds) for model in self.models))
 
     @property
     def new_admin_key(self) -> str | None:
@@ -200,31 +225,39 @@ class Runtime:
         for key in keys:
             self.metrics.key_added(key.name)
 
-    def _cancel_here(self, request_id: str, by: str) -> int:
-        return requests.cancel_here(self.services, request_id, by)
-
     async def _load(self) -> None:
         try:
             engine = self._given_engine
             if engine is None:
-                engine = await asyncio.to_thread(self._load_engine)
-            self.metrics.model_loaded(engine.info)
-            await engine.start()
+                engine = await asyncio.to_thread(self.load_engine, engine_config(self._settings))
+            else:
+                self.metrics.of_model(engine.info)
+            await self.add_model(engine)
         except Exception as error:
-            self.services.engine.reason = f"The model could not be loaded: {error}"
+            self.models.reason = f"The model could not be loaded: {error}"
             log.error("the model could not be loaded", error=str(error))
             raise
-        self.services.engine.engine = engine
 
-    def _load_engine(self) -> Engine:
+    def load_engine(self, config: EngineConfig) -> Engine:
+        """An engine that reports to this service's metrics, not yet started. Takes seconds."""
         # torch and transformers take seconds to import; the port answers meanwhile.
         from llm_service.engine.libraries import refuse_without_room
 
         refuse_without_room()
         from llm_service.engine.factory import load_engine
 
-        config = engine_config(self._settings)
-        return load_engine(config, self.metrics, progress=lambda line: log.info(line))
+        return load_engine(config, self.metrics.of_model, progress=lambda line: log.info(line))
+
+
+def release_memory() -> None:
+    """Give back what nothing refers to, cycles among long-lived objects included.
+
+    `gc.freeze` after the start keeps collections short, and would keep these cycles for ever.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    return_free_memory()
 
 
 def _read_gpu() -> GpuUse:

@@ -6,6 +6,7 @@ the files are missing (macOS), psutil answers. It knows nothing of models, metri
 Sizes are bytes, times are seconds.
 """
 
+import ctypes
 import os
 import platform
 from collections.abc import Mapping
@@ -161,6 +162,13 @@ def throttling(root: Path = ROOT) -> Throttling | None:
     """
     found = (group.throttling() for group in control_groups(root))
     return max((t for t in found if t is not None), key=lambda t: t.seconds, default=None)
+
+
+def return_free_memory() -> None:
+    """Let glibc return freed memory to the system, which it keeps for later otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def readable(num_bytes: int) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from llm_service.api.dependencies import CurrentServices, MetricsKey
+from llm_service.api.dependencies import MetricsKey, PrometheusDep
 from llm_service.errors import NotFound
 from llm_service.observability.alerts import read_alerts, read_objectives
 from llm_service.observability.prometheus import PrometheusUnavailable
@@ -80,9 +80,9 @@ router = APIRouter()
 
 
 @router.get("/api/alerts", response_model=AlertsOut)
-def alerts(key: MetricsKey, services: CurrentServices) -> dict[str, object]:
+def alerts(key: MetricsKey, prometheus: PrometheusDep) -> dict[str, object]:
     """The objectives with their budgets, and the alerts, the worst first."""
-    now, prometheus, reason = time.time(), services.prometheus, NO_PROMETHEUS
+    now, reason = time.time(), NO_PROMETHEUS
     if prometheus is not None:
         try:
             found = {

@@ -7,7 +7,7 @@ long is done in one worker thread, so that large bodies wait for each other and 
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -17,19 +17,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
-from llm_service.access.api_key import ApiKey
-from llm_service.access.limits import RequestLimitExceeded
-from llm_service.api.dependencies import Services, get_services
-from llm_service.api.handlers import NOT_JSON
 from llm_service.api.structure import PIECE_BYTES, StructureCount
 from llm_service.errors import (
     BodyMemoryFull,
     BodyTooLarge,
     InvalidRequest,
     RequestTimeout,
-    ServiceError,
     UnsupportedMediaType,
 )
 
@@ -39,10 +33,7 @@ SMALL_BYTES = 16_384
 UNCOUNTED_BYTES = 65_536
 MIN_BYTES_PER_SECOND = 16_384  # of a body that takes longer than its timeout
 MAX_FIELDS = 256
-# Refusals that are the caller's own doing, and cost it something: see access/refusals.py.
-_CHARGED = frozenset({400, 403, 404, 408, 413, 415})
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+NOT_JSON = "The body must be a JSON object, sent as application/json."
 
 
 class Bodies:
@@ -156,57 +147,6 @@ class HeldBody:
         self.content += piece
         self._bodies.count(self)
         self._structure.feed(piece)
-
-
-class JsonRoute(APIRoute):
-    """A route whose body, if it has one, is read by `Bodies`; FastAPI gets the finished model."""
-
-    def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-        return handle if self.body_field is None else self._with_body(handle)
-
-    def _with_body(self, handle: Handler) -> Handler:
-        async def handle_with_body(request: Request) -> Response:
-            services = get_services(request)
-            key: ApiKey = request.scope["state"]["key"]
-            services.refusals.check(key)
-            with services.bodies.hold() as body:
-                try:
-                    await _refuse_spent_key(services, key, request)
-                    await services.bodies.read(request, body)
-                    parsed = await services.bodies.parse(self, body)
-                    return await handle(_ParsedRequest(request, parsed))
-                except (ServiceError, RequestValidationError) as error:
-                    if getattr(error, "status", 400) in _CHARGED:
-                        services.refusals.charge(key, len(body.content))
-                    raise
-
-        return handle_with_body
-
-
-class _ParsedRequest(Request):
-    """What FastAPI reads the body from: it finds a model, which it takes as it is."""
-
-    def __init__(self, request: Request, parsed: Any) -> None:
-        super().__init__(request.scope, request.receive)
-        self._parsed = parsed
-
-    async def body(self) -> bytes:
-        return b"" if self._parsed is None else b"read already"
-
-    async def json(self) -> Any:
-        return self._parsed
-
-
-async def _refuse_spent_key(services: Services, key: ApiKey, request: Request) -> None:
-    """Before a large body is read; `Limiter.admit` decides later, and for all."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared[:20]) <= SMALL_BYTES:
-        return
-    state = await services.limiter.peek(key)
-    if state is not None and state.remaining == 0:
-        services.metrics.rejected(key.name, "requests")
-        raise RequestLimitExceeded(key, state)
 
 
 def _parse(route: APIRoute, content: bytearray) -> Any:

@@ -5,10 +5,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llm_service.api.body import JsonRoute
-from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
-from llm_service.api.generation import Answer, Generation, allowed_tokens
-from llm_service.api.prompts import charged, chat_token_ids
+from llm_service.api.dependencies import (
+    AdmissionDep,
+    InferenceKey,
+    ModelsDep,
+    RunningDep,
+    UnknownFieldsDep,
+)
+from llm_service.api.generation import Answer, Generation
+from llm_service.api.json_route import JsonRoute
+from llm_service.api.prompts import allowed_tokens, chat_token_ids
 from llm_service.api.responses import (
     AssistantMessage,
     ChatChoice,
@@ -24,30 +30,34 @@ router = APIRouter(route_class=JsonRoute)
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion)
 async def create_chat_completion(
-    body: ChatCompletionRequest, request: Request, key: InferenceKey, services: CurrentServices
+    body: ChatCompletionRequest,
+    request: Request,
+    key: InferenceKey,
+    models: ModelsDep,
+    admission: AdmissionDep,
+    running: RunningDep,
+    unknown_fields: UnknownFieldsDep,
 ) -> Response:
     """Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`."""
-    engine = services.engine.get()
-    check_model(engine, body.model)
-    body.refuse_unsupported()
-    services.log_unknown_fields(body.unknown_fields())
+    model = models.resolve(body.model)
+    body.check_extra_fields(unknown_fields)
     messages = [message.to_template(i) for i, message in enumerate(body.messages)]
-    async with charged(services, key, engine, body.n) as permit:
-        prompt = await chat_token_ids(engine, messages)
+    async with admission.charged(key, model.info, body.n) as permit:
+        prompt = await chat_token_ids(model, messages)
         sampling = body.sampling(
-            dict(engine.info.default_sampling),
+            dict(model.info.default_sampling),
             max_tokens=allowed_tokens(
                 len(prompt),
                 body.requested_tokens,
-                engine,
+                model.info.max_context,
                 prompt_param="messages",
                 tokens_param=body.tokens_param,
             ),
             num_logprobs=body.num_logprobs,
-            vocab_size=engine.info.vocab_size,
+            vocab_size=model.info.vocab_size,
         )
-        generation = Generation.open(
-            services,
+        generation = running.open(
+            model,
             request,
             permit,
             [tuple(prompt)],

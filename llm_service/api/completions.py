@@ -5,10 +5,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llm_service.api.body import JsonRoute
-from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
-from llm_service.api.generation import Answer, Generation, allowed_tokens
-from llm_service.api.prompts import charged, text_token_ids
+from llm_service.api.dependencies import (
+    AdmissionDep,
+    InferenceKey,
+    ModelsDep,
+    RunningDep,
+    UnknownFieldsDep,
+)
+from llm_service.api.generation import Answer, Generation
+from llm_service.api.json_route import JsonRoute
+from llm_service.api.prompts import allowed_tokens, text_token_ids
 from llm_service.api.responses import (
     Completion,
     CompletionChoice,
@@ -16,7 +22,8 @@ from llm_service.api.responses import (
 )
 from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import WireFormat, respond
-from llm_service.engine import Engine, GenerationChunk
+from llm_service.engine import GenerationChunk
+from llm_service.engine.served import ServedModel
 from llm_service.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute)
@@ -27,27 +34,31 @@ DEFAULT_MAX_TOKENS = 16
 
 @router.post("/v1/completions", response_model=Completion)
 async def create_completion(
-    body: CompletionRequest, request: Request, key: InferenceKey, services: CurrentServices
+    body: CompletionRequest,
+    request: Request,
+    key: InferenceKey,
+    models: ModelsDep,
+    admission: AdmissionDep,
+    running: RunningDep,
+    unknown_fields: UnknownFieldsDep,
 ) -> Response:
     """Continue one or several prompts, given as text or as token ids."""
-    engine = services.engine.get()
-    check_model(engine, body.model)
-    body.refuse_unsupported()
-    services.log_unknown_fields(body.unknown_fields())
+    model = models.resolve(body.model)
+    body.check_extra_fields(unknown_fields)
     texts = body.prompts()
-    async with charged(services, key, engine, len(texts) * body.n) as permit:
-        prompts = [await _token_ids(text, engine) for text in texts]
+    async with admission.charged(key, model.info, len(texts) * body.n) as permit:
+        prompts = [await _token_ids(text, model) for text in texts]
         samplings = [
             body.sampling(
-                dict(engine.info.default_sampling),
-                max_tokens=_max_tokens(len(prompt), body.requested_tokens, engine),
+                dict(model.info.default_sampling),
+                max_tokens=_max_tokens(len(prompt), body.requested_tokens, model),
                 num_logprobs=body.logprobs,
-                vocab_size=engine.info.vocab_size,
+                vocab_size=model.info.vocab_size,
             )
             for prompt in prompts
         ]
-        generation = Generation.open(
-            services,
+        generation = running.open(
+            model,
             request,
             permit,
             prompts,
@@ -59,16 +70,18 @@ async def create_completion(
     return await respond(request, generation, wire, is_stream=body.stream)
 
 
-def _max_tokens(prompt_tokens: int, requested: int | None, engine: Engine) -> int:
-    allowed = allowed_tokens(prompt_tokens, requested, engine, prompt_param="prompt")
+def _max_tokens(prompt_tokens: int, requested: int | None, model: ServedModel) -> int:
+    allowed = allowed_tokens(
+        prompt_tokens, requested, model.info.max_context, prompt_param="prompt"
+    )
     return min(DEFAULT_MAX_TOKENS, allowed) if requested is None else allowed
 
 
-async def _token_ids(prompt: str | list[int], engine: Engine) -> tuple[int, ...]:
+async def _token_ids(prompt: str | list[int], model: ServedModel) -> tuple[int, ...]:
     if isinstance(prompt, str):
-        return tuple(await text_token_ids(engine, prompt))
-    if any(token_id >= engine.info.vocab_size for token_id in prompt):
-        raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="prompt")
+        return tuple(await text_token_ids(model, prompt))
+    if any(token_id >= model.info.vocab_size for token_id in prompt):
+        raise InvalidRequest(f"Token ids must be below {model.info.vocab_size}.", param="prompt")
     return tuple(prompt)
 
 

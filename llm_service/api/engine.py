@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from llm_service.api.dependencies import BUNDLED_MODEL, CurrentServices, MetricsKey, Services
-from llm_service.engine import Engine
+from llm_service.api.dependencies import MetricsKey, ModelsDep
+from llm_service.engine.served import ServedModel
 from llm_service.machine import SPEEDING_FLAGS, Machine
 
 router = APIRouter()
@@ -88,22 +88,22 @@ class EnginePageOut(BaseModel):
 
 # A plain function: reading /proc takes milliseconds when the machine is busy.
 @router.get("/api/engine", response_model=EnginePageOut)
-def engine_page(key: MetricsKey, services: CurrentServices) -> EnginePageOut:
+def engine_page(key: MetricsKey, models: ModelsDep) -> EnginePageOut:
     """What is served, on what, and within which limits."""
-    engine = services.engine.engine
+    model = models.default
     return EnginePageOut(
-        model=None if engine is None else model_out(services, engine),
+        model=None if model is None else model_out(model),
         machine=_machine_facts(Machine.detect()),
-        engine=None if engine is None else _engine_facts(engine),
+        engine=None if model is None else _engine_facts(model),
     )
 
 
-def model_out(services: Services, engine: Engine) -> ModelOut:
-    info = engine.info
+def model_out(model: ServedModel) -> ModelOut:
+    info = model.info
     return ModelOut(
         id=info.model_id,
-        is_demonstration=info.model_id == BUNDLED_MODEL,
-        summary=services.model_summary(),
+        is_demonstration=model.is_demonstration,
+        summary=model.summary,
         architecture=info.architecture,
         num_parameters=info.num_parameters,
         vocab_size=info.vocab_size,
@@ -119,8 +119,8 @@ def model_out(services: Services, engine: Engine) -> ModelOut:
     )
 
 
-def engine_out(engine: Engine) -> EngineOut:
-    info, status = engine.info, engine.status()
+def engine_out(model: ServedModel) -> EngineOut:
+    info, status = model.info, model.engine.status()
     return EngineOut(
         num_running=status.num_running,
         num_waiting=status.num_waiting,
@@ -151,10 +151,10 @@ def _machine_facts(machine: Machine) -> MachineOut:
     )
 
 
-def _engine_facts(engine: Engine) -> EngineFactsOut:
-    info, status = engine.info, engine.status()
+def _engine_facts(model: ServedModel) -> EngineFactsOut:
+    info, status = model.info, model.engine.status()
     return EngineFactsOut(
-        **dict(engine_out(engine)),
+        **dict(engine_out(model)),
         kind=info.engine,
         is_ready=status.is_ready,
         reason=status.reason,

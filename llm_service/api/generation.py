@@ -1,37 +1,28 @@
 """One accepted inference request, from admission to its one end.
 
-Owns the permit, the token streams and the record. Whoever hangs up, `close` runs once:
-streams aborted, permit settled, one record to metrics, history and the access line.
+Owns the permit, the token streams and the record. Whoever hangs up, `close` runs once: it aborts
+the streams, settles the permit, completes the record and reports the end.
 It knows nothing of wire formats.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
 
-from fastapi import Request
-
+from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
-from llm_service.api.dependencies import Services
-from llm_service.api.records import new_record
 from llm_service.api.responses import UsageOut, usage_out
 from llm_service.engine import (
-    Engine,
     FinishReason,
     GenerationChunk,
-    GenerationRequest,
     Phase,
     PositionLogprobs,
-    SamplingParams,
     Timings,
     TokenStream,
 )
 from llm_service.errors import (
     CancelledByOperator,
-    ContextLengthExceeded,
     DeadlineExceeded,
-    InvalidRequest,
     RequestCancelled,
     ServiceError,
 )
@@ -40,47 +31,24 @@ from llm_service.observability.record import RequestRecord
 Event = tuple[int, GenerationChunk]
 
 
-def allowed_tokens(
-    prompt_tokens: int,
-    requested: int | None,
-    engine: Engine,
-    *,
-    prompt_param: str,
-    tokens_param: str = "max_tokens",
-) -> int:
-    """How many tokens may be generated; raises ContextLengthExceeded, with the numbers.
-
-    The last two are the fields in which the caller sent the prompt and `requested`.
-    """
-    limit = engine.info.max_context
-    room = limit - prompt_tokens
-    if prompt_tokens == 0:
-        raise InvalidRequest("The prompt is empty: send at least one token.", param=prompt_param)
-    if room < 1:
-        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param=prompt_param)
-    if requested is not None and requested > room:
-        raise ContextLengthExceeded.of_request(
-            limit, prompt_tokens, requested, prompt_param=prompt_param, param=tokens_param
-        )
-    return room if requested is None else requested
-
-
 class Generation:
-    """The choices of one request. `open`, then `next_event` until None, then `close`."""
+    """The choices of one request: `next_event` until None, then `close`."""
 
     def __init__(
         self,
-        services: Services,
         record: RequestRecord,
         permit: Permit,
         streams: list[TokenStream],
+        *,
         choices_per_prompt: int,
         max_tokens: int,
+        ended: Callable[["Generation"], None],
     ) -> None:
-        self._services = services
+        """`max_tokens` is for all choices; `ended` is called once, with the record complete."""
         self._permit = permit
         self._streams = streams
         self._choices_per_prompt = choices_per_prompt
+        self._ended = ended
         self._is_closed = False
         self._cancellation: CancelledByOperator | None = None
         self._reasons: dict[int, FinishReason] = {}
@@ -89,49 +57,10 @@ class Generation:
         self._events = self._merge()
         self.record = record
         self.max_tokens = max_tokens
-        services.running[self] = None
 
-    @classmethod
-    def open(
-        cls,
-        services: Services,
-        request: Request,
-        permit: Permit,
-        prompts: list[tuple[int, ...]],
-        samplings: list[SamplingParams],
-        *,
-        choices_per_prompt: int,
-        is_stream: bool,
-    ) -> "Generation":
-        """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
-
-        `prompts` and `samplings` go together. Raises Overloaded or Unavailable, and then nothing
-        runs and the permit is still the caller's to end; `close` ends it otherwise.
-        """
-        engine = services.engine.get()
-        key = permit.key
-        request_id = request.scope["state"]["request_id"]
-        deadline = time.monotonic() + services.request_timeout_seconds
-        choices = [
-            (prompt, _for_choice(sampling, choice))
-            for prompt, sampling in zip(prompts, samplings, strict=True)
-            for choice in range(choices_per_prompt)
-        ]
-        sequences = [
-            GenerationRequest(
-                request_id=f"{request_id}-{i}",
-                prompt_token_ids=prompt,
-                sampling=sampling,
-                cache_salt=key.cache_salt,
-                deadline=deadline,
-            )
-            for i, (prompt, sampling) in enumerate(choices)
-        ]
-        streams = engine.submit_all(sequences)
-        record = new_record(request, key, engine.info.model_id, is_stream)
-        record.prompt_tokens = sum(map(len, prompts))
-        max_tokens = choices_per_prompt * sum(sampling.max_tokens for sampling in samplings)
-        return cls(services, record, permit, streams, choices_per_prompt, max_tokens)
+    @property
+    def key(self) -> ApiKey:
+        return self._permit.key
 
     @property
     def timings(self) -> Timings:
@@ -199,17 +128,13 @@ class Generation:
         if self._is_closed:
             return
         self._is_closed = True
-        del self._services.running[self]
         for stream in self._streams:
             stream.abort()
         for pump in self._pumps:
             pump.cancel()
         self._finish_record(error)
-        self._services.metrics.request_finished(self.record)
-        self._services.history.request_finished(self.record)
-        record, key = self.record, self._permit.key
-        self._permit.settle(record.prompt_tokens + record.output_tokens)
-        self._services.usage.add(key.id, record.prompt_tokens, record.output_tokens)
+        self._permit.settle(self.record.prompt_tokens + self.record.output_tokens)
+        self._ended(self)
 
     def _finish_record(self, error: BaseException | None) -> None:
         record, timings = self.record, self.timings
@@ -284,13 +209,6 @@ async def _pump(
         queue.put_nowait(None)
     except Exception as error:
         queue.put_nowait(error)
-
-
-def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:
-    """Choices of a seeded request differ, and each is reproducible."""
-    if sampling.seed is None or choice == 0:
-        return sampling
-    return replace(sampling, seed=sampling.seed + choice)
 
 
 def _phase(timings: Timings) -> Phase:

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from llm_service.api.body import NOT_JSON
 from llm_service.api.dependencies import get_services
-from llm_service.api.records import record_rejection
 from llm_service.api.wire import SHAPE_ERROR
 from llm_service.errors import (
     InvalidRequest,
@@ -27,7 +27,6 @@ from llm_service.errors import (
 NEVER_KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
-NOT_JSON = "The body must be a JSON object, sent as application/json."
 MAX_NAME = 64  # characters that are quoted of a name in the request
 
 _SUBJECT = re.compile(r"^[A-Z][a-z]+ should")
@@ -78,7 +77,9 @@ def install_handlers(app: FastAPI) -> None:
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    record_rejection(get_services(request), request, error)
+    services = get_services(request)
+    model = services.models.default
+    services.recorder.refused(request, error, "other" if model is None else model.info.model_id)
     return error_response(error)
 
 

@@ -32,7 +32,7 @@ async def readiness(services: CurrentServices) -> JSONResponse:
 
     `warnings`: what does not work though the service does.
     """
-    reason = services.engine.not_ready_reason() or services.locked_out_reason()
+    reason = services.models.not_ready_reason() or services.locked_out_reason()
     if reason:
         return JSONResponse(
             {"status": "unavailable", "reason": reason},
@@ -45,22 +45,22 @@ async def readiness(services: CurrentServices) -> JSONResponse:
 
 def service_facts(services: Services) -> dict[str, object]:
     """What `GET /` tells to anything that is not a browser: open, so nothing secret."""
+    model = services.models.default
     facts: dict[str, object] = {
         "service": "llm_service",
         "version": __version__,
         "api": "/v1",
-        "dashboard": HERE if services.serves_dashboard else ELSEWHERE,
+        "dashboard": HERE if services.facts.serves_dashboard else ELSEWHERE,
         "requires_keys": services.authenticator.requires_keys,
+        "status": services.models.not_ready_reason() or "ready",
     }
-    engine = services.engine.engine
-    if engine is None:
-        return {**facts, "status": services.engine.reason}
-    info = engine.info
+    if model is None:
+        return facts
+    info = model.info
     return {
         **facts,
-        "status": services.engine.not_ready_reason() or "ready",
         "model": info.model_id,
-        "summary": services.model_summary(),
+        "summary": model.summary,
         "device": info.device,
         "dtype": info.dtype,
         "quantization": info.quantization,
@@ -69,7 +69,7 @@ def service_facts(services: Services) -> dict[str, object]:
             "max_context": info.max_context,
             "max_batch_size": info.max_batch_size,
             "max_waiting": info.max_waiting,
-            "max_body_bytes": services.max_body_bytes,
-            "default_rpm": services.default_rpm,
+            "max_body_bytes": services.facts.max_body_bytes,
+            "default_rpm": services.facts.default_rpm,
         },
     }

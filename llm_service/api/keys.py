@@ -13,8 +13,8 @@ from llm_service.access.api_key import ApiKey, Scope
 from llm_service.access.key_rows import MAX_OVERLAP, MAX_RPM, OVERLAP
 from llm_service.access.keys import KeyChanges
 from llm_service.access.usage import NUM_DAYS, KeyUsage
-from llm_service.api.body import JsonRoute
 from llm_service.api.dependencies import AdminKey, CurrentServices, Services
+from llm_service.api.json_route import JsonRoute
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.errors import InvalidRequest
 

@@ -4,12 +4,19 @@ import asyncio
 
 from fastapi import APIRouter
 
-from llm_service.api.body import JsonRoute
-from llm_service.api.dependencies import CurrentServices, InferenceKey, check_model
-from llm_service.api.prompts import charged, chat_token_ids, text_token_ids
+from llm_service.api.dependencies import (
+    AdmissionDep,
+    FactsDep,
+    InferenceKey,
+    ModelsDep,
+    UnknownFieldsDep,
+)
+from llm_service.api.json_route import JsonRoute
+from llm_service.api.prompts import chat_token_ids, text_token_ids
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
 from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
-from llm_service.engine import Engine, EngineInfo
+from llm_service.engine import EngineInfo
+from llm_service.engine.served import ServedModel
 from llm_service.errors import ContextLengthExceeded, InvalidRequest
 
 DEFAULT_SAMPLING_NAMES = (
@@ -26,64 +33,63 @@ router = APIRouter(route_class=JsonRoute)
 
 
 @router.get("/v1/models")
-async def list_models(key: InferenceKey, services: CurrentServices) -> ModelList:
-    return ModelList(data=[_model(services.engine.get(), services.started_at)])
+async def list_models(key: InferenceKey, models: ModelsDep, facts: FactsDep) -> ModelList:
+    models.resolve(None)  # an empty list would read as if nothing were ever served
+    return ModelList(data=[_model(model.info, facts.started_at) for model in models])
 
 
 @router.get("/v1/models/{model_id:path}")
-async def get_model(model_id: str, key: InferenceKey, services: CurrentServices) -> Model:
-    engine = services.engine.get()
-    check_model(engine, model_id)
-    return _model(engine, services.started_at)
+async def get_model(model_id: str, key: InferenceKey, models: ModelsDep, facts: FactsDep) -> Model:
+    return _model(models.resolve(model_id).info, facts.started_at)
 
 
 @router.post("/tokenize")
 async def tokenize(
-    body: TokenizeRequest, key: InferenceKey, services: CurrentServices
+    body: TokenizeRequest,
+    key: InferenceKey,
+    models: ModelsDep,
+    admission: AdmissionDep,
+    unknown_fields: UnknownFieldsDep,
 ) -> TokenizeOut:
-    engine = services.engine.get()
-    check_model(engine, body.model)
-    body.refuse_unsupported()
-    services.log_unknown_fields(body.unknown_fields())
+    model = models.resolve(body.model)
+    body.check_extra_fields(unknown_fields)
     if (body.prompt is None) == (body.messages is None):
         raise InvalidRequest("Send either prompt or messages.", param="prompt")
-    async with charged(services, key, engine) as permit:
-        token_ids = await _token_ids(engine, body)
+    async with admission.charged(key, model.info) as permit:
+        token_ids = await _token_ids(model, body)
         permit.settle(0)
-    return TokenizeOut(
-        tokens=token_ids, count=len(token_ids), max_model_len=engine.info.max_context
-    )
+    return TokenizeOut(tokens=token_ids, count=len(token_ids), max_model_len=model.info.max_context)
 
 
 @router.post("/detokenize")
 async def detokenize(
-    body: DetokenizeRequest, key: InferenceKey, services: CurrentServices
+    body: DetokenizeRequest,
+    key: InferenceKey,
+    models: ModelsDep,
+    admission: AdmissionDep,
+    unknown_fields: UnknownFieldsDep,
 ) -> DetokenizeOut:
-    engine = services.engine.get()
-    check_model(engine, body.model)
-    body.refuse_unsupported()
-    services.log_unknown_fields(body.unknown_fields())
-    if any(token_id >= engine.info.vocab_size for token_id in body.tokens):
-        raise InvalidRequest(f"Token ids must be below {engine.info.vocab_size}.", param="tokens")
-    if len(body.tokens) > engine.info.max_context:
-        raise ContextLengthExceeded.of_prompt(
-            engine.info.max_context, len(body.tokens), param="tokens"
-        )
-    async with charged(services, key, engine) as permit:
-        text = await asyncio.to_thread(engine.tokenizer.decode, body.tokens)
+    model = models.resolve(body.model)
+    body.check_extra_fields(unknown_fields)
+    vocab_size, limit = model.info.vocab_size, model.info.max_context
+    if any(token_id >= vocab_size for token_id in body.tokens):
+        raise InvalidRequest(f"Token ids must be below {vocab_size}.", param="tokens")
+    if len(body.tokens) > limit:
+        raise ContextLengthExceeded.of_prompt(limit, len(body.tokens), param="tokens")
+    async with admission.charged(key, model.info) as permit:
+        text = await asyncio.to_thread(model.tokenizer.decode, body.tokens)
         permit.settle(0)
     return DetokenizeOut(prompt=text)
 
 
-async def _token_ids(engine: Engine, body: TokenizeRequest) -> list[int]:
+async def _token_ids(model: ServedModel, body: TokenizeRequest) -> list[int]:
     if body.prompt is not None:
-        return await text_token_ids(engine, body.prompt)
+        return await text_token_ids(model, body.prompt)
     messages = [message.to_template(i) for i, message in enumerate(body.messages or ())]
-    return await chat_token_ids(engine, messages, add_generation_prompt=body.add_generation_prompt)
+    return await chat_token_ids(model, messages, add_generation_prompt=body.add_generation_prompt)
 
 
-def _model(engine: Engine, created: float) -> Model:
-    info = engine.info
+def _model(info: EngineInfo, created: float) -> Model:
     return Model(
         id=info.model_id,
         created=int(created),

@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
 from llm_service.api.parameter_table import TABLE, Endpoint, Parameter, Treatment
 from llm_service.errors import UnsupportedParameter
+
+log = structlog.get_logger()
+
+MAX_LOGGED_FIELDS = 200
+MAX_LOGGED_LENGTH = 64  # characters of a name
 
 _REFUSED: dict[tuple[Endpoint, str], Parameter] = {
     (endpoint, row.name): row
@@ -30,9 +37,18 @@ def refuse_unsupported(
             raise UnsupportedParameter(f"{param} is not supported here: {row.words}", param=param)
 
 
-def unknown_fields(endpoint: Endpoint, fields: Mapping[str, Any]) -> list[str]:
-    """Names that the table does not have, which are accepted and logged."""
-    return sorted(name for name in fields if (endpoint, name) not in _KNOWN)
+class UnknownFieldLog:
+    """Logs the names of fields that nothing reads, once each: a typo shows, the log stays small."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def note(self, endpoint: Endpoint, fields: Mapping[str, Any]) -> None:
+        """Log which of `fields` the table does not have, and no more than MAX_LOGGED_FIELDS."""
+        unknown = {name[:MAX_LOGGED_LENGTH] for name in fields if (endpoint, name) not in _KNOWN}
+        if new := sorted(unknown - self._logged)[: MAX_LOGGED_FIELDS - len(self._logged)]:
+            self._logged.update(new)
+            log.warning("unknown request fields are ignored", fields=new)
 
 
 def _is_same(value: Any, accepted: Any) -> bool:

@@ -1,55 +1,57 @@
-"""From what a caller sent to token ids: charged first, bounded, and off the event loop."""
+"""From what a caller sent to token ids: bounded, and off the event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from llm_service.access.api_key import ApiKey
-from llm_service.access.limits import Permit
-from llm_service.api.dependencies import Services
-from llm_service.engine import Engine, TooManyTokens
-from llm_service.errors import ContextLengthExceeded
-
-
-@asynccontextmanager
-async def charged(
-    services: Services, key: ApiKey, engine: Engine, num_choices: int = 0
-) -> AsyncIterator[Permit]:
-    """Charge one request for `num_choices` before work is done for it. Raises RateLimited.
-
-    What fails is given back: a prompt that turns out to be wrong costs the key's budget of refused
-    requests instead (`access/refusals`). After the body the permit is open, unless the body has
-    ended it.
-    """
-    permit = await services.limiter.admit(
-        key, 0, num_choices=num_choices, max_choices=services.choices_per_key(engine)
-    )
-    try:
-        yield permit
-    except BaseException:
-        permit.refund()
-        raise
+from llm_service.engine import TooManyTokens
+from llm_service.engine.served import ServedModel
+from llm_service.errors import ContextLengthExceeded, InvalidRequest
 
 
 async def chat_token_ids(
-    engine: Engine, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+    model: ServedModel, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
 ) -> list[int]:
     """A conversation's prompt. Raises InvalidRequest; ContextLengthExceeded if far too long."""
     encode = partial(
-        engine.tokenizer.encode_chat, messages, add_generation_prompt=add_generation_prompt
+        model.tokenizer.encode_chat, messages, add_generation_prompt=add_generation_prompt
     )
-    return await _token_ids(engine, encode, "messages")
+    return await _token_ids(model, encode, "messages")
 
 
-async def text_token_ids(engine: Engine, text: str) -> list[int]:
+async def text_token_ids(model: ServedModel, text: str) -> list[int]:
     """Plain text. Raises ContextLengthExceeded if it is far too long."""
-    return await _token_ids(engine, partial(engine.tokenizer.encode_text, text), "prompt")
+    return await _token_ids(model, partial(model.tokenizer.encode_text, text), "prompt")
 
 
-async def _token_ids(engine: Engine, encode: Callable[..., list[int]], param: str) -> list[int]:
-    limit = engine.info.max_context
+def allowed_tokens(
+    prompt_tokens: int,
+    requested: int | None,
+    limit: int,
+    *,
+    prompt_param: str,
+    tokens_param: str = "max_tokens",
+) -> int:
+    """How many tokens a model with a context of `limit` tokens may generate for the prompt.
+
+    The last two are the fields in which the caller sent the prompt and `requested`. Raises
+    ContextLengthExceeded, with the numbers, and InvalidRequest for an empty prompt.
+    """
+    room = limit - prompt_tokens
+    if prompt_tokens == 0:
+        raise InvalidRequest("The prompt is empty: send at least one token.", param=prompt_param)
+    if room < 1:
+        raise ContextLengthExceeded.of_prompt(limit, prompt_tokens, param=prompt_param)
+    if requested is not None and requested > room:
+        raise ContextLengthExceeded.of_request(
+            limit, prompt_tokens, requested, prompt_param=prompt_param, param=tokens_param
+        )
+    return room if requested is None else requested
+
+
+async def _token_ids(model: ServedModel, encode: Callable[..., list[int]], param: str) -> list[int]:
+    limit = model.info.max_context
     try:
         return await asyncio.to_thread(encode, max_tokens=limit)
     except TooManyTokens as error:

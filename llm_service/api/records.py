@@ -1,31 +1,17 @@
-"""Begins the record of an inference request, and makes the whole one of a request refused early."""
+"""The record of an inference request: begun on arrival, completed and told once at its end."""
 
 import time
 
 from fastapi import Request
 
 from llm_service.access.api_key import ApiKey
-from llm_service.api.dependencies import Services
+from llm_service.access.usage import UsageLog
 from llm_service.errors import RequestCancelled, ServiceError
+from llm_service.observability.history import History
+from llm_service.observability.metrics import Metrics
 from llm_service.observability.record import RequestRecord
 
 OPERATIONS = {"/v1/chat/completions": "chat", "/v1/completions": "completion"}
-
-
-def record_rejection(services: Services, request: Request, error: ServiceError) -> None:
-    """Count an inference request that ended before it had streams."""
-    state = request.scope["state"]
-    operation = OPERATIONS.get(request.url.path)
-    if operation is None or "record" in state or "key" not in state:
-        return
-    engine = services.engine.engine
-    model = engine.info.model_id if engine is not None else "other"
-    record = new_record(request, state["key"], model, is_stream=False)
-    record.outcome = "cancelled" if isinstance(error, RequestCancelled) else "rejected"
-    record.error_kind, record.error_phase = error.kind, "admission"
-    record.duration_seconds = time.time() - record.started_at
-    services.metrics.request_finished(record)
-    services.history.request_finished(record)
 
 
 def new_record(request: Request, key: ApiKey, model: str, is_stream: bool) -> RequestRecord:
@@ -40,3 +26,32 @@ def new_record(request: Request, key: ApiKey, model: str, is_stream: bool) -> Re
     )
     state["record"] = record
     return record
+
+
+class Recorder:
+    """Tells metrics, history and the usage of keys about requests that have ended."""
+
+    def __init__(self, metrics: Metrics, history: History, usage: UsageLog) -> None:
+        self._metrics = metrics
+        self._history = history
+        self._usage = usage
+
+    def finished(self, record: RequestRecord, key: ApiKey) -> None:
+        """Count a request that was admitted, at its one end."""
+        self._tell(record)
+        self._usage.add(key.id, record.prompt_tokens, record.output_tokens)
+
+    def refused(self, request: Request, error: ServiceError, model: str) -> None:
+        """Count an inference request that ended before it had streams; others are not counted."""
+        state = request.scope["state"]
+        if request.url.path not in OPERATIONS or "record" in state or "key" not in state:
+            return
+        record = new_record(request, state["key"], model, is_stream=False)
+        record.outcome = "cancelled" if isinstance(error, RequestCancelled) else "rejected"
+        record.error_kind, record.error_phase = error.kind, "admission"
+        record.duration_seconds = time.time() - record.started_at
+        self._tell(record)
+
+    def _tell(self, record: RequestRecord) -> None:
+        self._metrics.request_finished(record)
+        self._history.request_finished(record)

@@ -6,20 +6,23 @@ import socket
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-import structlog
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from llm_service.api.dependencies import AdminKey, CurrentServices, MetricsKey, Services
+from llm_service.api.dependencies import (
+    AdminKey,
+    CancellationsDep,
+    HistoryDep,
+    MetricsKey,
+    RunningDep,
+)
 from llm_service.api.generation import Generation
 from llm_service.api.responses import JSON, compressed
 from llm_service.engine import Phase
 from llm_service.errors import NotFound
 from llm_service.observability.history import KEPT_REQUESTS
 from llm_service.observability.record import RequestRecord
-
-log = structlog.get_logger()
 
 REPLICA = f"{socket.gethostname()}-{os.getpid()}"
 
@@ -66,45 +69,34 @@ class CancelledOut(BaseModel):
 def list_requests(
     request: Request,
     key: MetricsKey,
-    services: CurrentServices,
+    running: RunningDep,
+    history: HistoryDep,
     limit: Annotated[int, Query(ge=1, le=KEPT_REQUESTS)] = 50,
 ) -> Response:
     """What runs now, and the latest inference requests."""
-    running = [_running_out(generation).model_dump() for generation in services.running.copy()]
-    records = [asdict(record) for record in services.history.recent_requests(limit)]
-    answer = {"replica": REPLICA, "running": running, "requests": records}
+    answer = {
+        "replica": REPLICA,
+        "running": [_running_out(generation).model_dump() for generation in running],
+        "requests": [asdict(record) for record in history.recent_requests(limit)],
+    }
     return compressed(request, json.dumps(answer).encode(), JSON)
 
 
 @router.delete("/{request_id}", response_model=CancelledOut, status_code=202)
 async def cancel_request(
-    request_id: str, admin: AdminKey, services: CurrentServices
+    request_id: str, admin: AdminKey, running: RunningDep, cancellations: CancellationsDep
 ) -> CancelledOut:
     """End a running request: its caller gets an error in words, its memory is free one step later.
 
     Callers choose ids; if several running requests have this one, all of them end, on every
     replica that shares our Redis.
     """
-    num_here = cancel_here(services, request_id, admin.name)
-    elsewhere = await services.cancellations.ask(request_id, admin.name)
+    num_here = running.cancel(request_id, admin.name)
+    elsewhere = await cancellations.ask(request_id, admin.name)
     if not num_here + elsewhere.num_cancelled:
         doubt = "" if elsewhere.is_complete else " here, and not every other replica could be asked"
         raise NotFound(f"No request with the id '{request_id[:64]}' is running{doubt}.")
     return CancelledOut(request_id=request_id, outcome="cancelled")
-
-
-def cancel_here(services: Services, request_id: str, by: str) -> int:
-    """Cancel what this process runs under `request_id`; how many requests those were."""
-    found = [each for each in services.running if each.record.request_id == request_id]
-    for generation in found:
-        generation.cancel()
-        log.info(
-            "request cancelled",
-            by=by,
-            cancelled_request_id=request_id,
-            key_name=generation.record.key_name,
-        )
-    return len(found)
 
 
 def _running_out(generation: Generation) -> RunningOut:

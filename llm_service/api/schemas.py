@@ -112,13 +112,18 @@ class EndpointBody(WireModel):
 
     endpoint: ClassVar[Endpoint]
 
+    def check_extra_fields(self, unknown_fields: parameters.UnknownFieldLog) -> None:
+        """Look at the fields that the schema does not have.
+
+        Raises UnsupportedParameter for one whose effect would be missed, naming it; one that
+        nobody knows is noted in `unknown_fields`.
+        """
+        self.refuse_unsupported()
+        unknown_fields.note(self.endpoint, self.model_extra or {})
+
     def refuse_unsupported(self) -> None:
         """Raise UnsupportedParameter for what would be ignored, naming it."""
         parameters.refuse_unsupported(self.endpoint, self.model_extra or {})
-
-    def unknown_fields(self) -> list[str]:
-        """Names that the caller sent and nothing here reads."""
-        return parameters.unknown_fields(self.endpoint, self.model_extra or {})
 
 
 class SamplingFields(EndpointBody):

@@ -12,13 +12,26 @@ from starlette.responses import Response
 
 from llm_service import __version__
 from llm_service.access.api_key import ApiKey
-from llm_service.api.dependencies import CurrentKey, CurrentServices, MetricsKey, Services
+from llm_service.api.dependencies import (
+    CurrentKey,
+    CurrentServices,
+    HistoryDep,
+    MetricsDep,
+    MetricsKey,
+    PrometheusDep,
+)
 from llm_service.api.engine import EngineOut, ModelOut, engine_out, model_out
 from llm_service.api.responses import JSON, compressed
 from llm_service.errors import InvalidRequest
-from llm_service.observability.history import KEPT_SECONDS
-from llm_service.observability.prometheus import MAX_RANGE_SECONDS, PrometheusUnavailable
+from llm_service.observability.history import KEPT_SECONDS, History
+from llm_service.observability.prometheus import (
+    MAX_RANGE_SECONDS,
+    Prometheus,
+    PrometheusUnavailable,
+)
 from llm_service.observability.series import PANELS, query_panels, query_prometheus
+
+router = APIRouter()
 
 
 class HealthOut(BaseModel):
@@ -88,18 +101,11 @@ class SeriesOut(BaseModel):
     panels: dict[str, PanelOut]
 
 
-def create_stats_router() -> APIRouter:
-    # Plain functions: they run in worker threads, off the event loop.
-    router = APIRouter()
-    router.get("/metrics", response_class=Response)(metrics)
-    router.get("/api/status", response_model=StatusOut)(status)
-    router.get("/api/series", response_model=SeriesOut)(series)
-    return router
-
-
-def metrics(request: Request, key: MetricsKey, services: CurrentServices) -> Response:
+# Plain functions: they run in worker threads, off the event loop.
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request, key: MetricsKey, counts: MetricsDep) -> Response:
     """Prometheus text 0.0.4, or OpenMetrics (with exemplars) where it is accepted."""
-    registry = services.metrics.registry
+    registry = counts.registry
     if "application/openmetrics-text" in request.headers.get("accept", ""):
         body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
         media_type = openmetrics.CONTENT_TYPE_LATEST
@@ -108,26 +114,29 @@ def metrics(request: Request, key: MetricsKey, services: CurrentServices) -> Res
     return compressed(request, body, media_type)
 
 
+@router.get("/api/status", response_model=StatusOut)
 def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
     """Health, the caller's key, the model and the engine, now."""
-    engine, reason = services.engine.engine, services.engine.not_ready_reason()
+    model, reason = services.models.default, services.models.not_ready_reason()
     return StatusOut(
         version=__version__,
         now=time.time(),
-        started_at=services.started_at,
-        health=HealthOut(is_ready=not reason, reason=reason),
+        started_at=services.facts.started_at,
+        health=HealthOut(is_ready=reason is None, reason=reason or ""),
         requires_keys=services.authenticator.requires_keys,
         key=_caller_out(key),
-        model=None if engine is None else model_out(services, engine),
-        engine=None if engine is None else engine_out(engine),
+        model=None if model is None else model_out(model),
+        engine=None if model is None else engine_out(model),
         limits=LimitsOut(storage=services.limiter.storage),
     )
 
 
+@router.get("/api/series", response_model=SeriesOut)
 def series(
     request: Request,
     key: MetricsKey,
-    services: CurrentServices,
+    history: HistoryDep,
+    prometheus: PrometheusDep,
     range_seconds: Annotated[int, Query(ge=10, le=MAX_RANGE_SECONDS)] = 300,
     panels: Annotated[str, Query(description="Comma-separated; all by default.")] = "",
 ) -> Response:
@@ -138,16 +147,18 @@ def series(
         raise InvalidRequest(
             f"There is no panel {unknown[0][:40]!r}. Panels: {', '.join(PANELS)}.", param="panels"
         )
-    answer = _series(services, range_seconds, names)
+    answer = _series(prometheus, history, range_seconds, names)
     body = json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
     return compressed(request, body, JSON)
 
 
-def _series(services: Services, range_seconds: int, names: list[str]) -> dict[str, object]:
+def _series(
+    prometheus: Prometheus | None, history: History, range_seconds: int, names: list[str]
+) -> dict[str, object]:
     now, note = time.time(), ""
-    if services.prometheus is not None:
+    if prometheus is not None:
         try:
-            return query_prometheus(services.prometheus, now, range_seconds, names)
+            return query_prometheus(prometheus, now, range_seconds, names)
         except PrometheusUnavailable as error:
             note = str(error)
     elif range_seconds > KEPT_SECONDS:
@@ -156,8 +167,7 @@ def _series(services: Services, range_seconds: int, names: list[str]) -> dict[st
             f" With LLM_PROMETHEUS_URL it draws up to {MAX_RANGE_SECONDS}.",
             param="range_seconds",
         )
-    samples = services.history.samples()
-    return query_panels(samples, now, min(range_seconds, KEPT_SECONDS), names, note)
+    return query_panels(history.samples(), now, min(range_seconds, KEPT_SECONDS), names, note)
 
 
 def _caller_out(key: ApiKey) -> CallerOut:

@@ -26,9 +26,9 @@ from llm_service.config import Settings, words_of
 from llm_service.engine import (
     Engine,
     GenerationRequest,
-    NullObserver,
     SamplingParams,
     outline,
+    unobserved,
 )
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.factory import load_engine
@@ -89,7 +89,7 @@ def examine(model_id: str | None, progress: Progress, *, loads: bool = False) ->
 
 def _load(config: EngineConfig, progress: Progress) -> list[Finding]:
     try:
-        engine = load_engine(config, NullObserver(), progress=progress)
+        engine = load_engine(config, unobserved, progress=progress)
         asyncio.run(_answer(engine))
     except (ModelLoadError, ServiceError) as error:
         return [Finding("model", True, str(error), "")]

@@ -151,16 +151,17 @@ def http_bounds(settings: Settings) -> HttpBounds:
 def banner(services: Services, host: str, port: int, new_key: str | None) -> str:
     """What a user needs first; `new_key` only on the first start, when it was made."""
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
-    info = services.engine.get().info
+    model = services.models.resolve(None)
+    info = model.info
     messages = [{"role": "user", "content": "What is 7 plus 5?"}]
     body = json.dumps({"model": info.model_id, "messages": messages})
     lines = [
         "",
         f"  llm_service {__version__}, {info.dtype} on {info.device}, {info.engine} engine",
-        f"  {services.model_summary()}",
+        f"  {model.summary}",
         *(f"  Note       {note}" for note in (*info.notes, *services.warnings())),
         "",
-        *([f"  Dashboard  {url}/"] if services.serves_dashboard else []),
+        *([f"  Dashboard  {url}/"] if services.facts.serves_dashboard else []),
         f"  API        {url}/v1",
         f"  Key        {new_key or _OLD_KEY}",
         "",

@@ -5,7 +5,7 @@ metrics library and no keys; it reports to an `EngineObserver`.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -36,6 +36,7 @@ __all__ = [
     "GenerationRequest",
     "GpuUse",
     "NullObserver",
+    "Observe",
     "Phase",
     "PositionLogprobs",
     "PromptTokenizer",
@@ -46,6 +47,7 @@ __all__ = [
     "TokenStream",
     "TooManyTokens",
     "Usage",
+    "unobserved",
 ]
 
 
@@ -79,6 +81,14 @@ class EngineInfo:
     notes: tuple[str, ...] = ()
     # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
     default_sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+Observe = Callable[[EngineInfo], EngineObserver]
+
+
+def unobserved(info: EngineInfo) -> EngineObserver:
+    """An `Observe` for offline use: nobody hears of the engine."""
+    return NullObserver()
 
 
 @dataclass(frozen=True, slots=True)

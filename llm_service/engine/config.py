@@ -24,3 +24,4 @@ class EngineConfig:
     block_size: int = 16
     prefix_cache: bool = True
     max_waiting: int = 256
+    served_name: str | None = None  # the name that requests give; None: the model's own

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from llm_service.engine import Engine, EngineInfo, PromptTokenizer
+from llm_service.engine import Engine, EngineInfo, Observe, PromptTokenizer
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.drafts import PromptLookup
@@ -25,7 +25,6 @@ from llm_service.engine.loader import (
     plan_resources,
 )
 from llm_service.engine.memory import kernel_workspace_bytes
-from llm_service.engine.observer import EngineObserver
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.errors import ServiceError
@@ -34,13 +33,14 @@ from llm_service.machine import Machine
 
 def load_engine(
     config: EngineConfig,
-    observer: EngineObserver,
+    observe: Observe,
     *,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Engine:
     """Load the configured model and return its engine, not yet started. Takes seconds.
 
-    Raises ModelLoadError with what to do about it.
+    `observe` gives the observer of a model that is loaded. Raises ModelLoadError with what to do
+    about it.
     """
     machine = Machine.detect()
     loaded = load_model(config, machine, progress)
@@ -51,9 +51,9 @@ def load_engine(
             f" {loaded.sequential_reason}; use auto or sequential."
         )
     engine = (
-        SequentialEngine(loaded, resources, config, observer)
+        SequentialEngine(loaded, resources, config, observe)
         if config.engine == "sequential" or loaded.sequential_reason
-        else batched_engine(loaded, resources, config, observer)
+        else batched_engine(loaded, resources, config, observe)
     )
     _try_chat_template(engine.tokenizer, progress)
     return engine
@@ -72,7 +72,7 @@ def batched_engine(
     loaded: LoadedModel,
     resources: Resources,
     config: EngineConfig,
-    observer: EngineObserver,
+    observe: Observe,
     *,
     backoff: Backoff | None = None,
 ) -> BatchedEngine:
@@ -84,7 +84,7 @@ def batched_engine(
         torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
         return build_core(loaded, info, tokenizer, config)
 
-    return BatchedEngine(build, info, tokenizer, observer, backoff or Backoff())
+    return BatchedEngine(build, info, tokenizer, observe(info), backoff or Backoff())
 
 
 def build_core(
@@ -141,7 +141,7 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
     # a step has room for one token of each running sequence
     max_batched_tokens = max(config.max_batched_tokens, resources.max_batch_size)
     return EngineInfo(
-        model_id=loaded.model_id,
+        model_id=config.served_name or loaded.model_id,
         architecture=type(loaded.model).__name__,
         engine="batched",
         device=loaded.device.type,

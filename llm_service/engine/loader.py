@@ -5,7 +5,6 @@ runs no model and knows nothing of requests. What is known before the weights ar
 `outline`'s, and where the files come from `model_files`' business.
 """
 
-import ctypes
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -48,7 +47,7 @@ from llm_service.engine.outline import (
     outline_model,
     refuse_unless_fits,
 )
-from llm_service.machine import Machine
+from llm_service.machine import Machine, return_free_memory
 
 __all__ = [
     "LoadedModel",
@@ -269,12 +268,10 @@ def _with_weights(files: ModelFiles, progress: Progress) -> Path:
 
 
 def _give_memory_back(device: torch.device) -> None:
-    """glibc and torch keep what was freed for later; nothing as large comes later."""
+    """Return what was freed: nothing as large comes later."""
     if device.type == "cuda":
         torch.cuda.empty_cache()  # else it does not count as free when the KV cache is sized
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    return_free_memory()
 
 
 def _read_model(folder: Path, outline: ModelOutline) -> PreTrainedModel:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from llm_service.engine import EngineInfo
+from llm_service.engine import EngineInfo, Observe
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
@@ -28,7 +28,7 @@ from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loader import LoadedModel, Resources
-from llm_service.engine.observer import EngineObserver, Phase
+from llm_service.engine.observer import Phase
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.errors import ServiceError
 
@@ -41,7 +41,7 @@ class SequentialEngine(BatchedEngine):
         loaded: LoadedModel,
         resources: Resources,
         config: EngineConfig,
-        observer: EngineObserver,
+        observe: Observe,
         *,
         backoff: Backoff | None = None,
     ) -> None:
@@ -54,7 +54,7 @@ class SequentialEngine(BatchedEngine):
             torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
             return SequentialCore(loaded, info, tokenizer)
 
-        super().__init__(build_core, info, tokenizer, observer, backoff or Backoff())
+        super().__init__(build_core, info, tokenizer, observe(info), backoff or Backoff())
 
 
 class SequentialCore(EngineCore):
@@ -218,7 +218,7 @@ def _generation_config(max_context: int) -> GenerationConfig:
 
 def _info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
     return EngineInfo(
-        model_id=loaded.model_id,
+        model_id=config.served_name or loaded.model_id,
         architecture=type(loaded.model).__name__,
         engine="sequential",
         device=loaded.device.type,

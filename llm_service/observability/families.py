@@ -46,6 +46,12 @@ class Family(Generic[M]):
             self._children[values] = child
         return child
 
+    def remove(self, first: str) -> None:
+        """End the series whose first label has this value, if there are any."""
+        for values in [values for values in self._children if values and values[0] == first]:
+            del self._children[values]
+            self._metric.remove(*values)
+
     def begin(self, *values: Iterable[str]) -> None:
         """Let the series of each combination of label values begin at 0."""
         for labels in product(*values):

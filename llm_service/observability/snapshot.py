@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
-from llm_service.observability import metrics
+from llm_service.observability import buckets, metrics
 from llm_service.observability.record import ERROR_KINDS, OUTCOMES
 
 Floats = NDArray[np.float64]
 Column = tuple[str, str]  # sample name, label value ("" where there is no label)
 
 HISTOGRAMS: dict[str, Sequence[float]] = {
-    "llm_time_to_first_token_seconds": metrics.FIRST_TOKEN,
-    "llm_request_duration_seconds": metrics.LONG,
-    "llm_inter_token_latency_seconds": metrics.INTER_TOKEN,
-    "llm_event_loop_lag_seconds": metrics.LAG,
+    "llm_time_to_first_token_seconds": buckets.FIRST_TOKEN,
+    "llm_request_duration_seconds": buckets.LONG,
+    "llm_inter_token_latency_seconds": buckets.INTER_TOKEN,
+    "llm_event_loop_lag_seconds": buckets.LAG,
 }
 MEANS = (
     "llm_request_queue_seconds",

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 from importlib.util import find_spec
 
-from llm_service.engine import Engine, GenerationRequest, NullObserver, SamplingParams
+from llm_service.engine import Engine, GenerationRequest, SamplingParams, unobserved
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.factory import load_engine
 from scripts.gpu_check.part import Failed, Figures, Part, Skipped
@@ -43,7 +43,7 @@ def require_bitsandbytes() -> None:
 def _ask(config: EngineConfig) -> Figures:
     if config.device == "cuda" and config.quantization != "none":
         require_bitsandbytes()
-    engine = load_engine(config, NullObserver())
+    engine = load_engine(config, unobserved)
     info = engine.info
     if info.device != config.device:
         raise Failed(f"it runs on {info.device}, not on {config.device}")

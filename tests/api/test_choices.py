@@ -47,7 +47,7 @@ def assert_free(service: RunningService) -> None:
     while num_held(service) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert num_held(service) == 0
-    service.app.state.services.engine.engine.release()
+    service.engine.release()
     with service.client(ALICE) as http:
         assert http.post(CHAT, json={**BODY, "n": 4}).status_code == 200
     assert num_held(service) == 0
@@ -194,7 +194,7 @@ def test_another_keys_request_gets_the_next_slot(
         RunningService(tmp_path, api_keys=KEYS, max_batch_size=2, threads=1) as service,
         service.client(ALICE) as http,
     ):
-        engine = service.app.state.services.engine.engine
+        engine = service.engine
         submit_all = engine.submit_all
         streams: list[TokenStream] = []
 
@@ -218,7 +218,7 @@ def test_another_keys_request_gets_the_next_slot(
 def test_one_request_of_64_prompts_runs_on_an_idle_default_service(
     service: RunningService,
 ) -> None:
-    engine = service.app.state.services.engine.engine
+    engine = service.engine
     assert service.app.state.services.choices_per_key(engine) >= 64
     with service.client(ADMIN_KEY) as http:
         body = {"model": "pocket", "prompt": ["Hi"] * 64, "max_tokens": 1}

@@ -11,7 +11,7 @@ from tests.support.service import RunningService
 def test_the_facts_are_those_of_the_bundled_model_and_this_machine(
     service: RunningService,
 ) -> None:
-    info: EngineInfo = service.app.state.services.engine.engine.info
+    info: EngineInfo = service.engine.info
     machine = Machine.detect()
     with service.client() as http:
         facts = http.get("/api/engine").json()
@@ -36,8 +36,9 @@ def test_the_facts_are_those_of_the_bundled_model_and_this_machine(
 
 def test_while_the_model_loads_there_are_the_machine_and_nulls(tmp_path: Path) -> None:
     with RunningService(tmp_path, engine=FakeEngine()) as service, service.client() as http:
-        service.app.state.services.engine.engine = None
+        models = service.app.state.services.models
+        model = models.remove("pocket")
         facts = http.get("/api/engine").json()
-        service.app.state.services.engine.engine = FakeEngine()
+        models.add(model)
     assert (facts["model"], facts["engine"]) == (None, None)
     assert facts["machine"]["num_cpus"] >= 1

@@ -341,7 +341,7 @@ def test_other_routes_name_what_is_wrong_as_shortly(
 
 
 def test_unknown_fields_are_logged_in_bounded_number_and_length(service: RunningService) -> None:
-    logged = service.app.state.services.logged_fields
+    logged = service.app.state.services.unknown_fields._logged
     logged.clear()
     with capture_logs() as lines:
         for k in range(4):

@@ -60,7 +60,7 @@ def test_what_is_refused_before_the_engine_is_not_charged(limited: RunningServic
 
 def test_a_request_that_the_engine_refuses_is_given_back(tmp_path: Path) -> None:
     with limited_service(tmp_path) as service, service.client(KEY) as http:
-        engine = service.app.state.services.engine.engine
+        engine = service.engine
         engine.hold()
         with ThreadPoolExecutor(8) as pool:
             waiting = [pool.submit(http.post, CHAT, json=BODY) for _ in range(8)]

@@ -62,7 +62,7 @@ def test_a_prompt_that_is_too_long_consumes_no_request_of_the_key(
 
 
 def test_a_key_without_requests_left_has_no_prompt_read(limited: RunningService) -> None:
-    tokenizer = limited.app.state.services.engine.engine.tokenizer
+    tokenizer = limited.engine.tokenizer
     read = []
     encode = tokenizer.encode_text
     tokenizer.encode_text = lambda text, **options: read.append(text) or encode(text, **options)

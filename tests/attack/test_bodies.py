@@ -14,7 +14,8 @@ from pydantic import SecretStr, TypeAdapter
 from llm_service.access.api_key import ApiKey, Scope
 from llm_service.access.refusals import RefusalBudget
 from llm_service.api import structure
-from llm_service.api.body import MAX_FIELDS, JsonRoute
+from llm_service.api.body import MAX_FIELDS
+from llm_service.api.json_route import JsonRoute
 from llm_service.api.structure import MAX_DEPTH, MAX_DIGITS, MAX_NODES, MAX_VALUES, StructureCount
 from llm_service.errors import InvalidRequest, RateLimited
 from tests.attack import attacker

@@ -56,7 +56,7 @@ def make_engine(
         loaded_model(model, layer_shapes=shapes_of(model)),
         resources,
         config,
-        observer or NullObserver(),
+        lambda info: observer or NullObserver(),
         backoff=QUICK_BACKOFF,
     )
 

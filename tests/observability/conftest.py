@@ -16,7 +16,7 @@ MakeRecord = Callable[..., RequestRecord]
 @pytest.fixture
 def metrics() -> Metrics:
     metrics = Metrics(key_names=["admin"])
-    metrics.model_loaded(INFO)
+    metrics.of_model(INFO)
     return metrics
 
 

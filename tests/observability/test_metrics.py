@@ -16,6 +16,7 @@ from llm_service.access.observer import LimitObserver
 from llm_service.config import Settings
 from llm_service.engine import StepStats
 from llm_service.engine.observer import EngineObserver
+from llm_service.observability.engine_metrics import ModelMetrics
 from llm_service.observability.metrics import (
     FIRST_TOKEN,
     HTTP,
@@ -51,14 +52,14 @@ PINNED = {
     ("llm_key_tokens_total", "counter", "key_name, type"),
     ("llm_kv_cache_capacity_bytes", "gauge", "model"),
     ("llm_kv_cache_used_bytes", "gauge", "model"),
-    ("llm_memory_bytes", "gauge", "kind"),
+    ("llm_memory_bytes", "gauge", "model, kind"),
     ("llm_memory_limit_bytes", "gauge", ""),
     (
         "llm_model_info",
         "gauge",
         "model, architecture, engine, device, dtype, quantization, kernels",
     ),
-    ("llm_model_load_seconds", "gauge", ""),
+    ("llm_model_load_seconds", "gauge", "model"),
     ("llm_output_tokens_total", "counter", "model"),
     ("llm_draft_tokens_total", "counter", "model, outcome"),
     ("llm_preemptions_total", "counter", "model"),
@@ -66,7 +67,7 @@ PINNED = {
     ("llm_prompt_tokens_total", "counter", "model, source"),
     ("llm_queue_capacity", "gauge", "model"),
     ("llm_rate_limit_rejections_total", "counter", "key_name, limit"),
-    ("llm_ready", "gauge", ""),
+    ("llm_ready", "gauge", "model"),
     ("llm_redis_operation_duration_seconds", "histogram", "op"),
     ("llm_key_database_up", "gauge", ""),
     ("llm_redis_up", "gauge", ""),
@@ -97,11 +98,12 @@ PINNED = {
 def used(make_record: MakeRecord) -> Metrics:
     """On a GPU, after one of everything that can happen."""
     metrics = Metrics(key_names=["admin"], read_gpu=FakeGpu())
-    metrics.model_loaded(ON_GPU)
+    engine = metrics.of_model(ON_GPU)
     metrics.http_finished("/v1/models", "GET", 200, 0.01)
     metrics.request_finished(make_record())
-    metrics.step_finished(StepStats(first_tokens=[("request-1-0", 0.3)], inter_token_seconds=[0.1]))
-    metrics.sequence_cancelled("decode", 0.01)
+    engine.ready_changed(True, "")
+    engine.step_finished(StepStats(first_tokens=[("request-1-0", 0.3)], inter_token_seconds=[0.1]))
+    engine.sequence_cancelled("decode", 0.01)
     metrics.redis_up(True)
     metrics.redis_operation("admit", 0.002)
     metrics.rejected("admin", "requests")
@@ -189,11 +191,13 @@ def test_two_services_in_one_process_count_apart(make_record: MakeRecord) -> Non
     assert total(second.registry, "llm_requests_total", **labels) == 0
 
 
-@pytest.mark.parametrize("observer", [EngineObserver, LimitObserver])
-def test_metrics_hear_all_that_an_observer_hears(observer: type) -> None:
+@pytest.mark.parametrize(
+    ("observer", "listener"), [(EngineObserver, ModelMetrics), (LimitObserver, Metrics)]
+)
+def test_metrics_hear_all_that_an_observer_hears(observer: type, listener: type) -> None:
     for name, method in inspect.getmembers(observer, inspect.isfunction):
         if not name.startswith("_"):
-            heard = inspect.signature(getattr(Metrics, name)).parameters
+            heard = inspect.signature(getattr(listener, name)).parameters
             assert list(heard) == list(inspect.signature(method).parameters), name
 
 
@@ -339,7 +343,7 @@ def test_redis_going_and_coming_back_is_visible(
 def test_a_step_feeds_tokens_time_queues_and_memory(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
-    metrics.step_finished(
+    metrics.of_model(INFO).step_finished(
         StepStats(
             num_sequences=3,
             num_running=2,
@@ -376,9 +380,9 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
 @pytest.mark.parametrize("amounts", [[], [0.02], [0.005, 0.0051, 0.3, 99.0, 0.0]])
 def test_observing_a_batch_counts_as_observing_each(amounts: list[float]) -> None:
     at_once, one_by_one = Metrics(), Metrics()
-    at_once.step_finished(StepStats(inter_token_seconds=amounts))
+    at_once.of_model(INFO).step_finished(StepStats(inter_token_seconds=amounts))
     for amount in amounts:
-        one_by_one.step_finished(StepStats(inter_token_seconds=[amount]))
+        one_by_one.of_model(INFO).step_finished(StepStats(inter_token_seconds=[amount]))
     name = "llm_inter_token_latency_seconds"
     assert samples_of(at_once, name) == pytest.approx(samples_of(one_by_one, name))
 
@@ -392,14 +396,14 @@ def test_the_loaded_model_tells_its_capacity(registry: CollectorRegistry) -> Non
     assert total(registry, "llm_slots", model="pocket") == INFO.max_batch_size
     assert total(registry, "llm_queue_capacity", model="pocket") == INFO.max_waiting
     assert total(registry, "llm_kv_cache_capacity_bytes", model="pocket") == INFO.kv_cache_bytes
-    assert total(registry, "llm_memory_bytes", kind="weights") == INFO.weights_bytes
-    assert total(registry, "llm_memory_bytes", kind="compute") == INFO.compute_bytes == 1
+    for kind, num_bytes in (("weights", INFO.weights_bytes), ("compute", INFO.compute_bytes)):
+        assert total(registry, "llm_memory_bytes", model="pocket", kind=kind) == num_bytes == 1
 
 
 def test_a_service_without_a_gpu_has_no_metrics_of_one() -> None:
     gpu = FakeGpu()
     metrics = Metrics(read_gpu=gpu)
-    metrics.model_loaded(INFO)
+    metrics.of_model(INFO)
     assert b"llm_gpu" not in generate_latest(metrics.registry)
     assert gpu.num_reads == 0, "asking would load torch"
 
@@ -407,20 +411,20 @@ def test_a_service_without_a_gpu_has_no_metrics_of_one() -> None:
 def test_a_gpu_tells_its_memory_and_how_busy_it_is_at_each_look() -> None:
     gpu = FakeGpu()
     metrics = Metrics(read_gpu=gpu)
-    metrics.model_loaded(ON_GPU)
+    metrics.of_model(ON_GPU)
     assert total(metrics.registry, "llm_gpu_memory_used_bytes", gpu="0") == 5000
     assert total(metrics.registry, "llm_gpu_utilization_ratio", gpu="0") == 0.75
-    assert total(metrics.registry, "llm_memory_bytes", kind="compute") == 4000 - 2
+    assert total(metrics.registry, "llm_memory_bytes", model="pocket", kind="compute") == 4000 - 2
     gpu.change(memory_used_bytes=6000, reserved_bytes=0, utilization_ratio=None)
     assert total(metrics.registry, "llm_gpu_memory_used_bytes", gpu="0") == 6000
-    assert total(metrics.registry, "llm_memory_bytes", kind="compute") == 0
+    assert total(metrics.registry, "llm_memory_bytes", model="pocket", kind="compute") == 0
     assert b"llm_gpu_utilization_ratio{" not in generate_latest(metrics.registry)
 
 
 def test_a_gpu_that_is_lost_costs_no_other_metric() -> None:
     gpu = FakeGpu()
     metrics = Metrics(read_gpu=gpu)
-    metrics.model_loaded(ON_GPU)
+    metrics.of_model(ON_GPU)
     gpu.is_lost = True
     text = generate_latest(metrics.registry)
     assert b"llm_slots{" in text
@@ -430,15 +434,15 @@ def test_a_gpu_that_is_lost_costs_no_other_metric() -> None:
 def test_readiness_cancellations_and_failures_are_counted(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
-    metrics.ready_changed(True, "")
-    assert total(registry, "llm_ready") == 1
-    metrics.ready_changed(False, "stopping")
-    assert total(registry, "llm_ready") == 0
-    metrics.sequence_cancelled("prefill", 0.02)
+    metrics.of_model(INFO).ready_changed(True, "")
+    assert total(registry, "llm_ready", model="pocket") == 1
+    metrics.of_model(INFO).ready_changed(False, "stopping")
+    assert total(registry, "llm_ready", model="pocket") == 0
+    metrics.of_model(INFO).sequence_cancelled("prefill", 0.02)
     labels = {"model": "pocket", "phase": "prefill"}
     assert total(registry, "llm_cancellations_total", **labels) == 1
     assert total(registry, "llm_time_to_free_seconds_sum", model="pocket") == 0.02
-    metrics.engine_failed(RuntimeError("boom"))
+    metrics.of_model(INFO).engine_failed(RuntimeError("boom"))
     assert total(registry, "llm_engine_failures_total", model="pocket") == 1
 
 

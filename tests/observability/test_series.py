@@ -21,6 +21,7 @@ from llm_service.observability.metrics import Metrics
 from llm_service.observability.series import MAX_POINTS, PANELS, Grid, query_panels
 from llm_service.observability.snapshot import COLUMNS, read_row
 from tests.observability.conftest import MakeRecord
+from tests.support.fake_engine import INFO
 from tests.support.fake_gpu import FakeGpu
 
 START = 1_764_000_000.0
@@ -141,7 +142,7 @@ def test_requests_per_second_by_outcome(
 
 def test_a_quantile_without_samples_is_null_and_says_how_many(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.step_finished(StepStats(first_tokens=[("a-0", 0.15), ("b-0", 0.15)]))
+    metrics.of_model(INFO).step_finished(StepStats(first_tokens=[("a-0", 0.15), ("b-0", 0.15)]))
     film.run(2)
     panel = film.panel("ttft")
     lines = {line["name"]: line for line in panel["series"]}
@@ -155,9 +156,9 @@ def test_a_quantile_without_samples_is_null_and_says_how_many(film: Film, metric
 def test_a_quantile_beyond_the_last_bucket_is_clipped_and_says_so(
     film: Film, metrics: Metrics
 ) -> None:
-    metrics.step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
+    metrics.of_model(INFO).step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
     film.run(2)
-    metrics.step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
+    metrics.of_model(INFO).step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
     film.run(2)
     (p50, *_) = film.panel("ttft")["series"]
     assert p50["values"][-1] == 900
@@ -178,7 +179,7 @@ def test_a_stall_is_a_gap_in_every_line(film: Film) -> None:
 def test_speed_is_tokens_over_busy_time(film: Film, metrics: Metrics) -> None:
     film.run(10)
     assert film.lines("speed")["decode"][-1] is None, "idle is not slow"
-    metrics.step_finished(
+    metrics.of_model(INFO).step_finished(
         StepStats(
             num_computed_prompt_tokens=300,
             prefill_seconds=0.5,
@@ -231,7 +232,7 @@ def test_every_panel_has_something_to_show_after_mixed_load(
     for outcome in ("stop", "error", "rejected", "cancelled"):
         metrics.request_finished(make_record(outcome=outcome, error_kind="backend"))
     metrics.rejected("admin", "requests")
-    metrics.step_finished(
+    metrics.of_model(INFO).step_finished(
         StepStats(
             num_sequences=2,
             num_computed_prompt_tokens=10,
@@ -318,7 +319,7 @@ async def test_the_history_runs_by_itself_and_survives_a_failing_read(
 
 def test_a_heatmap_counts_what_fell_between_two_bounds(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.step_finished(StepStats(inter_token_seconds=[0.001, 0.015, 0.016, 99.0]))
+    metrics.of_model(INFO).step_finished(StepStats(inter_token_seconds=[0.001, 0.015, 0.016, 99.0]))
     film.run(2)
     latest = {le: values[-1] for le, values in film.lines("itl_heatmap").items()}
     assert {le: value for le, value in latest.items() if value} == {
@@ -331,7 +332,7 @@ def test_a_heatmap_counts_what_fell_between_two_bounds(film: Film, metrics: Metr
 def test_shares_are_between_nothing_and_all(film: Film, metrics: Metrics) -> None:
     film.run(10)
     assert film.lines("prefix_hits")["cached"][-1] is None, "no prompt is not no hit"
-    metrics.step_finished(
+    metrics.of_model(INFO).step_finished(
         StepStats(
             num_computed_prompt_tokens=30,
             num_cached_prompt_tokens=10,
@@ -347,7 +348,7 @@ def test_shares_are_between_nothing_and_all(film: Film, metrics: Metrics) -> Non
 
 def test_the_speed_of_a_stream_is_one_over_the_mean_gap(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.step_finished(StepStats(inter_token_seconds=[0.02, 0.03]))
+    metrics.of_model(INFO).step_finished(StepStats(inter_token_seconds=[0.02, 0.03]))
     film.run(2)
     assert film.lines("stream_speed")["mean"][-1] == pytest.approx(40)
 

@@ -41,7 +41,7 @@ def live(metrics: Metrics, make_record: MakeRecord, random: Generator) -> None:
                 duration_seconds=seconds.sum(),
             )
         )
-    metrics.step_finished(
+    metrics.of_model(INFO).step_finished(
         StepStats(
             num_sequences=int(random.integers(1, 8)),
             num_running=int(random.integers(0, 8)),

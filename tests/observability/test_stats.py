@@ -118,13 +118,13 @@ def test_status_tells_the_key_the_model_and_the_engine(running: RunningService) 
 
 
 def test_status_without_an_engine_has_nulls_and_the_reason(running: RunningService) -> None:
-    slot = running.app.state.services.engine
-    engine, slot.engine = slot.engine, None
+    models = running.app.state.services.models
+    model = models.remove("pocket")
     try:
         with running.client() as http:
             status = http.get("/api/status").json()
     finally:
-        slot.engine = engine
+        models.add(model)
     assert status["model"] is None
     assert status["engine"] is None
     assert status["health"] == {"is_ready": False, "reason": "The model is loading."}

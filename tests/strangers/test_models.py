@@ -64,7 +64,7 @@ def _served(folder: Path, **settings: Any) -> Iterator[RunningService]:
     try:
         service.__enter__()
     except AssertionError as error:
-        raise RuntimeError(service.app.state.services.engine.reason) from error
+        raise RuntimeError(service.app.state.services.models.reason) from error
     try:
         yield service
     finally:

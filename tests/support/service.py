@@ -50,6 +50,12 @@ class RunningService:
         assert not self._thread.is_alive()
 
     @property
+    def engine(self) -> Any:
+        """The engine of the model that requests without a name get; None while there is none."""
+        model = self.app.state.services.models.default
+        return None if model is None else model.engine
+
+    @property
     def url(self) -> str:
         port = self.server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"

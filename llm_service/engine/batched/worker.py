@@ -41,6 +41,10 @@ class Backoff:
         return float(min(self.first_seconds * 2 ** (num_failures - 1), self.max_seconds))
 
 
+def _build_nothing() -> EngineCore:
+    raise AssertionError("the engine has stopped")
+
+
 class EngineWorker:
     """`submit`, `abort` and `stop` may be called from any thread and never wait for a step."""
 
@@ -114,6 +118,8 @@ class EngineWorker:
                 self._fail(error)
                 self._wait_before_restart()
         self._close(_STOPPING, Unavailable("The service is stopping."))
+        # It holds the weights, and something may hold this worker for as long as the process lives.
+        self._build_core = _build_nothing
 
     def _begin(self) -> EngineCore:
         core = self._build_core()

@@ -1,0 +1,102 @@
+"""The inference requests that run in this process: begun, listed, cancelled, and recorded."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import structlog
+from fastapi import Request
+
+from llm_service.access.limits import Permit
+from llm_service.api.generation import Generation
+from llm_service.api.records import Recorder, new_record
+from llm_service.engine import GenerationRequest, SamplingParams
+from llm_service.engine.served import ServedModel
+
+log = structlog.get_logger()
+
+
+class RunningRequests:
+    """Every request that was admitted and has not ended, the oldest first."""
+
+    def __init__(self, recorder: Recorder, timeout_seconds: float) -> None:
+        """A request ends with DeadlineExceeded after `timeout_seconds`."""
+        self._recorder = recorder
+        self._timeout_seconds = timeout_seconds
+        self._running: dict[Generation, None] = {}  # as an ordered set
+
+    def __iter__(self) -> Iterator[Generation]:
+        """Iterate over a copy: requests end while one looks, also on other threads."""
+        return iter(self._running.copy())
+
+    def open(
+        self,
+        model: ServedModel,
+        request: Request,
+        permit: Permit,
+        prompts: list[tuple[int, ...]],
+        samplings: list[SamplingParams],
+        *,
+        choices_per_prompt: int,
+        is_stream: bool,
+    ) -> Generation:
+        """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
+
+        `prompts` and `samplings` go together. Raises Overloaded or Unavailable, and then nothing
+        runs and the permit is still the caller's to end; `Generation.close` ends it otherwise.
+        """
+        request_id = request.scope["state"]["request_id"]
+        deadline = time.monotonic() + self._timeout_seconds
+        choices = [
+            (prompt, _for_choice(sampling, choice))
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+            for choice in range(choices_per_prompt)
+        ]
+        streams = model.engine.submit_all(
+            [
+                GenerationRequest(
+                    request_id=f"{request_id}-{i}",
+                    prompt_token_ids=prompt,
+                    sampling=sampling,
+                    cache_salt=permit.key.cache_salt,
+                    deadline=deadline,
+                )
+                for i, (prompt, sampling) in enumerate(choices)
+            ]
+        )
+        record = new_record(request, permit.key, model.info.model_id, is_stream)
+        record.prompt_tokens = sum(map(len, prompts))
+        generation = Generation(
+            record,
+            permit,
+            streams,
+            choices_per_prompt=choices_per_prompt,
+            max_tokens=choices_per_prompt * sum(sampling.max_tokens for sampling in samplings),
+            ended=self._ended,
+        )
+        self._running[generation] = None
+        return generation
+
+    def cancel(self, request_id: str, by: str) -> int:
+        """Cancel what runs under `request_id`; returns how many requests those were."""
+        found = [each for each in self if each.record.request_id == request_id]
+        for generation in found:
+            generation.cancel()
+            log.info(
+                "request cancelled",
+                by=by,
+                cancelled_request_id=request_id,
+                key_name=generation.record.key_name,
+            )
+        return len(found)
+
+    def _ended(self, generation: Generation) -> None:
+        del self._running[generation]
+        self._recorder.finished(generation.record, generation.key)
+
+
+def _for_choice(sampling: SamplingParams, choice: int) -> SamplingParams:
+    """Choices of a seeded request differ, and each is reproducible."""
+    if sampling.seed is None or choice == 0:
+        return sampling
+    return replace(sampling, seed=sampling.seed + choice)

@@ -1,0 +1,98 @@
+"""The models that are served, by name, and one of them as a request holds it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llm_service.engine import Engine, EngineInfo, PromptTokenizer
+from llm_service.errors import ModelNotFound, NotLoaded
+
+BUNDLED_MODEL = "pocket"
+STALLED_SECONDS = 30  # with work but without a finished step: the engine counts as stuck
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model: what it is, how text becomes its tokens, and the engine that answers for it.
+
+    A request resolves its model once, at its endpoint, and hands it on.
+    """
+
+    info: EngineInfo
+    tokenizer: PromptTokenizer
+    engine: Engine
+
+    @classmethod
+    def of(cls, engine: Engine) -> "ServedModel":
+        return cls(engine.info, engine.tokenizer, engine)
+
+    @property
+    def is_demonstration(self) -> bool:
+        return self.info.model_id == BUNDLED_MODEL
+
+    @property
+    def summary(self) -> str:
+        """One line about the model, for the dashboard, the banner and `GET /`."""
+        info, size = self.info, round(self.info.num_parameters / 1e6)
+        if self.is_demonstration:
+            return (
+                f"{info.model_id}: a {size} M-parameter demonstration model."
+                " Set LLM_MODEL_ID to serve another."
+            )
+        return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
+
+    def not_ready_reason(self) -> str | None:
+        """Why the engine does not answer now; None when it takes requests and steps."""
+        status = self.engine.status()
+        if not status.is_ready:
+            return status.reason or "The engine is not ready."
+        if status.stalled_seconds > STALLED_SECONDS:
+            return f"The engine has not finished a step for {status.stalled_seconds:.0f} s."
+        return None
+
+
+class Models:
+    """The served models, the default one first. While there is none, `reason` says why."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, ServedModel] = {}
+        self.reason = "The model is loading."
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(tuple(self._by_name.values()))
+
+    def add(self, model: ServedModel) -> None:
+        """Raises ValueError if a model of that name is served already."""
+        if model.info.model_id in self._by_name:
+            raise ValueError(f"A model is served as {model.info.model_id!r} already.")
+        self._by_name[model.info.model_id] = model
+
+    def remove(self, name: str) -> ServedModel:
+        """Resolve the name no more. The model is returned, and its engine still runs."""
+        return self._by_name.pop(name)
+
+    @property
+    def default(self) -> ServedModel | None:
+        """The model of requests that name none; None while nothing is loaded."""
+        return next(iter(self), None)
+
+    def resolve(self, name: str | None) -> ServedModel:
+        """The model for a request. Raises NotLoaded, or ModelNotFound with the names there are."""
+        default = self.default
+        if default is None:
+            raise NotLoaded(self.reason, retry_after=2)
+        if name is None:
+            return default
+        if name not in self._by_name:
+            raise ModelNotFound(
+                f"The model {name[:100]!r} is not served here."
+                f" Available: {', '.join(self._by_name)}.",
+                param="model",
+            )
+        return self._by_name[name]
+
+    def not_ready_reason(self) -> str | None:
+        """Why requests are not answered now; None when every model takes requests."""
+        if not self._by_name:
+            return self.reason
+        reasons = (model.not_ready_reason() for model in self)
+        return next((reason for reason in reasons if reason is not None), None)
