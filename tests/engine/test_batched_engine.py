@@ -21,7 +21,7 @@ from llm_service.engine import (
     StepStats,
     TokenStream,
 )
-from llm_service.engine.batched.engine import BatchedEngine, FinishRate
+from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.worker import Backoff
 from llm_service.errors import (
     ContextLengthExceeded,
@@ -377,18 +377,6 @@ async def test_an_engine_that_stands_still_with_work_says_for_how_long() -> None
         gate.open()
         await tokens(stream)
         assert engine.status().stalled_seconds == 0.0
-
-
-def test_a_full_queue_frees_a_place_as_often_as_sequences_finish() -> None:
-    rate = FinishRate()
-    rate.restart(100.0)
-    assert rate.mean_interval(104.0) == 4.0  # none yet, so no sooner than this
-    for moment in (101.0, 102.0, 103.0, 104.0):
-        rate.add(moment)
-    assert rate.mean_interval(110.0) == 2.5
-    assert rate.mean_interval(162.5) == pytest.approx(60 / 2)  # the last minute only
-    rate.restart(200.0)
-    assert rate.mean_interval(203.0) == 3.0
 
 
 def test_the_pause_before_a_restart_doubles_up_to_a_limit() -> None:

@@ -1,17 +1,17 @@
 """The batched engine's async face: submit a request, iterate over its answer.
 
-Owns the streams and the bound on the queue. It runs on the event loop and never blocks
+Owns the streams. It runs on the event loop and never blocks
 it; the work is `EngineWorker`'s, on its own thread. The two meet in `submit` (a bounded
 inbox) and in `_deliver` (one crossing back per step).
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
 from llm_service.engine import EngineInfo, EngineStatus, PromptTokenizer, TokenStream
+from llm_service.engine.admission_queue import AdmissionQueue
 from llm_service.engine.batched.core import Delivery, EngineCore
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff, EngineWorker
@@ -20,12 +20,9 @@ from llm_service.engine.request import GenerationChunk, GenerationRequest
 from llm_service.errors import (
     ContextLengthExceeded,
     InvalidRequest,
-    Overloaded,
     ServiceError,
     Unavailable,
 )
-
-_RATE_WINDOW_SECONDS = 60.0
 
 
 class BatchedEngine:
@@ -43,7 +40,7 @@ class BatchedEngine:
         self._tokenizer = tokenizer
         self._worker = EngineWorker(build_core, self._cross_back, observer, backoff)
         self._streams: dict[Sequence, BatchedStream] = {}
-        self._finishes = FinishRate()
+        self._queue = AdmissionQueue(info.max_waiting, info.max_batch_size)
         self._is_stopping = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -78,12 +75,15 @@ class BatchedEngine:
             raise Unavailable("The service is stopping.")
         for request in requests:
             self._refuse_impossible(request)
-        self._refuse_overload()
+        snapshot = self._worker.snapshot
+        self._queue.refuse_overload(
+            self._num_waiting, snapshot.num_running, is_blocked=snapshot.num_waiting > 0
+        )
         now = time.monotonic()
         sequences = [Sequence.from_request(request, now) for request in requests]
         self._worker.submit(sequences)
         if not self._streams:
-            self._finishes.restart(now)
+            self._queue.became_busy()
         streams = {sequence: BatchedStream(sequence, self._worker.abort) for sequence in sequences}
         self._streams |= streams
         self._is_idle.clear()
@@ -110,7 +110,7 @@ class BatchedEngine:
     def _stalled_seconds(self) -> float:
         if not self._streams:
             return 0.0
-        return time.monotonic() - max(self._worker.last_progress, self._finishes.since)
+        return time.monotonic() - max(self._worker.last_progress, self._queue.busy_since)
 
     def _refuse_impossible(self, request: GenerationRequest) -> None:
         ids, limit = request.prompt_token_ids, self._info.max_context
@@ -123,21 +123,6 @@ class BatchedEngine:
         if len(ids) >= limit:
             raise ContextLengthExceeded.of_prompt(limit, len(ids))
 
-    def _refuse_overload(self) -> None:
-        """Waiting is what neither runs nor will be let in by the next step.
-
-        A request comes in with all its sequences or not at all. The bound is asked before it, so
-        that the size of the queue never forbids what an idle engine could answer.
-        """
-        snapshot = self._worker.snapshot
-        is_blocked = snapshot.num_waiting > 0  # the last step left some outside
-        num_slots = 0 if is_blocked else self._info.max_batch_size - snapshot.num_running
-        if self._num_waiting - num_slots >= self._info.max_waiting:
-            raise Overloaded(
-                f"{self._num_waiting} requests are waiting already; the queue is full.",
-                retry_after=max(1.0, self._finishes.mean_interval(time.monotonic())),
-            )
-
     def _cross_back(self, deliveries: list[Delivery]) -> None:
         """Called on the engine's thread."""
         assert self._loop is not None
@@ -149,7 +134,7 @@ class BatchedEngine:
             self._streams[delivery.sequence].put(delivery.event)
             if delivery.is_last:
                 del self._streams[delivery.sequence]
-                self._finishes.add(time.monotonic())
+                self._queue.finished()
         if not self._streams:
             self._is_idle.set()
 
@@ -188,25 +173,3 @@ class BatchedStream:
     def abort(self) -> None:
         if self.timings.finished is None:
             self._abort(self._sequence)
-
-
-class FinishRate:
-    """How often a sequence finishes, and so how soon a place in a full queue is free."""
-
-    def __init__(self) -> None:
-        self.since = time.monotonic()
-        self._times: deque[float] = deque(maxlen=1024)
-
-    def restart(self, now: float) -> None:
-        """The engine was idle until now: an old rate says nothing."""
-        self.since = now
-        self._times.clear()
-
-    def add(self, now: float) -> None:
-        self._times.append(now)
-
-    def mean_interval(self, now: float) -> float:
-        """Seconds between finishes over the last minute or since the engine became busy."""
-        start = max(self.since, now - _RATE_WINDOW_SECONDS)
-        num_recent = sum(moment >= start for moment in self._times)
-        return (now - start) / max(1, num_recent)
