@@ -125,7 +125,7 @@ def weights(config: PreTrainedConfig, silence: float = 1.0) -> Iterator[tuple[st
 
 
 def _described(config: PreTrainedConfig) -> dict[str, Any]:
-    """As `save_pretrained` writes it, with two names that older readers look for."""
+    """Write what `save_pretrained` writes, with two names that older readers look for."""
     described: dict[str, Any] = config.to_diff_dict() | {
         "architectures": [
             "LlamaForCausalLM" if config.model_type == "llama" else "Qwen2ForCausalLM"

@@ -28,7 +28,7 @@ async def buckets(http: httpx.AsyncClient) -> dict[float, float]:
 
 
 def quantile(share: float, counts: dict[float, float]) -> float:
-    """As PromQL's histogram_quantile: linear within the bucket that it falls into."""
+    """The quantile by PromQL's histogram_quantile: linear within the bucket that it falls into."""
     bounds = [(0.0, 0.0), *sorted(counts.items())]
     rank = share * bounds[-1][1]
     for (lower, below), (upper, count) in pairwise(bounds):

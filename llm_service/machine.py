@@ -156,7 +156,7 @@ def throttled_seconds(root: Path = ROOT) -> float | None:
 
 
 def throttling(root: Path = ROOT) -> Throttling | None:
-    """Of all groups that hold us, the one that a quota has held back the longest.
+    """The throttling of the control group that a quota has held back the longest.
 
     The same stall shows at every level below the quota: so no sum.
     """

@@ -26,7 +26,7 @@ def main() -> int:
     action.add_argument("--convert", action="store_true", help="and convert the weights")
     action.add_argument("--serve", action="store_true", help="and serve them until Ctrl-C")
     options = parser.parse_args()
-    # As Ctrl-C: the server must not outlive us.
+    # SIGTERM acts like Ctrl-C: the server must not outlive us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         peer, scheme = find(f"{options.peer}:{options.scheme or ''}")

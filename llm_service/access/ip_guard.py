@@ -143,7 +143,7 @@ def _parse(limit: str) -> RateLimitItem:
     """slowapi only logs a malformed limit, and then has none."""
     with contextlib.suppress(ValueError):
         items = parse_many(limit)
-        # Of several, slowapi charges a refused request to those that still had room.
+        # Where there are several, slowapi charges a refused request to those that still had room.
         if len(items) == 1 and items[0].amount > 0:
             return items[0]
     raise ValueError(f"LLM_IP_RATE_LIMIT must be one limit like 60/minute, not {limit!r}.")

@@ -50,7 +50,7 @@ class Counts:
 
 @dataclass(slots=True)
 class KeyUsage:
-    """Of one key: all that it ever used, and by day (UTC) what it used lately."""
+    """What one key used in total, and by day (UTC) what it used lately."""
 
     total: Counts = field(default_factory=Counts)
     days: dict[date, Counts] = field(default_factory=dict)

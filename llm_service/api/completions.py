@@ -28,7 +28,7 @@ from llm_service.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute)
 
-# As OpenAI's: this endpoint answers briefly unless told otherwise.
+# OpenAI's default: this endpoint answers briefly unless told otherwise.
 DEFAULT_MAX_TOKENS = 16
 
 

@@ -64,7 +64,7 @@ class Generation:
 
     @property
     def timings(self) -> Timings:
-        """Of the first choice, which stands for the request."""
+        """The timings of the first choice, which stand for the request."""
         return self._streams[0].timings
 
     @property
@@ -78,13 +78,13 @@ class Generation:
 
     @property
     def num_cached_tokens(self) -> int:
-        """Of each prompt once, as its first choice found it."""
+        """Cached tokens of the prompts, each counted once, as its first choice found it."""
         firsts = self._streams[:: self._choices_per_prompt]
         return sum(stream.usage.num_cached_tokens for stream in firsts)
 
     @property
     def num_computed_tokens(self) -> int:
-        """Of the prompts, each as far as its first choice has come."""
+        """Computed tokens of the prompts, each counted as far as its first choice has come."""
         firsts = self._streams[:: self._choices_per_prompt]
         return sum(min(s.num_computed_tokens, s.usage.num_prompt_tokens) for s in firsts)
 

@@ -70,19 +70,21 @@ async def respond(
     """Answer `request`. The first increment is awaited before headers are sent, so that what
     fails before it has a status of its own and the headers can carry queue and prefill times."""
     try:
-        first = await unless_client_leaves(request, generation.next_event())
         if is_stream:
+            first = await unless_client_leaves(request, generation.next_event())
             return EventStream(generation, _events(generation, first, wire))
-        event = first
-        while event is not None:
-            wire.delta(*event)
-            event = await unless_client_leaves(request, generation.next_event())
+        await unless_client_leaves(request, _collect(generation, wire))
         generation.close()
         body = wire.whole(generation).model_dump()
         return JSONResponse(body, headers=answer_headers(generation))
     except BaseException as error:
         generation.close(error)
         raise
+
+
+async def _collect(generation: Generation, wire: WireFormat) -> None:
+    while (event := await generation.next_event()) is not None:
+        wire.delta(*event)
 
 
 def answer_headers(generation: Generation) -> dict[str, str]:

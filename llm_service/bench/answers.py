@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def num_output_tokens(self) -> int:
-        """As the server counts them, or else one for each event with text."""
+        """The tokens that the server counted, or else one for each event with text."""
         return len(self.token_times) if self.output_tokens is None else self.output_tokens
 
 

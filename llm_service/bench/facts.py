@@ -15,7 +15,7 @@ import numpy as np
 from llm_service import __version__
 from llm_service.machine import Machine
 
-# Of what a CPU can do, the part that this work's speed depends on (x86 and Arm).
+# The CPU features that the speed of this work depends on (x86 and Arm).
 _FLAGS = ("avx", "amx", "fma", "f16c", "asimd", "bf16", "i8mm", "sve")
 BANDWIDTH_BYTES = 512 * 2**20
 _BANDWIDTH_TRIES = 5

@@ -171,7 +171,7 @@ def _answers(loaded: LoadedModel, config: EngineConfig, machine: Machine) -> Ite
 
 
 def _first(texts: Iterator[Text], max_tokens: int) -> Iterator[Text]:
-    """As many as predict `max_tokens` tokens, the last one cut."""
+    """Windows that predict `max_tokens` tokens in all; the last one is cut."""
     for text in texts:
         if max_tokens <= 0:
             return
@@ -199,7 +199,7 @@ def _compare(reference: LoadedModel, other: LoadedModel, texts: Sequence[Text]) 
 
 
 def _log_probabilities(loaded: LoadedModel, text: Text) -> Iterator[Tensor]:
-    """Of each predicted token of `text`, in order, [up to _ROWS, vocab_size] at a time.
+    """Logits before each predicted token of `text`, in order, [up to _ROWS, vocab_size] at a time.
 
     The tokens to predict run as if they were guesses: of those the runner gives all logits.
     """

@@ -119,7 +119,7 @@ def disk_findings(state: Disk, cache: Disk, model: ModelOutline | None) -> Itera
 
 
 def stored_bytes(model: ModelOutline) -> int:
-    """Of the weights' files, in the type that config.json tells."""
+    """The size of the weights' files, in the type that config.json states."""
     return model.num_parameters * stored_dtype(model.config).itemsize
 
 

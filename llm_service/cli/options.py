@@ -14,7 +14,7 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuringOptions:
-    """Of everything that measures speed."""
+    """Options of every command that measures speed."""
 
     repetitions: Annotated[
         int,
@@ -31,7 +31,7 @@ class MeasuringOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepOptions(MeasuringOptions):
-    """Of what measures servers."""
+    """Options of the commands that measure servers."""
 
     concurrency: Annotated[str, typer.Option(help="How many streams at once, like 1,4,16.")] = (
         "1,4,16"

@@ -43,14 +43,14 @@ class Window:
 
     @property
     def recent_share(self) -> float:
-        """Of the CPU time that the quota grants."""
+        """Throttled time as a share of the CPU time that the quota grants."""
         if self.before is None or self.after is None or not self.seconds:
             return 0.0
         return (self.after.seconds - self.before.seconds) / (self.seconds * self.cores)
 
     @property
     def total_share(self) -> float:
-        """Of the scheduler's periods since the group was made."""
+        """The share of throttled periods among all since the group was made."""
         if self.after is None or not self.after.num_periods:
             return 0.0
         return self.after.num_throttled / self.after.num_periods

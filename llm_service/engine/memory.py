@@ -27,7 +27,8 @@ _SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}
 _PROCESS_BYTES = 128 * 2**20
 _HEADS = ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size")
 _KV_CACHE_SHARE = 0.5
-# Of all slots at the longest context, which few texts reach; those that do may be preempted.
+# The share of all slots at the longest context that the cache is sized for: few texts reach it,
+# and those that do may be preempted.
 _USEFUL_KV_SHARE = 0.125
 _SEQUENCES_PER_CORE = 16
 _MAX_BATCH_SIZE = 256
@@ -111,7 +112,7 @@ def predict(
 
 
 def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
-    """As the weights are served; `quantization.prepare` makes it true."""
+    """Bytes of the weights as `quantization.prepare` leaves them, which is how they are served."""
     embedding = cast(nn.Embedding, shell.get_input_embeddings())
     head: nn.Linear | None = shell.get_output_embeddings()  # type: ignore[no-untyped-call]
     is_tied = head is not None and head.weight is embedding.weight
@@ -146,7 +147,7 @@ def kv_bytes_per_token(config: PreTrainedConfig, dtype: torch.dtype) -> int:
 def _layer_shape(
     num_heads: object, num_kv_heads: object, head_dim: object, hidden_size: object
 ) -> LayerShape:
-    """Of what a configuration states of a layer; without heads it keeps nothing."""
+    """The shape that a configuration states for a layer; one without heads keeps nothing."""
     counts = [c if isinstance(c, int) else 0 for c in (num_heads, num_kv_heads, head_dim)]
     heads, kv_heads, size = counts
     if not heads:

@@ -60,7 +60,7 @@ def model_class(
 
 
 def stored_dtype(config: PreTrainedConfig) -> torch.dtype:
-    """Of the weights in their files, as far as the configuration states it."""
+    """The type of the weights in their files, float32 where the configuration does not state it."""
     stated = getattr(config, "dtype", None)
     return stated if isinstance(stated, torch.dtype) else torch.float32
 

@@ -300,7 +300,7 @@ def choose_device(config: EngineConfig) -> torch.device:
 
 
 def choose_dtype(config: EngineConfig, device: torch.device, machine: Machine) -> torch.dtype:
-    """As configured; `auto` takes bfloat16 only where the hardware multiplies it itself."""
+    """The configured type; `auto` takes bfloat16 only where the hardware multiplies it itself."""
     if config.dtype != "auto":
         return _DTYPES[config.dtype]
     is_fast = machine.is_bfloat16_fast
@@ -312,7 +312,7 @@ def choose_dtype(config: EngineConfig, device: torch.device, machine: Machine) -
 def choose_kv_dtype(
     config: EngineConfig, prepared: quantization.Prepared, dtype: torch.dtype
 ) -> torch.dtype:
-    """As configured. `dtype` is the type in which torch computes, where it does."""
+    """The configured type of the KV cache. `dtype` is the type in which torch computes."""
     if config.kv_cache_dtype == "auto":
         if prepared.is_fused and prepared.quantization != "none":
             return torch.bfloat16

@@ -148,7 +148,7 @@ class Observed:
     bucket: int = -1
 
     def values(self, query: Query) -> Floats:
-        # As Prometheus' increase(): extrapolated to the borders of the window.
+        # Extrapolated to the borders of the window, like Prometheus' increase().
         return query.bucket_rates(self.histogram)[:, self.bucket] * query.window
 
     def promql(self, window: str) -> str:

@@ -22,7 +22,7 @@ class BatchHistogram(Histogram):
     """A histogram that takes many observations at once."""
 
     def observe_all(self, amounts: Sequence[float]) -> None:
-        """As `observe` of each, much cheaper: it runs in every engine step."""
+        """Observe each of `amounts`, much cheaper than one by one: it runs in every engine step."""
         self._sum.inc(sum(amounts))
         for bucket, number in Tally([bisect_left(self._upper_bounds, a) for a in amounts]).items():
             self._buckets[bucket].inc(number)

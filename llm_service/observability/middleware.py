@@ -21,7 +21,7 @@ from llm_service.observability.record import RequestRecord
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_LEFT = 499
-# Of every answer that doesn't say otherwise: it is what it says it is, and may hold a secret.
+# Headers of every answer without its own: browsers guess no type, and caches keep no secret.
 DEFAULT_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -109,7 +109,7 @@ class Exchange:
 
     @property
     def status(self) -> int:
-        """As sent. Without an answer: 499, since one who stayed would have been given a 500."""
+        """The status that was sent; 499 without an answer: a client that stayed would get a 500."""
         return CLIENT_LEFT if self._status is None else self._status
 
     def method(self) -> str:

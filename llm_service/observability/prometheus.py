@@ -95,7 +95,7 @@ class Prometheus:
         return [Sample(series["metric"], float(series["value"][1])) for series in result]
 
     def alerting_rules(self) -> list[dict[str, Any]]:
-        """As GET /api/v1/rules gives them, over all groups."""
+        """The rules of all groups, in the form of GET /api/v1/rules."""
         groups = self._data("/api/v1/rules", type="alert")["groups"]
         return [rule for group in groups for rule in group["rules"]]
 

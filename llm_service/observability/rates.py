@@ -90,7 +90,7 @@ def _range(samples: Samples, at: Floats, window: float) -> tuple[Rows, Rows]:
 
 
 def _ends(samples: Samples, at: Floats, window: float) -> tuple[Rows, Rows]:
-    """As `_range`, but as rows that exist: the same row twice where there are not two."""
+    """Like `_range`, but only rows that exist: the same row twice where there are not two."""
     first, last = _range(samples, at, window)
     last = np.maximum(last, 0)
     return np.minimum(first, last), last
