@@ -27,7 +27,7 @@ class Admission:
         open, unless the body has ended it.
         """
         permit = await self._limiter.admit(
-            key, 0, num_choices=num_choices, max_choices=self._choices_per_key(info)
+            key, 0, num_choices=num_choices, max_choices=self.choices_per_key(info)
         )
         try:
             yield permit
@@ -35,7 +35,7 @@ class Admission:
             permit.refund()
             raise
 
-    def _choices_per_key(self, info: EngineInfo) -> int:
+    def choices_per_key(self, info: EngineInfo) -> int:
         """By default one key can fill every slot and half of the queue, but no more."""
         if self._max_choices_per_key is not None:
             return self._max_choices_per_key

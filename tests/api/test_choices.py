@@ -182,7 +182,7 @@ def test_by_default_a_key_may_fill_the_slots_and_half_of_the_queue(
 ) -> None:
     with RunningService(tmp_path, engine=engine) as service:
         services = service.app.state.services
-        assert services.choices_per_key(engine) == 8 + 8 // 2
+        assert services.admission.choices_per_key(engine.info) == 8 + 8 // 2
 
 
 def test_another_keys_request_gets_the_next_slot(
@@ -219,7 +219,7 @@ def test_one_request_of_64_prompts_runs_on_an_idle_default_service(
     service: RunningService,
 ) -> None:
     engine = service.engine
-    assert service.app.state.services.choices_per_key(engine) >= 64
+    assert service.app.state.services.admission.choices_per_key(engine.info) >= 64
     with service.client(ADMIN_KEY) as http:
         body = {"model": "pocket", "prompt": ["Hi"] * 64, "max_tokens": 1}
         answer = http.post(COMPLETIONS, json=body)
