@@ -53,7 +53,7 @@ def sequential(
         loaded_model(model),
         Resources(threads=1, kv_cache_bytes=0, max_batch_size=1, max_context=MAX_CONTEXT),
         EngineConfig(engine="sequential", max_waiting=max_waiting),
-        recorder,
+        lambda info: recorder,
         backoff=QUICK_BACKOFF,
     )
 
