@@ -24,7 +24,7 @@ test: .venv/.dev dashboard/dist/index.html ## Run every test
 	$(WITH_NODE) npm --prefix dashboard run --silent lint
 	$(WITH_NODE) npm --prefix dashboard run --silent test
 	$(WITH_NODE) npm --prefix dashboard run --silent size
-	$(BIN)/python -m pytest -m "not slow and not stack"
+	$(BIN)/python -m pytest -m "not slow and not stack" -n 2 --dist loadfile --no-loadscope-reorder
 
 # Another kind of machine, as far as this one can be one. KERNELS: avx512, avx2, portable or none.
 KERNELS ?= portable

@@ -8,6 +8,11 @@ import pytest
 from tests.support.service import ADMIN_KEY, RunningService
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest test, the browser's, first: the other worker does the rest meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
