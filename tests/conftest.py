@@ -1,11 +1,15 @@
 """Shared by all tests: the async backend, and one service on the bundled model."""
 
+import os
 from collections.abc import Iterator
 
 import openai
 import pytest
 
 from tests.support.service import ADMIN_KEY, RunningService
+
+# Tests, and the services that they start, build the kernels with warnings as errors.
+os.environ.setdefault("KERNELS_FLAVOUR", "strict")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,13 @@
-"""Builds the kernels from `csrc`, for each instruction set apart, and finds what was built.
+"""Builds the kernels from `csrc`, a library for each instruction set, and finds those built before.
 
-Owns compiler, flags and places. A library is named after its sources and flags, so that another
-text is another library. Needs no other module: `python build.py FOLDER` makes all that this
-kind of machine can use, as images do.
+Owns the compiler, its flags, and where libraries are kept. A library's name has a hash of its
+sources and flags, so changed sources make another library. Needs no other module:
+`python build.py FOLDER` builds all that this kind of machine can use, as images do.
+
+KERNELS_FLAVOUR is for working on the kernels, no setting of the service: `strict` makes warnings
+errors, which tests do (tests/conftest.py) and users' compilers must not, since a newer one may
+warn of something new; `sanitized` adds AddressSanitizer and UndefinedBehaviorSanitizer
+(`make sanitize`).
 """
 
 import hashlib
@@ -19,11 +24,24 @@ _BUILT_WITH_PACKAGE = Path(__file__).parent / "lib"
 _COMPILERS = ("c++", "g++", "clang++")
 _BUILD_SECONDS = 300
 _FLAGS = ("-std=c++17", "-O3", "-fno-tree-pre", "-shared", "-fPIC", "-fopenmp")
-# Best first: what the CPU must have, and what the compiler is told.
+_WARNINGS = ("-Wall", "-Wextra", "-Werror")
+_FLAVOURS = {
+    "": (),
+    "strict": _WARNINGS,
+    # A division by zero in float32 is defined; it is checked only for integers.
+    "sanitized": (
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Wextra"),
+        *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
+    ),
+}
+# Best first: the CPU flags that it needs, and the compiler's options.
 _INSTRUCTION_SETS: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {
     "avx512": (
         frozenset({"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx2", "fma"}),
-        ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma"),
+        (
+            *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma"),
+            "-Wno-maybe-uninitialized",  # GCC 12 warns of its own _mm512_undefined_*
+        ),
     ),
     "avx2": (frozenset({"avx2", "fma"}), ("-mavx2", "-mfma")),
     "portable": (frozenset(), ()),
@@ -31,7 +49,7 @@ _INSTRUCTION_SETS: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {
 
 
 class KernelsUnavailable(Exception):
-    """Says why they cannot be had; torch does the work then."""
+    """Why the kernels cannot be built or loaded. torch does the work then."""
 
 
 def usable_instruction_sets(cpu_flags: frozenset[str]) -> list[str]:
@@ -48,8 +66,8 @@ def build(instruction_set: str, folder: Path | None = None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = Path(scratch) / target.name
-        command = [compiler, *_FLAGS, *_INSTRUCTION_SETS[instruction_set][1]]
-        command += ["-o", str(made), str(_SOURCES / "decoder.cpp")]
+        command = [compiler, *_flags(instruction_set)]
+        command += ["-o", str(made), str(_SOURCES / "kernels.cpp")]
         try:
             result = subprocess.run(  # noqa: S603  # our own sources, the machine's compiler
                 command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
@@ -59,8 +77,8 @@ def build(instruction_set: str, folder: Path | None = None) -> Path:
         if result.returncode != 0:
             first = (result.stderr.strip().splitlines() or ["no word why"])[0]
             raise KernelsUnavailable(f"{compiler} could not build them: {first}")
-        made.replace(target)  # at once, so that nobody loads half a library
-    for old in target.parent.glob(f"{instruction_set}-*.so"):
+        made.replace(target)  # atomic, so that nobody loads half a library
+    for old in target.parent.glob(f"{_prefix(instruction_set)}-*.so"):
         if old != target:
             old.unlink(missing_ok=True)
     return target
@@ -74,8 +92,21 @@ def find(instruction_set: str) -> Path | None:
 
 def _file_name(instruction_set: str) -> str:
     text = b"".join(file.read_bytes() for file in sorted(_SOURCES.iterdir()))
-    flags = " ".join(_FLAGS + _INSTRUCTION_SETS[instruction_set][1]).encode()
-    return f"{instruction_set}-{hashlib.sha256(flags + text).hexdigest()[:16]}.so"
+    flags = " ".join(_flags(instruction_set)).encode()
+    return f"{_prefix(instruction_set)}-{hashlib.sha256(flags + text).hexdigest()[:16]}.so"
+
+
+def _prefix(instruction_set: str) -> str:
+    return "-".join(filter(None, (flavour(), instruction_set)))
+
+
+def _flags(instruction_set: str) -> tuple[str, ...]:
+    return (*_FLAGS, *_FLAVOURS[flavour()], *_INSTRUCTION_SETS[instruction_set][1])
+
+
+def flavour() -> str:
+    """How the library is built: as users do (empty), `strict` or `sanitized`."""
+    return os.environ.get("KERNELS_FLAVOUR", "")
 
 
 def _writable_folder() -> Path:

@@ -1,7 +1,7 @@
-"""Fused models in files: written once, then mapped into memory as they are.
+"""Reads and writes fused models in files, which are mapped into memory without a copy.
 
-Owns the format: a model folder like any other, except that `model.safetensors` holds packed
-weights, and that `config.json` says so under `llm_service`.
+Owns the format: an ordinary model folder, except that `model.safetensors` holds packed weights and
+`config.json` says so under `llm_service`.
 """
 
 import hashlib
@@ -32,17 +32,18 @@ from llm_service.engine.batched.kernels.packing import GROUP, PANEL, PARTS, Pack
 CONFIG_KEY = "llm_service"
 _WEIGHTS = "model.safetensors"
 _FORMAT = f"packed-2/{PANEL}/{GROUP}"  # another packing needs another name
+_STORED_NAMES = {"error_bounds": "doubts"}  # of parts whose name in files is an older one
 _LINEARS = ("qkv", "output", "gate_up", "down")
 _NORMS = ("attention_norm", "mlp_norm", "query_norm", "key_norm")
 
 
 class FilesUnusable(Exception):
-    """Says why a folder cannot be loaded as a fused model."""
+    """Why a folder cannot be loaded as a fused model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What `config.json` says beside the model's own configuration."""
+    """What `config.json` adds to the model's own configuration."""
 
     quantization: str
     num_parameters: int
@@ -50,9 +51,9 @@ class Facts:
     num_kv_heads: int
     head_dim: int
     eps: float
-    how: list[dict[str, Any]]  # of each layer
+    how: list[dict[str, Any]]  # each layer's attention
     shapes: dict[str, list[int]]  # scheme, num_outputs, num_inputs of each packed matrix
-    fingerprint: str  # of the tensors' names, types, shapes and first bytes
+    fingerprint: str  # a hash of the tensors' names, types, shapes and first bytes
     format: str = _FORMAT
 
     @classmethod
@@ -75,7 +76,9 @@ def save_fused(
     (decoder,) = parts.get_decoder().layers
     named = dict(_named_matrices(decoder, parts))
     tensors = {
-        f"{n}.{part}": t for n, packed in named.items() for part, t in packed.tensors.items()
+        f"{n}.{_STORED_NAMES.get(part, part)}": tensor
+        for n, packed in named.items()
+        for part, tensor in packed.tensors.items()
     }
     for i, layer in enumerate(decoder.layers):
         norms = ((name, getattr(layer, name)) for name in _NORMS)
@@ -102,12 +105,12 @@ def save_fused(
     (folder / _WEIGHTS).chmod(0o644)  # others, such as a container's user, read it too
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     config[CONFIG_KEY] = asdict(facts)
-    # last: a folder without it is no model, so that half a folder is never loaded
+    # Written last: a folder without config.json is no model, so an incomplete one is never loaded.
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
 def load_fused(model: PreTrainedModel, folder: Path, facts: Facts, kernels: Kernels) -> None:
-    """Give `model`, all of it on the meta device, the weights in `folder`, mapped, not copied."""
+    """Give `model`, which is on the meta device, the weights in `folder`, mapped into memory."""
     parts: Any = model
     with safe_open(folder / _WEIGHTS, framework="pt") as file:
         tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -125,7 +128,7 @@ def load_fused(model: PreTrainedModel, folder: Path, facts: Facts, kernels: Kern
     parts.set_output_embeddings(FusedHead(kernels, named["head"]))
     embedding = named.get("embedding") or named["head"]
     parts.set_input_embeddings(FusedEmbedding(kernels, embedding))
-    # Its tables are computed, not stored.
+    # The rotary tables are computed, not stored.
     decoder.rotary_emb = type(decoder.rotary_emb)(model.config)
     rest = {n.removeprefix("rest."): t for n, t in tensors.items() if n.startswith("rest.")}
     model.load_state_dict(rest, assign=True)
@@ -146,12 +149,12 @@ def _named_matrices(decoder: FusedDecoder, model: Any) -> Iterator[tuple[str, Pa
 
 def _packed(tensors: dict[str, Tensor], name: str, shape: list[int]) -> PackedLinear:
     scheme, num_outputs, num_inputs = shape
-    parts: Any = {part: tensors.get(f"{name}.{part}") for part in PARTS}
+    parts: Any = {p: tensors.get(f"{name}.{_STORED_NAMES.get(p, p)}") for p in PARTS}
     return PackedLinear(Scheme(scheme), num_outputs, num_inputs, **parts)
 
 
 def _fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Reads little of each tensor, so that a large file stays unread."""
+    """Hashes only the beginning of each tensor, so that a large file is not read."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

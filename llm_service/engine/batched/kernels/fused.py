@@ -83,7 +83,7 @@ class FusedDecoder(nn.Module):
 
     def workspace_bytes(self, num_tokens: int) -> int:
         """What a step of so many tokens takes to work in, once, and keeps."""
-        return int(self.kernels.decoder_workspace(ctypes.byref(self.struct), num_tokens))
+        return self.kernels.decoder_workspace(self.struct, num_tokens, torch.get_num_threads())
 
     def forward(
         self,
@@ -139,7 +139,7 @@ class FusedLinear(QuantizedLinear):
 
     def workspace_bytes(self, num_tokens: int) -> int:
         """As a decoder's; they share it."""
-        return int(self._kernels.linear_workspace(ctypes.byref(self._struct), num_tokens))
+        return self._kernels.linear_workspace(self._struct, num_tokens, torch.get_num_threads())
 
     def forward(self, x: Tensor) -> Tensor:
         (packed,) = self.packed

@@ -78,7 +78,9 @@ class FusedModel:
 
     def workspace_bytes(self, num_tokens: int, num_rows: int) -> int:
         """What a step of so many tokens, and rows of logits, takes to work in, once, and keeps."""
-        return int(self._kernels.model_workspace(ctypes.byref(self._struct), num_tokens, num_rows))
+        return self._kernels.model_workspace(
+            self._struct, num_tokens, num_rows, torch.get_num_threads()
+        )
 
     def by_parts(
         self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch
@@ -123,7 +125,7 @@ class FusedModel:
         tables = self._rotary(self._norm_weights, positions[None])
         self._tables = tuple(table[0].float().contiguous() for table in tables)
         self._struct.cosines, self._struct.sines = (table.data_ptr() for table in self._tables)
-        self._struct.rotary_dim = self._tables[0].shape[-1]
+        self._struct.num_positions, self._struct.rotary_dim = self._tables[0].shape
 
 
 @torch.inference_mode()

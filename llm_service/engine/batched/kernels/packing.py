@@ -1,6 +1,6 @@
 """Weights in the form that the kernels read: panels of 16 channels (csrc/linear.h).
 
-Owns the schemes: how weights are rounded, and how they lie in memory.
+Owns the schemes: how weights are rounded, and their layout in memory.
 """
 
 import math
@@ -15,7 +15,7 @@ from llm_service.engine.batched.kernels import library
 
 PANEL = 16
 GROUP = 32  # inputs that share a scale, in 4 bits
-PARTS = ("weights", "scales", "sums", "lower", "doubts", "bias")
+PARTS = ("weights", "scales", "sums", "lower", "error_bounds", "bias")
 _ROWS = 1024  # packed at a time; whole panels
 _DEVIATIONS = 6
 
@@ -27,15 +27,16 @@ class Scheme(IntEnum):
     BFLOAT16 = 1
     INT8 = 2
     INT4 = 3
-    PLANES = 4  # INT8's numbers, their upper and lower bits apart
+    PLANES = 4  # INT8's numbers, with upper and lower bits in separate arrays
 
 
 @dataclass(frozen=True, slots=True)
 class PackedLinear:
     """A matrix [num_outputs, num_inputs], packed. `struct` points into the tensors.
 
-    scales [n] are those of INT8 and PLANES; INT4 has its own in the panels. INT8 has sums [n] of
-    its channels, PLANES the lower bits and doubts [n]: csrc/linear.h says what they are for.
+    INT8 and PLANES have `scales` [n]; those of INT4 are in its panels. INT8 has `sums` [n], of the
+    weights of each channel. PLANES has `lower`, the lower bits, and `error_bounds` [n], of results
+    computed without them.
     """
 
     scheme: Scheme
@@ -45,7 +46,7 @@ class PackedLinear:
     scales: Tensor | None = None
     sums: Tensor | None = None
     lower: Tensor | None = None
-    doubts: Tensor | None = None
+    error_bounds: Tensor | None = None
     bias: Tensor | None = None
 
     @property
@@ -70,7 +71,8 @@ class PackedLinear:
 def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:
     """`weight` [num_outputs, num_inputs] of any float type, `bias` [num_outputs].
 
-    Some rows at a time: a large vocabulary in float32 would take more than all that is kept.
+    A part of the rows at a time: a large vocabulary in float32 would take more memory than the
+    packed matrix.
     """
     num_outputs, num_inputs = weight.shape
     n = _padded(num_outputs, PANEL)
@@ -78,7 +80,7 @@ def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:
     for first in range(0, num_outputs, _ROWS):
         rows = weight[first : first + _ROWS]
         for name, part in _pack_rows(rows, scheme).items():
-            width = _padded(len(rows), PANEL) // len(part)  # a part has a row for each or a panel
+            width = _padded(len(rows), PANEL) // len(part)  # 1, or PANEL where a part has panels
             if name not in tensors:
                 tensors[name] = part.new_empty(n // width, *part.shape[1:])
             tensors[name][first // width : first // width + len(part)] = part
@@ -105,22 +107,22 @@ def _pack_rows(weight: Tensor, scheme: Scheme) -> dict[str, Tensor]:
 
 
 def _planes(values: Tensor, scales: Tensor) -> dict[str, Tensor]:
-    """The upper and the lower bits of `values` [n, k], and how much the lower ones may matter."""
+    """The upper and the lower bits of `values` [n, k], and bounds of what the lower ones add."""
     whole = values.to(torch.int16) + 128
     upper, lower = (whole >> 4).to(torch.uint8), (whole & 15).to(torch.uint8)
     return {
         "weights": _nibbles(upper.view(len(values), -1, GROUP)).contiguous(),
         "lower": _nibbles(lower.view(len(values), -1, GROUP)).contiguous(),
-        "doubts": _doubts(values.float(), lower.float() - 7.5) * scales,
+        "error_bounds": _error_bounds(values.float(), lower.float() - 7.5) * scales,
     }
 
 
-def _doubts(values: Tensor, rests: Tensor) -> Tensor:
-    """A bound [n] of `rests` @ x for inputs x of size 1; all but sure, and far from the worst case.
+def _error_bounds(values: Tensor, rests: Tensor) -> Tensor:
+    """Bounds [n] of |rests @ x| for inputs x of norm 1: probabilistic, far below the worst case.
 
-    What of a rest points the way of its channel counts in full, since inputs may point there
-    too: that is what a large result means. What is left is as good as random to them, and counts
-    as that many standard deviations.
+    The component of a rest along its channel counts in full, since inputs that give a large
+    result point along the channel. The component across is random to the inputs, and counts as
+    _DEVIATIONS standard deviations.
     """
     along: Tensor = (rests * values).sum(dim=1) / values.norm(dim=1).clamp(min=1.0)
     across = (rests.square().sum(dim=1) - along.square()).clamp(min=0.0).sqrt()
@@ -129,7 +131,7 @@ def _doubts(values: Tensor, rests: Tensor) -> Tensor:
 
 
 def interleave(first: Tensor, second: Tensor) -> Tensor:
-    """Panels of two matrices [n, ...] in turns, n a multiple of 16: [2 n, ...]."""
+    """Alternating panels of two matrices [n, ...], n a multiple of 16: [2 n, ...]."""
     pairs = torch.stack([m.view(-1, PANEL, *m.shape[1:]) for m in (first, second)], dim=1)
     return pairs.flatten(0, 2)
 
@@ -151,7 +153,7 @@ def round_channels(weight: Tensor) -> tuple[Tensor, Tensor]:
 def round_groups(weight: Tensor) -> tuple[Tensor, Tensor]:
     """int8 values, -8 to 7, [n, groups, 32] and bfloat16 scales [n, groups].
 
-    The weight of the largest size becomes -8, whatever its sign: the scale takes that.
+    The weight with the largest magnitude becomes -8: the scale has the opposite of its sign.
     """
     weight = pad(weight, (0, _padded(weight.shape[1], GROUP) - weight.shape[1]))
     groups = weight.float().view(len(weight), -1, GROUP)
@@ -162,7 +164,7 @@ def round_groups(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pack_groups(weight: Tensor) -> Tensor:
-    """uint8 [n/16, k/32, 288]: 16 scales, then four times 16 channels' 4 + 4 inputs."""
+    """uint8 [n/16, k/32, 288]: 16 scales, then 256 bytes of `_nibbles`."""
     values, scales = round_groups(weight)
     n, groups = scales.shape
     nibbles = _nibbles((values + 8).view(torch.uint8))
@@ -171,7 +173,7 @@ def _pack_groups(weight: Tensor) -> Tensor:
 
 
 def _nibbles(values: Tensor) -> Tensor:
-    """Numbers of 4 bits [n, k/32, 32] as bytes [n/16, k/32, 256]: four times 16 channels' 4 + 4."""
+    """Numbers of 4 bits [n, k/32, 32], packed as bytes [n/16, k/32, 256] (csrc/linear.h)."""
     n, groups, _ = values.shape
     parts = values.view(n // PANEL, PANEL, groups, 2, 4, 4)
     low, high = parts.permute(3, 0, 2, 4, 1, 5).flatten(3)

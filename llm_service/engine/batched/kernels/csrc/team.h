@@ -1,9 +1,9 @@
-// The threads that work through one call, side by side. They are OpenMP's, which are torch's.
+// The team of threads that runs one call. The threads are OpenMP's, from the pool that torch uses.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -16,15 +16,16 @@ static inline void pause_briefly() {}
 #include <omp.h>
 #endif
 
-// Threads wait for each other by spinning, since a step has hundreds of such points and sleeping
-// costs more than the wait; one that waits for long gives its core away.
+// Threads wait for each other by spinning, since a step has hundreds of barriers and sleeping costs
+// more than the wait. A thread that waits for long yields its core.
 class Team {
 public:
-    explicit Team(int size) : size_(size) {}
-
     int size() const { return size_; }
 
-    // Everybody arrives before anybody goes on. `next` starts again at 0.
+    // Before the team's work begins.
+    void set_size(int size) { size_ = size; }
+
+    // A barrier: returns once all threads have called it. The next `share` starts again at item 0.
     void wait() {
         const uint32_t round = round_.load(std::memory_order_acquire);
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
@@ -39,7 +40,7 @@ public:
         }
     }
 
-    // Share out `count` items of work, `grain` at a time, to whoever is free; then wait.
+    // Call `work(begin, end)` for all of `count` items, `grain` at a time, on whichever thread is free; then wait.
     template <class Work>
     void share(int64_t count, int64_t grain, const Work& work) {
         for (;;) {
@@ -50,8 +51,8 @@ public:
         wait();
     }
 
-    // As `share`, in runs as long as can be: each is a part of what is left, so that the last ones are
-    // short and nobody is waited for long (Polychronopoulos and Kuck 1987).
+    // As `share`, with chunks that shrink: each is a fraction of the items left, so that chunks are long
+    // and all threads still finish at about the same time (Polychronopoulos and Kuck 1987).
     template <class Work>
     void share_runs(int64_t count, const Work& work) {
         int64_t begin = next_.load(std::memory_order_relaxed);
@@ -67,27 +68,28 @@ public:
 private:
     static constexpr int MAX_SPINS = 4096;
 
-    const int size_;
+    int size_ = 1;
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<uint32_t> round_{0};
     alignas(64) std::atomic<int64_t> next_{0};
 };
 
-// Run `work(team)` on up to `num_threads` threads at once.
+// Run `work(team, thread)` on up to `num_threads` threads at once; threads are numbered from 0.
 template <class Work>
 void on_team(int num_threads, const Work& work) {
+    // A thread that left would keep the others waiting, and OpenMP ends the process.
+    static_assert(noexcept(work(std::declval<Team&>(), 0)), "work on a team must neither throw nor allocate");
+    Team team;
 #if defined(_OPENMP)
     if (num_threads > 1) {
-        std::unique_ptr<Team> team;
 #pragma omp parallel num_threads(num_threads)
         {
 #pragma omp single
-            team.reset(new Team(omp_get_num_threads()));
-            work(*team);
+            team.set_size(omp_get_num_threads());
+            work(team, omp_get_thread_num());
         }
         return;
     }
 #endif
-    Team alone(1);
-    work(alone);
+    work(team, 0);
 }

@@ -5,11 +5,11 @@
 
 constexpr int MAX_ROWS = 4;
 
-// What stands for an input of int8: whether it is below zero, in all of its bits, and its size.
+// The two forms of an int8 input: a mask of its sign (0 or -1), and its magnitude.
 static inline int8_t value_form(int8_t value) { return value < 0 ? -1 : 0; }
-static inline uint8_t other_form(int8_t value) { return uint8_t(value < 0 ? -value : value); }
+static inline uint8_t unsigned_form(int8_t value) { return uint8_t(value < 0 ? -value : value); }
 
-// For one row several sums run side by side, to hide how long an addition takes.
+// Independent sums for few rows, which hide the latency of an addition.
 template <int ROWS> constexpr int SUMS = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1;
 
 static inline __m256 even_bfloats(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
@@ -79,15 +79,15 @@ static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t r
     store_sums<ROWS, S>(sums, tile);
 }
 
-// The product of pairs of bytes wants one side unsigned and saturates at 16 bits, which |x| times w
-// never reaches. Where x is below zero w should be -w; -1 - w costs no more than a bit flip, takes
-// no unit that multiplies, and is less by |x| in all: 2 * 127 * 128 < 2^15.
+// The product of pairs of bytes (maddubs) needs one operand unsigned and saturates at 16 bits, which
+// |x| w never reaches: 2 * 127 * 128 < 2^15. Where x is negative, w should become -w. Flipping the bits of w
+// is cheaper, but makes -1 - w: each such product is too small by |x|, and `negative_sums` adds that back.
 template <int ROWS>
 static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     const int64_t k = linear.k;
     const int8_t* w = static_cast<const int8_t*>(linear.weights) + panel * k * PANEL;
     const int8_t* a = x.values + row * k;
-    const uint8_t* b = x.others + row * k;
+    const uint8_t* b = x.unsigned_values + row * k;
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i sums[ROWS][2] = {};
     for (int64_t i = 0; i < k; i += 4) {
@@ -111,12 +111,12 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
 #pragma GCC unroll 8
         for (int h = 0; h < 2; ++h) {
             const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(scales + 8 * h), _mm256_set1_ps(x.scales[row + r]));
-            const __m256i whole = _mm256_add_epi32(sums[r][h], _mm256_set1_epi32(x.negatives[row + r]));
+            const __m256i whole = _mm256_add_epi32(sums[r][h], _mm256_set1_epi32(x.negative_sums[row + r]));
             _mm256_storeu_ps(&tile[r][8 * h], _mm256_mul_ps(_mm256_cvtepi32_ps(whole), scale));
         }
 }
 
-// The products of four inputs a row with the low (SHIFT 0) or high bits of 64 bytes.
+// Adds the products of four inputs of each row with the low (SHIFT 0) or high (SHIFT 4) halves of 64 bytes.
 template <int ROWS, int SHIFT>
 static inline void add_quarter(const uint8_t* w, const int8_t* inputs, __m256i (&sums)[ROWS][2]) {
     const __m256i nibble = _mm256_set1_epi8(15);
@@ -133,11 +133,11 @@ static inline void add_quarter(const uint8_t* w, const int8_t* inputs, __m256i (
     }
 }
 
-// Adds those of one group of 32 inputs. Its eight products of 4 by 8 bits fit into 16 bits:
+// Adds the products of one group of 32 inputs. The sum of its eight pairs of 4 by 8 bits fits into 16 bits:
 // 8 * 2 * 15 * 127 < 2^15.
 template <int ROWS>
 static inline void add_group(const uint8_t* w, const int8_t* inputs, __m256i (&sums)[ROWS][2]) {
-    // One half of the bits after the other, and not unrolled for many rows: there are 16 registers.
+    // For many rows, first the low halves, then the high ones, and not unrolled: there are only 16 registers.
     if constexpr (ROWS <= 2) {
 #pragma GCC unroll 4
         for (int q = 0; q < 4; ++q) {
@@ -152,7 +152,7 @@ static inline void add_group(const uint8_t* w, const int8_t* inputs, __m256i (&s
     }
 }
 
-// The products with one panel of a plane.
+// out [ROWS][PANEL]: the products with one panel of a plane.
 template <int ROWS>
 static inline void add_nibbles(const uint8_t* w, const Input& x, int64_t row, int32_t (*out)[PANEL]) {
     const __m256i ones = _mm256_set1_epi16(1);

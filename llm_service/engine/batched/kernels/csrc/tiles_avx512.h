@@ -5,11 +5,11 @@
 
 constexpr int MAX_ROWS = 8;
 
-// What stands for an input of int8, once as it is, once plus 128.
+// The two forms of an int8 input: unchanged, and plus 128.
 static inline int8_t value_form(int8_t value) { return value; }
-static inline uint8_t other_form(int8_t value) { return uint8_t(value) ^ 0x80; }
+static inline uint8_t unsigned_form(int8_t value) { return uint8_t(value) ^ 0x80; }
 
-// Several sums side by side hide how long one addition takes: about ten are under way at once.
+// Independent sums for few rows, which hide the latency of an addition: about ten are in flight at once.
 template <int ROWS> constexpr int SUMS = ROWS == 1 ? 8 : ROWS == 2 ? 4 : ROWS <= 4 ? 2 : 1;
 
 template <int ROWS>
@@ -64,14 +64,14 @@ static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t r
     }
 }
 
-// VNNI multiplies unsigned by signed bytes, so the inputs come as x + 128, and
-// 128 times the sum of the channel's weights is taken off again.
+// VNNI multiplies unsigned by signed bytes, so the inputs are x + 128, and 128 times the sum of the
+// channel's weights is subtracted from the result.
 template <int ROWS>
 static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
     constexpr int S = SUMS<ROWS>;
     const int64_t k = linear.k;
     const int8_t* w = static_cast<const int8_t*>(linear.weights) + panel * k * PANEL;
-    const uint8_t* a = x.others + row * k;
+    const uint8_t* a = x.unsigned_values + row * k;
     __m512i sums[S][ROWS] = {};
     for (int64_t i = 0; i < k; i += GROUP)
 #pragma GCC unroll 8
@@ -95,7 +95,7 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
     }
 }
 
-// Adds the products of one group of 32 inputs, in two sums, to hide how long an addition takes.
+// Adds the products of one group of 32 inputs to two independent sums, which hide the latency of an addition.
 template <int ROWS>
 static inline void add_group(const uint8_t* w, const int8_t* inputs, __m512i (&sums)[ROWS][2]) {
     const __m512i nibble = _mm512_set1_epi8(15);
@@ -115,7 +115,7 @@ static inline void add_group(const uint8_t* w, const int8_t* inputs, __m512i (&s
     }
 }
 
-// The products with one panel of a plane.
+// out [ROWS][PANEL]: the products with one panel of a plane.
 template <int ROWS>
 static inline void add_nibbles(const uint8_t* w, const Input& x, int64_t row, int32_t (*out)[PANEL]) {
     __m512i sums[ROWS][2] = {};

@@ -3,9 +3,9 @@
 
 constexpr int MAX_ROWS = 4;
 
-// What stands for an input of int8; the second is not used here.
+// The two forms of an int8 input: unchanged, and one that is not used here.
 static inline int8_t value_form(int8_t value) { return value; }
-static inline uint8_t other_form(int8_t value) { return uint8_t(value); }
+static inline uint8_t unsigned_form(int8_t value) { return uint8_t(value); }
 
 template <int ROWS>
 static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
@@ -47,7 +47,7 @@ static inline void tile_int8(const Linear& linear, const Input& x, int64_t row, 
             tile[r][c] = float(sums[r][c]) * (linear.scales[panel * PANEL + c] * x.scales[row + r]);
 }
 
-// The products with one panel of a plane.
+// out [ROWS][PANEL]: the products with one panel of a plane.
 template <int ROWS>
 static inline void add_nibbles(const uint8_t* w, const Input& x, int64_t row, int32_t (*out)[PANEL]) {
     const int8_t* a = x.values + row * x.k;

@@ -1,14 +1,20 @@
-// Vectors of float through the compiler's own vector types, so that one text serves every CPU.
+// Vectors of float in the compiler's vector types, so that one source serves every CPU.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
+#if defined(__GNUC__) && !defined(__clang__)
+// Without AVX, vectors of 8 floats are passed otherwise than with it. All functions here are in one file.
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
 #else
-constexpr int LANES = 8;  // where registers are shorter the compiler takes two
+constexpr int LANES = 8;  // where registers are shorter the compiler uses two
 #endif
 
 typedef float Floats __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -61,7 +67,7 @@ static inline uint16_t to_bfloat(float value) {
     return uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// The nearest integers, ties to even, of |x| < 2^22: adding 1.5 * 2^23 leaves them in the last bits.
+// The nearest integers, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves them in the low bits.
 static inline Ints nearest(Floats x) {
     return reinterpret_cast<Ints>(x + 12582912.0f) - 0x4b400000;
 }
@@ -83,4 +89,28 @@ static inline Floats exponential(Floats power) {
     y = y * r * r + r + 1.0f;
     y = y * reinterpret_cast<Floats>((n + 127) << 23);
     return power < -87.0f ? Floats{} : y;
+}
+
+// Numbers whose largest magnitude is below this are rounded to zero in 8 bits: 127 divided by it may overflow.
+constexpr float MIN_PEAK = 4e-37f;
+
+// The largest magnitude of `count` numbers; NaN if there is one.
+static inline float peak_of(const float* x, int64_t count) {
+    // Of floats without a sign the bits are ordered as the numbers are, and NaN is above infinity.
+    Ints most{};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const Ints bits = reinterpret_cast<Ints>(magnitude(load(x + i)));
+        most = bits > most ? bits : most;
+    }
+    int32_t peak = 0;
+    for (int j = 0; j < LANES; ++j) peak = std::max<int32_t>(peak, most[j]);
+    for (; i < count; ++i) {
+        int32_t bits;
+        std::memcpy(&bits, x + i, 4);
+        peak = std::max<int32_t>(peak, bits & 0x7fffffff);
+    }
+    float result;
+    std::memcpy(&result, &peak, 4);
+    return result;
 }
