@@ -10,7 +10,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small gpu-check fuzz attack test-models lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz attack test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ attack: .venv/.dev ## Attack a service of its own at full size, 127.0.0.1 only (
 test-models: .venv/.dev ## Every architecture as a tiny model beside generate; writes docs/models.md (15 minutes)
 	rm -rf build/models
 	$(BIN)/python -m pytest -m models tests/strangers
+
+sanitize: .venv/.dev ## Run the kernels' tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/sanitize.sh
 
 lint: .venv/.dev ## Check style and format
 	$(BIN)/ruff check .

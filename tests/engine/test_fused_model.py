@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from llm_service.engine.batched.attention import PagedBatch, Span
 from llm_service.engine.batched.kernels.head import Wanted
+from llm_service.engine.batched.kernels.library import KernelError
 from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.quantization import prepare
@@ -96,6 +97,34 @@ def test_the_number_of_threads_does_not_change_a_bit(threads):
         torch.set_num_threads(before)
     expected, _ = Steps("qwen3", "8bit").both([Span(0, 30, FIRST)], [3, 29])
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "message"),
+    [
+        ([VOCAB_SIZE], [0], f"token id {VOCAB_SIZE} is not one of {VOCAB_SIZE}"),
+        ([1], [1], "row 1 is not one of the step's 1 tokens"),
+        ([1], [-1], "row -1 is not one of the step's 1 tokens"),
+    ],
+)
+def test_a_step_that_reads_out_of_bounds_fails_and_the_next_does_not(tokens, rows, message):
+    steps, spans = Steps("llama", "8bit"), [Span(0, 1, FIRST)]
+    expected, _ = steps.both(spans, [0])
+    with pytest.raises(KernelError, match=message):
+        steps.model.forward(tokens, [FIRST[0] * BLOCK_SIZE], rows, spans, steps.cache)
+    steps.generator.manual_seed(0)
+    found, _ = steps.both(spans, [0])
+    assert torch.equal(found, expected)
+
+
+def test_a_position_beyond_the_rotary_tables_fails_the_step():
+    steps, spans = Steps("llama", "none"), [Span(0, 1, FIRST)]
+    steps.both(spans, [0])
+    steps.model._struct.num_positions = 0
+    with pytest.raises(
+        KernelError, match="a span ends at position 1, but the rotary tables have 0"
+    ):
+        steps.both(spans, [0])
 
 
 def test_a_model_that_is_not_fused_or_ends_in_another_norm_is_not_run_in_one_call():

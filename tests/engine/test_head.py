@@ -12,7 +12,9 @@ from llm_service.engine.batched.kernels.fused import FusedLinear
 from llm_service.engine.batched.kernels.head import FusedHead, Wanted
 from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kernels.packing import PackedLinear, Scheme, pack
+from llm_service.engine.batched.sampler import SampledToken, SamplingError
 from tests.engine.test_kernels import each_instruction_set, random_shapes
+from tests.engine.test_sampler import params, sample, sequence
 
 EVERYTHING = Wanted()
 
@@ -113,10 +115,46 @@ def test_what_is_wanted_holds_for_one_call():
 
 
 @each_instruction_set
-def test_a_row_that_is_not_a_number_is_seen_to_be_none(instruction_set):
-    packed = pack(torch.randn(100, 32), None, Scheme.PLANES)
-    x = torch.full((1, 32), math.nan)
-    assert logits(instruction_set, packed, x, [Wanted(1, 0.0)]).isnan().any()
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [[5], [0, 31, 127], list(range(128))])
+def test_a_row_with_a_number_that_is_none_fails_alone(instruction_set, bad, at):
+    generator = torch.Generator().manual_seed(3)
+    packed = pack(torch.randn(3000, 128, generator=generator), None, Scheme.PLANES)
+    x = torch.randn(3, 128, generator=generator)
+    wanted = [Wanted(1, 0.0), Wanted(200, 30.0), Wanted(5, 1.0)]
+    right = logits(instruction_set, packed, x, wanted)
+    x[1, at] = bad
+    found = logits(instruction_set, packed, x, wanted)
+    assert found[1].isnan().all()
+    assert torch.equal(found[[0, 2]], right[[0, 2]])
+    chosen = sample(found, *[sequence(params(temperature=0.0)) for _ in range(3)])
+    assert [type(token) for token in chosen] == [SampledToken, SamplingError, SampledToken]
+
+
+@each_instruction_set
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9])
+@pytest.mark.parametrize("count", [1, 70, 2000])
+def test_logits_of_which_some_are_not_numbers_are_searched_safely(instruction_set, share, count):
+    generator = torch.Generator().manual_seed(4)
+    weight, bias = torch.randn(5000, 64, generator=generator), torch.zeros(5000)
+    bias[torch.rand(5000, generator=generator) < share] = math.nan
+    bias[17] = math.nan
+    x = torch.randn(2, 64, generator=generator)
+    packed = pack(weight, bias, Scheme.PLANES)
+    found = logits(instruction_set, packed, x, [Wanted(count, 0.5)] * 2)
+    right = exact(instruction_set, packed, x)
+    assert torch.equal(found.isnan(), bias.isnan().expand(2, -1))
+    assert torch.equal(found.nan_to_num(), right.nan_to_num())  # such a row is computed whole
+    results = sample(found, *[sequence(params(temperature=0.0)) for _ in range(2)])
+    assert all(isinstance(result, SamplingError) for result in results)
+
+
+@each_instruction_set
+@pytest.mark.parametrize("bias", [0.0, -math.inf])
+def test_a_row_whose_logits_are_all_equal_is_exact(instruction_set, bias):
+    packed = pack(torch.zeros(3000, 64), torch.full((3000,), bias), Scheme.PLANES)
+    found = logits(instruction_set, packed, torch.randn(2, 64), [Wanted(10, 0.0)] * 2)
+    assert (found == bias).all()
 
 
 @pytest.mark.parametrize("scheme", [Scheme.FLOAT32, Scheme.BFLOAT16])

@@ -26,6 +26,7 @@ from llm_service.engine.batched.kernels.packing import (
     round_channels,
     round_groups,
 )
+from llm_service.engine.batched.kernels.reductions import FusedReductions
 from llm_service.engine.batched.kernels.torch_linear import TorchLinear
 from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from llm_service.machine import Machine
@@ -132,6 +133,79 @@ def test_an_embedding_looks_up_rows_of_the_rounded_matrix(instruction_set, schem
         ctypes.byref(struct), ids.data_ptr(), len(ids), 36, out.data_ptr()
     )
     assert torch.allclose(out.double(), rounded_weight(weight, scheme)[ids], atol=1e-7)
+
+
+@each_instruction_set
+@pytest.mark.parametrize("scheme", Scheme)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [[3], [0, 69], list(range(70))])
+def test_a_row_with_a_number_that_is_none_gives_none_and_leaves_the_others(
+    instruction_set, scheme, bad, at
+):
+    generator = torch.Generator().manual_seed(5)
+    packed = pack(torch.randn(40, 70, generator=generator), None, scheme)
+    x = torch.randn(6, 70, generator=generator)
+    right = multiply(load_kernels(instruction_set), packed, x, 2)
+    x[4, at] = bad
+    found = multiply(load_kernels(instruction_set), packed, x, 2)
+    assert not found[4].isfinite().any()
+    assert torch.equal(found[[0, 1, 2, 3, 5]], right[[0, 1, 2, 3, 5]])
+
+
+@each_instruction_set
+@pytest.mark.parametrize("scheme", Scheme)
+def test_rows_too_small_for_a_scale_count_as_zero_or_as_they_are(instruction_set, scheme):
+    weight = torch.eye(32)
+    x = torch.full((2, 32), 1e-38)
+    x[1] = 1.0
+    found = multiply(load_kernels(instruction_set), pack(weight, None, scheme), x, 1)
+    assert (found[0].abs() <= 1.1e-38).all()
+    assert torch.equal(found[1], torch.ones(32))
+
+
+@each_instruction_set
+@random_shapes
+@given(
+    width=st.integers(1, 5000),
+    count=st.integers(1, 1500),
+    kind=st.sampled_from(["random", "few values", "equal", "all -inf", "falling", "rising"]),
+    num_bad=st.integers(0, 3),
+    num_infinite=st.integers(0, 3),
+    seed=st.integers(0, 2**31),
+)
+def test_the_largest_of_rows_with_infinities_are_torchs_and_a_nan_is_told(
+    instruction_set, width, count, kind, num_bad, num_infinite, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    row = {
+        "random": torch.randn(width, generator=generator),
+        "few values": torch.randint(3, (width,), generator=generator).float(),
+        "equal": torch.ones(width),
+        "all -inf": torch.full((width,), -math.inf),
+        "falling": torch.arange(width, 0, -1).float(),
+        "rising": torch.arange(width).float(),
+    }[kind]
+    places = torch.randint(width, (2 * num_infinite + num_bad,), generator=generator)
+    row[places[:num_infinite]] = math.inf
+    row[places[num_infinite : 2 * num_infinite]] = -math.inf
+    row[places[2 * num_infinite :]] = math.nan
+    count = min(count, width)
+    reductions = FusedReductions(load_kernels(instruction_set))
+    logits = torch.stack([torch.zeros(width), row, torch.zeros(width)])
+    values, ids = reductions.largest(logits, [0, 1, 2], count)
+    best, best_id = (found[1] for found in reductions.best(logits, [0, 1, 2]))
+    assert (values[[0, 2]] == 0).all()
+    assert torch.equal(ids[[0, 2]], torch.arange(count).expand(2, -1))
+    if num_bad:
+        assert best.isnan()
+        assert values[1].isnan().all()
+        assert ((ids[1] >= 0) & (ids[1] < width)).all()
+    else:
+        expected, order = row.sort(descending=True, stable=True)
+        assert torch.equal(values[1], expected[:count])
+        assert torch.equal(ids[1], order[:count])
+        assert best == row.max()
+        assert row[best_id] == best
 
 
 @pytest.mark.parametrize("scheme", [Scheme.INT8, Scheme.INT4])
@@ -300,6 +374,30 @@ def test_a_decoder_layer_over_the_paged_cache_is_that_of_the_books(
         torch.set_num_threads(before)
     expected = reference_layer(weights, how, hidden, tables, spans, past)
     assert distance(found[0], expected) < CACHE_TOLERANCES[cache_dtype]
+
+
+@each_instruction_set
+@pytest.mark.parametrize("cache_dtype", CACHE_TOLERANCES)
+def test_a_sequence_that_overflows_does_not_touch_the_others(instruction_set, cache_dtype):
+    generator = torch.Generator().manual_seed(0)
+    cache = KVCache(
+        [LayerShape(KV_HEADS, DIM)], 4, 4, dtype=cache_dtype, device=torch.device("cpu")
+    )
+    layer = Weights.random(generator).packed(How(DIM**-0.5, None, None))
+    heads = library.Heads(HEADS, KV_HEADS, DIM, 0, EPS)
+    decoder = FusedDecoder(load_kernels(instruction_set), [layer], heads)
+    spans, slots = [Span(0, 2, [3]), Span(0, 3, [1])], torch.tensor([12, 13, 4, 5, 6])
+    tables = torch.ones(1, 5, DIM), torch.zeros(1, 5, DIM)
+    paged = PagedBatch(cache, spans, slots, torch.float32)
+    hidden = torch.randn(1, 5, HIDDEN, generator=generator)
+    right = decoder(hidden, position_embeddings=tables, paged=paged)
+    hidden[0, 1, 5] = math.nan
+    found = decoder(hidden, position_embeddings=tables, paged=paged)
+    assert found[0, 1].isnan().all()
+    assert torch.equal(found[0, 2:], right[0, 2:])
+    if cache_dtype is torch.int8:  # it has no NaN, its scales have
+        assert cache.key_scales[0].flatten(0, 1)[13].isnan().all()
+        assert not cache.key_scales[0].flatten(0, 1)[12].isnan().any()
 
 
 def fill(cache: KVCache, span: Span, generator: torch.Generator) -> tuple[Tensor, Tensor]:

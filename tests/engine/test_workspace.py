@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kv_cache import block_bytes
 from llm_service.engine.batched.quantization import prepare
 from llm_service.engine.config import EngineConfig
@@ -95,6 +96,19 @@ def test_the_workspace_is_what_the_largest_step_takes_and_keeps(model: PreTraine
         grown, told = thread.submit(grow).result()
     assert told > 2**22
     assert grown == pytest.approx(told, rel=0.02)
+
+
+def test_each_thread_and_each_token_add_to_the_workspace(model: PreTrainedModel) -> None:
+    fused = FusedModel.of(model)
+    assert fused is not None
+    torch.set_num_threads(1)
+    alone = fused.workspace_bytes(NUM_TOKENS, 2)
+    assert fused.workspace_bytes(NUM_TOKENS + 1, 2) > alone
+    assert fused.workspace_bytes(NUM_TOKENS, 3) > alone
+    torch.set_num_threads(2)
+    query_rows, dim, tile = 128, 64, 64
+    attention = 4 * (2 * query_rows * dim + query_rows * tile + 2 * tile * dim + 2 * query_rows)
+    assert fused.workspace_bytes(NUM_TOKENS, 2) == alone + attention
 
 
 def test_without_kernels_no_workspace_is_kept() -> None:

@@ -75,13 +75,18 @@ def build(instruction_set: str, folder: Path | None = None) -> Path:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise KernelsUnavailable(f"{compiler} did not run: {error}") from error
         if result.returncode != 0:
-            first = (result.stderr.strip().splitlines() or ["no word why"])[0]
-            raise KernelsUnavailable(f"{compiler} could not build them: {first}")
+            raise KernelsUnavailable(f"{compiler} failed: {_first_error(result.stderr)}")
         made.replace(target)  # atomic, so that nobody loads half a library
     for old in target.parent.glob(f"{_prefix(instruction_set)}-*.so"):
         if old != target:
             old.unlink(missing_ok=True)
     return target
+
+
+def _first_error(stderr: str) -> str:
+    """The line that says what is wrong: a compiler first says where it is."""
+    lines = stderr.strip().splitlines() or ["it gave no reason"]
+    return next((line for line in lines if "error:" in line), lines[0])
 
 
 def find(instruction_set: str) -> Path | None:

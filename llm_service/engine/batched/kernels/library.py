@@ -167,7 +167,7 @@ class Kernels:
             self._bind_all()
         except (OSError, AttributeError) as error:
             raise KernelsUnavailable(f"{file} cannot be loaded: {error}") from error
-        check_layouts(self._library)
+        check_layouts(self._library, MIRRORED)
 
     def _bind_all(self) -> None:
         size, address, threads = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
@@ -229,8 +229,8 @@ def _counted(function: Any, *arguments: Any) -> int:
     return num_bytes.value
 
 
-def check_layouts(library: ctypes.CDLL, mirrored: tuple[type[Any], ...] = MIRRORED) -> None:
-    """Raise KernelsUnavailable unless the structures here lie in memory as the library's do."""
+def check_layouts(library: ctypes.CDLL, mirrored: tuple[type[Any], ...]) -> None:
+    """Raise KernelsUnavailable unless `mirrored` have the same layout as the library's structs."""
     count = ctypes.c_int64()
     library.kernels_layouts.restype = ctypes.POINTER(_FieldLayout)
     entries = library.kernels_layouts(ctypes.byref(count))[: count.value]
