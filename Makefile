@@ -48,13 +48,16 @@ test-models: .venv/.dev ## Every architecture as a tiny model beside generate; w
 sanitize: .venv/.dev ## Run the kernels' tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/sanitize.sh
 
+CSRC := $(wildcard llm_service/engine/batched/kernels/csrc/*)
 lint: .venv/.dev ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CSRC)
 
 format: .venv/.dev ## Rewrite to the format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CSRC)
 
 types: .venv/.dev ## Check types
 	$(BIN)/mypy

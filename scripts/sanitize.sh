@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 kernels=llm_service/engine/batched/kernels
-KERNELS_FLAVOUR=strict $python $kernels/build.py build/kernels
+KERNELS_FLAVOUR=strict $python $kernels/build.py build/kernels &
+strict=$!
 
 runtime() { # NAME: the compiler's library of that sanitizer
   "${CXX:-c++}" -print-file-name="$1"
@@ -17,3 +18,4 @@ KERNELS_FLAVOUR=sanitized \
   UBSAN_OPTIONS=print_stacktrace=1 \
   $python -m pytest tests/engine/test_kernels.py tests/engine/test_kernel_failures.py \
   tests/engine/test_head.py tests/engine/test_fused_model.py "$@"
+wait $strict

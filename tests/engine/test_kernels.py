@@ -34,8 +34,9 @@ from llm_service.machine import Machine
 HERE = build.usable_instruction_sets(Machine.detect().cpu_flags)
 EXACT = (Scheme.FLOAT32, Scheme.BFLOAT16)  # of which inputs are not rounded
 each_instruction_set = pytest.mark.parametrize("instruction_set", HERE)
+is_sanitized = build.flavour() == "sanitized"  # then everything is many times slower
 random_shapes = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=5 if is_sanitized else 25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -453,6 +454,7 @@ def resident_bytes(name: str) -> int:
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak stays")
+@pytest.mark.skipif(is_sanitized, reason="sanitizers take memory of their own")
 @pytest.mark.parametrize("scheme", [Scheme.INT8, Scheme.INT4, Scheme.PLANES])
 def test_packing_takes_little_more_memory_than_what_it_keeps(scheme):
     weight = torch.randn(2**16, 1024, dtype=torch.bfloat16)

@@ -40,7 +40,8 @@ _INSTRUCTION_SETS: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {
         frozenset({"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx2", "fma"}),
         (
             *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma"),
-            "-Wno-maybe-uninitialized",  # GCC 12 warns of its own _mm512_undefined_*
+            # GCC 12 warns of its own _mm512_undefined_*.
+            *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),
         ),
     ),
     "avx2": (frozenset({"avx2", "fma"}), ("-mavx2", "-mfma")),

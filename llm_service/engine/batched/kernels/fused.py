@@ -1,7 +1,7 @@
-"""A model's decoder layers, head and embedding as modules that the kernels compute.
+"""Modules that compute a model's decoder layers, linear layers and embedding by the kernels.
 
-Owns which models fit, the proof that they do, and the exchange of their modules. Everything
-between the packed weights is float32; the model's own forward pass stays as it is.
+Owns which models fit, and how their layers are packed. Everything between the packed weights is
+float32; the model's own forward pass stays unchanged.
 """
 
 import ctypes
@@ -30,14 +30,14 @@ from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # attention.h's
 _LAYER_PARTS = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
 _NORMS = {"q_norm", "k_norm"}
-# Of what attention and MLP consist, apart or joined: q, k and v one below the other, gate and up.
+# The parts of attention and MLP, separate or joined: q, k and v in one matrix, gate and up in one.
 _ATTENTION_PARTS = ({"q_proj", "k_proj", "v_proj", "o_proj"}, {"qkv_proj", "o_proj"})
 _MLP_PARTS = ({"gate_proj", "up_proj", "down_proj"}, {"gate_up_proj", "down_proj"})
 
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """One decoder layer; norms are float32 [hidden_size] and, of heads, [head_dim]."""
+    """One decoder layer. Norms are float32: of the layer [hidden_size], of heads [head_dim]."""
 
     attention_norm: Tensor
     mlp_norm: Tensor
@@ -55,14 +55,14 @@ class PackedLayer:
 
 
 class FusedDecoder(nn.Module):
-    """Stands in for all of a model's layers, as the only one of its list."""
+    """Replaces all of a model's layers, as the only entry of its list of layers."""
 
     def __init__(
         self, kernels: Kernels, layers: Sequence[PackedLayer], heads: library.Heads
     ) -> None:
         super().__init__()
         self.kernels = kernels
-        self.layers, self.heads = layers, heads  # keeps alive what the structures point to
+        self.layers, self.heads = layers, heads  # keeps the tensors that the structures point to
         self._structs = (library.Layer * len(layers))(*map(_layer_struct, layers))
         self.struct = library.Decoder(
             num_layers=len(layers),
@@ -82,7 +82,7 @@ class FusedDecoder(nn.Module):
         return tuple(part for layer in self.layers for part in layer.parts)
 
     def workspace_bytes(self, num_tokens: int) -> int:
-        """What a step of so many tokens takes to work in, once, and keeps."""
+        """Bytes of working memory for a step of `num_tokens`; they are kept for later steps."""
         return self.kernels.decoder_workspace(self.struct, num_tokens, torch.get_num_threads())
 
     def forward(
@@ -111,7 +111,7 @@ class FusedDecoder(nn.Module):
         return hidden.to(hidden_states.dtype)[None]
 
     def attach(self, cache: KVCache) -> None:
-        """From now on the layers read and write this one."""
+        """Make the layers read and write `cache`."""
         if cache is self._cache:
             return
         self.struct.heads.cache_type = CACHE_TYPES[cache.keys[0].dtype]
@@ -138,7 +138,7 @@ class FusedLinear(QuantizedLinear):
         self._kernels, self.packed, self._struct = kernels, (packed,), packed.struct
 
     def workspace_bytes(self, num_tokens: int) -> int:
-        """As a decoder's; they share it."""
+        """As FusedDecoder's; all calls of a thread share one workspace."""
         return self._kernels.linear_workspace(self._struct, num_tokens, torch.get_num_threads())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class FusedEmbedding(nn.Module):
 
 
 def why_not_fusable(model: PreTrainedModel) -> str:
-    """The end of a sentence: "its layers cannot be fused because ..."; empty: they may be."""
+    """Completes the sentence "its layers cannot be fused because ..."; empty if they may be."""
     layers = _layers(model)
     if not layers:
         return "it has no list of layers"
@@ -217,12 +217,12 @@ def _why_layer_not_fusable(layer: nn.Module) -> str:
 
 
 def _parts(module: nn.Module) -> dict[str, Any]:
-    """Its children, but for those that do nothing outside of training."""
+    """Its children, except those that do nothing outside of training."""
     return {name: child for name, child in module.named_children() if type(child) is not nn.Dropout}
 
 
 def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
-    """`layer`: one that `why_not_fusable` has nothing against."""
+    """`layer` is one that `why_not_fusable` does not object to."""
     attention, mlp = layer.self_attn, layer.mlp
     (gate, gate_bias), (up, up_bias) = _gate_and_up(mlp)
     gate_up_bias = None
@@ -263,7 +263,7 @@ def _qkv(attention: Any) -> list[nn.Linear]:
 
 
 def _gate_and_up(mlp: Any) -> list[tuple[Tensor, Tensor | None]]:
-    """Weights and bias of the gate, and of what it gates."""
+    """Weights and bias of the gate, and of the values that it gates."""
     if not hasattr(mlp, "gate_up_proj"):
         return [(linear.weight, linear.bias) for linear in (mlp.gate_proj, mlp.up_proj)]
     weight, bias = mlp.gate_up_proj.weight, mlp.gate_up_proj.bias
@@ -278,7 +278,7 @@ def _pack_joined(linears: Sequence[nn.Linear], scheme: Scheme) -> PackedLinear:
 
 
 def norm_weights(norm: Any, size: int) -> Tensor:
-    """What it multiplies by, however it keeps that: some keep it less one."""
+    """The norm's effective weights, float32 [size]; measured, as some models store weight - 1."""
     weights: Tensor = norm(torch.ones(1, size))[0].float() * (1 + norm_eps(norm)) ** 0.5
     return weights.contiguous()
 
@@ -289,13 +289,13 @@ def norm_eps(norm: Any) -> float:
 
 
 def has_eps(norm: Any) -> bool:
-    """A necessary trait of the norms that the kernels compute, visible without weights."""
+    """Whether it may be a norm that the kernels compute, as far as is visible without weights."""
     eps = getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None)
     return isinstance(eps, float | int)
 
 
 def fused_decoder(model: PreTrainedModel) -> FusedDecoder | None:
-    """What stands in for the layers of `model`, if they are fused."""
+    """The module that replaces the layers of `model`, if they are fused."""
     layers = _layers(model)
     first = layers[0] if len(layers) == 1 else None
     return first if isinstance(first, FusedDecoder) else None
@@ -330,7 +330,7 @@ def _layer_struct(layer: PackedLayer) -> library.Layer:
 
 
 def step_of(spans: Sequence[Span], block_size: int) -> tuple[library.Step, object]:
-    """A step over `spans`, still without tokens and tables, and what must live as long as it."""
+    """A step over `spans`, without tokens and rotary tables, and the memory that it points to."""
     offsets: list[int] = []
     tables: list[int] = []
     for span in spans:

@@ -1,4 +1,4 @@
-"""What a quantized linear layer answers to code that asks a plain one for its weights."""
+"""A quantized linear layer whose weights can be read like those of a plain one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-# What may be asked of a weight without reading its numbers.
+# Attributes and methods of a weight that do not read its numbers.
 FACTS = frozenset(
     getattr(Tensor, name) if callable(getattr(Tensor, name)) else getattr(Tensor, name).__get__
     for name in (
@@ -18,9 +18,9 @@ FACTS = frozenset(
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer whose weight and bias can be read, as some models do beside calling it.
+    """A linear layer whose weight and bias can be read, as some models do besides calling it.
 
-    Type, device and shape cost nothing; numbers are computed at each use, which is slow.
+    Reading type, device or shape is free; numbers are computed at each use, which is slow.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class QuantizedLinear(nn.Module):
 
     @torch.inference_mode()
     def _read_weight(self) -> Tensor:
-        """By multiplication: rows of the unit matrix are not changed by rounding inputs."""
+        """Multiply the unit matrix, whose rows are not changed by the rounding of inputs."""
         product: Tensor = self(torch.eye(self.in_features)) - self(torch.zeros(1, self.in_features))
         return product.T.to(self._dtype)
 
@@ -52,7 +52,7 @@ class QuantizedLinear(nn.Module):
 
 
 class _LazyTensor(Tensor):
-    """Stands for the tensor that `make` returns, and calls it only where numbers are used."""
+    """A placeholder for the tensor that `make` returns; calls it only where numbers are used."""
 
     make: Callable[[], Tensor]
 

@@ -1,4 +1,4 @@
-"""Quantized linear layers where there are no kernels: the same rounding, multiplied by torch."""
+"""Quantized linear layers without kernels: the same rounding, multiplied by torch."""
 
 from torch import Tensor
 from torch.nn.functional import linear, pad
@@ -6,14 +6,14 @@ from torch.nn.functional import linear, pad
 from llm_service.engine.batched.kernels.packing import Scheme, round_channels, round_groups
 from llm_service.engine.batched.kernels.quantized import QuantizedLinear
 
-# At least this counts as the largest number of a row: 127 divided by it is finite.
+# The lower bound of a row's peak, so that 127 divided by it is finite.
 _LEAST_PEAK = 1e-30
 
 
 class TorchLinear(QuantizedLinear):
     """x W^T + b, with W [num_outputs, num_inputs] in 8 or 4 bits and x in 8 bits per row.
 
-    4 bits take a byte each here.
+    Weights of 4 bits take a byte each.
     """
 
     _values: Tensor

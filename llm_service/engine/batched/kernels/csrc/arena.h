@@ -31,8 +31,7 @@ public:
     T* take(int64_t rows, int64_t width = 1) {
         if (rows < 0 || width < 0) throw KernelError(INVALID_ARGUMENT, "a size of this call is negative");
         int64_t count, bytes, used;
-        if (__builtin_mul_overflow(rows, width, &count) ||
-            __builtin_mul_overflow(count, int64_t(sizeof(T)), &bytes) ||
+        if (__builtin_mul_overflow(rows, width, &count) || __builtin_mul_overflow(count, int64_t(sizeof(T)), &bytes) ||
             __builtin_add_overflow(used_, bytes, &used) ||
             __builtin_add_overflow(used, ALIGNMENT - 1 + GUARD_BYTES, &used))
             throw KernelError(OUT_OF_MEMORY, "a workspace for this call is larger than memory can be");

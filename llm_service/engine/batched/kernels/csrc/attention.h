@@ -14,10 +14,10 @@ enum CacheType : int32_t { CACHE_FLOAT32 = 0, CACHE_BFLOAT16 = 1, CACHE_INT8 = 2
 
 // The attention of one layer; mirrored in library.py.
 struct Attention {
-    void* keys;    // [num_slots][num_kv_heads][head_dim]
-    void* values;  // [num_slots][num_kv_heads][head_dim]
-    float* key_scales;    // [num_slots][num_kv_heads]: int8
-    float* value_scales;  // [num_slots][num_kv_heads]: int8
+    void* keys;               // [num_slots][num_kv_heads][head_dim]
+    void* values;             // [num_slots][num_kv_heads][head_dim]
+    float* key_scales;        // [num_slots][num_kv_heads]: int8
+    float* value_scales;      // [num_slots][num_kv_heads]: int8
     const float* query_norm;  // [head_dim] or null
     const float* key_norm;    // [head_dim] or null
     float scaling;
@@ -211,8 +211,7 @@ static inline void rows_product(const float* a, int64_t a_stride, const float* b
     int64_t i = 0;
     for (; i + 2 * LANES <= columns; i += 2 * LANES)
         block_product<ROWS, 2>(a, a_stride, b + i, b_stride, c + i, c_stride, k, is_added);
-    for (; i < columns; i += LANES)
-        block_product<ROWS, 1>(a, a_stride, b + i, b_stride, c + i, c_stride, k, is_added);
+    for (; i < columns; i += LANES) block_product<ROWS, 1>(a, a_stride, b + i, b_stride, c + i, c_stride, k, is_added);
 }
 
 // c[rows][columns] (+)= a[rows][k] b[k][columns]; columns are a multiple of LANES.
@@ -294,7 +293,8 @@ static inline void attend_block(const Attention& layer, const Heads& heads, cons
     const int64_t rows = queries.num_tokens * group;
     const int64_t end = queries.position + queries.num_tokens;
     int64_t begin = 0;
-    if (layer.window && queries.position + 1 > layer.window) begin = (queries.position + 1 - layer.window) / TILE * TILE;
+    if (layer.window && queries.position + 1 > layer.window)
+        begin = (queries.position + 1 - layer.window) / TILE * TILE;
     for (int64_t r = 0; r < rows; ++r) {
         const float* from = qkv + (queries.row + r / group) * heads.width() + (kv_head * group + r % group) * dim;
         for (int64_t i = 0; i < dim; i += LANES) store(&buffers.queries[r * dim + i], load(from + i) * layer.scaling);

@@ -13,7 +13,9 @@
 
 static inline void check_scheme(const Linear& linear, const char* name) {
     switch (linear.scheme) {
-        case FLOAT32: case BFLOAT16: case INT4: return;
+        case FLOAT32:
+        case BFLOAT16:
+        case INT4: return;
         case INT8: REQUIRE(linear.scales && linear.sums, "%s: int8 needs scales and sums", name); return;
         case PLANES:
             REQUIRE(linear.scales && linear.lower && linear.error_bounds,
@@ -108,8 +110,8 @@ static inline void check_model(const Model& model, const Step& step, const int64
     check_ids(model.embedding, tokens, step.num_tokens);
     REQUIRE(num_rows >= 0, "the number of rows is negative");
     for (int64_t i = 0; i < num_rows; ++i)
-        REQUIRE(rows[i] >= 0 && rows[i] < step.num_tokens, "row %" PRId64 " is not one of the step's %" PRId64 " tokens",
-                rows[i], step.num_tokens);
+        REQUIRE(rows[i] >= 0 && rows[i] < step.num_tokens,
+                "row %" PRId64 " is not one of the step's %" PRId64 " tokens", rows[i], step.num_tokens);
 }
 
 static inline void check_threads(int32_t num_threads) {

@@ -84,7 +84,8 @@ static inline void run_layers(Team& team, int thread, const Decoder& decoder, co
     const int64_t width = decoder.hidden_size, inner = decoder.intermediate_size;
     for (int64_t i = 0; i < decoder.num_layers; ++i) {
         const Layer& layer = decoder.layers[i];
-        normalize(team, hidden, width, layer.attention_norm, heads.eps, layer.qkv, buffers.normed_input, buffers.normed);
+        normalize(team, hidden, width, layer.attention_norm, heads.eps, layer.qkv, buffers.normed_input,
+                  buffers.normed);
         multiply(team, layer.qkv, buffers.normed_input, {buffers.qkv, heads.width()});
         rotate_and_store(team, layer.attention, heads, step, buffers.qkv);
         attend(team, layer.attention, heads, step, blocks, buffers.qkv, buffers.attended,

@@ -49,9 +49,9 @@ static inline float exact_threshold(const Linear& linear, const Input& x, int64_
 
 // The search for the logits of one row that must be exact, after the upper plane's results are there.
 struct RowSearch {
-    Input x;          // this row alone
-    float norm;       // of x
-    float threshold;  // logits that must be exact reach it
+    Input x;                             // this row alone
+    float norm;                          // of x
+    float threshold;                     // logits that must be exact reach it
     std::atomic<int64_t> num_panels{0};  // that may hold such logits
 
     // Whether a panel of `row` may hold a logit that must be exact. A NaN counts as one.
@@ -112,7 +112,8 @@ static inline void multiply_limited(Team& team, int thread, const Linear& linear
                 if (searches[row].may_reach_threshold(linear, logits, panel)) visit(searches[row], panel, logits);
         });
     };
-    for_candidates([&](RowSearch& search, int64_t, float*) { search.num_panels.fetch_add(1, std::memory_order_relaxed); });
+    for_candidates(
+        [&](RowSearch& search, int64_t, float*) { search.num_panels.fetch_add(1, std::memory_order_relaxed); });
     for_candidates([&](RowSearch& search, int64_t panel, float* logits) {
         if (!search.is_dense(linear)) make_exact(linear, search.x, panel, logits);
     });

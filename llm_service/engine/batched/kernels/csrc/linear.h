@@ -250,7 +250,8 @@ static inline int64_t panel_bytes(const Linear& linear) {
     switch (linear.scheme) {
         case FLOAT32: return weights * 4;
         case BFLOAT16: return weights * 2;
-        case INT8: case PLANES: return weights;
+        case INT8:
+        case PLANES: return weights;
         case INT4: return weights / 2 + weights / GROUP * 2;
         case UPPER_PLANE: return weights / 2;
     }

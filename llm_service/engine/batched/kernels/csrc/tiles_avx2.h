@@ -10,7 +10,10 @@ static inline int8_t value_form(int8_t value) { return value < 0 ? -1 : 0; }
 static inline uint8_t unsigned_form(int8_t value) { return uint8_t(value < 0 ? -value : value); }
 
 // Independent sums for few rows, which hide the latency of an addition.
-template <int ROWS> constexpr int SUMS = ROWS == 1 ? 4 : ROWS == 2 ? 2 : 1;
+template <int ROWS>
+constexpr int SUMS = ROWS == 1   ? 4
+                     : ROWS == 2 ? 2
+                                 : 1;
 
 static inline __m256 even_bfloats(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
 static inline __m256 odd_bfloats(__m256i pairs) {
@@ -31,7 +34,8 @@ static inline void store_sums(__m256 (&sums)[S][ROWS][2], float (*tile)[PANEL]) 
 }
 
 template <int ROWS>
-static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel,
+                                float (*tile)[PANEL]) {
     constexpr int S = SUMS<ROWS>;
     const int64_t k = linear.k;
     const float* w = static_cast<const float*>(linear.weights) + panel * k * PANEL;
@@ -53,7 +57,8 @@ static inline void tile_float32(const Linear& linear, const Input& x, int64_t ro
 }
 
 template <int ROWS>
-static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel,
+                                 float (*tile)[PANEL]) {
     constexpr int S = SUMS<ROWS>;
     const int64_t k = linear.k;
     const uint16_t* w = static_cast<const uint16_t*>(linear.weights) + panel * k * PANEL;
@@ -187,7 +192,8 @@ static inline void tile_int4(const Linear& linear, const Input& x, int64_t row, 
         add_group<ROWS>(w + 2 * PANEL, a + g * GROUP * ROWS, sums);
         const __m256 scale[2] = {
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)w)), 16)),
-            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)(w + 16))), 16)),
+            _mm256_castsi256_ps(
+                _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)(w + 16))), 16)),
         };
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; ++r) {

@@ -10,10 +10,15 @@ static inline int8_t value_form(int8_t value) { return value; }
 static inline uint8_t unsigned_form(int8_t value) { return uint8_t(value) ^ 0x80; }
 
 // Independent sums for few rows, which hide the latency of an addition: about ten are in flight at once.
-template <int ROWS> constexpr int SUMS = ROWS == 1 ? 8 : ROWS == 2 ? 4 : ROWS <= 4 ? 2 : 1;
+template <int ROWS>
+constexpr int SUMS = ROWS == 1   ? 8
+                     : ROWS == 2 ? 4
+                     : ROWS <= 4 ? 2
+                                 : 1;
 
 template <int ROWS>
-static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel,
+                                float (*tile)[PANEL]) {
     constexpr int S = SUMS<ROWS>;
     const int64_t k = linear.k;
     const float* w = static_cast<const float*>(linear.weights) + panel * k * PANEL;
@@ -36,7 +41,8 @@ static inline void tile_float32(const Linear& linear, const Input& x, int64_t ro
 }
 
 template <int ROWS>
-static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel,
+                                 float (*tile)[PANEL]) {
     constexpr int S = SUMS<ROWS>;
     const int64_t k = linear.k;
     const uint16_t* w = static_cast<const uint16_t*>(linear.weights) + panel * k * PANEL;

@@ -8,7 +8,8 @@ static inline int8_t value_form(int8_t value) { return value; }
 static inline uint8_t unsigned_form(int8_t value) { return uint8_t(value); }
 
 template <int ROWS>
-static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+static inline void tile_float32(const Linear& linear, const Input& x, int64_t row, int64_t panel,
+                                float (*tile)[PANEL]) {
     const int64_t k = linear.k;
     const float* w = static_cast<const float*>(linear.weights) + panel * k * PANEL;
     const float* a = x.floats + row * k;
@@ -20,7 +21,8 @@ static inline void tile_float32(const Linear& linear, const Input& x, int64_t ro
 }
 
 template <int ROWS>
-static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel, float (*tile)[PANEL]) {
+static inline void tile_bfloat16(const Linear& linear, const Input& x, int64_t row, int64_t panel,
+                                 float (*tile)[PANEL]) {
     const int64_t k = linear.k;
     const uint16_t* w = static_cast<const uint16_t*>(linear.weights) + panel * k * PANEL;
     const float* a = x.floats + row * k;

@@ -68,9 +68,7 @@ static inline uint16_t to_bfloat(float value) {
 }
 
 // The nearest integers, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves them in the low bits.
-static inline Ints nearest(Floats x) {
-    return reinterpret_cast<Ints>(x + 12582912.0f) - 0x4b400000;
-}
+static inline Ints nearest(Floats x) { return reinterpret_cast<Ints>(x + 12582912.0f) - 0x4b400000; }
 
 // e^x to 2 units in the last place, 0 below e^-87: Cephes' expf (Moshier), x = n ln 2 + r and a
 // polynomial for e^r.
