@@ -1,6 +1,6 @@
 """A whole fused model in one call: token ids in, logits out.
 
-Owns the parts around the layers, and the tables of the rotary embedding.
+Owns what stands around the layers, and the tables of the rotary embedding.
 """
 
 import ctypes
@@ -30,10 +30,10 @@ _TOLERANCE = 1e-5  # of a norm's output
 
 
 class FusedModel:
-    """The parts of a fused model, in the order in which they run.
+    """What a fused model consists of, one after the other.
 
-    The model's own forward pass calls about fifty small torch operations around these parts for
-    each token, and each finds the CPU's caches filled with weights instead of its data.
+    The model's own forward pass calls some fifty small operations of torch around these parts, for
+    each token again, and each time finds the caches emptied by the weights that went through.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class FusedModel:
         self._norm, self._head = norm, head
         self._kernels = decoder.kernels
         self._norm_weights = norm_weights(norm, embedding.packed[0].num_inputs)
-        self._tables: tuple[Tensor, ...] = (torch.empty(0),)  # they have no position yet
+        self._tables: tuple[Tensor, ...] = (torch.empty(0),)  # for no position yet
         self._struct = library.Model(
             decoder=ctypes.pointer(decoder.struct),
             embedding=embedding.packed[0].struct,
@@ -59,7 +59,7 @@ class FusedModel:
 
     @classmethod
     def of(cls, model: Any) -> "FusedModel | None":
-        """None if `model` is not fused, or has other parts."""
+        """None: it is not fused, or has not just these parts."""
         decoder = fused_decoder(model)
         if decoder is None:
             return None
@@ -77,7 +77,7 @@ class FusedModel:
         return cls(embedding, rotary, decoder, norm, head) if is_fused else None
 
     def workspace_bytes(self, num_tokens: int, num_rows: int) -> int:
-        """Bytes of working memory for a step with `num_rows` of logits; kept for later ones."""
+        """What a step of so many tokens, and rows of logits, takes to work in, once, and keeps."""
         return self._kernels.model_workspace(
             self._struct, num_tokens, num_rows, torch.get_num_threads()
         )
@@ -85,7 +85,7 @@ class FusedModel:
     def by_parts(
         self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch
     ) -> Tensor:
-        """As `forward`, module by module: the model's own forward pass should give the same."""
+        """As `forward`, by the model's own modules: what its own forward pass should give."""
         hidden = self._embedding(tokens[None])
         tables = self._rotary(hidden, positions[None])
         hidden = self._decoder(hidden, position_embeddings=tables, paged=paged)
@@ -104,7 +104,7 @@ class FusedModel:
         """Logits [len(rows), vocab_size] of the tokens at `rows`; a slot for each token."""
         assert len(wanted) in (0, len(rows))
         self._decoder.attach(cache)
-        self._extend_tables(max(span.end for span in spans))
+        self._reach(max(span.end for span in spans))
         step, kept = step_of(spans, cache.block_size)
         numbers = array("q", tokens + slots + rows)
         first, limits = address(numbers), Limits(wanted)
@@ -117,8 +117,8 @@ class FusedModel:
         del kept
         return logits
 
-    def _extend_tables(self, num_positions: int) -> None:
-        """Make rotary tables [positions, rotary_dim] for at least `num_positions`."""
+    def _reach(self, num_positions: int) -> None:
+        """Have tables [positions, rotary_dim] for so many. They grow with what is asked for."""
         if num_positions <= len(self._tables[0]):
             return
         positions = torch.arange(max(_FIRST_POSITIONS, 1 << (num_positions - 1).bit_length()))

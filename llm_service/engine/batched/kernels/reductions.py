@@ -1,6 +1,6 @@
-"""The reductions over rows of logits [n, vocab_size] that a sampler needs, by kernels or by torch.
+"""What a sampler asks of chosen rows of logits [n, vocab_size]: by the kernels, or by torch.
 
-Rows are chosen by their indices, so that none is copied.
+Rows are chosen by their numbers, so that none is copied.
 """
 
 from typing import Protocol
@@ -14,23 +14,22 @@ from llm_service.engine.batched.kernels.library import Kernels
 
 class Reductions(Protocol):
     def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """The largest logits [m], NaN for a row with NaN, and their ids [m], the first if equal."""
+        """The largest logits [m] and their ids [m], of equal ones the first; NaN if one is."""
 
     def largest(self, logits: Tensor, rows: list[int], count: int) -> tuple[Tensor, Tensor]:
-        """The largest logits [m, count] in falling order, equal ones by id, and their ids.
+        """The largest logits [m, count], falling, and their ids [m, count], equal ones by id.
 
-        If several equal the last one, any of them may be included. In a row with NaN, the first
-        logit is NaN.
+        Of those that equal the last one it may be any that are given.
         """
 
     def weights(
         self, logits: Tensor, rows: list[int], peaks: Tensor, temperatures: Tensor, block: int
     ) -> Tensor:
-        """Sums [m, blocks of a row] of e^((logit - peak) / temperature) over `block` ids each."""
+        """Sums [m, blocks of a row] of e^((logit - peak) / temperature), of `block` ids each."""
 
 
 class TorchReductions:
-    """By torch, for any device and type."""
+    """For any device and type."""
 
     def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
         values, ids = _chosen(logits, rows).max(dim=1)
@@ -51,7 +50,7 @@ class TorchReductions:
 
 
 class FusedReductions:
-    """By the kernels, for contiguous float32 logits on the CPU: one pass over each row, no sort."""
+    """For contiguous float32 logits on the CPU: a pass over each row, no sort."""
 
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
