@@ -36,7 +36,9 @@ EXACT = (Scheme.FLOAT32, Scheme.BFLOAT16)  # of which inputs are not rounded
 each_instruction_set = pytest.mark.parametrize("instruction_set", HERE)
 is_sanitized = build.flavour() == "sanitized"  # then everything is many times slower
 random_shapes = settings(
-    max_examples=5 if is_sanitized else 25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=5 if is_sanitized else 25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 
