@@ -76,6 +76,11 @@ def test_the_folder_is_smaller_than_the_model(written: Path) -> None:
     assert size < share * 2 * load("pocket").num_parameters
 
 
+def test_the_parts_of_a_matrix_keep_the_names_that_older_folders_have(written: Path) -> None:
+    names = {name for name in load_file(written / "model.safetensors") if name.startswith("head.")}
+    assert names == {"head.weights", "head.lower", "head.scales", "head.doubts"}
+
+
 def refusal(folder: Path, **settings: str) -> str:
     with pytest.raises(ModelLoadError) as caught:
         load(folder, **settings)
