@@ -7,7 +7,7 @@ import torch
 from llm_service.engine import Engine, EngineInfo, Observe, PromptTokenizer
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
-from llm_service.engine.batched.drafts import PromptLookup
+from llm_service.engine.batched.drafts import Drafter, PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kernels.reductions import FusedReductions, Reductions
@@ -27,6 +27,7 @@ from llm_service.engine.loader import (
 from llm_service.engine.memory import kernel_workspace_bytes
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 
@@ -82,7 +83,7 @@ def batched_engine(
 
     def build() -> EngineCore:
         torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
-        return build_core(loaded, info, tokenizer, config)
+        return build_core(loaded, info, config)
 
     return BatchedEngine(build, info, tokenizer, observe(info), backoff or Backoff())
 
@@ -90,14 +91,13 @@ def batched_engine(
 def build_core(
     loaded: LoadedModel,
     info: EngineInfo,
-    tokenizer: SealedTokenizer,
     config: EngineConfig,
     *,
-    watch: Callable[[Runner], Runner] = lambda runner: runner,
+    wrap_runner: Callable[[Runner], Runner] = lambda runner: runner,
 ) -> EngineCore:
-    """A core with an empty KV cache of the size and the limits that `info` tells.
+    """Build a core with an empty KV cache, of the sizes and limits in `info`.
 
-    `watch` may put something around what computes its steps.
+    `wrap_runner` receives the runner that computes the steps and returns the one to use.
     """
     cache = KVCache(
         loaded.layer_shapes,
@@ -112,17 +112,20 @@ def build_core(
         max_batched_tokens=info.max_batched_tokens,
         max_context=info.max_context,
         max_inter_token_seconds=config.max_inter_token_ms / 1000,
-        drafter=PromptLookup() if config.speculation == "prompt_lookup" else None,
+        drafter=choose_drafter(config),
     )
     return EngineCore(
         scheduler,
-        watch(ModelRunner(loaded.model, cache)),
+        wrap_runner(ModelRunner(loaded.model, cache)),
         Sampler(info.vocab_size, loaded.eos_token_ids, _reductions(loaded)),
-        tokenizer,
-        loaded.tokenizer,
-        eos_token_ids=loaded.eos_token_ids,
+        Vocabulary(loaded.tokenizer, size=info.vocab_size, eos_token_ids=loaded.eos_token_ids),
         max_context=info.max_context,
     )
+
+
+def choose_drafter(config: EngineConfig) -> Drafter | None:
+    """Return the drafter that LLM_SPECULATION names; None: no tokens are drafted."""
+    return PromptLookup() if config.speculation == "prompt_lookup" else None
 
 
 def _reductions(loaded: LoadedModel) -> Reductions | None:
