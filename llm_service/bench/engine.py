@@ -45,7 +45,7 @@ SUMMARISED = (
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One row: `num_sequences` sequences with prompts of `prompt_tokens` that decode or prefill."""
+    """Describes a row: `num_sequences` with prompts of `prompt_tokens` that decode or prefill."""
 
     kind: Literal["decode", "prefill"]
     num_sequences: int
@@ -74,7 +74,7 @@ class PhaseResult:
 
 @dataclass(slots=True)
 class Step:
-    """The wall times, in seconds, before, in and after the model's forward pass."""
+    """Holds the wall times, in seconds, before, in and after the model's forward pass."""
 
     before: float
     forward: float
@@ -87,7 +87,7 @@ class Step:
 
 
 class Bench:
-    """A loaded model with a core to step, and why its weights are quantized as they are."""
+    """Steps a core over a loaded model, and knows why its weights are quantized as they are."""
 
     @classmethod
     def load(cls, config: EngineConfig, progress: Callable[[str], None]) -> Self:
@@ -240,7 +240,7 @@ def phases(
 
 
 class _TimedRunner:
-    """A runner that appends to `times` when each forward pass starts and ends."""
+    """Wraps a runner and appends to `times` when each forward pass starts and ends."""
 
     def __init__(self, runner: Runner, times: list[float], is_on_cuda: bool) -> None:
         self._runner, self._times, self._is_on_cuda = runner, times, is_on_cuda

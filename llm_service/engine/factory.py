@@ -61,7 +61,7 @@ def load_engine(
 
 
 def _try_chat_template(tokenizer: PromptTokenizer, progress: Callable[[str], None]) -> None:
-    """Tell of a template that does not work; one that does is ready for the first request."""
+    """Report a template that does not work; trying it also prepares it for the first request."""
     if tokenizer.has_chat_template:
         try:
             tokenizer.encode_chat([{"role": "user", "content": "Hello"}])
@@ -77,7 +77,7 @@ def batched_engine(
     *,
     backoff: Backoff | None = None,
 ) -> BatchedEngine:
-    """The batched engine for a model that can be batched."""
+    """Build the batched engine for a model that can be batched."""
     tokenizer = SealedTokenizer(loaded.tokenizer)
     info = engine_info(loaded, resources, config)
 
@@ -133,7 +133,10 @@ def _reductions(loaded: LoadedModel) -> Reductions | None:
 
 
 def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
-    """What the batched engine makes of its resources; raises ModelLoadError if that is nothing."""
+    """Return what the batched engine will be with these resources.
+
+    Raises ModelLoadError if the KV cache would not hold a single block.
+    """
     bytes_per_block = block_bytes(loaded.layer_shapes, config.block_size, loaded.kv_dtype)
     num_blocks = resources.kv_cache_bytes // bytes_per_block
     if num_blocks < 1:

@@ -1,4 +1,4 @@
-"""The sequential engine: transformers' own `generate`, one request at a time.
+"""Implements the sequential engine: transformers' own `generate`, one request at a time.
 
 It serves models that cannot be batched here. Owns only how logits are obtained from
 `generate`: scheduling, sampling, text, streams and failures are the batched engine's, run
@@ -59,7 +59,7 @@ class SequentialEngine(BatchedEngine):
 
 
 class SequentialCore(EngineCore):
-    """The batched core with one slot, over `generate`; frees its cache when a sequence ends."""
+    """Runs the batched core with one slot over `generate`; frees its cache after each sequence."""
 
     def __init__(self, loaded: LoadedModel, info: EngineInfo) -> None:
         num_blocks = -(-info.max_context // info.block_size)
@@ -135,7 +135,7 @@ class _Closed(Exception):
 
 
 class _Generation:
-    """One call of `generate`, which waits at every position until it is told the token."""
+    """Runs one call of `generate`, which waits at every position until it is told the token."""
 
     def __init__(self, model: PreTrainedModel, token_ids: TokenIds[int], num_threads: int) -> None:
         self._logits: SimpleQueue[Tensor | Exception] = SimpleQueue()

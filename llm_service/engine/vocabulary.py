@@ -1,4 +1,4 @@
-"""What a model's token ids stand for: their text, their bytes, and which of them end an answer."""
+"""Knows what a model's token ids stand for: their text and bytes, and which end an answer."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from llm_service.engine.token_bytes import byte_decoder
 
 
 class Vocabulary:
-    """The token ids below `size`, which is the width of the model's logits.
+    """Describes the token ids below `size`, which is the width of the model's logits.
 
     A tokenizer may know fewer ids than that; the others have no text.
     """

@@ -53,7 +53,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The result of a step for one sequence: an increment, or the error that ended it."""
+    """Carries what a step made for one sequence: an increment, or the error that ended it."""
 
     sequence: Sequence
     event: GenerationChunk | ServiceError

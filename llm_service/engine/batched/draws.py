@@ -24,7 +24,7 @@ _BLOCK = 128
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One row's cuts and its uniform number."""
+    """Holds one row's cuts and its uniform number."""
 
     temperature: float
     top_k: int  # 0: off
@@ -45,7 +45,7 @@ class Draw:
 
 
 class Draws:
-    """One draw from each row of `logits` [n, vocab_size] that `rows` names by its number.
+    """Draws a token from each row of `logits` [n, vocab_size] that `rows` names by its number.
 
     A token whose logit is minus infinity is never drawn. Each row needs a finite logit.
     """
@@ -135,7 +135,7 @@ class Draws:
         return ids.gather(1, place)[:, 0], is_settled[:, 0]
 
     def _falling(self, rows: list[int], num_candidates: int) -> tuple[Tensor, Tensor]:
-        """The largest logits [m, num_candidates] in float64 and their ids, equal ones by id."""
+        """Return the largest logits [m, num_candidates], falling, in float64 and their ids."""
         if num_candidates == self._vocab_size:
             values, ids = self._logits[rows].sort(dim=1, descending=True, stable=True)
         else:
@@ -147,7 +147,7 @@ class Draws:
         return self._reductions.weights(self._logits, rows, peaks, temperatures, _BLOCK)
 
     def _cuts(self, chosen: list[int]) -> tuple[list[int], "_Cuts"]:
-        """The numbers of the rows that the draws numbered `chosen` are from, and their cuts."""
+        """Return the row numbers and the cuts of the draws numbered `chosen`."""
         draws = [self._draws[i] for i in chosen]
         rows = [self._rows[i] for i in chosen]
         return rows, _Cuts.of(draws, self._vocab_size, self._logits.device)
@@ -155,7 +155,7 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class _Cuts:
-    """The draws' numbers as columns [m, 1]."""
+    """Holds the parameters of m draws as columns [m, 1]."""
 
     temperature: Tensor
     top_k: Tensor

@@ -1,4 +1,4 @@
-"""What requests change in their rows of logits: penalties, bias, and tokens that are ruled out.
+"""Applies what requests change in their rows of logits: penalties, bias, tokens ruled out.
 
 Owns the formulas. The entries are changed in place and put back, because a copy of the logits
 takes longer than the changes, and log-probabilities are those of the model's own logits.
@@ -15,7 +15,7 @@ from llm_service.engine.batched.row import Row, unpack_masks
 
 
 class LogitChanges:
-    """Changes to some rows of a matrix of logits [n, vocab_size].
+    """Collects changes to some rows of a matrix of logits [n, vocab_size], and applies them.
 
     The repetition penalty is transformers', over prompt and output: positive logits are divided
     by it, others multiplied. Presence and frequency penalty are OpenAI's, over the output:
@@ -89,7 +89,7 @@ class LogitChanges:
 
 
 class _Entries:
-    """Some entries of a matrix of logits, and a number for each."""
+    """Lists some entries of a matrix of logits, with a number for each."""
 
     def __init__(self) -> None:
         self._rows: list[int] = []

@@ -20,7 +20,7 @@ from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequen
 
 
 class ModelRunner:
-    """Drives an unchanged transformers model over all sequences of a step at once.
+    """Runs an unchanged transformers model over all sequences of a step at once.
 
     The first step is computed by the model's own forward pass. If a faster way computes the same
     logits, bit for bit, it computes all later steps.
@@ -118,7 +118,7 @@ class ModelRunner:
 
 
 class _SplitModel:
-    """A model's base, and then its FusedHead, which is told the needs of each row.
+    """Runs a model's base, and then its FusedHead with the needs of each row.
 
     The model's own forward pass cannot hand them to its head. Where it changes the head's
     results, as by scaling them, needs would mean something else, and this class is not used.

@@ -1,4 +1,4 @@
-"""A row of logits that the sampler chooses a token from, and everything the choice depends on."""
+"""Defines a row of logits to sample: everything that the choice of its token depends on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _WORD_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The logits after the tokens of `sequence` and then those of `draft`.
+    """Stands for the logits after the tokens of `sequence` and then those of `draft`.
 
     `allowed` is a mask of the token ids that may be chosen, None for all: int32
     [ceil(vocab_size / 32)], in which id i is bit i % 32, counted from the lowest, of word i // 32.
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def num_output_tokens(self) -> int:
-        """The number of output tokens before this row's token, drafted ones included."""
+        """Count the output tokens before this row's token, drafted ones included."""
         return self.sequence.num_output_tokens + len(self.draft)
 
     def output_counts(self) -> Mapping[int, int]:
@@ -44,6 +44,7 @@ class Row:
 
 
 def num_mask_words(vocab_size: int) -> int:
+    """Return how many words of 32 bits a mask of `vocab_size` token ids has."""
     return -(-vocab_size // _WORD_BITS)
 
 

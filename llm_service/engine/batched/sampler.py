@@ -27,12 +27,12 @@ _DEPTH = 30.0
 
 
 class SamplingError(Exception):
-    """Why one row could not be sampled; returned, not raised, so that the others are."""
+    """Says why one row could not be sampled; it is returned, so that other rows are sampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
-    """The chosen token. `logprob` and `top` (best first) are set only if they were asked for."""
+    """Holds the chosen token, and `logprob` and `top` (best first) if they were asked for."""
 
     token_id: int
     logprob: float | None = None
@@ -40,7 +40,7 @@ class SampledToken:
 
 
 class Sampler:
-    """Seeded draws depend on their row alone; the others use the system's entropy."""
+    """Samples tokens. Seeded draws depend on their row alone, others on the system's entropy."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Sampler:
                 )
 
     def _forbidden(self, row: Row) -> set[int]:
-        """The token ids that would end an answer with fewer tokens than its min_tokens."""
+        """Return the token ids that would end an answer before it has its min_tokens."""
         p = row.sampling
         if row.num_output_tokens >= p.min_tokens:
             return set()

@@ -33,13 +33,13 @@ class ScheduledSequence:
 
     @property
     def num_rows(self) -> int:
-        """The number of positions, the last ones of the item, whose logits are computed."""
+        """Count the positions, the last ones of the item, whose logits are computed."""
         return 1 + len(self.draft)
 
 
 @dataclass(slots=True)
 class ScheduledBatch:
-    """One step's work: items of a single token come first, and short sequences before long."""
+    """Holds one step's work: items of a single token come first, short sequences before long."""
 
     items: list[ScheduledSequence] = field(default_factory=list)
     started: float = 0.0  # time.monotonic() seconds
@@ -57,7 +57,7 @@ class ScheduledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of one item: tokens, with a finish reason if they are the last, or an error.
+    """Carries an item's tokens, with a finish reason if they are the last, or its error.
 
     There are several tokens where drafted ones were accepted. An item that has computed only a
     part of its prompt has none of the three.

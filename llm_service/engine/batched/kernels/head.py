@@ -1,4 +1,4 @@
-"""A model's head, which computes exactly only the logits that the sampler needs."""
+"""Computes a model's logits, and only those exactly that the sampler needs."""
 
 import ctypes
 import math
@@ -15,7 +15,7 @@ from llm_service.engine.batched.kernels.fused import FusedLinear
 
 @dataclass(frozen=True, slots=True)
 class LogitNeeds:
-    """Which logits of one row must be exact.
+    """Names the logits of one row that must be exact.
 
     These are the `count` largest, and all that are at most `depth` below the last of those.
     """
@@ -32,7 +32,7 @@ EVERY_LOGIT = LogitNeeds()
 
 
 class Limits:
-    """The needs of some rows, as the kernels take them: addresses of counts and depths [rows].
+    """Holds the needs of some rows as the kernels take them: addresses of counts and depths [rows].
 
     Both are null if every row needs every logit.
     """
@@ -50,9 +50,9 @@ def address(numbers: "array[Any]") -> int:
 
 
 class FusedHead(FusedLinear):
-    """A FusedLinear that may compute the logits that are not needed from the weights' upper bits.
+    """Computes logits; those that are not needed may come from the weights' upper bits alone.
 
-    Those are approximate, and all of them lie below the logits that are needed.
+    Such logits are approximate, and all of them lie below the logits that are needed.
     """
 
     def forward(self, x: Tensor, needs: Sequence[LogitNeeds] = ()) -> Tensor:

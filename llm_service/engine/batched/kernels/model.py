@@ -1,4 +1,4 @@
-"""A whole fused model in one call: token ids in, logits out.
+"""Computes a whole fused model in one call of the kernels: token ids in, logits out.
 
 Owns the order of embedding, layers, norm and head, and the tables of the rotary embedding.
 """
@@ -30,7 +30,7 @@ _TOLERANCE = 1e-5  # of a norm's output
 
 
 class FusedModel:
-    """The parts of a fused model, computed in a single call of the kernels.
+    """Computes the parts of a fused model in a single call of the kernels.
 
     The model's own forward pass calls some fifty small torch operations around these parts for
     every token, each with cold caches, because the weights have passed through them.
