@@ -222,11 +222,11 @@ def _rows(batch: ScheduledBatch) -> list[Row]:
     """Return one row for each row of logits that the batch makes, in the same order."""
     rows: list[Row] = []
     for item in batch.items:
-        sequence, draft = item.sequence, item.draft
-        constraint = sequence.constraint if item.is_sampled else None
+        constraint = item.sequence.constraint if item.is_sampled else None
         for i in range(item.num_rows):
-            allowed = constraint.allowed(sequence, draft[:i]) if constraint else None
-            rows.append(Row(sequence, draft[:i], allowed))
+            draft = item.draft[:i]
+            allowed = constraint.allowed(item.sequence, draft) if constraint else None
+            rows.append(Row(item.sequence, draft, allowed))
     return rows
 
 

@@ -92,7 +92,9 @@ class Sampler:
         p = row.sampling
         if row.allowed is not None or p.raises_logits:
             return EVERY_LOGIT
-        num_lowered = len(p.logit_bias) + len(self._forbidden(row))
+        num_lowered = len(p.logit_bias)
+        if p.min_tokens:
+            num_lowered += len(self._forbidden(row))
         if p.is_penalized:
             num_lowered += len(row.sequence.output_counts()) + len(row.draft)
         depth = 0.0 if p.is_greedy else _DEPTH * p.temperature
@@ -128,7 +130,7 @@ class Sampler:
     def _forbidden(self, row: Row) -> set[int]:
         """Return the token ids that would end an answer before it has its min_tokens."""
         p = row.sampling
-        if row.num_output_tokens >= p.min_tokens:
+        if not p.min_tokens or row.num_output_tokens >= p.min_tokens:
             return set()
         ends = set(p.stop_token_ids) | (set() if p.ignore_eos else self._eos_token_ids)
         return {i for i in ends if i < self._vocab_size}
