@@ -1,7 +1,7 @@
-"""What an engine's steps take in this process, and how much of that is not the model.
+"""Measures how long an engine's steps take in this process, and how much of that is not the model.
 
-Steps a real core over real sequences, without a server. Each row of a table is a phase: so many
-sequences that decode at once, or one prompt that is read.
+Steps a real core over real sequences, without a server. Each row of a table is a phase: a number
+of sequences that decode at once, or one prompt whose prefill runs.
 """
 
 import statistics
@@ -19,7 +19,7 @@ from llm_service.bench.prompts import Prompts
 from llm_service.engine import EngineInfo
 from llm_service.engine.batched import sequence as sequences
 from llm_service.engine.batched.core import EngineCore, Runner
-from llm_service.engine.batched.kernels.head import Wanted
+from llm_service.engine.batched.kernels.head import LogitNeeds
 from llm_service.engine.batched.quantization import WORTH_QUANTIZING
 from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.config import EngineConfig
@@ -32,7 +32,7 @@ from llm_service.machine import Machine
 _WARM_UP_TOKENS = 4
 
 Figures = dict[str, Any]
-# What is summarised over repetitions. Seconds are of one step, on average.
+# The figures that are summarised over repetitions. Seconds are the mean over the steps.
 SUMMARISED = (
     "tokens_per_s",
     "step_seconds",
@@ -45,7 +45,7 @@ SUMMARISED = (
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One row: `num_sequences` that decode after prompts of `prompt_tokens`, or read theirs."""
+    """Describes a row: `num_sequences` with prompts of `prompt_tokens` that decode or prefill."""
 
     kind: Literal["decode", "prefill"]
     num_sequences: int
@@ -74,7 +74,7 @@ class PhaseResult:
 
 @dataclass(slots=True)
 class Step:
-    """Wall times in seconds: what is before the model's forward pass, it, and what is after."""
+    """Holds the wall times, in seconds, before, in and after the model's forward pass."""
 
     before: float
     forward: float
@@ -87,7 +87,7 @@ class Step:
 
 
 class Bench:
-    """A loaded model with a core to step, and how its weights came to be as they are."""
+    """Steps a core over a loaded model, and knows why its weights are quantized as they are."""
 
     @classmethod
     def load(cls, config: EngineConfig, progress: Callable[[str], None]) -> Self:
@@ -107,14 +107,13 @@ class Bench:
         self.info: EngineInfo = engine_info(loaded, resources, config)
         self.why_quantization = _why_quantization(config, loaded)
         is_on_cuda = loaded.device.type == "cuda"
-        self._times: list[float] = []  # of the last step's forward pass: begun, over
+        self._times: list[float] = []  # start and end of the last step's forward pass
         self._tokenizer = SealedTokenizer(loaded.tokenizer)
         self._core: EngineCore = build_core(
             loaded,
             self.info,
-            self._tokenizer,
             config,
-            watch=lambda runner: _Watched(runner, self._times, is_on_cuda),
+            wrap_runner=lambda runner: _TimedRunner(runner, self._times, is_on_cuda),
         )
         self._core.warm_up()  # as serving does; a first step is not like the others
 
@@ -128,9 +127,9 @@ class Bench:
         top_p: float = 1.0,
         done: Callable[[], object] = lambda: None,
     ) -> list[PhaseResult]:
-        """Each phase once unmeasured and shortened, then `repetitions` times.
+        """Run each phase once shortened and unmeasured, then `repetitions` times.
 
-        Raises BenchError, before anything runs, where one does not fit.
+        Raises BenchError, before anything runs, if a phase does not fit.
         """
         for phase in phases:
             if reason := self.why_not(phase):
@@ -151,7 +150,7 @@ class Bench:
         return results
 
     def _run(self, phase: Phase, prompts: Prompts, sampling: SamplingParams) -> list[Step]:
-        """The steps that are the phase's own: those that decode all its sequences, or read."""
+        """Run the phase; return its steps that decode all sequences, or those of the prefill."""
         added = [
             self._sequence(str(i), phase.prompt_tokens, prompts, sampling)
             for i in range(phase.num_sequences)
@@ -166,12 +165,18 @@ class Bench:
             ended = time.perf_counter()
             if stats.num_preemptions:
                 raise BenchError("The KV cache is too small: raise LLM_KV_CACHE_BYTES.")
-            begun, over = self._times
+            forward_started, forward_ended = self._times
             is_decode = not stats.num_computed_prompt_tokens
             num_tokens = stats.num_computed_prompt_tokens or stats.num_output_tokens
             is_whole = not is_decode or stats.num_sequences == phase.num_sequences
             if is_decode == (phase.kind == "decode") and is_whole:
-                steps.append(Step(begun - started, over - begun, ended - over, num_tokens))
+                step = Step(
+                    before=forward_started - started,
+                    forward=forward_ended - forward_started,
+                    after=ended - forward_ended,
+                    num_tokens=num_tokens,
+                )
+                steps.append(step)
         for sequence in added:
             if sequence.error is not None:
                 raise BenchError(f"A sequence could not be finished: {sequence.error.message}")
@@ -180,9 +185,9 @@ class Bench:
     def _sequence(
         self, name: str, num_tokens: int, prompts: Prompts, sampling: SamplingParams
     ) -> sequences.Sequence:
-        """Of a prompt of exactly `num_tokens`; a word is at least one."""
+        """Make a sequence whose prompt has exactly `num_tokens` tokens."""
         token_ids: list[int] = []
-        while len(token_ids) < num_tokens:
+        while len(token_ids) < num_tokens:  # each word makes at least one token
             token_ids += self._tokenizer.encode_text(prompts.make(num_tokens))
         request = GenerationRequest(name, tuple(token_ids[:num_tokens]), sampling)
         return sequences.Sequence.from_request(request, time.monotonic())
@@ -234,8 +239,8 @@ def phases(
     return decodes + [Phase("prefill", 1, length, 1) for length in prompt_lengths]
 
 
-class _Watched:
-    """A runner that notes in `times` when it began and when it was done."""
+class _TimedRunner:
+    """Wraps a runner and appends to `times` when each forward pass starts and ends."""
 
     def __init__(self, runner: Runner, times: list[float], is_on_cuda: bool) -> None:
         self._runner, self._times, self._is_on_cuda = runner, times, is_on_cuda
@@ -244,20 +249,20 @@ class _Watched:
     def block_bytes(self) -> int:
         return self._runner.block_bytes
 
-    def forward(self, batch: ScheduledBatch, wanted: Sequence[Wanted] = ()) -> Tensor:
-        self._note()
-        logits = self._runner.forward(batch, wanted)
-        self._note()
+    def forward(self, batch: ScheduledBatch, needs: Sequence[LogitNeeds] = ()) -> Tensor:
+        self._note_time()
+        logits = self._runner.forward(batch, needs)
+        self._note_time()
         return logits
 
-    def _note(self) -> None:
+    def _note_time(self) -> None:
         if self._is_on_cuda:
             torch.cuda.synchronize()  # else the work is only queued
         self._times.append(time.perf_counter())
 
 
 def _figures(steps: Sequence[Step]) -> Figures:
-    """Times are seconds of a step, on average; `outside_share` is of all time."""
+    """Summarise the steps; times are seconds per step, `outside_share` is a share of all time."""
     seconds = sum(step.seconds for step in steps)
     num_tokens = sum(step.num_tokens for step in steps)
     forward = sum(step.forward for step in steps)

@@ -153,7 +153,7 @@ def _windows(loaded: LoadedModel, text: str) -> Iterator[Text]:
 def _answers(loaded: LoadedModel, config: EngineConfig, machine: Machine) -> Iterator[Text]:
     tokenizer = SealedTokenizer(loaded.tokenizer)
     info = engine_info(loaded, plan_resources(config, loaded, machine), config)
-    core = build_core(loaded, info, tokenizer, config)
+    core = build_core(loaded, info, config)
     sampling = SamplingParams(max_tokens=_ANSWER_TOKENS, temperature=0.0)
     asked = []
     for i, question in enumerate(_QUESTIONS):

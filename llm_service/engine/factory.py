@@ -7,7 +7,7 @@ import torch
 from llm_service.engine import Engine, EngineInfo, Observe, PromptTokenizer
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
-from llm_service.engine.batched.drafts import PromptLookup
+from llm_service.engine.batched.drafts import Drafter, PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kernels.reductions import FusedReductions, Reductions
@@ -27,6 +27,7 @@ from llm_service.engine.loader import (
 from llm_service.engine.memory import kernel_workspace_bytes
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 
@@ -60,7 +61,7 @@ def load_engine(
 
 
 def _try_chat_template(tokenizer: PromptTokenizer, progress: Callable[[str], None]) -> None:
-    """Tell of a template that does not work; one that does is ready for the first request."""
+    """Report a template that does not work; trying it also prepares it for the first request."""
     if tokenizer.has_chat_template:
         try:
             tokenizer.encode_chat([{"role": "user", "content": "Hello"}])
@@ -76,13 +77,13 @@ def batched_engine(
     *,
     backoff: Backoff | None = None,
 ) -> BatchedEngine:
-    """The batched engine for a model that can be batched."""
+    """Build the batched engine for a model that can be batched."""
     tokenizer = SealedTokenizer(loaded.tokenizer)
     info = engine_info(loaded, resources, config)
 
     def build() -> EngineCore:
         torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
-        return build_core(loaded, info, tokenizer, config)
+        return build_core(loaded, info, config)
 
     return BatchedEngine(build, info, tokenizer, observe(info), backoff or Backoff())
 
@@ -90,14 +91,13 @@ def batched_engine(
 def build_core(
     loaded: LoadedModel,
     info: EngineInfo,
-    tokenizer: SealedTokenizer,
     config: EngineConfig,
     *,
-    watch: Callable[[Runner], Runner] = lambda runner: runner,
+    wrap_runner: Callable[[Runner], Runner] = lambda runner: runner,
 ) -> EngineCore:
-    """A core with an empty KV cache of the size and the limits that `info` tells.
+    """Build a core with an empty KV cache, of the sizes and limits in `info`.
 
-    `watch` may put something around what computes its steps.
+    `wrap_runner` receives the runner that computes the steps and returns the one to use.
     """
     cache = KVCache(
         loaded.layer_shapes,
@@ -112,17 +112,20 @@ def build_core(
         max_batched_tokens=info.max_batched_tokens,
         max_context=info.max_context,
         max_inter_token_seconds=config.max_inter_token_ms / 1000,
-        drafter=PromptLookup() if config.speculation == "prompt_lookup" else None,
+        drafter=choose_drafter(config),
     )
     return EngineCore(
         scheduler,
-        watch(ModelRunner(loaded.model, cache)),
+        wrap_runner(ModelRunner(loaded.model, cache)),
         Sampler(info.vocab_size, loaded.eos_token_ids, _reductions(loaded)),
-        tokenizer,
-        loaded.tokenizer,
-        eos_token_ids=loaded.eos_token_ids,
+        Vocabulary(loaded.tokenizer, size=info.vocab_size, eos_token_ids=loaded.eos_token_ids),
         max_context=info.max_context,
     )
+
+
+def choose_drafter(config: EngineConfig) -> Drafter | None:
+    """Return the drafter that LLM_SPECULATION names; None: no tokens are drafted."""
+    return PromptLookup() if config.speculation == "prompt_lookup" else None
 
 
 def _reductions(loaded: LoadedModel) -> Reductions | None:
@@ -130,7 +133,10 @@ def _reductions(loaded: LoadedModel) -> Reductions | None:
 
 
 def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
-    """What the batched engine makes of its resources; raises ModelLoadError if that is nothing."""
+    """Return what the batched engine will be with these resources.
+
+    Raises ModelLoadError if the KV cache would not hold a single block.
+    """
     bytes_per_block = block_bytes(loaded.layer_shapes, config.block_size, loaded.kv_dtype)
     num_blocks = resources.kv_cache_bytes // bytes_per_block
     if num_blocks < 1:

@@ -46,11 +46,12 @@ class SamplingParams:
 
     @property
     def raises_logits(self) -> bool:
-        """Whether some token becomes likelier than the model has it."""
+        """Whether these parameters make any token likelier than the model has it."""
         return (
-            min(self.presence_penalty, self.frequency_penalty) < 0
+            self.presence_penalty < 0
+            or self.frequency_penalty < 0
             or self.repetition_penalty < 1.0
-            or any(bias > 0 for bias in self.logit_bias.values())
+            or (bool(self.logit_bias) and max(self.logit_bias.values()) > 0)
         )
 
     @property

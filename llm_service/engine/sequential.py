@@ -1,9 +1,9 @@
-"""The sequential engine: transformers' own `generate`, one request at a time.
+"""Implements the sequential engine: transformers' own `generate`, one request at a time.
 
-For models that cannot be batched here. Owns nothing but the way from `generate` to
-logits: scheduling, sampling, text, streams and failures are the batched engine's, run
-with room for one sequence, so both engines mean the same by every parameter. The KV
-cache is transformers' own; its bytes are not counted.
+It serves models that cannot be batched here. Owns only how logits are obtained from
+`generate`: scheduling, sampling, text, streams and failures are the batched engine's, run
+with room for one sequence, so every parameter means the same in both engines. The KV cache is
+transformers' own; its bytes are not counted.
 """
 
 import threading
@@ -21,7 +21,7 @@ from llm_service.engine import EngineInfo, Observe
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
-from llm_service.engine.batched.kernels.head import Wanted
+from llm_service.engine.batched.kernels.head import LogitNeeds
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import ScheduledBatch, Scheduler
 from llm_service.engine.batched.sequence import Sequence
@@ -30,6 +30,7 @@ from llm_service.engine.config import EngineConfig
 from llm_service.engine.loader import LoadedModel, Resources
 from llm_service.engine.observer import Phase
 from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import ServiceError
 
 
@@ -47,20 +48,20 @@ class SequentialEngine(BatchedEngine):
     ) -> None:
         info = _info(loaded, resources, config)
         tokenizer = SealedTokenizer(loaded.tokenizer)
-        # What the folder says about sampling is `default_sampling` now, and applied by callers.
+        # The sampling defaults of the model's folder are in `default_sampling`; callers apply them.
         loaded.model.generation_config = _generation_config(info.max_context)
 
         def build_core() -> EngineCore:
             torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
-            return SequentialCore(loaded, info, tokenizer)
+            return SequentialCore(loaded, info)
 
         super().__init__(build_core, info, tokenizer, observe(info), backoff or Backoff())
 
 
 class SequentialCore(EngineCore):
-    """The batched core with one slot, over `generate`; its memory goes with its sequence."""
+    """Runs the batched core with one slot over `generate`; frees its cache after each sequence."""
 
-    def __init__(self, loaded: LoadedModel, info: EngineInfo, tokenizer: SealedTokenizer) -> None:
+    def __init__(self, loaded: LoadedModel, info: EngineInfo) -> None:
         num_blocks = -(-info.max_context // info.block_size)
         self._generate = GenerateRunner(loaded.model, info.threads)
         super().__init__(
@@ -72,9 +73,7 @@ class SequentialCore(EngineCore):
             ),
             self._generate,
             Sampler(info.vocab_size, loaded.eos_token_ids),
-            tokenizer,
-            loaded.tokenizer,
-            eos_token_ids=loaded.eos_token_ids,
+            Vocabulary(loaded.tokenizer, size=info.vocab_size, eos_token_ids=loaded.eos_token_ids),
             max_context=info.max_context,
         )
 
@@ -103,7 +102,7 @@ class SequentialCore(EngineCore):
 
 
 class GenerateRunner:
-    """Hands out, step by step, the logits of a `generate` that runs on a thread of its own."""
+    """Returns, step by step, the logits of a `generate` that runs on a thread of its own."""
 
     block_bytes = 0
 
@@ -113,8 +112,8 @@ class GenerateRunner:
         self._sequence: Sequence | None = None
         self._generation: _Generation | None = None
 
-    def forward(self, batch: ScheduledBatch, wanted: Iterable[Wanted] = ()) -> Tensor:
-        """Logits [1, vocab_size] for the one sequence of the batch, all of them exact."""
+    def forward(self, batch: ScheduledBatch, needs: Iterable[LogitNeeds] = ()) -> Tensor:
+        """Return logits [1, vocab_size] for the one sequence of the batch, all of them exact."""
         (sequence,) = batch.sampled
         if self._generation is not None and sequence is self._sequence:
             self._generation.choose(sequence.token_ids[-1])
@@ -136,12 +135,12 @@ class _Closed(Exception):
 
 
 class _Generation:
-    """One call of `generate`, halted at every token until it is told which one."""
+    """Runs one call of `generate`, which waits at every position until it is told the token."""
 
     def __init__(self, model: PreTrainedModel, token_ids: TokenIds[int], num_threads: int) -> None:
         self._logits: SimpleQueue[Tensor | Exception] = SimpleQueue()
         self._chosen: SimpleQueue[int | None] = SimpleQueue()
-        # The thread holds no reference to self: one that is dropped in a failure ends too.
+        # The thread holds no reference to self, so that dropping self after a failure ends it.
         self._end = weakref.finalize(self, self._chosen.put, None)
         handover = _Handover(self._logits, self._chosen)
         ids = torch.tensor([list(token_ids)], device=model.device)
@@ -154,7 +153,7 @@ class _Generation:
         self._thread.start()
 
     def logits(self) -> Tensor:
-        """Of the next position; raises what `generate` raises."""
+        """Return logits [1, vocab_size] of the next position; raises what `generate` raises."""
         logits = self._logits.get()
         if isinstance(logits, Exception):
             raise logits
@@ -169,7 +168,7 @@ class _Generation:
 
 
 class _Handover(LogitsProcessor):
-    """Gives each position's logits away and waits for the token to take."""
+    """Passes on each position's logits and waits for the token to choose there."""
 
     def __init__(
         self, logits: "SimpleQueue[Tensor | Exception]", chosen: "SimpleQueue[int | None]"
@@ -210,7 +209,7 @@ def _generate(
 
 
 def _generation_config(max_context: int) -> GenerationConfig:
-    """No end of its own within the context, no processor of its own."""
+    """Make `generate` neither end within the context nor change any logits by itself."""
     make: Any = GenerationConfig
     config: GenerationConfig = make(do_sample=False, max_length=max_context + 1, pad_token_id=0)
     return config

@@ -15,7 +15,6 @@ from llm_service.engine import TooManyTokens
 from llm_service.engine.control_tokens import control_tokens, inner_tokenizer
 from llm_service.engine.sealing import clean
 from llm_service.engine.template_process import TemplateProcess
-from llm_service.engine.token_bytes import byte_decoder
 from llm_service.errors import InvalidRequest
 
 # the tokenizers library counts in 32 bits
@@ -30,12 +29,10 @@ class SealedTokenizer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._backend: Tokenizer = tokenizer.backend_tokenizer
-        self._added = self._backend.get_added_tokens_decoder()
-        control = control_tokens(tokenizer, self._added)
+        control = control_tokens(tokenizer, self._backend.get_added_tokens_decoder())
         self._control_ids = frozenset(control.values())
         self._inner, self._outer_ids = inner_tokenizer(self._backend, control)
         self._bos = _leading_special_ids(self._backend)
-        self._to_bytes = byte_decoder(self._backend)
         self._template = _template_process(tokenizer, control)
 
     @property
@@ -79,16 +76,6 @@ class SealedTokenizer:
             raise InvalidRequest(f"{unknown[0]} is no token id.")
         text: str = self._backend.decode(list(token_ids), skip_special_tokens=False)
         return text
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """What the token stands for in the middle of a text; empty for an unused id."""
-        if (added := self._added.get(token_id)) is not None:
-            return str(added.content).encode()
-        return self._to_bytes(self._backend.id_to_token(token_id) or "")
-
-    def token_text(self, token_id: int) -> str:
-        """`token_bytes` as text, with U+FFFD for what is no whole character."""
-        return self.token_bytes(token_id).decode(errors="replace")
 
     def _encode(self, text: str, max_tokens: int | None) -> list[int]:
         """Ids of `text`, in which control tokens go by their private names."""

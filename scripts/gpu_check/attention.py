@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from llm_service.engine.batched.attention import How, PagedBatch, Span
+from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
 from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from scripts.gpu_check.part import Failed, Figures
 
@@ -27,17 +27,21 @@ def compare(device: torch.device, lengths: Sequence[int]) -> Figures:
     """Raises Failed for the first case that is wrong."""
     worst, num_cases = 0.0, 0
     for head_dim in _HEAD_DIMS:
-        plain = How(scaling=head_dim**-0.5)
-        for how in (plain, How(plain.scaling, window=40), How(plain.scaling, softcap=5.0)):
+        plain = AttentionOptions(scaling=head_dim**-0.5)
+        for options in (
+            plain,
+            AttentionOptions(plain.scaling, window=40),
+            AttentionOptions(plain.scaling, softcap=5.0),
+        ):
             for length in lengths:
-                found = _attend(length, head_dim, how, torch.bfloat16, device)
-                expected = _attend(length, head_dim, how, torch.float32, _CPU)
+                found = _attend(length, head_dim, options, torch.bfloat16, device)
+                expected = _attend(length, head_dim, options, torch.float32, _CPU)
                 norm = torch.linalg.vector_norm(expected, dim=(1, 2))
                 error = torch.linalg.vector_norm(found - expected, dim=(1, 2)) / norm
                 worst, num_cases = max(worst, error.max().item()), num_cases + 1
                 if not (error <= _TOLERANCE).all():  # NaN is wrong, too
                     raise Failed(
-                        f"{length} positions, heads of {head_dim}, {how}: outputs differ by"
+                        f"{length} positions, heads of {head_dim}, {options}: outputs differ by"
                         f" {[round(e, 3) for e in error.tolist()]}; first the decode, then the"
                         " prompt's tokens"
                     )
@@ -45,7 +49,7 @@ def compare(device: torch.device, lengths: Sequence[int]) -> Figures:
 
 
 def _attend(
-    length: int, head_dim: int, how: How, dtype: torch.dtype, device: torch.device
+    length: int, head_dim: int, options: AttentionOptions, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
     """Outputs, in float32 on the CPU, of a decode and of the end of a prompt, in one step."""
     generator = torch.Generator().manual_seed(length)
@@ -70,4 +74,4 @@ def _attend(
     batch = PagedBatch(cache, spans, torch.tensor(places, device=device), dtype)
     query = values(len(places), _KV_HEADS * _GROUP)
     key, value = values(len(places), _KV_HEADS), values(len(places), _KV_HEADS)
-    return batch.attend(0, query, key, value, how).to(_CPU, torch.float32)
+    return batch.attend(0, query, key, value, options).to(_CPU, torch.float32)

@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from llm_service.engine.batched.core import EngineCore
+from llm_service.engine.batched.row import Row
 from llm_service.engine.batched.sampler import Sampler, SamplingError
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import SamplingParams
@@ -116,7 +117,7 @@ def _compare_draws(part: Part) -> Figures:
     for turn in range(20):
         rows = logits.roll(37 * turn, dims=1)
         here, there = (
-            sampler.sample(rows.to(device), [make_sequence(prompt, s) for s in _SAMPLINGS])
+            sampler.sample(rows.to(device), [Row(make_sequence(prompt, s)) for s in _SAMPLINGS])
             for device in (torch.device("cpu"), part.device)
         )
         for sampling, one, other in zip(_SAMPLINGS, here, there, strict=True):

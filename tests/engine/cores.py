@@ -17,8 +17,15 @@ from llm_service.engine.config import EngineConfig
 from llm_service.engine.factory import batched_engine, build_core, engine_info
 from llm_service.engine.loader import Resources
 from llm_service.engine.request import GenerationRequest, SamplingParams
-from llm_service.engine.tokenization import SealedTokenizer
-from tests.engine.models import MAX_CONTEXT, byte_tokenizer, loaded_model, shapes_of
+from llm_service.engine.vocabulary import Vocabulary
+from tests.engine.models import (
+    EOS_TOKEN_IDS,
+    MAX_CONTEXT,
+    VOCAB_SIZE,
+    byte_tokenizer,
+    loaded_model,
+    shapes_of,
+)
 
 BLOCK_SIZE = 4
 GREEDY = SamplingParams(max_tokens=24, temperature=0.0)
@@ -65,7 +72,7 @@ def make_core(model: PreTrainedModel, **size: Unpack[Size]) -> EngineCore:
     resources, config = _configured(model, **size)
     loaded = loaded_model(model, layer_shapes=shapes_of(model))
     info = engine_info(loaded, resources, config)
-    return build_core(loaded, info, sealed_tokenizer(), config)
+    return build_core(loaded, info, config)
 
 
 def _configured(
@@ -122,5 +129,5 @@ def run_to_end(core: EngineCore) -> list[StepResult]:
 
 
 @cache
-def sealed_tokenizer() -> SealedTokenizer:
-    return SealedTokenizer(byte_tokenizer())
+def vocabulary() -> Vocabulary:
+    return Vocabulary(byte_tokenizer(), size=VOCAB_SIZE, eos_token_ids=EOS_TOKEN_IDS)

@@ -15,7 +15,7 @@ from tests.engine.cores import (
     make_sequence,
     output,
     run_to_end,
-    sealed_tokenizer,
+    vocabulary,
 )
 from tests.engine.models import (
     EOS_TOKEN_IDS,
@@ -157,7 +157,7 @@ def test_logprobs_name_the_chosen_token_and_the_likeliest(core: EngineCore) -> N
         assert position.chosen.token_id == chunk.token_ids[0]
         assert position.chosen == position.top[0]  # greedy
         assert len(position.top) == 4
-        assert position.chosen.token_bytes == sealed_tokenizer().token_bytes(chunk.token_ids[0])
+        assert position.chosen.token_bytes == vocabulary().token_bytes(chunk.token_ids[0])
 
 
 def test_a_seeded_answer_does_not_depend_on_the_rest_of_the_batch() -> None:

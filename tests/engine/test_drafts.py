@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 from transformers import PreTrainedModel
 
+from llm_service.engine import factory
 from llm_service.engine.batched.drafts import PromptLookup
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.observer import StepStats
 from llm_service.engine.request import FinishReason, SamplingParams
 from tests.engine.cores import make_core, make_sequence, output, run_to_end
-from tests.engine.models import CONFIGS, FUSED, fresh_model, served_model
+from tests.engine.models import CONFIGS, FUSED, VOCAB_SIZE, fresh_model, served_model
 
 SENTENCE = tuple(range(20, 32))
 
@@ -185,10 +187,61 @@ def test_min_tokens_holds_within_a_draft():
     assert sum(result.stats.num_accepted_draft_tokens for result in results) > 0
 
 
-def test_penalized_sequences_are_not_guessed():
-    core = make_core(served_model("llama"))
-    sampling = SamplingParams(
-        max_tokens=60, temperature=0.0, repetition_penalty=1.01, ignore_eos=True
-    )
-    core.add(make_sequence(SENTENCE * 3, sampling))
-    assert sum(result.stats.num_draft_tokens for result in run_to_end(core)) == 0
+class Oracle:
+    """Knows the answer, and spoils every fifth token of it."""
+
+    def __init__(self, answer: tuple[int, ...]) -> None:
+        self._answer = answer
+
+    def propose(self, sequence: Sequence, max_tokens: int) -> tuple[int, ...]:
+        start = sequence.num_output_tokens
+        end = min(start + 3 + start % 3, start + max_tokens)
+        return tuple(
+            (token_id + (i % 5 == 4)) % VOCAB_SIZE
+            for i, token_id in enumerate(self._answer[start:end], start)
+        )
+
+    def learn(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
+        pass
+
+
+PENALIZED = [
+    replace(greedy(60), frequency_penalty=0.2),
+    replace(greedy(60), presence_penalty=0.7, num_logprobs=2),
+    replace(greedy(60), presence_penalty=-0.5, frequency_penalty=0.1),
+    replace(greedy(60), repetition_penalty=1.05),
+    replace(SAMPLED, frequency_penalty=0.3, repetition_penalty=1.1),
+]
+
+
+@pytest.mark.parametrize("sampling", PENALIZED)
+@pytest.mark.parametrize("architecture", [*CONFIGS, *FUSED])
+def test_penalized_answers_are_the_same_with_right_and_wrong_drafts(
+    architecture, sampling, monkeypatch
+):
+    def run() -> tuple[Sequence, list[StepStats]]:
+        core = make_core(served_model(architecture))
+        core.add(sequence := make_sequence(SENTENCE * 3, sampling))
+        return sequence, [result.stats for result in run_to_end(core)]
+
+    monkeypatch.setattr(factory, "choose_drafter", lambda config: None)
+    plain, _ = run()
+    monkeypatch.setattr(factory, "choose_drafter", lambda config: Oracle(output(plain)))
+    drafted, stats = run()
+    assert output(drafted) == output(plain)
+    num_drafted = sum(s.num_draft_tokens for s in stats)
+    num_accepted = sum(s.num_accepted_draft_tokens for s in stats)
+    assert 10 < num_accepted < num_drafted
+
+
+@pytest.mark.parametrize("sampling", PENALIZED)
+def test_penalized_answers_are_the_same_with_prompt_lookup(sampling):
+    answers = []
+    for speculation in ("none", "prompt_lookup"):
+        core = make_core(repetitive_model(), speculation=speculation)
+        core.add(sequence := make_sequence(SENTENCE * 3, replace(sampling, max_tokens=120)))
+        stats = [result.stats for result in run_to_end(core)]
+        answers.append(output(sequence))
+    assert answers[0] == answers[1]
+    if sampling.is_greedy:
+        assert sum(s.num_accepted_draft_tokens for s in stats) > 0

@@ -111,6 +111,29 @@ def test_a_preempted_sequence_resumes_with_the_same_tokens(architecture: str) ->
     _assert_exact(architecture, sequences)
 
 
+@pytest.mark.parametrize("speculation", ["none", "prompt_lookup"])
+def test_a_preempted_sequence_resumes_with_the_same_penalties(speculation: str) -> None:
+    """Its tokens are computed again, but not counted again."""
+    sampling = SamplingParams(
+        max_tokens=24, temperature=0.0, frequency_penalty=0.4, repetition_penalty=1.1
+    )
+    answers = []
+    for num_blocks in (100, 19):
+        core = make_core(
+            served_model("llama"),
+            num_blocks=num_blocks,
+            prefix_cache=False,
+            speculation=speculation,
+        )
+        sequences = [make_sequence(prompt, sampling) for prompt in PROMPTS]
+        for sequence in sequences:
+            core.add(sequence)
+        num_preemptions = _sum(run_to_end(core), "num_preemptions")
+        assert (num_preemptions > 0) == (num_blocks == 19)
+        answers.append([output(sequence) for sequence in sequences])
+    assert answers[0] == answers[1]
+
+
 @architectures
 def test_a_prompt_in_chunks_gives_the_same_tokens(architecture: str) -> None:
     core = make_core(served_model(architecture), max_batched_tokens=8)

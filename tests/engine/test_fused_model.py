@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.kernels.head import Wanted
+from llm_service.engine.batched.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.batched.kernels.library import KernelError
 from llm_service.engine.batched.kernels.model import FusedModel
 from llm_service.engine.batched.kv_cache import KVCache
@@ -39,7 +39,7 @@ class Steps:
 
     @torch.inference_mode()
     def both(
-        self, spans: list[Span], rows: list[int], wanted: tuple[Wanted, ...] = ()
+        self, spans: list[Span], rows: list[int], needs: tuple[LogitNeeds, ...] = ()
     ) -> tuple[Tensor, Tensor]:
         positions = [p for span in spans for p in range(span.start, span.end)]
         slots = [
@@ -48,7 +48,7 @@ class Steps:
             for p in range(span.start, span.end)
         ]
         tokens = torch.randint(VOCAB_SIZE, (len(positions),), generator=self.generator)
-        found = self.model.forward(tokens.tolist(), slots, rows, spans, self.cache, wanted)
+        found = self.model.forward(tokens.tolist(), slots, rows, spans, self.cache, needs)
         paged = PagedBatch(self.other_cache, spans, torch.tensor(slots), torch.float32)
         expected = self.model.by_parts(tokens, torch.tensor(positions), torch.tensor(rows), paged)
         return found, expected
@@ -76,14 +76,14 @@ def test_positions_are_known_however_long_a_text_becomes():
         assert distance(found, expected) < 1e-5
 
 
-def test_what_is_wanted_is_as_exact_as_everything():
+def test_needed_logits_are_as_exact_as_if_all_were_needed():
     spans = [Span(0, 3, SECOND)]
     everything, _ = Steps("llama", "8bit").both(spans, [0, 1, 2])
-    wanted = Wanted(1, 0.0), Wanted(), Wanted(5, 1.0)
-    found, _ = Steps("llama", "8bit").both(spans, [0, 1, 2], wanted)
+    needs = LogitNeeds(1, 0.0), EVERY_LOGIT, LogitNeeds(5, 1.0)
+    found, _ = Steps("llama", "8bit").both(spans, [0, 1, 2], needs)
     assert torch.equal(found[1], everything[1])
     for row, right, count in ((0, everything[0], 1), (2, everything[2], 5)):
-        least = right.topk(count).values[-1] - wanted[row].depth
+        least = right.topk(count).values[-1] - needs[row].depth
         assert torch.equal(found[row][right >= least], right[right >= least])
 
 

@@ -1,4 +1,4 @@
-"""A head in planes: what is wanted of its logits is exact, however the rest is computed."""
+"""A head in planes: the logits that are needed are exact, however the others are computed."""
 
 import math
 
@@ -9,20 +9,18 @@ from hypothesis import example, given
 from torch import Tensor
 
 from llm_service.engine.batched.kernels.fused import FusedLinear
-from llm_service.engine.batched.kernels.head import FusedHead, Wanted
+from llm_service.engine.batched.kernels.head import EVERY_LOGIT, FusedHead, LogitNeeds
 from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kernels.packing import PackedLinear, Scheme, pack
 from llm_service.engine.batched.sampler import SampledToken, SamplingError
 from tests.engine.test_kernels import each_instruction_set, random_shapes
 from tests.engine.test_sampler import params, sample, sequence
 
-EVERYTHING = Wanted()
 
-
-def logits(instruction_set: str, packed: PackedLinear, x: Tensor, wanted: list[Wanted]) -> Tensor:
-    head = FusedHead(load_kernels(instruction_set), packed)
-    head.wanted = wanted
-    found: Tensor = head(x)
+def logits(
+    instruction_set: str, packed: PackedLinear, x: Tensor, needs: list[LogitNeeds]
+) -> Tensor:
+    found: Tensor = FusedHead(load_kernels(instruction_set), packed)(x, needs)
     return found
 
 
@@ -53,7 +51,7 @@ def kinds_of_weights(num_outputs: int, num_inputs: int, generator: torch.Generat
     seed=st.integers(0, 2**31),
 )
 @example(rows=2, num_inputs=896, num_outputs=5000, count=1, depth=0.0, towards=0.5, seed=0)
-def test_what_is_wanted_is_exact(
+def test_logits_that_are_needed_are_exact(
     instruction_set, rows, num_inputs, num_outputs, count, depth, towards, seed
 ):
     generator = torch.Generator().manual_seed(seed)
@@ -64,7 +62,7 @@ def test_what_is_wanted_is_exact(
     targets = weight[torch.randint(num_outputs, (rows,), generator=generator)]
     noise = torch.randn(rows, num_inputs, generator=generator)
     x = towards * targets + (1 - towards) * noise
-    found = logits(instruction_set, packed, x, [Wanted(count, depth)] * rows)
+    found = logits(instruction_set, packed, x, [LogitNeeds(count, depth)] * rows)
     expected = exact(instruction_set, packed, x)
     for row, right in zip(found, expected, strict=True):
         least = right.topk(min(count, num_outputs)).values[-1] - depth
@@ -73,20 +71,20 @@ def test_what_is_wanted_is_exact(
 
 
 @each_instruction_set
-def test_rows_want_different_things_and_get_what_they_would_alone(instruction_set):
+def test_rows_with_different_needs_get_the_logits_that_they_would_alone(instruction_set):
     generator = torch.Generator().manual_seed(1)
     packed = pack(torch.randn(4000, 128, generator=generator), None, Scheme.PLANES)
     x = torch.randn(6, 128, generator=generator)
-    wanted = [
-        Wanted(1, 0.0),
-        EVERYTHING,
-        Wanted(3, 0.0),
-        Wanted(1, 1000.0),
-        Wanted(1, 0.0),
-        EVERYTHING,
+    needs = [
+        LogitNeeds(1, 0.0),
+        EVERY_LOGIT,
+        LogitNeeds(3, 0.0),
+        LogitNeeds(1, 1000.0),
+        LogitNeeds(1, 0.0),
+        EVERY_LOGIT,
     ]
-    together = logits(instruction_set, packed, x, wanted)
-    alone = [logits(instruction_set, packed, x[i : i + 1], [wanted[i]]) for i in range(6)]
+    together = logits(instruction_set, packed, x, needs)
+    alone = [logits(instruction_set, packed, x[i : i + 1], [needs[i]]) for i in range(6)]
     assert torch.equal(together, torch.cat(alone))
     right = exact(instruction_set, packed, x)
     assert torch.equal(together[[1, 3, 5]], right[[1, 3, 5]])
@@ -94,23 +92,22 @@ def test_rows_want_different_things_and_get_what_they_would_alone(instruction_se
 
 
 @each_instruction_set
-def test_what_is_not_wanted_is_about_right(instruction_set):
+def test_logits_that_are_not_needed_are_approximate(instruction_set):
     generator = torch.Generator().manual_seed(2)
     packed = pack(torch.randn(3000, 256, generator=generator), None, Scheme.PLANES)
     x = torch.randn(4, 256, generator=generator)
-    found = logits(instruction_set, packed, x, [Wanted(1, 0.0)] * 4)
+    found = logits(instruction_set, packed, x, [LogitNeeds(1, 0.0)] * 4)
     right = exact(instruction_set, packed, x)
     assert (found != right).float().mean() > 0.9
     assert torch.dist(found, right) < 0.2 * torch.linalg.vector_norm(right)
 
 
-def test_what_is_wanted_holds_for_one_call():
+def test_without_needs_every_logit_is_exact():
     packed = pack(torch.randn(3000, 64), None, Scheme.PLANES)
     instruction_set, x = load_kernels().instruction_set, torch.randn(2, 64)
     head = FusedHead(load_kernels(), packed)
-    head.wanted = [Wanted(1, 0.0)] * 2
     right = exact(instruction_set, packed, x)
-    assert not torch.equal(head(x), right)
+    assert not torch.equal(head(x, [LogitNeeds(1, 0.0)] * 2), right)
     assert torch.equal(head(x), right)
 
 
@@ -121,10 +118,10 @@ def test_a_row_with_a_number_that_is_none_fails_alone(instruction_set, bad, at):
     generator = torch.Generator().manual_seed(3)
     packed = pack(torch.randn(3000, 128, generator=generator), None, Scheme.PLANES)
     x = torch.randn(3, 128, generator=generator)
-    wanted = [Wanted(1, 0.0), Wanted(200, 30.0), Wanted(5, 1.0)]
-    right = logits(instruction_set, packed, x, wanted)
+    needs = [LogitNeeds(1, 0.0), LogitNeeds(200, 30.0), LogitNeeds(5, 1.0)]
+    right = logits(instruction_set, packed, x, needs)
     x[1, at] = bad
-    found = logits(instruction_set, packed, x, wanted)
+    found = logits(instruction_set, packed, x, needs)
     assert found[1].isnan().all()
     assert torch.equal(found[[0, 2]], right[[0, 2]])
     chosen = sample(found, *[sequence(params(temperature=0.0)) for _ in range(3)])
@@ -141,7 +138,7 @@ def test_logits_of_which_some_are_not_numbers_are_searched_safely(instruction_se
     bias[17] = math.nan
     x = torch.randn(2, 64, generator=generator)
     packed = pack(weight, bias, Scheme.PLANES)
-    found = logits(instruction_set, packed, x, [Wanted(count, 0.5)] * 2)
+    found = logits(instruction_set, packed, x, [LogitNeeds(count, 0.5)] * 2)
     right = exact(instruction_set, packed, x)
     assert torch.equal(found.isnan(), bias.isnan().expand(2, -1))
     assert torch.equal(found.nan_to_num(), right.nan_to_num())  # such a row is computed whole
@@ -153,7 +150,7 @@ def test_logits_of_which_some_are_not_numbers_are_searched_safely(instruction_se
 @pytest.mark.parametrize("bias", [0.0, -math.inf])
 def test_a_row_whose_logits_are_all_equal_is_exact(instruction_set, bias):
     packed = pack(torch.zeros(3000, 64), torch.full((3000,), bias), Scheme.PLANES)
-    found = logits(instruction_set, packed, torch.randn(2, 64), [Wanted(10, 0.0)] * 2)
+    found = logits(instruction_set, packed, torch.randn(2, 64), [LogitNeeds(10, 0.0)] * 2)
     assert (found == bias).all()
 
 
@@ -162,5 +159,5 @@ def test_other_schemes_compute_everything(scheme):
     packed = pack(torch.randn(100, 32), None, scheme)
     x = torch.randn(2, 32)
     instruction_set = load_kernels().instruction_set
-    found = logits(instruction_set, packed, x, [Wanted(1, 0.0)] * 2)
+    found = logits(instruction_set, packed, x, [LogitNeeds(1, 0.0)] * 2)
     assert torch.equal(found, exact(instruction_set, packed, x))

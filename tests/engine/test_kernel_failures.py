@@ -9,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from llm_service.engine.batched.attention import How, PagedBatch, Span
+from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
 from llm_service.engine.batched.kernels import build, library
 from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
@@ -35,7 +35,9 @@ def forward_over(layer: FusedLinear, num_rows: int, num_inputs: int = 96) -> Non
 
 
 def decoder_and_step() -> tuple[FusedDecoder, torch.Tensor, dict]:
-    layer = Weights.random(torch.Generator().manual_seed(0)).packed(How(DIM**-0.5, None, None))
+    layer = Weights.random(torch.Generator().manual_seed(0)).packed(
+        AttentionOptions(DIM**-0.5, None, None)
+    )
     heads = library.Heads(HEADS, KV_HEADS, DIM, 0, EPS)
     decoder = FusedDecoder(load_kernels(), [layer], heads)
     shapes, device = [LayerShape(KV_HEADS, DIM)], torch.device("cpu")

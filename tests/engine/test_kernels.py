@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from torch import Tensor
 
-from llm_service.engine.batched.attention import How, PagedBatch, Span
+from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
 from llm_service.engine.batched.kernels import build, library
 from llm_service.engine.batched.kernels.build import KernelsUnavailable
 from llm_service.engine.batched.kernels.fused import FusedDecoder, PackedLayer
@@ -252,7 +252,7 @@ class Weights:
             [1 + draw(HIDDEN), 1 + draw(HIDDEN), 1 + draw(DIM), 1 + draw(DIM)],
         )
 
-    def packed(self, how: How) -> PackedLayer:
+    def packed(self, options: AttentionOptions) -> PackedLayer:
         scheme = Scheme.FLOAT32
         return PackedLayer(
             attention_norm=self.norms[0],
@@ -263,7 +263,7 @@ class Weights:
             down=pack(self.down, None, scheme),
             query_norm=self.norms[2],
             key_norm=self.norms[3],
-            how=how,
+            options=options,
         )
 
 
@@ -280,7 +280,7 @@ def rotated(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
 
 def reference_layer(
     weights: Weights,
-    how: How,
+    options: AttentionOptions,
     hidden: Tensor,
     tables: tuple[Tensor, Tensor],
     spans: list[Span],
@@ -300,14 +300,14 @@ def reference_layer(
         values = torch.cat([old_values.double(), value[rows]]).repeat_interleave(
             HEADS // KV_HEADS, 1
         )
-        scores = torch.einsum("qhd,khd->hqk", query[rows], keys) * how.scaling
-        if how.softcap:
-            scores = torch.tanh(scores / how.softcap) * how.softcap
+        scores = torch.einsum("qhd,khd->hqk", query[rows], keys) * options.scaling
+        if options.softcap:
+            scores = torch.tanh(scores / options.softcap) * options.softcap
         at = torch.arange(span.start, span.end)[:, None]
         positions = torch.arange(span.end)
         is_seen = positions <= at
-        if how.window:
-            is_seen &= positions > at - how.window
+        if options.window:
+            is_seen &= positions > at - options.window
         weight = scores.masked_fill(~is_seen, -math.inf).softmax(-1)
         attended.append(torch.einsum("hqk,khd->qhd", weight, values).flatten(1))
         row += span.num_tokens
@@ -339,7 +339,7 @@ def test_a_decoder_layer_over_the_paged_cache_is_that_of_the_books(
 ):
     generator = torch.Generator().manual_seed(seed)
     weights = Weights.random(generator)
-    how = How(DIM**-0.5, window, softcap)
+    options = AttentionOptions(DIM**-0.5, window, softcap)
     sizes = [(past, 1) for past, _ in sizes[:num_decodes]] + sizes[num_decodes:]
     num_blocks = sum(-(-(past + new) // block_size) for past, new in sizes)
     free = torch.randperm(num_blocks, generator=generator).tolist()
@@ -362,7 +362,7 @@ def test_a_decoder_layer_over_the_paged_cache_is_that_of_the_books(
     tables = angles.cos(), angles.sin()
     decoder = FusedDecoder(
         load_kernels(instruction_set),
-        [weights.packed(how)],
+        [weights.packed(options)],
         library.Heads(HEADS, KV_HEADS, DIM, 0, EPS),
     )
     before = torch.get_num_threads()
@@ -375,7 +375,7 @@ def test_a_decoder_layer_over_the_paged_cache_is_that_of_the_books(
         )
     finally:
         torch.set_num_threads(before)
-    expected = reference_layer(weights, how, hidden, tables, spans, past)
+    expected = reference_layer(weights, options, hidden, tables, spans, past)
     assert distance(found[0], expected) < CACHE_TOLERANCES[cache_dtype]
 
 
@@ -386,7 +386,7 @@ def test_a_sequence_that_overflows_does_not_touch_the_others(instruction_set, ca
     cache = KVCache(
         [LayerShape(KV_HEADS, DIM)], 4, 4, dtype=cache_dtype, device=torch.device("cpu")
     )
-    layer = Weights.random(generator).packed(How(DIM**-0.5, None, None))
+    layer = Weights.random(generator).packed(AttentionOptions(DIM**-0.5, None, None))
     heads = library.Heads(HEADS, KV_HEADS, DIM, 0, EPS)
     decoder = FusedDecoder(load_kernels(instruction_set), [layer], heads)
     spans, slots = [Span(0, 2, [3]), Span(0, 3, [1])], torch.tensor([12, 13, 4, 5, 6])

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from llm_service.engine.batched.row import Row
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import GREEDY, PROMPTS, make_core, make_sequence, output, run_to_end
+from tests.engine.masks import mask_of
 from tests.engine.models import EOS_TOKEN_IDS, fresh_model, greedy_reference
 from tests.support.other_device import MixedDevices, other_device
 
@@ -63,8 +65,14 @@ def _draws(device: torch.device) -> list[int]:
     draw = random.Random(3)
     prompt = tuple(draw.randrange(300) for _ in range(20))
     sequences = [make_sequence(prompt, sampling) for sampling in _SAMPLINGS]
-    sampled = Sampler(300, EOS_TOKEN_IDS).sample(logits.to(device), sequences)
-    return [token.token_id for token in sampled]
+    sampler, mask = Sampler(300, EOS_TOKEN_IDS), mask_of(range(100, 200), 300)
+    token_ids = []
+    for rows in (
+        [Row(sequence) for sequence in sequences],
+        [Row(sequence, draft=prompt[:2], allowed=mask) for sequence in sequences],
+    ):
+        token_ids += [token.token_id for token in sampler.sample(logits.to(device), rows)]
+    return token_ids
 
 
 def _answers(architecture: str, device: torch.device) -> list[tuple[int, ...]]:

@@ -34,7 +34,7 @@ def quantize(model: Path | str, out: Path, *options: str) -> tuple[int, str]:
 def answer(loaded: LoadedModel, question: str) -> list[int]:
     config, tokenizer = EngineConfig(), SealedTokenizer(loaded.tokenizer)
     info = engine_info(loaded, plan_resources(config, loaded, Machine.detect()), config)
-    core = build_core(loaded, info, tokenizer, config)
+    core = build_core(loaded, info, config)
     prompt = tokenizer.encode_chat([{"role": "user", "content": question}])
     request = GenerationRequest("r", tuple(prompt), SamplingParams(max_tokens=40, temperature=0.0))
     sequence = Sequence.from_request(request, 0.0)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from llm_service.engine.batched import quantization
-from llm_service.engine.batched.attention import How
+from llm_service.engine.batched.attention import AttentionOptions
 from llm_service.engine.batched.compatibility import Layer, why_not_batchable
 from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
 from llm_service.engine.batched.kernels.torch_linear import TorchLinear
@@ -171,7 +171,9 @@ def test_large_models_are_quantized_by_themselves_and_say_so(monkeypatch):
 
 
 def test_each_kind_of_layer_is_tried():
-    full, sliding = (Layer(LayerShape(2, 16), How(0.25, window)) for window in (None, 8))
+    full, sliding = (
+        Layer(LayerShape(2, 16), AttentionOptions(0.25, window)) for window in (None, 8)
+    )
     same = [nn.Identity() for _ in range(6)]
     assert quantization._one_of_each(same[:3], [full, full, full]) == [0, 2]
     mixed = [sliding, full, sliding, full, full, sliding]

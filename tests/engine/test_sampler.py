@@ -2,17 +2,22 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_service.engine.batched.draws import uniform_of
+from llm_service.engine.batched.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.batched.kernels.library import load_kernels
 from llm_service.engine.batched.kernels.reductions import FusedReductions, TorchReductions
-from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError, uniform_of
+from llm_service.engine.batched.row import Row
+from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.request import GenerationRequest, SamplingParams
+from tests.engine.masks import mask_of
 
 
 def sequence(params, prompt=(1, 2, 3), output=()):
@@ -25,14 +30,18 @@ def params(**changes):
     return SamplingParams(**{"max_tokens": 10, **changes})
 
 
-def sample(logits, *sequences, eos=frozenset(), by_kernels=True):
+def sample(logits, *sequences, **options):
+    return sample_rows(logits, *[Row(s) for s in sequences], **options)
+
+
+def sample_rows(logits, *rows, eos=frozenset(), by_kernels=True):
     logits = torch.as_tensor(logits)
-    rows = logits if logits.dim() == 2 else logits[None]
+    logits = logits if logits.dim() == 2 else logits[None]
     reductions = FusedReductions(load_kernels()) if by_kernels else None
-    return Sampler(rows.shape[1], eos, reductions).sample(rows, sequences)
+    return Sampler(logits.shape[1], eos, reductions).sample(logits, rows)
 
 
-def reference_distribution(logits, p, prompt, output):
+def reference_distribution(logits, p, prompt, output, allowed=None):
     """Token id to probability, in the order of drawing, by the definitions alone."""
     scores = [float(x) for x in logits]
     for token in {*prompt, *output}:
@@ -41,6 +50,8 @@ def reference_distribution(logits, p, prompt, output):
         scores[token] -= count * p.frequency_penalty + p.presence_penalty
     for token, bias in p.logit_bias.items():
         scores[token] += bias
+    if allowed is not None:
+        scores = [score if i in allowed else -math.inf for i, score in enumerate(scores)]
     order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
     if p.is_greedy:
         return {order[0]: 1.0}
@@ -86,7 +97,14 @@ any_params = st.builds(
 @settings(deadline=None, max_examples=150)
 @given(
     st.lists(
-        st.tuples(any_params, st.lists(st.integers(0, 49), max_size=6)), min_size=1, max_size=4
+        st.tuples(
+            any_params,
+            st.lists(st.integers(0, 49), max_size=6),  # output
+            st.lists(st.integers(0, 49), max_size=3),  # draft
+            st.none() | st.sets(st.integers(0, 49), min_size=1),  # allowed
+        ),
+        min_size=1,
+        max_size=4,
     ),
     st.sampled_from([50, 64, 65, 3000]),
     st.sampled_from([torch.float32, torch.bfloat16]),
@@ -99,12 +117,17 @@ def test_every_row_of_a_batch_is_chosen_by_the_definitions_alone(
     logits = torch.randn(len(rows), size, generator=torch.Generator().manual_seed(seed)) * 4
     logits = logits.to(dtype)  # bfloat16 makes many equal logits
     before = logits.clone()
-    sequences = [sequence(p, output=output) for p, output in rows]
-    results = sample(logits, *sequences, by_kernels=by_kernels)
+    made = [
+        Row(sequence(p, output=output), tuple(draft), allowed and mask_of(allowed, size))
+        for p, output, draft, allowed in rows
+    ]
+    results = sample_rows(logits, *made, by_kernels=by_kernels)
     assert torch.equal(logits, before)
-    for row, (p, output), result in zip(logits, rows, results, strict=True):
-        distribution = reference_distribution(row.float(), p, (1, 2, 3), output)
-        expected, distance = reference_choice(distribution, uniform_of(p.seed, len(output)))
+    for row, (p, output, draft, allowed), result in zip(logits, rows, results, strict=True):
+        said = [*output, *draft]
+        distribution = reference_distribution(row.float(), p, (1, 2, 3), said, allowed)
+        expected, distance = reference_choice(distribution, uniform_of(p.seed, len(said)))
+        assert allowed is None or result.token_id in allowed
         if distance > 1e-5 or p.is_greedy:  # else rounding may decide
             assert result.token_id == expected
 
@@ -240,6 +263,139 @@ def test_an_answer_shorter_than_min_tokens_does_not_end():
     rows = [sequence(p, output=output) for output in ([], [9], [9, 9])]
     results = sample(row.repeat(3, 1), *rows, eos=frozenset({7}))
     assert [result.token_id for result in results] == [9, 9, 7]
+
+
+masked_params = pytest.mark.parametrize(
+    "p",
+    [
+        params(temperature=0.0),
+        params(temperature=0.0, repetition_penalty=1.2, num_logprobs=4),
+        params(seed=1),
+        params(seed=2, top_p=0.9),
+        params(seed=3, top_k=100, min_p=0.001),
+    ],
+)
+
+
+@pytest.mark.parametrize("by_kernels", [False, True])
+@masked_params
+def test_a_mask_of_all_ids_changes_nothing(p, by_kernels):
+    logits = torch.randn(30, 1001, generator=torch.Generator().manual_seed(6)) * 3
+    everything = mask_of(range(1001), 1001)
+    rows = [sequence(p, output=[i]) for i in range(30)]
+    free = sample_rows(logits, *[Row(s) for s in rows], by_kernels=by_kernels)
+    masked = [Row(s, allowed=everything) for s in rows]
+    assert sample_rows(logits, *masked, by_kernels=by_kernels) == free
+
+
+@pytest.mark.parametrize("by_kernels", [False, True])
+@masked_params
+def test_no_more_than_the_allowed_ids_is_ever_chosen(p, by_kernels):
+    """Those of the last block and the last word of the mask as well, with bits past the end set."""
+    logits = torch.randn(1, 70_001, generator=torch.Generator().manual_seed(7)) * 3
+    before = logits.clone()
+    for ids in ((70_000,), (0,), (31, 32, 63, 64), (5, 69_999, 70_000)):
+        mask = mask_of([*ids, 70_001, 70_010], 70_016)
+        seeds = range(20) if p.seed else [None]
+        rows = [sequence(replace(p, seed=seed)) for seed in seeds]
+        row = logits.repeat(len(rows), 1)
+        results = sample_rows(row, *[Row(s, allowed=mask) for s in rows], by_kernels=by_kernels)
+        assert {result.token_id for result in results} <= set(ids)
+        assert torch.equal(row, before.repeat(len(rows), 1))
+        if p.is_greedy and not p.is_penalized:
+            assert results[0].token_id == max(ids, key=lambda i: float(logits[0, i]))
+
+
+def test_log_probabilities_of_a_masked_row_are_of_the_models_own_logits():
+    row = torch.randn(500, generator=torch.Generator().manual_seed(8)) * 3
+    p = params(temperature=0.0, num_logprobs=3)
+    (result,) = sample_rows(row, Row(sequence(p), allowed=mask_of([17], 500)))
+    expected = row.log_softmax(0)
+    assert result.token_id == 17
+    assert result.logprob == pytest.approx(float(expected[17]), abs=1e-5)
+    assert [token for token, _ in result.top] == expected.topk(3).indices.tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_whose_mask_allows_nothing_fails_alone(temperature):
+    p = params(temperature=temperature, seed=4)
+    held = replace(p, min_tokens=3)
+    logits = torch.randn(5, 100, generator=torch.Generator().manual_seed(9))
+    rows = [
+        Row(sequence(p)),
+        Row(sequence(p), allowed=mask_of([], 100)),
+        Row(sequence(p), allowed=mask_of([100, 120], 128)),
+        Row(sequence(held), allowed=mask_of([7], 100)),  # which min_tokens forbids yet
+        Row(sequence(held, output=[1, 1, 1]), allowed=mask_of([7], 100)),
+    ]
+    results = sample_rows(logits, *rows, eos=frozenset({7}))
+    assert [isinstance(result, SamplingError) for result in results] == [0, 1, 1, 1, 0]
+    assert "mask" in str(results[1])
+    assert results[0] == sample(logits[0], rows[0].sequence)[0]
+    assert results[4].token_id == 7
+
+
+def test_where_every_token_would_end_the_answer_too_early_the_row_fails():
+    p = params(temperature=0.0, min_tokens=3, stop_token_ids=tuple(range(100)))
+    (result,) = sample(torch.randn(100), sequence(p))
+    assert "min_tokens" in str(result)
+
+
+@pytest.mark.parametrize(
+    "mask", [torch.ones(3, dtype=torch.int32), torch.ones(4), torch.ones(1, 4).int()]
+)
+def test_a_mask_of_another_form_fails_its_row_and_says_what_it_must_be(mask):
+    rows = [Row(sequence(params(seed=1)), allowed=mask), Row(sequence(params(seed=1)))]
+    results = sample_rows(torch.randn(2, 100), *rows)
+    assert "torch.int32 [4]" in str(results[0])
+    assert isinstance(results[1], SampledToken)
+
+
+def test_a_draw_from_few_allowed_tokens_needs_no_sort(monkeypatch):
+    """A large top_k keeps all of them, and what follows them has no probability."""
+    monkeypatch.setattr(torch.Tensor, "sort", None)
+    allowed = mask_of([3, 4999], 5000)
+    for p in (params(top_k=3000), params(top_p=0.999), params(min_p=1e-9)):
+        rows = [Row(sequence(replace(p, seed=seed)), allowed=allowed) for seed in range(50)]
+        results = sample_rows(torch.randn(5000).repeat(50, 1), *rows)
+        assert {result.token_id for result in results} == {3, 4999}
+
+
+def test_a_row_needs_every_logit_where_likely_ones_may_be_ruled_out_or_others_raised():
+    sampler = Sampler(100, frozenset({7}))
+    greedy = params(temperature=0.0)
+    assert sampler.needs(Row(sequence(greedy))) == LogitNeeds(1, 0.0)
+    assert sampler.needs(Row(sequence(greedy), allowed=mask_of([1], 100))) == EVERY_LOGIT
+    for p in (
+        params(presence_penalty=-1.0),
+        params(frequency_penalty=-0.1),
+        params(repetition_penalty=0.9),
+        params(logit_bias={3: -1.0, 4: 1.0}),
+    ):
+        assert sampler.needs(Row(sequence(p))) == EVERY_LOGIT
+
+
+def test_a_row_needs_one_more_logit_for_each_that_may_be_lowered():
+    sampler = Sampler(100, frozenset({7}))
+    penalized = params(temperature=0.0, repetition_penalty=1.1)
+    assert sampler.needs(Row(sequence(penalized, output=[9, 9, 8]))).count == 1 + 5
+    assert sampler.needs(Row(sequence(penalized), draft=(9, 8))).count == 1 + 5
+    held = params(temperature=0.0, min_tokens=2, stop_token_ids=(4,), logit_bias={3: -1.0})
+    assert sampler.needs(Row(sequence(held), draft=(5,))).count == 1 + 3
+    assert sampler.needs(Row(sequence(held), draft=(5, 5))).count == 1 + 1
+
+
+def test_counts_grow_with_the_sequence_and_outlive_a_preemption():
+    made = sequence(params(), prompt=(1, 2, 2, 3))
+    counts = made.output_counts()
+    assert counts == {1: 0, 2: 0, 3: 0}
+    for token_id in (2, 9, 9):
+        made.record_token(token_id, 0.0)
+    made.num_computed_tokens = 0  # as after a preemption
+    assert made.output_counts() is counts
+    assert counts == {1: 0, 2: 1, 3: 0, 9: 2}
+    assert Row(made, draft=(9, 4)).output_counts() == {1: 0, 2: 1, 3: 0, 9: 3, 4: 1}
+    assert made.output_counts() == {1: 0, 2: 1, 3: 0, 9: 2}
 
 
 @pytest.mark.parametrize("width", [1, 7, 63, 1000, 151_936])

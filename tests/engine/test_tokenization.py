@@ -324,16 +324,6 @@ def test_decoding_shows_control_tokens():
     assert sealed.decode(ids) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
-@pytest.mark.parametrize(
-    "kind", [tokenizers.byte_level, tokenizers.sentencepiece, tokenizers.pocket]
-)
-@pytest.mark.parametrize("text", ["The quick brown", " héllo wörld", "字🙂 and ☃"])
-def test_the_bytes_of_all_tokens_are_the_bytes_of_the_text(kind, text):
-    sealed, tokenizer = sealed_of(kind), kind()
-    ids = tokenizer.encode(text, add_special_tokens=False)
-    assert b"".join(sealed.token_bytes(i) for i in ids).strip() == text.strip().encode()
-
-
 @pytest.mark.parametrize("token_id", [-1, 2**32, 2**70])
 def test_what_is_no_token_id_is_refused(token_id):
     with pytest.raises(InvalidRequest, match=str(token_id)):
@@ -346,10 +336,3 @@ def test_arguments_nested_without_end_are_refused():
         nested = [nested]
     with pytest.raises(InvalidRequest):
         sealed_of(tokenizers.pocket).encode_chat([{"role": "user", "content": nested}])
-
-
-def test_control_and_unused_ids_have_a_text_too():
-    sealed = sealed_of(tokenizers.pocket)
-    (eos,) = tokenizers.pocket().convert_tokens_to_ids(["<|im_end|>"])
-    assert sealed.token_text(eos) == "<|im_end|>"
-    assert sealed.token_bytes(10**6) == b""

@@ -17,7 +17,7 @@ from llm_service.engine.factory import build_core, engine_info
 from llm_service.engine.loader import Resources
 from llm_service.engine.memory import kernel_workspace_bytes
 from llm_service.engine.request import SamplingParams
-from tests.engine.cores import make_sequence, run_to_end, sealed_tokenizer
+from tests.engine.cores import make_sequence, run_to_end
 from tests.engine.models import VOCAB_SIZE, loaded_model, served_model, shapes_of
 
 BLOCK_SIZE, NUM_TOKENS = 16, 256
@@ -73,7 +73,7 @@ def core_over(model: PreTrainedModel) -> tuple[EngineCore, int]:
         max_batched_tokens=NUM_TOKENS, block_size=BLOCK_SIZE, max_inter_token_ms=1_000_000
     )
     info = engine_info(loaded, resources, config)
-    return build_core(loaded, info, sealed_tokenizer(), config), info.compute_bytes
+    return build_core(loaded, info, config), info.compute_bytes
 
 
 @pytest.mark.skipif(not hasattr(LIBC, "mallinfo2"), reason="the C library does not tell")

@@ -27,14 +27,19 @@ _MIN_GROUP_POSITIONS = 256
 class Attends(Protocol):
     """What a step passes through `model.forward(..., paged=...)` to every layer."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: "How") -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, options: "AttentionOptions"
+    ) -> Tensor:
         """query [tokens, heads, head_dim], key and value [tokens, kv_heads, head_dim];
         returns [tokens, heads, head_dim]."""
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """A layer's own choices. A window of w lets a position see itself and w - 1 before it."""
+class AttentionOptions:
+    """What differs between layers: the factor of their scores, the window and the soft cap.
+
+    A window of w lets a position see itself and the w - 1 positions before it.
+    """
 
     scaling: float
     window: int | None = None
@@ -68,14 +73,14 @@ def paged_attention(
     **unused: Any,
 ) -> tuple[Tensor, None]:
     """transformers' calling convention: [1, heads, tokens, dim] in, [1, tokens, heads, dim] out."""
-    how = How(
+    options = AttentionOptions(
         scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
         window=sliding_window,
         softcap=softcap,
     )
     layer: int = module.layer_idx  # type: ignore[assignment]
     output = paged.attend(
-        layer, query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1), how
+        layer, query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1), options
     )
     return output.unsqueeze(0), None
 
@@ -126,14 +131,16 @@ class PagedBatch:
     dtype: torch.dtype
     _plans: dict[int | None, tuple[list[_Decodes], list[_Chunk]]] = field(default_factory=dict)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions
+    ) -> Tensor:
         self.cache.write(layer, self.slots, key, value)
-        decodes, chunks = self._plan(how.window)
+        decodes, chunks = self._plan(options.window)
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         outputs, row = [], 0
         for group in decodes:
             rows = query[row : row + group.num_rows]
-            outputs.append(_attend_decodes(rows, keys, values, group, how))
+            outputs.append(_attend_decodes(rows, keys, values, group, options))
             row += group.num_rows
         for chunk in chunks:
             end = row + chunk.num_tokens
@@ -141,7 +148,7 @@ class PagedBatch:
                 past = key[row:end], value[row:end]
             else:
                 past = _gather(keys, chunk), _gather(values, chunk)
-            outputs.append(_attend_chunk(query[row:end], *past, chunk, how))
+            outputs.append(_attend_chunk(query[row:end], *past, chunk, options))
             row = end
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
@@ -186,14 +193,14 @@ class PagedBatch:
         return _Chunk(span.num_tokens, blocks, span.end - first * size, mask)
 
 
-def attend_within(query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+def attend_within(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions) -> Tensor:
     """Causal attention inside one text that is no longer than the window; no cache."""
     chunk = _Chunk(query.shape[0], None, query.shape[0], None)
-    return _attend_chunk(query, key, value, chunk, how)
+    return _attend_chunk(query, key, value, chunk, options)
 
 
 def _attend_decodes(
-    query: Tensor, keys: Tensor, values: Tensor, group: _Decodes, how: How
+    query: Tensor, keys: Tensor, values: Tensor, group: _Decodes, options: AttentionOptions
 ) -> Tensor:
     """One token per row, over its own blocks: the heads of a KV head are its queries."""
     num_rows, num_heads, head_dim = query.shape
@@ -202,11 +209,13 @@ def _attend_decodes(
     k = _read(keys, group.blocks).view(shape).transpose(1, 2)
     v = _read(values, group.blocks).view(shape).transpose(1, 2)
     q = query.reshape(num_rows, num_kv_heads, num_heads // num_kv_heads, head_dim)
-    output = _attention(q, k, v, group.mask, how)
+    output = _attention(q, k, v, group.mask, options)
     return output.reshape(num_rows, num_heads, head_dim)
 
 
-def _attend_chunk(query: Tensor, key: Tensor, value: Tensor, chunk: _Chunk, how: How) -> Tensor:
+def _attend_chunk(
+    query: Tensor, key: Tensor, value: Tensor, chunk: _Chunk, options: AttentionOptions
+) -> Tensor:
     """One sequence: KV heads are the batch, so that K and V are shared, not repeated."""
     num_tokens, num_heads, head_dim = query.shape
     num_kv_heads = key.shape[1]
@@ -214,22 +223,24 @@ def _attend_chunk(query: Tensor, key: Tensor, value: Tensor, chunk: _Chunk, how:
     q = query.view(num_tokens, num_kv_heads, group_size, head_dim).permute(1, 2, 0, 3)
     k = key.transpose(0, 1).unsqueeze(1).expand(-1, group_size, -1, -1)
     v = value.transpose(0, 1).unsqueeze(1).expand(-1, group_size, -1, -1)
-    output = _attention(q, k, v, chunk.mask, how)
+    output = _attention(q, k, v, chunk.mask, options)
     return output.permute(2, 0, 1, 3).reshape(num_tokens, num_heads, head_dim)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, how: How) -> Tensor:
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: AttentionOptions
+) -> Tensor:
     """[batch, heads, queries, dim]; without a mask the queries are the keys, and causal."""
-    if how.softcap is None:
+    if options.softcap is None:
         return scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, scale=how.scaling
+            q, k, v, attn_mask=mask, is_causal=mask is None, scale=options.scaling
         )
     if mask is None:
         num_tokens = q.shape[-2]
         is_seen = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=q.device).tril()
         mask = _additive(is_seen, q.dtype)
-    scores = torch.matmul(q, k.transpose(-1, -2)) * how.scaling
-    scores = torch.tanh(scores / how.softcap) * how.softcap
+    scores = torch.matmul(q, k.transpose(-1, -2)) * options.scaling
+    scores = torch.tanh(scores / options.softcap) * options.softcap
     weights = torch.softmax(scores + mask, dim=-1, dtype=torch.float32).to(q.dtype)
     return torch.matmul(weights, v)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from llm_service.engine.batched import attention
-from llm_service.engine.batched.attention import How
+from llm_service.engine.batched.attention import AttentionOptions
 from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
@@ -45,7 +45,7 @@ class Layer:
     """What one layer wants to keep per position, and how it attends."""
 
     shape: LayerShape
-    how: How
+    options: AttentionOptions
 
 
 @torch.inference_mode()
@@ -159,7 +159,7 @@ def _window_reason(config: PreTrainedConfig, trace: "_Trace") -> str:
     windows, kinds = per_layer(config, "sliding_window"), per_layer(config, "layer_types")
     for index, layer in trace.layers.items():
         is_sliding = kinds[index] in (None, "sliding_attention")
-        if layer.how.window != (windows[index] if is_sliding else None):
+        if layer.options.window != (windows[index] if is_sliding else None):
             return "its sliding window does not reach the attention function"
     return ""
 
@@ -170,11 +170,13 @@ class _Trace:
 
     layers: dict[int, Layer] = field(default_factory=dict)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions
+    ) -> Tensor:
         if layer in self.layers or key.shape != value.shape:
             raise ValueError(f"layer {layer} does not have one key and one value per position")
-        self.layers[layer] = Layer(LayerShape(key.shape[1], key.shape[2]), how)
-        return attention.attend_within(query, key, value, how)
+        self.layers[layer] = Layer(LayerShape(key.shape[1], key.shape[2]), options)
+        return attention.attend_within(query, key, value, options)
 
 
 def _trace(model: PreTrainedModel) -> _Trace:

@@ -1,20 +1,21 @@
 """The engine on one screen: schedule, forward, sample, commit.
 
-Owns a sequence's way through a step and when it is finished. No threads, no asyncio:
-`engine` drives it.
+Owns what a step does for a sequence and decides when the sequence is finished. It knows no
+threads and no asyncio: `engine` drives it.
 """
 
 import time
 from collections.abc import Callable
-from collections.abc import Sequence as Rows
+from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 from torch import Tensor
 
-from llm_service.engine.batched.detokenizer import Detokenizer, TextDecoder
-from llm_service.engine.batched.kernels.head import Wanted
+from llm_service.engine.batched.detokenizer import Detokenizer
+from llm_service.engine.batched.kernels.head import LogitNeeds
+from llm_service.engine.batched.row import Row
 from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError
 from llm_service.engine.batched.scheduler import (
     Outcome,
@@ -32,26 +33,27 @@ from llm_service.engine.request import (
     SamplingParams,
     TokenLogprob,
 )
-from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import EngineFailed, ServiceError
 
 
 class Runner(Protocol):
-    """Computes a batch; `ModelRunner` is the batched engine's."""
+    """Computes the logits of a batch; `ModelRunner` does so for the batched engine."""
 
     @property
     def block_bytes(self) -> int: ...
 
-    def forward(self, batch: ScheduledBatch, wanted: Rows[Wanted] = ()) -> Tensor:
-        """Logits [sum of the items' num_rows, vocab_size] after the last tokens of each.
+    def forward(self, batch: ScheduledBatch, needs: Ordered[LogitNeeds] = ()) -> Tensor:
+        """Return logits [rows, vocab_size]: `num_rows` rows of each item, item after item.
 
-        Of every row at least those are exact that the sampler asks for: `wanted`, if given.
+        `needs` [rows] names the logits that are exact; the others are approximate. Without
+        `needs`, all are exact.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one sequence gets from a step: an increment, or the error that ended it."""
+    """Carries what a step made for one sequence: an increment, or the error that ended it."""
 
     sequence: Sequence
     event: GenerationChunk | ServiceError
@@ -68,26 +70,22 @@ class StepResult:
 
 
 class EngineCore:
-    """Sequences in, deliveries out, one step at a time."""
+    """Turns sequences into deliveries, one step at a time."""
 
     def __init__(
         self,
         scheduler: Scheduler,
         runner: Runner,
         sampler: Sampler,
-        tokenizer: SealedTokenizer,
-        decoder: TextDecoder,
+        vocabulary: Vocabulary,
         *,
-        eos_token_ids: frozenset[int],
         max_context: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._sampler = sampler
-        self._tokenizer = tokenizer
-        self._decoder = decoder
-        self._eos_token_ids = eos_token_ids
+        self._vocabulary = vocabulary
         self._max_context = max_context
         self._clock = clock
 
@@ -110,32 +108,34 @@ class EngineCore:
     def add(self, sequence: Sequence) -> None:
         request = sequence.request
         sequence.detokenizer = Detokenizer(
-            self._decoder, request.prompt_token_ids, request.sampling.stop
+            self._vocabulary, request.prompt_token_ids, request.sampling.stop
         )
         self._scheduler.add(sequence)
 
     def abort(self, sequence: Sequence, error: ServiceError) -> Phase:
-        """Free its slot and blocks now; returns the phase that it was in."""
+        """Free the sequence's slot and blocks now; return the phase that it was in."""
         return self._scheduler.abort(sequence, error, self._clock())
 
     def expire(self) -> list[Delivery]:
-        """End what is past its deadline, waiting or running."""
+        """End the sequences, waiting or running, that are past their deadline."""
         return [Delivery(s, error) for s, error in self._scheduler.expire(self._clock())]
 
     def step(self) -> StepResult:
         """Advance the scheduled sequences by one step. Raises what the model raises."""
         started = self._clock()
         batch = self._scheduler.schedule(started)
-        sequences = [item.sequence for item in batch.items for _ in range(item.num_rows)]
-        logits = self._runner.forward(batch, [self._sampler.wanted(s) for s in sequences])
-        advances = self._sample(batch, sequences, logits)
+        rows = _rows(batch)
+        logits = self._runner.forward(batch, [self._sampler.needs(row) for row in rows])
+        # The row of a chunk within a prompt is sampled only to find out whether it can be.
+        sampled = iter(self._sampler.sample(logits, rows))
+        advances = [self._advance(i, list(islice(sampled, i.num_rows))) for i in batch.items]
         stats = self._scheduler.commit(batch, [outcome for outcome, _ in advances], self._clock())
         stats.kv_cache_used_bytes = self.kv_cache_used_bytes
         _split_time(stats, batch, self._clock() - started)
         return StepResult([d for _, delivery in advances for d in delivery], stats)
 
     def warm_up(self) -> None:
-        """Prove that it steps, before anybody waits for it; raises if it does not."""
+        """Run a request of two tokens; raises whatever keeps the engine from finishing it."""
         sampling = SamplingParams(max_tokens=2, temperature=0.0, ignore_eos=True)
         request = GenerationRequest("warm-up", prompt_token_ids=(0,), sampling=sampling)
         sequence = Sequence.from_request(request, self._clock())
@@ -153,21 +153,12 @@ class EngineCore:
     def check_integrity(self) -> None:
         self._scheduler.check_integrity()
 
-    def _sample(
-        self, batch: ScheduledBatch, sequences: list[Sequence], logits: Tensor
-    ) -> list[tuple[Outcome, list[Delivery]]]:
-        """What the step means for each item, in order; `sequences` are those of the rows."""
-        ahead = [i for item in batch.items for i in range(item.num_rows)]
-        # A chunk's row is sampled only to see that it can be: its token is not used.
-        sampled = iter(self._sampler.sample(logits, sequences, ahead))
-        return [self._advance(item, list(islice(sampled, item.num_rows))) for item in batch.items]
-
     def _advance(
         self, item: ScheduledSequence, sampled: list[SampledToken | SamplingError]
     ) -> tuple[Outcome, list[Delivery]]:
-        """What sampled tokens mean for their sequence: text, and whether they are the last.
+        """Turn the sampled tokens of an item, one per row, into its outcome and its delivery.
 
-        Each holds as long as the draft before it was right.
+        A row's token counts if every drafted token before the row was the one sampled there.
         """
         sequence = item.sequence
         chunks: list[GenerationChunk] = []
@@ -177,34 +168,34 @@ class EngineCore:
                 return Outcome(error=error), [Delivery(sequence, error)]
             if not item.is_sampled:
                 return Outcome(), []
-            chunks.append(self._chunk(sequence, token, ahead=i))
-            is_right = i < len(item.draft) and item.draft[i] == token.token_id
-            if not is_right or chunks[-1].finish_reason is not None:
+            chunks.append(self._chunk(sequence, token, num_accepted=i))
+            is_accepted = i < len(item.draft) and item.draft[i] == token.token_id
+            if not is_accepted or chunks[-1].finish_reason is not None:
                 break
         chunk = _joined(chunks)
         return Outcome(chunk.token_ids, chunk.finish_reason), [Delivery(sequence, chunk)]
 
-    def _chunk(self, sequence: Sequence, token: SampledToken, ahead: int) -> GenerationChunk:
-        """The token's text; it is the sequence's next but `ahead`."""
+    def _chunk(self, sequence: Sequence, token: SampledToken, num_accepted: int) -> GenerationChunk:
+        """Make the increment of one token, before which the step accepted `num_accepted` others."""
         detokenizer, token_id = sequence.detokenizer, token.token_id
         assert detokenizer is not None
         if self._ends_answer(sequence, token_id):
             return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
         logprobs = self._logprobs(token, detokenizer.num_characters)
         piece = detokenizer.feed((token_id,))
-        reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence, ahead)
+        num_new = num_accepted + 1
+        reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence, num_new)
         text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
         return GenerationChunk(text, (token_id,), logprobs, reason)
 
     def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
         """End-of-sequence and stop tokens end the answer and are not part of its text."""
         sampling = sequence.request.sampling
-        is_eos = token_id in self._eos_token_ids and not sampling.ignore_eos
+        is_eos = token_id in self._vocabulary.eos_token_ids and not sampling.ignore_eos
         return is_eos or token_id in sampling.stop_token_ids
 
-    def _length_reached(self, sequence: Sequence, ahead: int) -> FinishReason | None:
-        """LENGTH if the token just sampled, not yet counted, is the last one allowed."""
-        num_new = ahead + 1
+    def _length_reached(self, sequence: Sequence, num_new: int) -> FinishReason | None:
+        """Return LENGTH if the step's `num_new` tokens, not yet recorded, use up the limit."""
         is_last = (
             sequence.num_output_tokens + num_new >= sequence.request.sampling.max_tokens
             or len(sequence.token_ids) + num_new >= self._max_context
@@ -221,10 +212,22 @@ class EngineCore:
     def _token_logprob(self, token_id: int, logprob: float) -> TokenLogprob:
         return TokenLogprob(
             token_id=token_id,
-            text=self._tokenizer.token_text(token_id),
-            token_bytes=self._tokenizer.token_bytes(token_id),
+            text=self._vocabulary.token_text(token_id),
+            token_bytes=self._vocabulary.token_bytes(token_id),
             logprob=logprob,
         )
+
+
+def _rows(batch: ScheduledBatch) -> list[Row]:
+    """Return one row for each row of logits that the batch makes, in the same order."""
+    rows: list[Row] = []
+    for item in batch.items:
+        constraint = item.sequence.constraint if item.is_sampled else None
+        for i in range(item.num_rows):
+            draft = item.draft[:i]
+            allowed = constraint.allowed(item.sequence, draft) if constraint else None
+            rows.append(Row(item.sequence, draft, allowed))
+    return rows
 
 
 def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:

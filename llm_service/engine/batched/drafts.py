@@ -1,34 +1,51 @@
-"""Guesses the tokens that come next, so that one step can check several at once.
+"""Drafts the tokens that may come next, so that one step can check several at once.
 
-Owns the guesses and how far they are trusted. Prompt lookup (Saxena 2023): the last few tokens
-have often stood in this text before, and then what followed them follows again. It knows no
-tensors, and a wrong guess costs time, never a different answer.
+Owns the drafts and the decision when to make them. It knows no tensors. A wrong draft costs
+time and never changes an answer.
 """
+
+from typing import Protocol
 
 from llm_service.engine.batched.sequence import DraftState, Sequence
 
 _NGRAM = 3
 _FIRST_LENGTH = 3
-_MAX_LENGTH = 7  # with the token before them the rows that cost little more than one
+_MAX_LENGTH = 7  # eight rows, with the token before the draft, cost little more than one
 _FIRST_PAUSE = 8
 _MAX_PAUSE = 512
 _PROBE_EVERY = 16
 
 
-class PromptLookup:
-    """Drafts get longer while they are right; after a wrong one there is a pause, which doubles.
+class Drafter(Protocol):
+    """Proposes drafts and hears how many of their tokens were accepted."""
 
-    New sequences begin with the pause that the last wrong draft of any sequence left, so that
-    drafting ends where it never helps. One sequence in 16 begins without, to find out when it
-    helps again; one token that was right ends the pause of new sequences.
+    def propose(self, sequence: Sequence, max_tokens: int) -> tuple[int, ...]:
+        """Return up to `max_tokens` tokens that may follow the sequence; empty for no draft."""
+
+    def learn(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
+        """Take note that the first `num_accepted` of `num_drafted` tokens were accepted.
+
+        `sequence` already contains the tokens that the step produced.
+        """
+
+
+class PromptLookup:
+    """Drafts what followed the last few tokens where they occurred before (Saxena 2023).
+
+    Drafts grow while all their tokens are accepted. After a draft of which none is accepted,
+    the sequence gets no draft for a number of tokens, which doubles each time.
+
+    A new sequence begins with the pause that the last rejected draft of any sequence left, so
+    drafting stops where it never helps. One new sequence in 16 begins without a pause, to find
+    out when drafts help again; one accepted token ends the pause for new sequences.
     """
 
     def __init__(self) -> None:
         self._first_pause = 0  # tokens that a new sequence waits
         self._num_sequences = 0
 
-    def propose(self, sequence: Sequence, most: int) -> tuple[int, ...]:
-        """Up to `most` tokens that may follow; empty where there is nothing to go by."""
+    def propose(self, sequence: Sequence, max_tokens: int) -> tuple[int, ...]:
+        """Return up to `max_tokens` tokens; empty where the last tokens never occurred before."""
         ids = sequence.token_ids
         state = sequence.draft_state
         if state is None:
@@ -41,13 +58,14 @@ class PromptLookup:
         start = state.positions.get(tuple(ids[-_NGRAM:]))
         if start is None:
             return ()
-        draft = ids[start : start + min(state.length, most)]
-        period = len(draft)  # what ends where it began goes on from its beginning
-        draft += [draft[i % period] for i in range(period, min(state.length, most))]
+        length = min(state.length, max_tokens)
+        draft = ids[start : start + length]
+        period = len(draft)  # a draft that reaches the end of the text repeats from its beginning
+        draft += [draft[i % period] for i in range(period, length)]
         return tuple(draft)
 
     def learn(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
-        """A draft was checked; `sequence` has its new tokens already."""
+        """Adapt length and pause to how many tokens of the last draft were accepted."""
         state = sequence.draft_state
         assert state is not None
         if num_accepted:

@@ -152,7 +152,7 @@ def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> None:
     heads = heads_of(decoder.layers[0])
     packed = []
     for index, layer in enumerate(layers):
-        packed.append(pack_layer(decoder.layers[index], layer.how, scheme))
+        packed.append(pack_layer(decoder.layers[index], layer.options, scheme))
         decoder.layers[index] = nn.Identity()  # gives its weights back
     decoder.layers = nn.ModuleList([FusedDecoder(kernels, packed, heads)])
     _fuse_ends(model, kernels, head_scheme)
@@ -228,7 +228,7 @@ def _is_equal(model: PreTrainedModel, kernels: Kernels, index: int, traced: Laye
     own = copy.deepcopy(_decoder(model).layers[index]).float()
     own.self_attn.layer_idx = 0
     own.self_attn.config._attn_implementation = attention.IMPLEMENTATION  # a copy, too
-    fused = FusedDecoder(kernels, [pack_layer(own, traced.how, Scheme.FLOAT32)], heads_of(own))
+    fused = FusedDecoder(kernels, [pack_layer(own, traced.options, Scheme.FLOAT32)], heads_of(own))
     rotary = copy.deepcopy(_decoder(model).rotary_emb).float()
     attention.register()
     expected, found = [

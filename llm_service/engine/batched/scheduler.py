@@ -10,14 +10,14 @@ from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, field, replace
 
 from llm_service.engine.batched.block_manager import BlockManager
-from llm_service.engine.batched.drafts import PromptLookup
+from llm_service.engine.batched.drafts import Drafter
 from llm_service.engine.batched.sequence import Sequence, SequenceStatus
 from llm_service.engine.observer import Phase, StepStats
 from llm_service.engine.request import FinishReason
 from llm_service.errors import DeadlineExceeded, ServiceError
 
 _MAX_DRAFTED_SEQUENCES = 2  # with more, a step computes more than it reads
-_MIN_CHUNK_TOKENS = 16  # so that a prompt gets on, however slow the machine is
+_MIN_CHUNK_TOKENS = 16  # so that prefill makes progress, however slow the machine is
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +26,20 @@ class ScheduledSequence:
 
     sequence: Sequence
     num_scheduled_tokens: int
-    is_sampled: bool  # its last token runs: the logits choose the next one
+    is_sampled: bool  # the sequence's last token runs, so that the next one can be sampled
     is_decode: bool
-    # guesses of what follows, which run in the same step and are part of what is scheduled
+    # drafted tokens that follow the sequence's own; `num_scheduled_tokens` includes them
     draft: tuple[int, ...] = ()
 
     @property
     def num_rows(self) -> int:
-        """Positions of which logits are wanted: the last ones."""
+        """Count the positions, the last ones of the item, whose logits are computed."""
         return 1 + len(self.draft)
 
 
 @dataclass(slots=True)
 class ScheduledBatch:
-    """One step's work: single tokens first, the shorter sequence before the longer."""
+    """Holds one step's work: items of a single token come first, short sequences before long."""
 
     items: list[ScheduledSequence] = field(default_factory=list)
     started: float = 0.0  # time.monotonic() seconds
@@ -57,9 +57,10 @@ class ScheduledBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What sampling made of one item: tokens, perhaps the last ones, or an error.
+    """Carries an item's tokens, with a finish reason if they are the last, or its error.
 
-    Several where a draft was right. Nothing of the three: more of its prompt is to come.
+    There are several tokens where drafted ones were accepted. An item that has computed only a
+    part of its prompt has none of the three.
     """
 
     token_ids: tuple[int, ...] = ()
@@ -68,9 +69,9 @@ class Outcome:
 
 
 class Scheduler:
-    """A slot goes to the key that has the fewest; among equals, first come, first served.
+    """Gives a free slot to the key that has the fewest; among equal keys, first come, first served.
 
-    A step is never more than `max_batched_tokens` tokens.
+    A step never has more than `max_batched_tokens` tokens.
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class Scheduler:
         max_batched_tokens: int,
         max_context: int,
         max_inter_token_seconds: float = 0.2,
-        drafter: PromptLookup | None = None,
+        drafter: Drafter | None = None,
     ) -> None:
-        """While sequences decode, prompts get no more of a step than lets it end in about
-        `max_inter_token_seconds`: to the readers of the others it is the gap between two tokens.
+        """While sequences decode, prefill is limited so that a step takes about
+        `max_inter_token_seconds`: whoever reads a decoding answer sees the step's time as the
+        gap between two tokens. Without `drafter`, no tokens are drafted.
         """
         assert 0 < max_batch_size <= max_batched_tokens
         # so that any sequence fits when it runs alone
@@ -97,7 +99,7 @@ class Scheduler:
         self._drafter = drafter
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
-        self._seconds_per_token = 0.0  # of steps with a chunk of prefill; 0: there was none yet
+        self._seconds_per_token = 0.0  # in steps with prefill; 0: there was none yet
 
     @property
     def num_waiting(self) -> int:
@@ -125,7 +127,7 @@ class Scheduler:
         self._waiting.append(sequence)
 
     def schedule(self, now: float) -> ScheduledBatch:
-        """Plan the next step: every decode, then chunks of prefill, within the budget."""
+        """Plan the next step: every decode, and then chunks of prefill within the budget."""
         batch = ScheduledBatch(started=now)
         self._grow_decodes(batch)
         budget = self._token_budget()
@@ -139,9 +141,9 @@ class Scheduler:
         return batch
 
     def commit(self, batch: ScheduledBatch, outcomes: Ordered[Outcome], now: float) -> StepStats:
-        """Take in a step: what was computed, one outcome per item, in order.
+        """Record a computed step; `outcomes` has one element per item, in order.
 
-        The one place where a sequence finishes because of a step.
+        Only here does a sequence finish because of a step.
         """
         stats = StepStats(
             num_sequences=len(batch.items),
@@ -150,19 +152,19 @@ class Scheduler:
         )
         for item, outcome in zip(batch.items, outcomes, strict=True):
             stats.num_computed_prompt_tokens += _num_prompt_tokens(item)
-            self._take(item, outcome, now, stats)
+            self._record(item, outcome, now, stats)
         self._learn_speed(batch, now)
         stats.num_running, stats.num_waiting = self.num_running, self.num_waiting
         return stats
 
     def abort(self, sequence: Sequence, error: ServiceError, now: float) -> Phase:
-        """Finish it now, in whatever phase it is; returns that phase."""
+        """Finish the sequence now, in whatever phase it is; return that phase."""
         phase = sequence.phase
         self._finish(sequence, FinishReason.ABORT, now, error)
         return phase
 
     def expire(self, now: float) -> list[tuple[Sequence, ServiceError]]:
-        """Finish, with DeadlineExceeded, what has run or waited past its deadline."""
+        """Finish, with DeadlineExceeded, the sequences that are past their deadline."""
         late: list[tuple[Sequence, ServiceError]] = []
         for sequence in [s for s in self.live if s.is_late(now)]:
             seconds = now - sequence.timings.submitted
@@ -180,7 +182,7 @@ class Scheduler:
         self._blocks.check_integrity(self._running)
 
     def _token_budget(self) -> int:
-        """`max_batched_tokens`, or less where a long prompt would hold up the decodes."""
+        """Return `max_batched_tokens`, or less if a long prompt would delay the decodes."""
         num_decodes = sum(not _is_prefill(sequence) for sequence in self._running)
         if not num_decodes or not self._seconds_per_token:
             return self._max_batched_tokens
@@ -188,34 +190,37 @@ class Scheduler:
         return min(max(in_time, num_decodes + _MIN_CHUNK_TOKENS), self._max_batched_tokens)
 
     def _learn_speed(self, batch: ScheduledBatch, now: float) -> None:
-        """A slower step counts at once, a faster one by half: a gap too long is worse."""
+        """Update the seconds per token: a slower step counts in full, a faster one by half.
+
+        An estimate that is too low makes gaps too long, which is worse than slow prefill.
+        """
         num_tokens = batch.num_scheduled_tokens
-        if num_tokens >= len(batch.items) + _MIN_CHUNK_TOKENS - 1:  # else mostly fixed costs
+        # the time of a shorter step consists mostly of fixed costs
+        if num_tokens >= len(batch.items) + _MIN_CHUNK_TOKENS - 1:
             seconds, before = (now - batch.started) / num_tokens, self._seconds_per_token
             self._seconds_per_token = max(seconds, (before + seconds) / 2) if before else seconds
 
     def _grow_decodes(self, batch: ScheduledBatch) -> None:
-        """Give each decode a position for its new token, preempting the youngest if need be."""
+        """Give each decode a position for its new token; preempt the youngest if none is free."""
         for sequence in list(self._running):
             while sequence.status is SequenceStatus.RUNNING and not self._blocks.append(sequence):
                 self._preempt(self._running[-1])
                 batch.num_preemptions += 1
 
-    def _add_drafts(self, batch: ScheduledBatch, drafter: PromptLookup) -> None:
-        """Guess on where that is nearly free: few rows, and none of a prompt."""
+    def _add_drafts(self, batch: ScheduledBatch, drafter: Drafter) -> None:
+        """Add drafts to a batch of few decodes, where they cost almost no time."""
         if len(batch.items) > _MAX_DRAFTED_SEQUENCES:
             return
         for i, item in enumerate(batch.items):
-            sampling, num_tokens = item.sequence.request.sampling, len(item.sequence.token_ids)
-            # of the tokens that may still come, the last is never guessed
-            to_come = min(
-                sampling.max_tokens - item.sequence.num_output_tokens,
-                self._max_context - num_tokens,
+            sequence = item.sequence
+            max_new_tokens = min(
+                sequence.request.sampling.max_tokens - sequence.num_output_tokens,
+                self._max_context - len(sequence.token_ids),
                 self._max_batched_tokens // len(batch.items),
             )
-            # penalties count tokens that would have to be taken back
-            draft = () if sampling.is_penalized else drafter.propose(item.sequence, to_come - 1)
-            if draft and self._blocks.append(item.sequence, len(draft)):
+            # the row after the last drafted token samples one more
+            draft = drafter.propose(sequence, max_new_tokens - 1)
+            if draft and self._blocks.append(sequence, len(draft)):
                 batch.items[i] = replace(item, num_scheduled_tokens=1 + len(draft), draft=draft)
 
     def _preempt(self, sequence: Sequence) -> None:
@@ -228,7 +233,7 @@ class Scheduler:
         if not self._waiting or len(self._running) >= self._max_batch_size:
             return None
         sequence = self._next_waiting()
-        # One spare block per running sequence, so that the newcomer is not preempted at once.
+        # One spare block per running sequence, so that the new one is not preempted at once.
         allocation = self._blocks.allocate(sequence, num_spare_blocks=len(self._running))
         if allocation is None:
             return None
@@ -242,28 +247,28 @@ class Scheduler:
         return sequence
 
     def _next_waiting(self) -> Sequence:
-        """The oldest one of the key that runs the least, but a preempted one before all."""
+        """Return the oldest sequence of the key that runs the fewest; preempted ones come first."""
         num_running = Counter(sequence.request.cache_salt for sequence in self._running)
 
         def turn(sequence: Sequence) -> tuple[bool, int]:
             is_new = sequence.timings.first_scheduled is None
             return is_new, num_running[sequence.request.cache_salt] if is_new else 0
 
-        return min(self._waiting, key=turn)  # of equal ones the first
+        return min(self._waiting, key=turn)  # the first of equal ones
 
-    def _take(
+    def _record(
         self, item: ScheduledSequence, outcome: Outcome, now: float, stats: StepStats
     ) -> None:
         sequence = item.sequence
         if outcome.error is not None:
-            # Its KV may be what is wrong, so it must not become a prefix for others.
+            # The KV itself may be wrong, so it must not become a prefix for other sequences.
             self._finish(sequence, FinishReason.ABORT, now, outcome.error)
             return
         for token_id in outcome.token_ids:
             _count_token(stats, sequence, sequence.record_token(token_id, now))
         num_computed = item.num_scheduled_tokens
         if item.draft:
-            num_computed = len(outcome.token_ids)  # what was wrong is overwritten
+            num_computed = len(outcome.token_ids)  # KV of rejected tokens is overwritten later
             self._learn(item, num_computed - 1, stats)
         self._blocks.advance(sequence, num_computed)
         if outcome.finish_reason is not None:
@@ -299,7 +304,7 @@ def _layout_order(item: ScheduledSequence) -> tuple[bool, int]:
 
 
 def _schedule(batch: ScheduledBatch, sequence: Sequence, budget: int) -> int:
-    """Add the sequence for as many tokens as the budget allows; returns how many."""
+    """Add the sequence with as many tokens as the budget allows; return how many."""
     num_tokens = min(budget, sequence.num_uncomputed_tokens)
     if num_tokens > 0:
         is_sampled = num_tokens == sequence.num_uncomputed_tokens

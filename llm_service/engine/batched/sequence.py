@@ -1,8 +1,9 @@
 """A `GenerationRequest`'s life in the batched engine: mutable, owned by the engine thread."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Any, Protocol, Self
 
 from llm_service.engine.batched.detokenizer import Detokenizer
 from llm_service.engine.observer import Phase
@@ -18,22 +19,36 @@ class SequenceStatus(StrEnum):
 
 @dataclass(slots=True)
 class DraftState:
-    """How a sequence's next tokens are guessed; `drafts` alone reads and writes it."""
+    """The n-gram index and the trust that `drafts.PromptLookup` keeps for one sequence.
 
-    num_indexed: int
-    length: int  # of the next draft
-    pause: int  # tokens to wait after the next one that is all wrong
-    resumes_at: int = 0  # number of tokens
-    # the n tokens before a position, to the latest position after them
+    No other code reads or writes it.
+    """
+
+    num_indexed: int  # tokens of the sequence that `positions` covers
+    length: int  # tokens in the next draft
+    pause: int  # tokens to wait after the next draft of which no token is accepted
+    resumes_at: int = 0  # length of the sequence, in tokens, from which drafts are proposed again
+    # maps n tokens to the latest position that follows them
     positions: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+
+class TokenConstraint(Protocol):
+    """Limits which tokens an answer may consist of, such as those that keep it valid JSON."""
+
+    def allowed(self, sequence: "Sequence", draft: tuple[int, ...]) -> Any:
+        """Return the mask (`Row.allowed`) of what may follow the sequence's tokens and `draft`.
+
+        None allows every token. `draft` may contain tokens that the constraint forbids; the row
+        after a forbidden token is never used, so any mask will do for it.
+        """
 
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """Prompt and output ids with how far they are computed and where their KV lies.
+    """Prompt and output ids, how many of them are computed, and the blocks that hold their KV.
 
     `token_ids` is prompt then output. Positions below `num_computed_tokens` have their
-    KV in `block_table`. A preempted sequence keeps `token_ids` and loses the rest.
+    KV in `block_table`. A preempted sequence loses its blocks and keeps everything else.
     """
 
     request: GenerationRequest
@@ -43,14 +58,18 @@ class Sequence:
     status: SequenceStatus = SequenceStatus.WAITING
     num_computed_tokens: int = 0
     block_table: list[int] = field(default_factory=list)
-    # chained content hashes of the full blocks, as far as they have been asked for
+    # chained content hashes of the leading full blocks that have been looked up so far
     block_hashes: list[bytes] = field(default_factory=list)
     finish_reason: FinishReason | None = None
     # why it could not finish; then finish_reason is ABORT
     error: ServiceError | None = None
     detokenizer: Detokenizer | None = None  # set when it enters the core
+    constraint: TokenConstraint | None = None
     draft_state: DraftState | None = None
     last_token_at: float | None = None  # time.monotonic() seconds
+    # what `output_counts` returns, and how many of `token_ids` it includes
+    _output_counts: dict[int, int] = field(default_factory=dict)
+    _num_counted: int = 0
 
     @classmethod
     def from_request(cls, request: GenerationRequest, submitted: float) -> Self:
@@ -82,8 +101,23 @@ class Sequence:
     def is_late(self, now: float) -> bool:
         return self.request.deadline is not None and self.request.deadline < now
 
+    def output_counts(self) -> Mapping[int, int]:
+        """Return how often each token of the sequence occurs in the output; 0: in the prompt only.
+
+        The counts are kept, so a call takes time only for the tokens since the last call. They
+        are never larger than the sequence, and a preemption leaves them as they are.
+        """
+        counts = self._output_counts
+        if not self._num_counted:
+            counts.update(dict.fromkeys(self.request.prompt_token_ids, 0))
+            self._num_counted = self.num_prompt_tokens
+        for token_id in self.token_ids[self._num_counted :]:
+            counts[token_id] = counts.get(token_id, 0) + 1
+        self._num_counted = len(self.token_ids)
+        return counts
+
     def record_token(self, token_id: int, now: float) -> float | None:
-        """Take one output token; returns the seconds since the previous one, if any."""
+        """Append one output token; return the seconds since the previous one, if there is one."""
         gap = None if self.last_token_at is None else now - self.last_token_at
         if self.timings.first_token is None:
             self.timings.first_token = now

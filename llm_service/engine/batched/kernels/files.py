@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched.attention import How
+from llm_service.engine.batched.attention import AttentionOptions
 from llm_service.engine.batched.kernels import library
 from llm_service.engine.batched.kernels.fused import (
     FusedDecoder,
@@ -92,7 +92,7 @@ def save_fused(
         num_kv_heads=heads.num_kv_heads,
         head_dim=heads.head_dim,
         eps=heads.eps,
-        how=[asdict(layer.how) for layer in decoder.layers],
+        how=[asdict(layer.options) for layer in decoder.layers],
         shapes={n: [int(p.scheme), p.num_outputs, p.num_inputs] for n, p in named.items()},
         fingerprint=_fingerprint(tensors),
     )
@@ -121,7 +121,7 @@ def load_fused(model: PreTrainedModel, folder: Path, facts: Facts, kernels: Kern
     for i, how in enumerate(facts.how):
         matrices: Any = {name: named[f"layers.{i}.{name}"] for name in _LINEARS}
         norms: Any = {name: tensors.get(f"layers.{i}.{name}") for name in _NORMS}
-        layers.append(PackedLayer(**matrices, **norms, how=How(**how)))
+        layers.append(PackedLayer(**matrices, **norms, options=AttentionOptions(**how)))
     heads = library.Heads(facts.num_heads, facts.num_kv_heads, facts.head_dim, 0, facts.eps)
     decoder = parts.get_decoder()
     decoder.layers = nn.ModuleList([FusedDecoder(kernels, layers, heads)])

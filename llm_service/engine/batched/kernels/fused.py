@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched.attention import How, PagedBatch, Span
+from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
 from llm_service.engine.batched.kernels import library
 from llm_service.engine.batched.kernels.library import Kernels
 from llm_service.engine.batched.kernels.packing import (
@@ -47,7 +47,7 @@ class PackedLayer:
     down: PackedLinear
     query_norm: Tensor | None
     key_norm: Tensor | None
-    how: How
+    options: AttentionOptions
 
     @property
     def parts(self) -> tuple[PackedLinear, ...]:
@@ -221,7 +221,7 @@ def _parts(module: nn.Module) -> dict[str, Any]:
     return {name: child for name, child in module.named_children() if type(child) is not nn.Dropout}
 
 
-def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
+def pack_layer(layer: Any, options: AttentionOptions, scheme: Scheme) -> PackedLayer:
     """`layer` is one that `why_not_fusable` does not object to."""
     attention, mlp = layer.self_attn, layer.mlp
     (gate, gate_bias), (up, up_bias) = _gate_and_up(mlp)
@@ -239,7 +239,7 @@ def pack_layer(layer: Any, how: How, scheme: Scheme) -> PackedLayer:
         down=pack(mlp.down_proj.weight, mlp.down_proj.bias, scheme),
         query_norm=query_norm and norm_weights(query_norm, attention.head_dim),
         key_norm=key_norm and norm_weights(key_norm, attention.head_dim),
-        how=how,
+        options=options,
     )
 
 
@@ -322,9 +322,9 @@ def _layer_struct(layer: PackedLayer) -> library.Layer:
         attention=library.Attention(
             query_norm=None if layer.query_norm is None else layer.query_norm.data_ptr(),
             key_norm=None if layer.key_norm is None else layer.key_norm.data_ptr(),
-            scaling=layer.how.scaling,
-            softcap=layer.how.softcap or 0.0,
-            window=layer.how.window or 0,
+            scaling=layer.options.scaling,
+            softcap=layer.options.softcap or 0.0,
+            window=layer.options.window or 0,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""A model's head, which computes no more of its logits exactly than is wanted."""
+"""Computes a model's logits, and only those exactly that the sampler needs."""
 
 import ctypes
 import math
@@ -14,8 +14,11 @@ from llm_service.engine.batched.kernels.fused import FusedLinear
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Of one row of logits: the best `count`, and all at most `depth` below the last of these."""
+class LogitNeeds:
+    """Names the logits of one row that must be exact.
+
+    These are the `count` largest, and all that are at most `depth` below the last of those.
+    """
 
     count: int = 1
     depth: float = math.inf
@@ -25,14 +28,20 @@ class Wanted:
         return self.depth == math.inf
 
 
-class Limits:
-    """What is wanted of some rows, as the kernels take it: two addresses, null for everything."""
+EVERY_LOGIT = LogitNeeds()
 
-    def __init__(self, wanted: Sequence[Wanted]) -> None:
+
+class Limits:
+    """Holds the needs of some rows as the kernels take them: addresses of counts and depths [rows].
+
+    Both are null if every row needs every logit.
+    """
+
+    def __init__(self, needs: Sequence[LogitNeeds]) -> None:
         self.counts = self.depths = 0
-        if not all(row.is_everything for row in wanted):
-            self._counts = array("q", [row.count for row in wanted])
-            self._depths = array("f", [row.depth for row in wanted])
+        if not all(row.is_everything for row in needs):
+            self._counts = array("q", [row.count for row in needs])
+            self._depths = array("f", [row.depth for row in needs])
             self.counts, self.depths = address(self._counts), address(self._depths)
 
 
@@ -41,18 +50,22 @@ def address(numbers: "array[Any]") -> int:
 
 
 class FusedHead(FusedLinear):
-    """A FusedLinear; logits that are not `wanted` may come from the upper bits of weights alone.
+    """Computes logits; those that are not needed may come from the weights' upper bits alone.
 
-    They are about right then, and none of them comes near those that are wanted.
+    Such logits are approximate, and all of them lie below the logits that are needed.
     """
 
-    wanted: Sequence[Wanted] = ()  # of each row of the next call; none: everything
+    def forward(self, x: Tensor, needs: Sequence[LogitNeeds] = ()) -> Tensor:
+        """Turn [..., num_inputs] of any float type into logits [..., num_outputs] of that type.
 
-    def _multiply(self, rows: Tensor, out: Tensor) -> None:
-        wanted, self.wanted = self.wanted, ()
-        assert len(wanted) in (0, len(rows))
-        limits = Limits(wanted)
+        `needs` has an element for each row of logits; empty: every logit is exact.
+        """
+        (packed,) = self.packed
+        rows = x.reshape(-1, packed.num_inputs).float().contiguous()
+        assert len(needs) in (0, len(rows))
+        out, limits = torch.empty(len(rows), packed.num_outputs), Limits(needs)
         self._kernels.head_forward(
             ctypes.byref(self._struct), rows.data_ptr(), len(rows), rows.shape[1],
             limits.counts, limits.depths, out.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
+        return out.to(x.dtype).view(*x.shape[:-1], -1)

@@ -1,6 +1,6 @@
-"""A whole fused model in one call: token ids in, logits out.
+"""Computes a whole fused model in one call of the kernels: token ids in, logits out.
 
-Owns what stands around the layers, and the tables of the rotary embedding.
+Owns the order of embedding, layers, norm and head, and the tables of the rotary embedding.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from llm_service.engine.batched.kernels.fused import (
     norm_weights,
     step_of,
 )
-from llm_service.engine.batched.kernels.head import FusedHead, Limits, Wanted, address
+from llm_service.engine.batched.kernels.head import FusedHead, Limits, LogitNeeds, address
 from llm_service.engine.batched.kv_cache import KVCache
 
 _FIRST_POSITIONS = 512
@@ -30,10 +30,10 @@ _TOLERANCE = 1e-5  # of a norm's output
 
 
 class FusedModel:
-    """What a fused model consists of, one after the other.
+    """Computes the parts of a fused model in a single call of the kernels.
 
-    The model's own forward pass calls some fifty small operations of torch around these parts, for
-    each token again, and each time finds the caches emptied by the weights that went through.
+    The model's own forward pass calls some fifty small torch operations around these parts for
+    every token, each with cold caches, because the weights have passed through them.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class FusedModel:
         self._norm, self._head = norm, head
         self._kernels = decoder.kernels
         self._norm_weights = norm_weights(norm, embedding.packed[0].num_inputs)
-        self._tables: tuple[Tensor, ...] = (torch.empty(0),)  # for no position yet
+        self._tables: tuple[Tensor, ...] = (torch.empty(0),)  # of no positions yet
         self._struct = library.Model(
             decoder=ctypes.pointer(decoder.struct),
             embedding=embedding.packed[0].struct,
@@ -59,7 +59,7 @@ class FusedModel:
 
     @classmethod
     def of(cls, model: Any) -> "FusedModel | None":
-        """None: it is not fused, or has not just these parts."""
+        """Return None if the model is not fused or has other parts than these."""
         decoder = fused_decoder(model)
         if decoder is None:
             return None
@@ -77,7 +77,10 @@ class FusedModel:
         return cls(embedding, rotary, decoder, norm, head) if is_fused else None
 
     def workspace_bytes(self, num_tokens: int, num_rows: int) -> int:
-        """What a step of so many tokens, and rows of logits, takes to work in, once, and keeps."""
+        """Return the size of the working memory for steps of so many tokens and rows of logits.
+
+        The kernels allocate it once and keep it.
+        """
         return self._kernels.model_workspace(
             self._struct, num_tokens, num_rows, torch.get_num_threads()
         )
@@ -85,7 +88,7 @@ class FusedModel:
     def by_parts(
         self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch
     ) -> Tensor:
-        """As `forward`, by the model's own modules: what its own forward pass should give."""
+        """Compute what `forward` does by calling the parts one after the other, as modules."""
         hidden = self._embedding(tokens[None])
         tables = self._rotary(hidden, positions[None])
         hidden = self._decoder(hidden, position_embeddings=tables, paged=paged)
@@ -99,15 +102,19 @@ class FusedModel:
         rows: list[int],
         spans: Sequence[Span],
         cache: KVCache,
-        wanted: Sequence[Wanted] = (),
+        needs: Sequence[LogitNeeds] = (),
     ) -> Tensor:
-        """Logits [len(rows), vocab_size] of the tokens at `rows`; a slot for each token."""
-        assert len(wanted) in (0, len(rows))
+        """Return logits [rows, vocab_size] after the tokens numbered `rows`.
+
+        `tokens` and `slots` have an element per token, `needs` one per row; without `needs`,
+        all logits are exact.
+        """
+        assert len(needs) in (0, len(rows))
         self._decoder.attach(cache)
         self._reach(max(span.end for span in spans))
         step, kept = step_of(spans, cache.block_size)
         numbers = array("q", tokens + slots + rows)
-        first, limits = address(numbers), Limits(wanted)
+        first, limits = address(numbers), Limits(needs)
         step.num_tokens, step.slots = len(tokens), first + 8 * len(tokens)
         logits = torch.empty(len(rows), self._struct.head.num_outputs)
         self._kernels.model_forward(
@@ -118,7 +125,7 @@ class FusedModel:
         return logits
 
     def _reach(self, num_positions: int) -> None:
-        """Have tables [positions, rotary_dim] for so many. They grow with what is asked for."""
+        """Extend the tables [positions, rotary_dim] to at least `num_positions`."""
         if num_positions <= len(self._tables[0]):
             return
         positions = torch.arange(max(_FIRST_POSITIONS, 1 << (num_positions - 1).bit_length()))

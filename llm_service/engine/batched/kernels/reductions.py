@@ -1,6 +1,6 @@
-"""What a sampler asks of chosen rows of logits [n, vocab_size]: by the kernels, or by torch.
+"""Reduces rows of logits [n, vocab_size] for the sampler, with the kernels or with torch.
 
-Rows are chosen by their numbers, so that none is copied.
+Each function takes the numbers of the m rows that it reduces, so that no row is copied.
 """
 
 from typing import Protocol
@@ -14,22 +14,25 @@ from llm_service.engine.batched.kernels.library import Kernels
 
 class Reductions(Protocol):
     def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """The largest logits [m] and their ids [m], of equal ones the first; NaN if one is."""
+        """Return the largest logits [m], NaN if a row has a NaN, and the first ids [m] of these."""
 
     def largest(self, logits: Tensor, rows: list[int], count: int) -> tuple[Tensor, Tensor]:
-        """The largest logits [m, count], falling, and their ids [m, count], equal ones by id.
+        """Return the largest logits [m, count], falling, and their ids, equal ones by id.
 
-        Of those that equal the last one it may be any that are given.
+        If more logits equal the last one than there is room for, any of them may be returned.
         """
 
     def weights(
         self, logits: Tensor, rows: list[int], peaks: Tensor, temperatures: Tensor, block: int
     ) -> Tensor:
-        """Sums [m, blocks of a row] of e^((logit - peak) / temperature), of `block` ids each."""
+        """Return the sums of e^((logit - peak) / temperature) over each `block` ids of a row.
+
+        `peaks` and `temperatures` are [m], the sums [m, ceil(vocab_size / block)].
+        """
 
 
 class TorchReductions:
-    """For any device and type."""
+    """Computes with torch, on any device and in any type."""
 
     def best(self, logits: Tensor, rows: list[int]) -> tuple[Tensor, Tensor]:
         values, ids = _chosen(logits, rows).max(dim=1)
@@ -50,7 +53,7 @@ class TorchReductions:
 
 
 class FusedReductions:
-    """For contiguous float32 logits on the CPU: a pass over each row, no sort."""
+    """Computes with the kernels, in one pass over each row, for contiguous float32 on the CPU."""
 
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels

@@ -1,0 +1,54 @@
+"""Defines a row of logits to sample: everything that the choice of its token depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.request import SamplingParams
+
+_WORD_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Stands for the logits after the tokens of `sequence` and then those of `draft`.
+
+    `allowed` is a mask of the token ids that may be chosen, None for all: int32
+    [ceil(vocab_size / 32)], in which id i is bit i % 32, counted from the lowest, of word i // 32.
+    """
+
+    sequence: Sequence
+    draft: tuple[int, ...] = ()
+    allowed: Tensor | None = None
+
+    @property
+    def sampling(self) -> SamplingParams:
+        return self.sequence.request.sampling
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Count the output tokens before this row's token, drafted ones included."""
+        return self.sequence.num_output_tokens + len(self.draft)
+
+    def output_counts(self) -> Mapping[int, int]:
+        """Return `Sequence.output_counts` as if the draft had been accepted."""
+        counts = self.sequence.output_counts()
+        if self.draft:
+            counts = dict(counts)
+            for token_id in self.draft:
+                counts[token_id] = counts.get(token_id, 0) + 1
+        return counts
+
+
+def num_mask_words(vocab_size: int) -> int:
+    """Return how many words of 32 bits a mask of `vocab_size` token ids has."""
+    return -(-vocab_size // _WORD_BITS)
+
+
+def unpack_masks(masks: Tensor, vocab_size: int) -> Tensor:
+    """Turn masks int32 [m, num_mask_words] into bool [m, vocab_size], true for allowed ids."""
+    bits = torch.arange(_WORD_BITS, dtype=torch.int32, device=masks.device)
+    return ((masks[:, :, None] >> bits) & 1).bool().flatten(1)[:, :vocab_size]
