@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import type { SeriesResponse } from "../src/lib/series";
+import type { Series } from "../src/api/types";
 import { MockService } from "./mock-service";
 import { enterKey, expectChart, watchPolicy } from "./steps";
 
@@ -37,7 +37,7 @@ test("a GPU is drawn where there is one, and guesses only where there were some"
   page,
 }) => {
   await page.route("**/api/series*", async (route) => {
-    const answer = (await (await route.fetch()).json()) as SeriesResponse;
+    const answer = (await (await route.fetch()).json()) as Series;
     const { drafts, gpu_memory: memory, gpu_busy: busy } = answer.panels;
     for (const line of drafts?.series ?? []) line.values = answer.times.map(() => 0);
     for (const line of memory?.series ?? []) line.values = answer.times.map(() => 2 ** 33);

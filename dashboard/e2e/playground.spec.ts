@@ -25,6 +25,8 @@ test("streams an answer, shows code apart, and accounts for it", async ({ page }
   await expect(answer.getByText(/^TTFT \d+/)).toBeVisible();
   await answer.getByRole("button", { name: "Timings" }).click();
   await expect(answer.getByRole("row", { name: "prefill 30.1 ms –" })).toBeVisible();
+  // Only the service's record has it.
+  await expect(answer.getByRole("row", { name: /^decode \d.*s –$/ })).toBeVisible();
   await expect(page.getByRole("meter", { name: "Context used" })).toContainText("of 2,048 tokens");
   expect(violations).toEqual([]);
 });

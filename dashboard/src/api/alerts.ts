@@ -1,13 +1,14 @@
 /** What is wrong by the rules of Prometheus; nothing is known without one. */
 
 import type { UseQueryResult } from "@tanstack/react-query";
+import { getAlerts } from "./endpoints";
 import { useHasScope, useLiveQuery } from "./live";
 import type { Alert, Alerts } from "./types";
 
 const ALERTS_MILLISECONDS = 10_000;
 
 export function useAlerts(isEnabled = true): UseQueryResult<Alerts> {
-  return useLiveQuery<Alerts>("alerts", "/api/alerts", ALERTS_MILLISECONDS, {
+  return useLiveQuery(["alerts"], getAlerts, ALERTS_MILLISECONDS, {
     combine: keepKnown,
     isEnabled,
   });

@@ -9,7 +9,8 @@ import {
   type UseQueryResult,
 } from "@tanstack/react-query";
 import { createContext, use, type ReactNode } from "react";
-import { ApiError, getJson, type Call, type Method } from "./client";
+import { ApiError, type Call } from "./client";
+import { getStatus } from "./endpoints";
 import { useSession } from "./session";
 import type { Status } from "./types";
 
@@ -50,12 +51,12 @@ interface LiveProviderProps {
   children: ReactNode;
 }
 
-/** Polls /api/status: the heartbeat that all other questions depend on. */
+/** Polls the status: the heartbeat that all other queries depend on. */
 export function LiveProvider({ isPaused, setPaused, children }: LiveProviderProps) {
   const ask = useAsk();
   const query = useQuery({
     queryKey: ["status"],
-    queryFn: ({ signal }) => ask<Status>("/api/status", { signal }),
+    queryFn: ({ signal }) => ask(getStatus, signal),
     enabled: useIsWelcome(),
     refetchInterval: isPaused ? false : STATUS_MILLISECONDS,
     refetchOnWindowFocus: !isPaused,
@@ -88,19 +89,23 @@ interface LiveQueryOptions<T> {
   isEnabled?: boolean;
 }
 
-/** Asks `path` every `milliseconds`, unless paused, hidden, refused or disconnected. */
+/**
+ * Calls `ask` every `milliseconds`, unless paused, hidden, refused or disconnected.
+ *
+ * `queryKey` is the name of what is asked for, then every argument that changes the answer.
+ */
 export function useLiveQuery<T>(
-  name: string,
-  path: string,
+  queryKey: readonly [name: string, ...parameters: unknown[]],
+  ask: (call: Call) => Promise<T>,
   milliseconds: number,
   { combine = (_, next) => next, isEnabled = true }: LiveQueryOptions<T> = {},
 ): UseQueryResult<T> {
   const { connection, isPaused } = useLive();
-  const ask = useAsk();
+  const callWithKey = useAsk();
   return useQuery<T>({
-    queryKey: [name, path],
-    queryFn: async ({ signal, client, queryKey }) =>
-      combine(client.getQueryData<T>(queryKey), await ask<T>(path, { signal })),
+    queryKey,
+    queryFn: async ({ signal, client }) =>
+      combine(client.getQueryData<T>(queryKey), await callWithKey(ask, signal)),
     enabled:
       useIsWelcome() &&
       isEnabled &&
@@ -118,18 +123,15 @@ function useIsWelcome(): boolean {
   return key !== null && refusal === null;
 }
 
-export interface Command {
-  method: Method;
-  path: string;
-  body?: unknown;
-}
-
-/** Changes something, then asks anew for what `refreshes` names. Never repeated by itself. */
-export function useCommand<T>(refreshes: string): UseMutationResult<T, Error, Command> {
+/** Changes something, then refetches the queries named `refreshes`. Never repeated by itself. */
+export function useCommand<Input, T>(
+  command: (call: Call, input: Input) => Promise<T>,
+  refreshes: string,
+): UseMutationResult<T, Error, Input> {
   const ask = useAsk();
   const client = useQueryClient();
-  return useMutation<T, Error, Command>({
-    mutationFn: ({ path, ...call }) => ask<T>(path, call),
+  return useMutation<T, Error, Input>({
+    mutationFn: (input) => ask((call) => command(call, input)),
     onSettled: () => client.invalidateQueries({ queryKey: [refreshes] }),
   });
 }
@@ -139,12 +141,14 @@ export function useHasScope(scope: string): boolean {
   return useLive().connection.status?.key.scopes.includes(scope) ?? false;
 }
 
+type Ask = <T>(ask: (call: Call) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+
 /** Calls with the session's key; a refused key opens the key dialog. */
-function useAsk(): <T>(path: string, call: Omit<Call, "key">) => Promise<T> {
+function useAsk(): Ask {
   const { key, refuse } = useSession();
-  return async <T,>(path: string, call: Omit<Call, "key">) => {
+  return async (ask, signal) => {
     try {
-      return await getJson<T>(path, { key: key ?? "", ...call });
+      return await ask({ key: key ?? "", ...(signal ? { signal } : {}) });
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) refuse(error.message);
       throw error;

@@ -1,5 +1,5 @@
 import { Tooltip } from "@mantine/core";
-import type { SeriesSource } from "../lib/series";
+import type { SeriesSource } from "../api/types";
 import { RANGES, rangeWords, whyUnavailable, type Range } from "../lib/time-range";
 import styles from "./RangePicker.module.css";
 

@@ -1,5 +1,5 @@
 import { Tooltip } from "@mantine/core";
-import type { SeriesSource } from "../lib/series";
+import type { SeriesSource } from "../api/types";
 import { formatClock, formatDay, formatDuration } from "../lib/units";
 import styles from "./SourceBadge.module.css";
 

@@ -1,5 +1,5 @@
+import type { Series } from "../api/types";
 import type { TimeWindow } from "../lib/chart-view";
-import type { SeriesResponse } from "../lib/series";
 import type { Range } from "../lib/time-range";
 import { RangePicker } from "./RangePicker";
 import { SourceBadge } from "./SourceBadge";
@@ -7,7 +7,7 @@ import { ZoomBadge } from "./ZoomBadge";
 import styles from "./TimeTools.module.css";
 
 interface TimeToolsProps {
-  series: SeriesResponse | undefined;
+  series: Series | undefined;
   range: Range;
   onRange: (range: Range) => void;
   zoom: TimeWindow | null;

@@ -1,8 +1,9 @@
 /** How panels of /api/series become a chart: which lines, in which look, beside which objective. */
 
+import type { Panel, Series } from "../api/types";
 import type { Chart, ChartLine } from "./chart";
 import { bucketLines } from "./heatmap";
-import { maxValue, type Panel, type SeriesResponse, type Value } from "./series";
+import { maxValue, type Value } from "./series";
 import type { Unit } from "./units";
 
 export type LineLook = Omit<ChartLine, "name" | "values">;
@@ -71,14 +72,14 @@ export function panelsOf(plans: ChartPlan[]): string[] {
 }
 
 /** The plans of what is not everywhere, where it is: those that have a number to draw. */
-export function presentPlans(plans: ChartPlan[], { panels }: SeriesResponse): ChartPlan[] {
+export function presentPlans(plans: ChartPlan[], { panels }: Series): ChartPlan[] {
   return plans.filter(({ id }) =>
     panels[id]?.series.some(({ values }) => maxValue(values) !== null),
   );
 }
 
 /** A chart for each plan whose panel the service sent. */
-export function buildCharts(plans: ChartPlan[], response: SeriesResponse): Chart[] {
+export function buildCharts(plans: ChartPlan[], response: Series): Chart[] {
   return plans.flatMap((plan) => {
     const panel = response.panels[plan.id];
     if (!panel) return [];

@@ -1,8 +1,9 @@
 /** A histogram over time, drawn by uPlot: time to the right, buckets upward, darker is more. */
 
 import type uPlot from "uplot";
+import type { Panel } from "../api/types";
 import type { Chart } from "./chart";
-import { maxValue, type Panel } from "./series";
+import { maxValue } from "./series";
 import { formatSeconds } from "./units";
 
 /** A line per bucket that was ever hit, with those between, named by what falls into it. */

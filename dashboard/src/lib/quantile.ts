@@ -1,6 +1,7 @@
 /** One quantile, now: its value in words, and whether enough was observed to believe it. */
 
-import { latestIndex, maxValue, MIN_SAMPLES, type Panel, type Value } from "./series";
+import type { Panel } from "../api/types";
+import { latestIndex, maxValue, MIN_SAMPLES, type Value } from "./series";
 import { formatSeconds } from "./units";
 
 export interface Reading {

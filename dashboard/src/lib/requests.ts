@@ -1,30 +1,12 @@
 /** One finished request in numbers: how it ended, how fast it was, where its time went. */
 
+import type { RequestRecord } from "../api/types";
 import { formatNumber, formatSeconds } from "./units";
 
-export interface Timings {
-  queue_seconds: number | null;
-  prefill_seconds: number | null;
-  decode_seconds: number | null;
-  duration_seconds: number | null;
-}
-
-/** One finished request, as far as a list of them shows it. */
-export interface FinishedRequest extends Timings {
-  request_id: string;
-  started_at: number;
-  key_name: string;
-  operation: string;
-  model: string;
-  stream: boolean;
-  outcome: string;
-  prompt_tokens: number;
-  cached_tokens: number;
-  output_tokens: number;
-  ttft_seconds: number | null;
-  error_kind: string | null;
-  error_phase: string | null;
-}
+export type Timings = Pick<
+  RequestRecord,
+  "queue_seconds" | "prefill_seconds" | "decode_seconds" | "duration_seconds"
+>;
 
 export type OutcomeTone = "ok" | "warn" | "bad";
 
@@ -71,7 +53,7 @@ export function longestOf(requests: Timings[]): number {
 }
 
 /** "rate limit in admission"; empty where nothing went wrong. */
-export function errorWords({ error_kind, error_phase }: FinishedRequest): string {
+export function errorWords({ error_kind, error_phase }: RequestRecord): string {
   return [error_kind, error_phase].filter(Boolean).join(" in ").replaceAll("_", " ");
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Series } from "../api/types";
 import {
   divideSeries,
   joinAfterRestart,
@@ -7,10 +8,9 @@ import {
   meanValue,
   stackSeries,
   sumSeries,
-  type SeriesResponse,
 } from "./series";
 
-function response(since: number, times: number[], values: (number | null)[]): SeriesResponse {
+function response(since: number, times: number[], values: (number | null)[]): Series {
   return {
     source: { kind: "history", since, resolution_seconds: 2, max_range_seconds: 3600 },
     start: 0,

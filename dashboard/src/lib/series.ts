@@ -4,42 +4,9 @@
  * null means "no samples here". It stays null through every function: it never becomes 0.
  */
 
+import type { Panel, Series } from "../api/types";
+
 export type Value = number | null;
-
-export interface PanelSeries {
-  name: string;
-  labels: Record<string, string>;
-  values: Value[];
-  /** The largest values lie in the last, open bucket: read "more than". */
-  is_clipped?: boolean;
-}
-
-export interface Panel {
-  title: string;
-  unit: string;
-  series: PanelSeries[];
-  /** How many observations each point of a quantile panel rests on. */
-  samples?: number[] | null;
-}
-
-export interface SeriesSource {
-  /** "history" (the service's own) or "prometheus". */
-  kind: string;
-  since: number;
-  resolution_seconds: number;
-  max_range_seconds: number;
-  /** Why the numbers are not from where they should be. */
-  note?: string;
-}
-
-export interface SeriesResponse {
-  source: SeriesSource;
-  start: number;
-  end: number;
-  step_seconds: number;
-  times: number[];
-  panels: Record<string, Panel>;
-}
 
 /** A quantile that rests on fewer observations than this is shown greyed, with n. */
 export const MIN_SAMPLES = 20;
@@ -98,10 +65,7 @@ export function stackSeries(all: Value[][]): Value[][] {
  * Keeps what was drawn before the service restarted: its own history begins anew, so the
  * points of `previous` older than `next.source.since` are put in front, with a gap between.
  */
-export function joinAfterRestart(
-  previous: SeriesResponse | undefined,
-  next: SeriesResponse,
-): SeriesResponse {
+export function joinAfterRestart(previous: Series | undefined, next: Series): Series {
   if (previous?.step_seconds !== next.step_seconds) return next;
   const gap = next.source.since - 0.001;
   const isKept = previous.times.map((t) => t >= next.start && t < gap);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { searchWith } from "./location";
 import {
+  rangeSeconds,
   rangeWords,
   refreshMilliseconds,
-  seriesPath,
   whyUnavailable,
   type Range,
 } from "./time-range";
@@ -33,10 +33,8 @@ describe("ranges", () => {
     expect(ranges.map(refreshMilliseconds)).toEqual([2000, 2000, 5000, 5000]);
   });
 
-  it("become a query in seconds", () => {
-    expect(seriesPath("15m", ["ttft", "cpu"])).toBe(
-      "/api/series?range_seconds=900&panels=ttft,cpu",
-    );
+  it("have a length in seconds", () => {
+    expect(rangeSeconds("15m")).toBe(900);
   });
 
   it("change one parameter of the address and keep the others", () => {

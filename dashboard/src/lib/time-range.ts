@@ -1,7 +1,7 @@
 /** The ranges one can look at, and which of them the source can serve. */
 
+import type { SeriesSource } from "../api/types";
 import { formatDuration } from "./units";
-import type { SeriesSource } from "./series";
 
 export const RANGES = ["5m", "15m", "1h", "6h", "24h", "7d"] as const;
 export type Range = (typeof RANGES)[number];
@@ -45,6 +45,6 @@ export function whyUnavailable(range: Range, source: SeriesSource | undefined): 
     : `Prometheus keeps only the last ${kept}.`;
 }
 
-export function seriesPath(range: Range, panels: string[]): string {
-  return `/api/series?range_seconds=${SECONDS[range]}&panels=${panels.join(",")}`;
+export function rangeSeconds(range: Range): number {
+  return SECONDS[range];
 }

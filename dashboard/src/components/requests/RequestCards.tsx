@@ -1,4 +1,5 @@
-import { longestOf, secondsOrDash, type FinishedRequest } from "../../lib/requests";
+import type { RequestRecord } from "../../api/types";
+import { longestOf, secondsOrDash } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
 import { OutcomeBadge } from "./OutcomeBadge";
 import { PhaseBar } from "./PhaseBar";
@@ -25,7 +26,7 @@ export function RequestCards({ label, requests, openId, onOpen }: RequestListPro
 }
 
 interface RequestCardProps {
-  request: FinishedRequest;
+  request: RequestRecord;
   longest: number;
   isOpen: boolean;
   onOpen: (requestId: string) => void;

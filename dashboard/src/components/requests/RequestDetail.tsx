@@ -1,10 +1,5 @@
-import {
-  decodeSpeed,
-  errorWords,
-  numberOrDash,
-  secondsOrDash,
-  type FinishedRequest,
-} from "../../lib/requests";
+import type { RequestRecord } from "../../api/types";
+import { decodeSpeed, errorWords, numberOrDash, secondsOrDash } from "../../lib/requests";
 import { formatDayAndClock, formatPercent, formatSeconds } from "../../lib/units";
 import { CopyButton } from "../CopyButton";
 import { Facts, type Fact } from "../Facts";
@@ -12,7 +7,7 @@ import { Waterfall } from "./Waterfall";
 import styles from "./RequestDetail.module.css";
 
 /** One request explained: where its time went, and every number behind that. */
-export function RequestDetail({ request }: { request: FinishedRequest }) {
+export function RequestDetail({ request }: { request: RequestRecord }) {
   return (
     <div className={styles.detail}>
       <Waterfall timings={request} />
@@ -26,7 +21,7 @@ export function RequestDetail({ request }: { request: FinishedRequest }) {
   );
 }
 
-function factsOf(request: FinishedRequest): Fact[] {
+function factsOf(request: RequestRecord): Fact[] {
   const { prompt_tokens, cached_tokens, output_tokens, prefill_seconds, decode_seconds } = request;
   const speed = decodeSpeed(output_tokens, decode_seconds);
   const computed = prompt_tokens - cached_tokens;

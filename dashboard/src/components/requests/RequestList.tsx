@@ -1,5 +1,5 @@
 import { useMediaQuery } from "@mantine/hooks";
-import type { FinishedRequest } from "../../lib/requests";
+import type { RequestRecord } from "../../api/types";
 import type { Sort } from "../../lib/sort";
 import { RequestCards } from "./RequestCards";
 import { RequestTable } from "./RequestTable";
@@ -7,7 +7,7 @@ import { RequestTable } from "./RequestTable";
 export interface RequestListProps {
   /** Names the list for those who cannot see it. */
   label: string;
-  requests: FinishedRequest[];
+  requests: RequestRecord[];
   /** The request that is shown in full; empty: none is. */
   openId: string;
   onOpen: (requestId: string) => void;

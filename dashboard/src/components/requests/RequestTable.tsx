@@ -1,11 +1,11 @@
 import { memo } from "react";
+import type { RequestRecord } from "../../api/types";
 import {
   decodeSpeed,
   errorWords,
   longestOf,
   numberOrDash,
   secondsOrDash,
-  type FinishedRequest,
 } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
 import { ScrollRegion } from "../ScrollRegion";
@@ -83,7 +83,7 @@ function Heading({ column: { name, label, isNumber }, sorting }: HeadingProps) {
 }
 
 interface RequestRowProps {
-  request: FinishedRequest;
+  request: RequestRecord;
   longest: number;
   isOpen: boolean;
   onOpen: (requestId: string) => void;

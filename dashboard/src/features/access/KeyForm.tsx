@@ -1,8 +1,7 @@
 import { Button, Checkbox, PasswordInput } from "@mantine/core";
 import { useState, type SubmitEvent } from "react";
-import { getJson } from "../../api/client";
+import { getStatus } from "../../api/endpoints";
 import { useSession } from "../../api/session";
-import type { Status } from "../../api/types";
 import styles from "./KeyForm.module.css";
 
 const ANONYMOUS = "anonymous";
@@ -26,7 +25,7 @@ export function KeyForm({ refusal }: KeyFormProps) {
     setIsTrying(true);
     setProblem(null);
     try {
-      const status = await getJson<Status>("/api/status", { key: key.trim() });
+      const status = await getStatus({ key: key.trim() });
       // A service that needs no key takes any, and knows who brought one of its own.
       if (key.trim() !== "" && status.key.name === ANONYMOUS) setProblem(UNKNOWN_KEY);
       else accept(key.trim(), isKept);

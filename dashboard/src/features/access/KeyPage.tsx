@@ -1,8 +1,7 @@
 import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
-import { getJson } from "../../api/client";
+import { getServiceFacts } from "../../api/endpoints";
 import { useSession } from "../../api/session";
-import type { ServiceFacts } from "../../api/types";
 import { BrandMark } from "../../components/BrandMark";
 import { KeyForm } from "./KeyForm";
 import styles from "./KeyPage.module.css";
@@ -46,8 +45,8 @@ function useNeedsKey(): boolean | undefined {
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
-    // Open to all, unlike /api/status: no refusal is left in the browser's log.
-    getJson<ServiceFacts>("/", { key: "", signal }).then(
+    // Unlike the status, these facts are open to all, so the browser's log shows no refusal.
+    getServiceFacts({ key: "", signal }).then(
       (facts) => setNeedsKey(facts.requires_keys),
       () => setNeedsKey(signal.aborted ? undefined : true),
     );

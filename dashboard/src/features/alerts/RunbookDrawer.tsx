@@ -1,9 +1,9 @@
 import { Drawer, Skeleton } from "@mantine/core";
 import "@mantine/core/styles/Drawer.css";
+import { getRunbook } from "../../api/endpoints";
 import { useLiveQuery } from "../../api/live";
 import { Markdown } from "../../components/markdown/Markdown";
 import { QueryGate } from "../../components/QueryGate";
-import type { Runbook } from "../../api/types";
 import styles from "./RunbookDrawer.module.css";
 
 interface RunbookDrawerProps {
@@ -42,9 +42,9 @@ export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
 }
 
 function RunbookText({ name, onOpen }: { name: string; onOpen: (name: string) => void }) {
-  const query = useLiveQuery<Runbook>(
-    "runbook",
-    `/api/runbooks/${encodeURIComponent(name)}`,
+  const query = useLiveQuery(
+    ["runbook", name],
+    (call) => getRunbook(call, name),
     REFRESH_MILLISECONDS,
   );
   return (

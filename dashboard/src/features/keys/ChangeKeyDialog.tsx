@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { changeKey } from "../../api/endpoints";
 import { useCommand } from "../../api/live";
 import type { KeyChange, KeyEntry } from "../../api/types";
 import { KeyFields, type KeyTerms } from "./KeyFields";
@@ -19,12 +20,11 @@ export function ChangeKeyDialog({ target, onClose }: ChangeKeyDialogProps) {
     rpm: target.rpm,
     lifetime: AS_IS,
   });
-  const { mutate, isPending, error } = useCommand<KeyEntry>("keys");
+  const { mutate, isPending, error } = useCommand(changeKey, "keys");
   const change = () => {
     const body: KeyChange = { scopes: terms.scopes, rpm: terms.rpm };
     if (terms.lifetime !== AS_IS) body.expires_at = expiryOf(terms.lifetime, Date.now() / 1000);
-    const path = `/api/keys/${encodeURIComponent(target.id)}`;
-    mutate({ method: "PATCH", path, body }, { onSuccess: onClose });
+    mutate({ keyId: target.id, ...body }, { onSuccess: onClose });
   };
   return (
     <KeyFormDialog

@@ -2,9 +2,10 @@
 
 import { Button } from "@mantine/core";
 import { useState } from "react";
+import { getKeys } from "../../api/endpoints";
 import { useHasScope, useLive, useLiveQuery } from "../../api/live";
 import { useSession } from "../../api/session";
-import type { KeyEntry, KeyList, KeyWithSecret } from "../../api/types";
+import type { KeyEntry, KeyWithSecret } from "../../api/types";
 import { Notice } from "../../components/Notice";
 import { PageHead } from "../../components/PageHead";
 import { PageSkeleton } from "../../components/PageSkeleton";
@@ -33,7 +34,7 @@ export function KeysPage() {
 }
 
 function Keys() {
-  const query = useLiveQuery<KeyList>("keys", "/api/keys", REFRESH_MILLISECONDS);
+  const query = useLiveQuery(["keys"], getKeys, REFRESH_MILLISECONDS);
   const [doing, setDoing] = useState<Doing | null>(null);
   const keys = query.data?.keys ?? [];
   return (

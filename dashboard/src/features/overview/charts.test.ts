@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Panel } from "../../lib/series";
+import type { Panel } from "../../api/types";
 import { panelOf, seriesOf } from "../../testing/examples";
 import { buildCharts } from "../../lib/chart-plan";
 import { PANELS, RESOURCES, TRAFFIC } from "./charts";

@@ -1,8 +1,8 @@
 /** The state of the service in one sentence. */
 
-import type { Alert, Status } from "../../api/types";
+import type { Alert, Series, Status } from "../../api/types";
 import { pointsOfNow, readQuantile } from "../../lib/quantile";
-import { maxValue, meanValue, sumSeries, type SeriesResponse } from "../../lib/series";
+import { maxValue, meanValue, sumSeries } from "../../lib/series";
 import { formatNumber, formatPercent, formatSeconds } from "../../lib/units";
 import { TTFT_OBJECTIVE } from "./charts";
 import { errorShare, type Tone } from "./tiles";
@@ -23,7 +23,7 @@ export const CONNECTING: Health = { tone: "plain", sentence: "Asking the service
 
 export function judge(
   status: Status,
-  series: SeriesResponse,
+  series: Series,
   rangeWords: string,
   firing: Alert[] = [],
 ): Health {

@@ -10,21 +10,13 @@ import {
   useSyncExternalStore,
   type ReactNode,
 } from "react";
-import { getJson } from "../../api/client";
+import { getModels } from "../../api/endpoints";
 import { useHasScope, useLive } from "../../api/live";
 import { useSession } from "../../api/session";
+import type { ServedModel } from "../../api/types";
 import { Chat } from "./chat";
 import { isAnswering, type ChatState } from "./chat-state";
 import { BrowserKeeper } from "./kept";
-import type { Sampling } from "./settings";
-
-/** An entry of /v1/models. */
-export interface ServedModel {
-  id: string;
-  max_model_len?: number;
-  /** What the service uses for what a request leaves out. */
-  default_sampling?: Partial<Record<keyof Sampling, number>>;
-}
 
 const ChatContext = createContext<{ chat: Chat; models: ServedModel[] } | null>(null);
 const NO_MODELS: ServedModel[] = [];
@@ -62,8 +54,7 @@ function useServedModels(): ServedModel[] | undefined {
   const { key } = useSession();
   const { data } = useQuery({
     queryKey: ["models", key],
-    queryFn: ({ signal }) =>
-      getJson<{ data: ServedModel[] }>("/v1/models", { key: key ?? "", signal }),
+    queryFn: ({ signal }) => getModels({ key: key ?? "", signal }),
     retry: true,
     retryDelay: 5000,
     staleTime: 60_000,

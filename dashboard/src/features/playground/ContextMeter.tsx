@@ -1,8 +1,8 @@
 import { Tooltip } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import type { ChatTurn } from "../../api/chat";
-import { getJson } from "../../api/client";
+import type { ChatTurn } from "../../api/types";
+import { countTokens } from "../../api/endpoints";
 import { useSession } from "../../api/session";
 import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
@@ -40,11 +40,6 @@ export function ContextMeter({ draft }: { draft: string }) {
   );
 }
 
-interface TokenCount {
-  count: number;
-  max_model_len: number;
-}
-
 function useContextUse(draft: string): ContextUse | null {
   const { key } = useSession();
   const model = useModel();
@@ -60,11 +55,7 @@ function useContextUse(draft: string): ContextUse | null {
   const { data } = useQuery({
     queryKey: ["tokenize", model?.id, messages],
     queryFn: ({ signal }) =>
-      getJson<TokenCount>("/tokenize", {
-        key: key ?? "",
-        body: { model: model?.id, messages },
-        signal,
-      }),
+      countTokens({ key: key ?? "", signal }, { model: model?.id ?? null, messages }),
     enabled: model !== undefined && messages.length > 0,
     placeholderData: keepPreviousData,
     staleTime: Infinity,

@@ -1,6 +1,6 @@
 import { NumberInput, Textarea } from "@mantine/core";
 import { useState } from "react";
-import type { ServedModel } from "./ChatProvider";
+import type { ServedModel } from "../../api/types";
 import { DEFAULT_SAMPLING, isDefaultSampling, type Sampling } from "./settings";
 import { SliderField } from "./SliderField";
 import styles from "./SettingsPanel.module.css";
@@ -8,7 +8,7 @@ import styles from "./SettingsPanel.module.css";
 interface SamplingFieldsProps {
   sampling: Sampling;
   /** The service's own, shown where nothing is chosen. */
-  defaults: NonNullable<ServedModel["default_sampling"]>;
+  defaults: ServedModel["default_sampling"];
   onChange: (sampling: Sampling) => void;
 }
 

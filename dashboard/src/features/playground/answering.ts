@@ -1,8 +1,9 @@
 /** Runs one answer from the request to its end, and tells the conversation what happens. */
 
-import { openChat, type ChatRequest } from "../../api/chat";
-import { getJson } from "../../api/client";
-import type { RequestRecord } from "../../api/types";
+import { openChat } from "../../api/chat";
+import type { Call } from "../../api/client";
+import { findRequest } from "../../api/endpoints";
+import type { ChatRequest, RequestRecord } from "../../api/types";
 import type { ConversationAction } from "./conversation";
 import { describeFailure } from "./failure";
 
@@ -10,7 +11,6 @@ import { describeFailure } from "./failure";
 const FLUSH_MILLISECONDS = 40;
 /** The service writes its record just after the last byte. */
 const RECORD_WAITS_MILLISECONDS = [0, 250, 1000];
-const NUM_RECORDS = 100;
 
 export type Tell = (action: ConversationAction) => void;
 
@@ -25,7 +25,7 @@ export async function runAnswer(
   tell({ kind: "begun", at: performance.now() });
   const pieces = new PieceBatch(tell);
   try {
-    const { requestId, timing, events } = await openChat(key, request, signal);
+    const { requestId, timing, events } = await openChat({ key, signal }, request);
     tell({ kind: "opened", requestId, timing });
     for await (const event of events) {
       if (event.kind === "text") pieces.add(event.text);
@@ -76,15 +76,22 @@ class PieceBatch {
   }
 }
 
-/** The service's own account of a request, or null when it cannot be had. */
-export async function fetchRecord(key: string, requestId: string): Promise<RequestRecord | null> {
+/**
+ * The service's own record of a finished request, or null if it cannot be had.
+ *
+ * It is asked for more than once: the request may still be ending, and of several replicas only
+ * the one that ran it knows it.
+ */
+export async function fetchRecord(call: Call, requestId: string): Promise<RequestRecord | null> {
   for (const wait of RECORD_WAITS_MILLISECONDS) {
     await new Promise((resolve) => setTimeout(resolve, wait));
-    const path = `/api/requests?limit=${NUM_RECORDS}`;
-    const answer = await getJson<{ requests: RequestRecord[] }>(path, { key }).catch(() => null);
-    if (!answer) return null;
-    const record = answer.requests.find(({ request_id }) => request_id === requestId);
-    if (record) return record;
+    try {
+      const request = await findRequest(call, requestId);
+      if (request && "outcome" in request) return request;
+    } catch {
+      // The service refused or is away: the answer stands without its record.
+      return null;
+    }
   }
   return null;
 }

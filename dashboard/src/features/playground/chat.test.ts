@@ -16,11 +16,11 @@ const caller: Caller = {
 };
 
 /** Answers every question by its words; "wait" waits until it is stopped. */
-function serve(path: string, init: RequestInit): Promise<Response> {
-  if (path.startsWith("/api/requests")) {
-    return Promise.resolve(Response.json({ requests: [recordOf({ request_id: "r-1" })] }));
+async function serve(request: Request): Promise<Response> {
+  if (new URL(request.url).pathname === "/api/requests/r-1") {
+    return Response.json(recordOf({ request_id: "r-1" }));
   }
-  const { messages } = JSON.parse(init.body as string) as { messages: { content: string }[] };
+  const { messages } = (await request.json()) as { messages: { content: string }[] };
   const question = messages.at(-1)?.content ?? "";
   const encode = (event: unknown) =>
     new TextEncoder().encode(
@@ -30,16 +30,16 @@ function serve(path: string, init: RequestInit): Promise<Response> {
     start(controller) {
       controller.enqueue(encode({ choices: [{ delta: { content: `<${question}>` } }] }));
       if (question === "wait") {
-        init.signal?.addEventListener("abort", () =>
-          controller.error(new DOMException("stop", "AbortError")),
-        );
+        const stop = () => controller.error(new DOMException("stop", "AbortError"));
+        if (request.signal.aborted) stop();
+        else request.signal.addEventListener("abort", stop);
         return;
       }
       controller.enqueue(encode("[DONE]"));
       controller.close();
     },
   });
-  return Promise.resolve(new Response(body, { headers: { "x-request-id": "r-1" } }));
+  return new Response(body, { headers: { "x-request-id": "r-1" } });
 }
 
 async function newChat(some: Partial<Caller> = {}): Promise<Chat> {

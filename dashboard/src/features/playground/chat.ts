@@ -205,7 +205,7 @@ export class Chat {
     const last = this.store.find(id)?.messages.at(-1);
     const requestId = last?.role === "assistant" ? last.stats.requestId : null;
     if (!caller.canMeasure || !requestId) return;
-    const record = await fetchRecord(caller.key, requestId);
+    const record = await fetchRecord({ key: caller.key }, requestId);
     if (record) this.tell(id, { kind: "recorded", record });
   }
 

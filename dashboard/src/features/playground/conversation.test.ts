@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { recordOf } from "./examples";
+import { recordOf, usageOf } from "./examples";
 import {
   askedTurns,
   converse,
@@ -20,7 +20,7 @@ const answered: ConversationAction[] = [
   { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
   { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
   { kind: "measured", finishReason: "stop" },
-  { kind: "measured", usage: { prompt_tokens: 9, completion_tokens: 11 } },
+  { kind: "measured", usage: usageOf(9, 11) },
   { kind: "ended", state: "done", at: 1310 },
 ];
 

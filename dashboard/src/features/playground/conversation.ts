@@ -1,7 +1,6 @@
 /** The conversation as data: what was said, and how each answer went. No network, no React. */
 
-import type { ChatTurn, Usage } from "../../api/chat";
-import type { RequestRecord } from "../../api/types";
+import type { ChatTurn, RequestRecord, Usage } from "../../api/types";
 import type { Failure } from "./failure";
 
 /** The browser's clock (milliseconds since it opened the page) beside the service's own facts. */

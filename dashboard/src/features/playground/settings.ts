@@ -1,6 +1,6 @@
 /** What the next message is asked with. A null leaves the choice to the service. */
 
-import type { ChatRequest, ChatTurn } from "../../api/chat";
+import type { ChatRequest, ChatTurn } from "../../api/types";
 
 /** Named as on the wire. null: not sent, so the service uses the model's own default. */
 export interface Sampling {

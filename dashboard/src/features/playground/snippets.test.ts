@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import type { ChatRequest } from "../../api/chat";
+import type { ChatRequest } from "../../api/types";
 import { buildSnippet, LANGUAGES } from "./snippets";
 
 const NASTY = `It's "quoted" $HOME \`id\` \\ and\n\${x} 🦊 ''' """`;

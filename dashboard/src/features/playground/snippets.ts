@@ -1,6 +1,7 @@
 /** The same request from elsewhere: curl, Python, JavaScript. No key is ever in it. */
 
-import type { ChatRequest } from "../../api/chat";
+import { CHAT_PATH, OPENAI_BASE_PATH } from "../../api/endpoints";
+import type { ChatRequest } from "../../api/types";
 
 export const LANGUAGES = ["curl", "Python", "JavaScript"] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -34,7 +35,7 @@ function curl(request: ChatRequest, { origin, hasKey }: Target): string {
   // Inside single quotes a shell changes nothing; a quote itself must step outside.
   const quoted = `'${body.replaceAll("'", `'\\''`)}'`;
   return [
-    `curl -N ${origin}/v1/chat/completions \\`,
+    `curl -N ${origin}${CHAT_PATH} \\`,
     ...(hasKey ? [`  -H "Authorization: Bearer $LLM_KEY" \\`] : []),
     `  -H "Content-Type: application/json" \\`,
     `  -d ${quoted}`,
@@ -68,7 +69,7 @@ function python(request: ChatRequest, { origin, hasKey }: Target): string {
   const key = hasKey ? 'os.environ["LLM_KEY"]' : NO_KEY;
   return `${hasKey ? "import os\n\n" : ""}from openai import OpenAI
 
-client = OpenAI(base_url="${origin}/v1", api_key=${key})
+client = OpenAI(base_url="${origin}${OPENAI_BASE_PATH}", api_key=${key})
 stream = client.chat.completions.create(
 ${args.join("\n")}
     stream=True,
@@ -84,7 +85,7 @@ function javascript(request: ChatRequest, { origin, hasKey }: Target): string {
   const key = hasKey ? "process.env.LLM_KEY" : NO_KEY;
   return `import OpenAI from "openai";
 
-const client = new OpenAI({ baseURL: "${origin}/v1", apiKey: ${key} });
+const client = new OpenAI({ baseURL: "${origin}${OPENAI_BASE_PATH}", apiKey: ${key} });
 const stream = await client.chat.completions.create(${literal({ ...request, stream: true }, "")});
 for await (const chunk of stream) {
   process.stdout.write(chunk.choices[0]?.delta.content ?? "");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { converse, type AnswerStats, type ConversationAction, type Message } from "./conversation";
-import { recordOf } from "./examples";
+import { recordOf, usageOf } from "./examples";
 import { joinTimings, speedOf } from "./speed";
 
 const answered: ConversationAction[] = [
@@ -9,7 +9,7 @@ const answered: ConversationAction[] = [
   { kind: "opened", requestId: "r1", timing: { queue: 0.001, prefill: 0.03 } },
   { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
   { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
-  { kind: "measured", usage: { prompt_tokens: 9, completion_tokens: 11 } },
+  { kind: "measured", usage: usageOf(9, 11) },
   { kind: "ended", state: "done", at: 1310 },
 ];
 

@@ -1,5 +1,6 @@
 /** How fast an answer came: what the browser saw, and what the service says of the same request. */
 
+import { decodeSpeed } from "../../lib/requests";
 import { formatNumber, formatSeconds } from "../../lib/units";
 import type { AnswerStats } from "./conversation";
 
@@ -55,22 +56,12 @@ export function joinTimings(stats: AnswerStats): TimingRow[] {
     { name: "decode", service: seconds(record?.decode_seconds), browser: null },
     {
       name: "speed",
-      service: perSecond(record ? decodeSpeed(record) : null),
+      service: perSecond(record ? decodeSpeed(record.output_tokens, record.decode_seconds) : null),
       browser: perSecond(tokensPerSecond),
     },
     { name: "total", service: seconds(record?.duration_seconds), browser: seconds(total) },
   ];
   return rows.filter((row) => row.service !== null || row.browser !== null);
-}
-
-interface Decoded {
-  output_tokens: number;
-  decode_seconds: number | null;
-}
-
-/** Output tokens after the first, per second of decode. */
-export function decodeSpeed({ output_tokens, decode_seconds }: Decoded): number | null {
-  return decode_seconds && output_tokens > 1 ? (output_tokens - 1) / decode_seconds : null;
 }
 
 function seconds(value: number | null | undefined): string | null {

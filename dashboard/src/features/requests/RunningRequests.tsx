@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { useState } from "react";
+import { cancelRequest } from "../../api/endpoints";
 import { useCommand, useHasScope } from "../../api/live";
 import type { RunningRequest } from "../../api/types";
 import { Chip } from "../../components/Chip";
@@ -88,15 +89,13 @@ interface CancelDialogProps {
 }
 
 function CancelDialog({ request, onClose }: CancelDialogProps) {
-  const { mutate, reset, isPending, error } = useCommand("requests");
+  const { mutate, reset, isPending, error } = useCommand(cancelRequest, "requests");
   const close = () => {
     reset();
     onClose();
   };
   const confirm = () => {
-    if (!request) return;
-    const path = `/api/requests/${encodeURIComponent(request.request_id)}`;
-    mutate({ method: "DELETE", path }, { onSuccess: close });
+    if (request) mutate(request.request_id, { onSuccess: close });
   };
   return (
     <ConfirmDialog
