@@ -45,6 +45,8 @@ export default defineConfig({
       },
     },
   },
+  // Resolves `composes` in CSS modules; PostCSS does so with a warning.
+  css: { transformer: "lightningcss" },
   build: {
     target: "es2022",
     modulePreload: { polyfill: false },

@@ -2,7 +2,7 @@
 
 import { lazy, type ComponentType } from "react";
 import { IconBell, IconChat, IconChip, IconGauge, IconKey, IconList } from "./components/icons";
-import type { ShownPage } from "./features/shell/Shell";
+import type { ShownPage } from "./features/shell/shown-page";
 
 interface PageEntry extends ShownPage {
   Page: ComponentType;

@@ -4,7 +4,7 @@ import { formatClock } from "../../lib/units";
 import { OutcomeBadge } from "./OutcomeBadge";
 import { PhaseBar } from "./PhaseBar";
 import { RequestDetail } from "./RequestDetail";
-import type { RequestListProps } from "./RequestList";
+import type { RequestListProps } from "./request-list";
 import styles from "./RequestCards.module.css";
 
 /** The table's content where there is no room for columns. */

@@ -12,7 +12,7 @@ import { ScrollRegion } from "../ScrollRegion";
 import { OutcomeBadge } from "./OutcomeBadge";
 import { PhaseBar } from "./PhaseBar";
 import { RequestDetail } from "./RequestDetail";
-import type { RequestListProps, Sorting } from "./RequestList";
+import type { RequestListProps, Sorting } from "./request-list";
 import { SortHeader } from "./SortHeader";
 import styles from "./RequestTable.module.css";
 

@@ -3,7 +3,7 @@ import type { KeyEntry } from "../../api/types";
 import { Chip } from "../../components/Chip";
 import { formatAgo, formatCount } from "../../lib/units";
 import { expiryWords, oldSecretWords, stateOf } from "./keys";
-import type { Doing } from "./KeysPage";
+import type { KeyAction } from "./key-action";
 import { UsageBars } from "./UsageBars";
 import styles from "./KeyRow.module.css";
 
@@ -11,7 +11,7 @@ interface KeyRowProps {
   entry: KeyEntry;
   /** Seconds since the epoch. */
   now: number;
-  onDo: (doing: Doing) => void;
+  onDo: (action: KeyAction) => void;
 }
 
 export function KeyRow({ entry, now, onDo }: KeyRowProps) {
@@ -89,7 +89,7 @@ function Limit({ entry: { rpm, remaining } }: { entry: KeyEntry }) {
   );
 }
 
-function Actions({ entry, onDo }: { entry: KeyEntry; onDo: (doing: Doing) => void }) {
+function Actions({ entry, onDo }: { entry: KeyEntry; onDo: (action: KeyAction) => void }) {
   const actions = [
     { kind: "change", label: "Change" },
     { kind: "rotate", label: "Rotate" },

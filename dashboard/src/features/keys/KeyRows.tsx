@@ -4,12 +4,12 @@ import type { KeyEntry } from "../../api/types";
 import { useNow } from "../../lib/clock";
 import { KeyRow } from "./KeyRow";
 import { stateOf } from "./keys";
-import type { Doing } from "./KeysPage";
+import type { KeyAction } from "./key-action";
 import styles from "./KeyRows.module.css";
 
 interface KeyRowsProps {
   keys: KeyEntry[];
-  onDo: (doing: Doing) => void;
+  onDo: (action: KeyAction) => void;
 }
 
 /** The keys that open something; those that are over stay out of sight until asked for. */

@@ -13,18 +13,13 @@ import { QueryGate } from "../../components/QueryGate";
 import { IconPlus } from "../../components/icons";
 import { ChangeKeyDialog } from "./ChangeKeyDialog";
 import { CreateKeyDialog } from "./CreateKeyDialog";
+import type { KeyAction } from "./key-action";
 import { KeyRows } from "./KeyRows";
 import { RevokeDialog, RotateDialog } from "./KeyDialogs";
 import { SecretDialog } from "./SecretDialog";
 import styles from "./KeysPage.module.css";
 
 const REFRESH_MILLISECONDS = 5000;
-
-/** What is being done, and to which key. */
-export type Doing =
-  | { kind: "create" }
-  | { kind: "change" | "rotate" | "revoke"; target: KeyEntry }
-  | { kind: "show"; secret: KeyWithSecret };
 
 export function KeysPage() {
   const { connection } = useLive();
@@ -35,43 +30,43 @@ export function KeysPage() {
 
 function Keys() {
   const query = useLiveQuery(["keys"], getKeys, REFRESH_MILLISECONDS);
-  const [doing, setDoing] = useState<Doing | null>(null);
+  const [action, setAction] = useState<KeyAction | null>(null);
   const keys = query.data?.keys ?? [];
   return (
     <div className={styles.page}>
       <PageHead title="Keys" lead="Who may call, how much, and until when.">
-        <Button leftSection={<IconPlus />} onClick={() => setDoing({ kind: "create" })}>
+        <Button leftSection={<IconPlus />} onClick={() => setAction({ kind: "create" })}>
           Create a key
         </Button>
       </PageHead>
       <QueryGate query={query} placeholder={<PageSkeleton />}>
-        {(data) => <KeyRows keys={data.keys} onDo={setDoing} />}
+        {(data) => <KeyRows keys={data.keys} onDo={setAction} />}
       </QueryGate>
-      <Dialog doing={doing} keys={keys} onDo={setDoing} />
+      <Dialog action={action} keys={keys} onDo={setAction} />
     </div>
   );
 }
 
 interface DialogProps {
-  doing: Doing | null;
+  action: KeyAction | null;
   keys: KeyEntry[];
-  onDo: (doing: Doing | null) => void;
+  onDo: (action: KeyAction | null) => void;
 }
 
-function Dialog({ doing, keys, onDo }: DialogProps) {
+function Dialog({ action, keys, onDo }: DialogProps) {
   const close = () => onDo(null);
   const show = (secret: KeyWithSecret) => onDo({ kind: "show", secret });
-  switch (doing?.kind) {
+  switch (action?.kind) {
     case "create":
       return <CreateKeyDialog keys={keys} onCreated={show} onClose={close} />;
     case "change":
-      return <ChangeKeyDialog target={doing.target} onClose={close} />;
+      return <ChangeKeyDialog target={action.target} onClose={close} />;
     case "rotate":
-      return <RotateDialog target={doing.target} onRotated={show} onClose={close} />;
+      return <RotateDialog target={action.target} onRotated={show} onClose={close} />;
     case "revoke":
-      return <RevokeDialog target={doing.target} onClose={close} />;
+      return <RevokeDialog target={action.target} onClose={close} />;
     case "show":
-      return <SecretDialog secret={doing.secret} onClose={close} />;
+      return <SecretDialog secret={action.secret} onClose={close} />;
     case undefined:
       return null;
   }

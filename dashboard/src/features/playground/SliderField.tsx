@@ -1,11 +1,12 @@
 import { Slider } from "@mantine/core";
 import { useId } from "react";
+import { STEP } from "./sampling-fields";
 import styles from "./SliderField.module.css";
 
 interface SliderFieldProps {
   label: string;
   hint: string;
-  min?: number;
+  min: number;
   max: number;
   /** null: the service's default, which is shown in its place. */
   value: number | null;
@@ -17,7 +18,7 @@ interface SliderFieldProps {
 export function SliderField({
   label,
   hint,
-  min = 0,
+  min,
   max,
   value,
   fallback,
@@ -52,7 +53,7 @@ export function SliderField({
         label={null}
         min={min}
         max={max}
-        step={0.05}
+        step={STEP}
         value={shown}
         onChange={onChange}
         thumbLabel={label}

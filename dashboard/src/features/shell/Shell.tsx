@@ -10,18 +10,9 @@ import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
 import { Navigation } from "./Navigation";
+import type { ShownPage } from "./shown-page";
 import { Unreached } from "./Unreached";
 import styles from "./Shell.module.css";
-
-export interface ShownPage {
-  name: string;
-  title: string;
-  /** Where there is little room. */
-  shortTitle?: string;
-  icon: ReactNode;
-  /** Fills the window and scrolls inside, rather than as a whole. */
-  isFilling?: boolean;
-}
 
 interface ShellProps {
   page: string;
