@@ -69,9 +69,9 @@ test("the keys are accessible, and so is making one", async ({ page }) => {
 
 test("the alerts and a runbook are accessible", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=alerts");
-  await page.getByRole("button", { name: "Runbook of RedisDown" }).waitFor();
+  await page.getByRole("button", { name: "Runbook for RedisDown" }).waitFor();
   await expectNoViolations(page);
-  await page.getByRole("button", { name: "Runbook of RedisDown" }).press("Enter");
+  await page.getByRole("button", { name: "Runbook for RedisDown" }).press("Enter");
   const runbook = page.getByRole("dialog", { name: "RedisDown" });
   await runbook.locator("pre").waitFor();
   // What is half faded in has half the contrast.

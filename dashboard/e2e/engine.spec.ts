@@ -17,9 +17,9 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("A Processor 9000");
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("2 of 8");
   await expect(page.getByRole("region", { name: "Engine", exact: true })).toContainText(
-    "4,096 of 16 tokens",
+    "4,096 × 16 tokens",
   );
-  await expectChart(page, "Guessed tokens");
+  await expectChart(page, "Draft tokens");
   for (const absent of ["redis", "gpu_memory", "gpu_busy"]) {
     await expect(page.locator(`[data-chart=${absent}]`)).toHaveCount(0);
   }
@@ -48,9 +48,7 @@ test("a GPU is drawn where there is one, and guesses only where there were some"
   await expectChart(page, "GPU memory");
   await expectChart(page, "GPU busy");
   await expect(page.locator("[data-chart=gpu_memory]")).toContainText("8 GiB");
-  await expect(page.locator("[data-chart=drafts]")).toContainText(
-    "speculation has not drafted yet",
-  );
+  await expect(page.locator("[data-chart=drafts]")).toContainText("no draft tokens yet");
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 

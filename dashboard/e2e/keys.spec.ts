@@ -33,7 +33,7 @@ test("a key is made, shown once, changed, rotated and revoked", async ({ page })
     scopes: ["inference", "metrics"],
     rpm: 60,
   });
-  const shown = page.getByRole("dialog", { name: "The key phone" });
+  const shown = page.getByRole("dialog", { name: "New secret of phone" });
   await expect(shown.getByTestId("secret")).toHaveText("sk-secret-of-phone");
   await shown.getByRole("button", { name: "I have it" }).click();
   await expect(shown).toBeHidden();

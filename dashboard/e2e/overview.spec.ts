@@ -13,10 +13,12 @@ test("shows tiles, charts and recent requests without breaking the content polic
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo");
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Healthy");
-  await expect(page.getByRole("list", { name: "Now" }).getByRole("listitem")).toHaveCount(8);
+  await expect(
+    page.getByRole("list", { name: "Current values" }).getByRole("listitem"),
+  ).toHaveCount(8);
   await expect(page.locator("[data-chart]")).toHaveCount(12);
   await expectChart(page, "Memory");
-  await expect(page.getByText("own history since")).toBeVisible();
+  await expect(page.getByText("built-in history since")).toBeVisible();
   const recent = page.getByRole("region", { name: "Recent requests", exact: true });
   await recent
     .getByRole("button", { name: /details$/ })
@@ -33,7 +35,7 @@ test("a firing alert is the first thing said, in its own words", async ({ page }
   await alerting.start("alert");
   await enterKey(page, alerting.url, "demo");
   await expect(page.getByRole("heading", { level: 1 })).toHaveText(
-    "One alert fires: AvailabilityBurn.",
+    "One alert is firing: AvailabilityBurn.",
   );
   const alert = page.getByRole("link", { name: /AvailabilityBurn/ });
   await expect(alert).toContainText("Errors spend the week's budget.");
@@ -50,7 +52,7 @@ test("says that Prometheus is unreachable and what stands in for it", async ({ p
     await route.fulfill({ json: { ...answer, source } });
   });
   await enterKey(page, service.url, "demo", "/?range=7d");
-  await expect(page.getByText(/Prometheus unreachable, own history since/)).toBeVisible();
+  await expect(page.getByText(/Prometheus unreachable, built-in history since/)).toBeVisible();
   await expect(page.getByRole("img", { name: /^Memory, last hour:/ })).toBeVisible();
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });

@@ -84,7 +84,7 @@ test("sends the chosen persona and sampling, several turns, and asks again", asy
   expect(body).toMatchObject({ model: "pocket", seed: 7, stream: true });
   expect(body, "what was not chosen is the service's choice").not.toHaveProperty("temperature");
   await expect(answers.nth(1)).toContainText('print("4 messages")');
-  await page.getByRole("button", { name: "Answer again" }).click();
+  await page.getByRole("button", { name: "Regenerate the answer" }).click();
   await expect(answers.nth(1)).toContainText('print("4 messages")');
   await expect(answers).toHaveCount(2);
   await page.getByRole("button", { name: "Reset all" }).click();
@@ -165,8 +165,8 @@ test("a conversation goes elsewhere: as Markdown, as JSON, as code without the k
     messages: [{ content: "hello" }, { usage: { prompt_tokens: 24 }, state: "done" }],
   });
 
-  await page.getByRole("button", { name: "The same as code" }).click();
-  const dialog = page.getByRole("dialog", { name: "The same as code" });
+  await page.getByRole("button", { name: "Show as code" }).click();
+  const dialog = page.getByRole("dialog", { name: "This request as code" });
   await expect(dialog.locator("pre")).toContainText(`curl -N ${service.url}/v1/chat/completions`);
   await expect(dialog.locator("pre")).toContainText("Bearer $LLM_KEY");
   await dialog.getByRole("button", { name: "Python" }).click();

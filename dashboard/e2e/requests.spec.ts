@@ -68,6 +68,6 @@ test("where replicas answer in turn, the list says whose it is", async ({ page }
     await route.fulfill({ json: { ...answer, replica: `replica-${count++ % 2}` } });
   });
   await enterKey(page, service.url, "demo", "/?page=requests");
-  await expect(page.getByText(/From replica-[01], one of 2 replicas\./)).toBeVisible();
+  await expect(page.getByText(/comes from replica-[01], one of 2 replicas\./)).toBeVisible();
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });

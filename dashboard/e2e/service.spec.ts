@@ -147,7 +147,7 @@ test("an answer is accounted for by both sides, and its code asks the same", asy
   await expect(meter).toHaveAttribute("aria-valuemax", "2048");
   await expect(meter).toContainText(/^[1-9]\d* of 2,048 tokens/);
 
-  await page.getByRole("button", { name: "The same as code" }).click();
+  await page.getByRole("button", { name: "Show as code" }).click();
   const command = await page.getByRole("dialog").locator("pre").innerText();
   const env = { ...process.env, LLM_KEY: key };
   const { stdout } = await promisify(execFile)("sh", ["-c", command], { env });
@@ -168,7 +168,7 @@ test("the engine page tells the facts, and the alerts say how to get a Prometheu
   await expect(page.getByRole("region", { name: "Machine" })).toContainText(/processor.+cores/);
   await expectChart(page, "Duty cycle");
   await page.getByRole("link", { name: "Alerts & SLO" }).click();
-  const notice = page.getByRole("status").filter({ hasText: "without Prometheus" });
+  const notice = page.getByRole("status").filter({ hasText: "need Prometheus" });
   await expect(notice).toContainText("LLM_PROMETHEUS_URL");
   await expect(notice).toContainText("make up");
 });
@@ -193,7 +193,7 @@ test("without a key every page opens, chats and gives code where the service ask
   await ask(page, "What is 7 plus 5?");
   const answer = page.getByRole("article", { name: "Answer" });
   await expect(answer.getByText(/\d+ in \(\d+ cached\), \d+ out/)).toBeVisible();
-  await page.getByRole("button", { name: "The same as code" }).click();
+  await page.getByRole("button", { name: "Show as code" }).click();
   const command = await page.getByRole("dialog").locator("pre").innerText();
   expect(command).not.toContain("Authorization");
   const { stdout } = await promisify(execFile)("sh", ["-c", command]);

@@ -15,13 +15,13 @@ test("a killed service leaves its last numbers, dimmed, and comes back by itself
   await service.kill();
   const banner = page.getByRole("alert").filter({ hasText: "Disconnected" });
   await expect(banner).toContainText("The service does not answer.");
-  await expect(banner).toContainText(/old\. Trying again, attempt \d/);
+  await expect(banner).toContainText(/old\. Retrying \(attempt \d/);
   await expect(page.getByRole("main")).toHaveAttribute("data-stale", "true");
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Unknown");
   await expectChart(page, "Memory");
   await service.start();
   // The page may try again by itself before the click, and the button is gone then.
-  const tryNow = page.getByRole("button", { name: "Try now" });
+  const tryNow = page.getByRole("button", { name: "Retry now" });
   await expect(async () => {
     if (await tryNow.isVisible()) await tryNow.click({ timeout: 1000 });
     await expect(banner).toBeHidden({ timeout: 1000 });
@@ -51,7 +51,7 @@ test("a key revoked later opens a dialog and the place is kept", async ({ page }
 
 test("a key without the scope metrics is told which scope is needed", async ({ page }) => {
   await enterKey(page, service.url, "chat-only");
-  const notice = page.getByRole("status").filter({ hasText: "This key may not see the numbers" });
+  const notice = page.getByRole("status").filter({ hasText: "This key may not read metrics" });
   await expect(notice).toContainText('The key "chat-only" lacks the scope metrics.');
   await expect(notice).toContainText("llm-service keys create");
 });
@@ -84,7 +84,7 @@ test("a service that asks for no key is entered without one, and shows all that 
   await expectChart(page, "Memory");
   await expect(page.getByLabel("API key")).toHaveCount(0);
   await page.getByRole("link", { name: "Keys" }).click();
-  await expect(page.getByText("The service asks for no key, except here.")).toBeVisible();
+  await expect(page.getByText("This service requires a key only for this page.")).toBeVisible();
 
   // Whoever has a key can still use it; what is no key of the service's is told apart.
   await page.getByRole("button", { name: "No key" }).click();
@@ -97,7 +97,7 @@ test("a service that asks for no key is entered without one, and shows all that 
   await expect(page.getByRole("button", { name: "Create a key" })).toBeVisible();
   await page.getByRole("button", { name: "Key demo" }).click();
   await page.getByRole("button", { name: "Use another key" }).click();
-  await page.getByRole("button", { name: "Go on without a key" }).click();
+  await page.getByRole("button", { name: "Continue without a key" }).click();
   await expect(page.getByRole("button", { name: "No key" })).toBeVisible();
 });
 

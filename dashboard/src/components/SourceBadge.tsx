@@ -12,10 +12,10 @@ interface SourceBadgeProps {
 
 const DAY = 86_400;
 
-/** Where the numbers come from, since when, and how fine they are. */
+/** Says where the numbers come from, since when, and at which resolution. */
 export function SourceBadge({ source, step, end }: SourceBadgeProps) {
   const { kind, note, since, resolution_seconds: resolution } = source;
-  const name = kind === "prometheus" ? "Prometheus" : "own history";
+  const name = kind === "prometheus" ? "Prometheus" : "built-in history";
   const words = note ? `Prometheus unreachable, ${name}` : name;
   const from = end - since > DAY ? formatDay(since) : formatClock(since, false);
   const detail = `Measured every ${formatDuration(resolution)}; each point covers ${formatDuration(step)}.`;

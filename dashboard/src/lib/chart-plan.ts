@@ -45,8 +45,8 @@ export const QUANTILES: ChartPlan["looks"] = {
 export const KV_CACHE: ChartPlan = {
   id: "kv_ratio",
   beside: "prefix_hits",
-  title: "KV cache, prefix hits",
-  unitWords: "shares",
+  title: "KV cache and prefix hits",
+  unitWords: "ratio",
   unit: "ratio",
   looks: {
     used: { color: "series-3", kind: "area" },

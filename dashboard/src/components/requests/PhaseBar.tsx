@@ -15,7 +15,7 @@ export function PhaseBar({ timings, longest }: PhaseBarProps) {
   const scale = longest > 0 ? 100 / longest : 0;
   return (
     <svg className={styles.bar} viewBox="0 0 100 8" preserveAspectRatio="none" role="img">
-      <title>{words || "refused before any work"}</title>
+      <title>{words || "refused before any work was done"}</title>
       {phases.map(({ name, from, seconds }) => (
         <rect
           key={name}

@@ -6,7 +6,7 @@ import { Facts, type Fact } from "../Facts";
 import { Waterfall } from "./Waterfall";
 import styles from "./RequestDetail.module.css";
 
-/** One request explained: where its time went, and every number behind that. */
+/** One request in full: its time per phase, and every number behind it. */
 export function RequestDetail({ request }: { request: RequestRecord }) {
   return (
     <div className={styles.detail}>
@@ -30,10 +30,10 @@ function factsOf(request: RequestRecord): Fact[] {
   return [
     { name: "started", value: formatDayAndClock(request.started_at) },
     { name: "model", value: request.model },
-    { name: "answered as", value: request.stream ? "a stream" : "one piece" },
+    { name: "response", value: request.stream ? "streamed" : "in one piece" },
     { name: "outcome", value: why ? `${request.outcome}: ${why}` : request.outcome },
     { name: "prompt tokens", value: String(prompt_tokens) },
-    { name: "of these cached", value: `${cached_tokens}${cached}` },
+    { name: "cached prompt tokens", value: `${cached_tokens}${cached}` },
     { name: "output tokens", value: String(output_tokens) },
     { name: "TTFT", value: secondsOrDash(request.ttft_seconds) },
     {
@@ -41,7 +41,7 @@ function factsOf(request: RequestRecord): Fact[] {
       value: prefill_seconds ? `${numberOrDash(computed / prefill_seconds)} tok/s` : "–",
     },
     { name: "decode speed", value: speed === null ? "–" : `${numberOrDash(speed)} tok/s` },
-    { name: "mean between tokens", value: speed === null ? "–" : formatSeconds(1 / speed) },
+    { name: "mean inter-token latency", value: speed === null ? "–" : formatSeconds(1 / speed) },
     { name: "total", value: secondsOrDash(request.duration_seconds) },
   ];
 }

@@ -5,14 +5,14 @@ import { useSession } from "../../api/session";
 import styles from "./KeyForm.module.css";
 
 const ANONYMOUS = "anonymous";
-const UNKNOWN_KEY = "The service does not know this key. It needs none, either.";
+const UNKNOWN_KEY = "The service does not know this key. It does not require one.";
 
 interface KeyFormProps {
-  /** Why a key is asked for again, in the service's words. */
+  /** Why the service refused the previous key, in its words. */
   refusal: string | null;
 }
 
-/** Tries the key against the service before it is taken. */
+/** Accepts a key only after the service has accepted it. */
 export function KeyForm({ refusal }: KeyFormProps) {
   const { accept } = useSession();
   const [key, setKey] = useState("");
@@ -26,7 +26,7 @@ export function KeyForm({ refusal }: KeyFormProps) {
     setProblem(null);
     try {
       const status = await getStatus({ key: key.trim() });
-      // A service that needs no key takes any, and knows who brought one of its own.
+      // A service that requires no key accepts any, but names the caller only for a key it knows.
       if (key.trim() !== "" && status.key.name === ANONYMOUS) setProblem(UNKNOWN_KEY);
       else accept(key.trim(), isKept);
     } catch (error) {

@@ -7,16 +7,16 @@ import { QueryGate } from "../../components/QueryGate";
 import styles from "./RunbookDrawer.module.css";
 
 interface RunbookDrawerProps {
-  /** Of which alert; null: closed. */
+  /** The name of the alert; null while the drawer is closed. */
   name: string | null;
-  /** One runbook refers to another. */
+  /** Called when the user follows a link to another runbook. */
   onOpen: (name: string) => void;
   onClose: () => void;
 }
 
 const REFRESH_MILLISECONDS = 600_000;
 
-/** What to do about an alert, from docs/runbooks.md. */
+/** The section of docs/runbooks.md that says what to do about an alert. */
 export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
   return (
     <Drawer.Root

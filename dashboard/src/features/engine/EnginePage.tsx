@@ -1,4 +1,4 @@
-/** How the engine works: its speed, what it does with its time, and what it runs on. */
+/** The engine: its speed, how it spends its time, and the machine it runs on. */
 
 import { useMemo } from "react";
 import { getEngine } from "../../api/endpoints";
@@ -59,7 +59,7 @@ function EngineCharts({ series, view }: { series: Series; view: ChartView }) {
   const optional = useMemo(() => buildCharts(presentPlans(OPTIONAL, series), series), [series]);
   return (
     <>
-      <ChartBoard title="At work" charts={work} view={view} />
+      <ChartBoard title="Engine activity" charts={work} view={view} />
       <div className={styles.wide}>
         {[...latency, ...optional].map((chart) => (
           <ChartCard key={chart.id} chart={chart} view={view} />

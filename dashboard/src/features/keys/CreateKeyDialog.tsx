@@ -38,7 +38,7 @@ export function CreateKeyDialog({ keys, onCreated, onClose }: CreateKeyDialogPro
     >
       <TextInput
         label="Name"
-        description="Whose it is; it is shown in metrics and logs"
+        description="Says who uses the key; it appears in metrics and logs"
         placeholder="laptop"
         autoComplete="off"
         spellCheck={false}

@@ -26,10 +26,12 @@ export function RotateDialog({ target, onRotated, onClose }: RotateDialogProps) 
       onConfirm={() => mutate(rotation, { onSuccess: onRotated })}
       onClose={onClose}
     >
-      <p>It gets a new secret, shown once. Name, scopes, limit and usage stay.</p>
-      <p>The old secret stays valid for 24 hours, so that nothing stops before it is replaced.</p>
+      <p>The key gets a new secret, which is shown once. Its name, scopes, limit and usage stay.</p>
+      <p>
+        The old secret stays valid for 24 hours, so that you can replace it without an interruption.
+      </p>
       <Checkbox
-        label="The old secret has leaked: end it now"
+        label="The old secret has leaked: invalidate it now"
         checked={hasLeaked}
         onChange={(event) => setHasLeaked(event.currentTarget.checked)}
       />
@@ -54,8 +56,8 @@ export function RevokeDialog({ target, onClose }: RevokeDialogProps) {
       onConfirm={() => mutate(target.id, { onSuccess: onClose })}
       onClose={onClose}
     >
-      <p>Whoever uses it is refused from now on. This cannot be undone.</p>
-      <p>What it has running runs on; its usage stays on record.</p>
+      <p>Requests with this key are refused from now on. This cannot be undone.</p>
+      <p>Its running requests continue, and its usage stays on record.</p>
     </ConfirmDialog>
   );
 }

@@ -12,7 +12,7 @@ interface KeyRowsProps {
   onDo: (action: KeyAction) => void;
 }
 
-/** The keys that open something; those that are over stay out of sight until asked for. */
+/** The valid keys. Revoked and expired ones are hidden until the user asks for them. */
 export function KeyRows({ keys, onDo }: KeyRowsProps) {
   const [isPastShown, setPastShown] = useState(false);
   const now = useNow() / 1000;
@@ -35,7 +35,7 @@ export function KeyRows({ keys, onDo }: KeyRowsProps) {
           aria-expanded={isPastShown}
           onClick={() => setPastShown(!isPastShown)}
         >
-          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired
+          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired keys
         </Button>
       )}
       {isPastShown && (

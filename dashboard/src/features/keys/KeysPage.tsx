@@ -1,4 +1,4 @@
-/** Who may call, how much, until when, and what they used: the whole life of a key. */
+/** Creates, changes, rotates and revokes keys, and shows their limits and usage. */
 
 import { Button } from "@mantine/core";
 import { useState } from "react";
@@ -34,7 +34,7 @@ function Keys() {
   const keys = query.data?.keys ?? [];
   return (
     <div className={styles.page}>
-      <PageHead title="Keys" lead="Who may call, how much, and until when.">
+      <PageHead title="Keys" lead="Who may call the service, how often, and until when.">
         <Button leftSection={<IconPlus />} onClick={() => setAction({ kind: "create" })}>
           Create a key
         </Button>
@@ -74,23 +74,23 @@ function Dialog({ action, keys, onDo }: DialogProps) {
 
 function MissingScope({ name }: { name: string }) {
   const isWithout = useSession().key === "";
-  const title = isWithout ? "Managing keys takes a key" : "This key may not manage keys";
+  const title = isWithout ? "Managing keys requires a key" : "This key may not manage keys";
   return (
     <div className={styles.page}>
       <PageHead title="Keys" />
       <Notice tone="warn" title={title}>
         <p>
           {isWithout ? (
-            "The service asks for no key, except here."
+            "This service requires a key only for this page."
           ) : (
             <>
               The key <strong>{name}</strong> lacks the scope <code>admin</code>.
             </>
           )}{" "}
-          Use one with the scope <code>admin</code>: the menu at the top right takes it.
+          Use a key with the scope <code>admin</code>: enter it in the menu at the top right.
         </p>
         <p>
-          On the machine itself no key is needed:{" "}
+          On the service&apos;s own machine you need no key:{" "}
           <code>llm-service keys create --name laptop --scopes inference,metrics,admin</code>
         </p>
       </Notice>

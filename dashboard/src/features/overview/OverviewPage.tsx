@@ -1,4 +1,4 @@
-/** Is it healthy, how fast is it, what does it use: the service at a glance, live. */
+/** The service at a glance: its health, its speed and the resources it uses, live. */
 
 import { useMemo } from "react";
 import { useFiringAlerts } from "../../api/alerts";
@@ -83,7 +83,7 @@ function Measured({ series, status, view }: MeasuredProps) {
     <>
       <TileGrid tiles={buildTiles(series, status)} />
       <ChartBoard title="Rate, errors, duration" charts={traffic} view={view} />
-      <ChartBoard title="Use and saturation" charts={resources} view={view} />
+      <ChartBoard title="Utilization and saturation" charts={resources} view={view} />
       <RecentRequestsSection />
     </>
   );

@@ -12,14 +12,14 @@ export interface Health {
   sentence: string;
 }
 
-/** While nobody answers. */
+/** Shown while the service does not answer. */
 export const UNKNOWN: Health = {
   tone: "bad",
   sentence: "Unknown: these are the last known numbers.",
 };
 
-/** Before the first answer. */
-export const CONNECTING: Health = { tone: "plain", sentence: "Asking the service…" };
+/** Shown before the first answer. */
+export const CONNECTING: Health = { tone: "plain", sentence: "Connecting to the service…" };
 
 export function judge(
   status: Status,
@@ -58,6 +58,6 @@ export function judge(
 function judgeAlerts(firing: Alert[]): Health {
   const names = firing.map((alert) => alert.name).join(", ");
   const isUrgent = firing.some((alert) => alert.severity === "page");
-  const count = firing.length === 1 ? "One alert fires" : `${firing.length} alerts fire`;
+  const count = firing.length === 1 ? "One alert is firing" : `${firing.length} alerts are firing`;
   return { tone: isUrgent ? "bad" : "warn", sentence: `${count}: ${names}.` };
 }

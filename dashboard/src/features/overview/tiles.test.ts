@@ -30,7 +30,7 @@ describe("tiles", () => {
   });
 
   it("give the speed of one stream beside the inter-token latency", () => {
-    expect(tileOf("ITL p95")).toMatchObject({ value: "40 ms", detail: "50 tok/s each" });
+    expect(tileOf("ITL p95")).toMatchObject({ value: "40 ms", detail: "50 tok/s per stream" });
   });
 
   it("have no value without samples, rather than 0", () => {
@@ -120,11 +120,11 @@ describe("a firing alert", () => {
   it("comes before the traffic, and is bad only when it is urgent", () => {
     expect(judged(firing("CPUThrottled", "ticket"))).toEqual({
       tone: "warn",
-      sentence: "One alert fires: CPUThrottled.",
+      sentence: "One alert is firing: CPUThrottled.",
     });
     expect(judged(firing("NotReady", "page"), firing("CPUThrottled", "ticket"))).toEqual({
       tone: "bad",
-      sentence: "2 alerts fire: NotReady, CPUThrottled.",
+      sentence: "2 alerts are firing: NotReady, CPUThrottled.",
     });
   });
 });

@@ -1,4 +1,4 @@
-/** The eight numbers at the top, each with its history and a verdict. */
+/** The eight numbers at the top of the overview, each with its history and a verdict. */
 
 import type { Panel, Series, Status } from "../../api/types";
 import { pointsOfNow, readQuantile } from "../../lib/quantile";
@@ -17,11 +17,11 @@ export type Tone = "plain" | "warn" | "bad";
 
 export interface Tile {
   label: string;
-  /** null: there is nothing to measure, which reads "no traffic". */
+  /** null if nothing was measured; shown as "no traffic". */
   value: string | null;
   detail: string;
   tone: Tone;
-  /** Rests on too few samples: greyed. */
+  /** True if it rests on too few samples; shown in grey. */
   isWeak: boolean;
   values: Value[];
 }
@@ -51,7 +51,7 @@ function rateTile(label: string, values: Value[], within: number, detail: string
   return { ...PLAIN, label, value, detail, values };
 }
 
-/** Failed by our fault, of those we tried: refusals and callers who left do not count. */
+/** The share of failed requests; refused and cancelled requests do not count. */
 export function errorShare(series: Series, total: Value[]): { share: Value; values: Value[] } {
   const panel = series.panels.requests;
   const failed = sumSeries([valuesOf(panel, "error"), valuesOf(panel, "timeout")]);
@@ -71,7 +71,7 @@ function errorTile(series: Series, total: Value[]): Tile {
   return {
     label: "Errors",
     value: share === null ? null : formatPercent(share),
-    detail: "in the whole range",
+    detail: "in this time range",
     tone,
     isWeak: false,
     values,
@@ -99,7 +99,7 @@ function quantileTile(
 function interTokenTile(panel: Panel | undefined, within: number): Tile {
   const tile = quantileTile("ITL p95", panel, within, INTER_TOKEN_OBJECTIVE);
   const median = readQuantile(panel, "p50", within)?.seconds;
-  return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s each` } : tile;
+  return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s per stream` } : tile;
 }
 
 function runningTile(series: Series, { engine }: Status): Tile {
@@ -120,7 +120,7 @@ function waitingTile(series: Series, { engine }: Status): Tile {
     label: "Waiting",
     value: engine ? String(engine.num_waiting) : "–",
     isWeak: engine === null,
-    detail: engine ? `queue holds ${engine.max_waiting}` : "engine not loaded",
+    detail: engine ? `queue limit ${engine.max_waiting}` : "engine not loaded",
     tone: share > 0.8 ? "bad" : share > 0.3 ? "warn" : "plain",
     values: valuesOf(series.panels.concurrency, "waiting"),
   };

@@ -8,17 +8,17 @@ import { TimingTable } from "./TimingTable";
 import styles from "./AnswerFacts.module.css";
 
 const ENDINGS: Record<string, string> = {
-  length: "cut at max tokens",
+  length: "stopped at max tokens",
   content_filter: "filtered",
 };
 
 interface AnswerFactsProps {
   answer: AnswerMessage;
-  /** What one can do with the answer, once it is complete. */
+  /** The buttons that are shown once the answer is complete. */
   children: ReactNode;
 }
 
-/** What this answer cost: live speed while it streams, then the full account. */
+/** The measurements of an answer: its live speed while it streams, then all of them. */
 export function AnswerFacts({ answer, children }: AnswerFactsProps) {
   const [isOpen, { toggle }] = useDisclosure(false);
   const id = useId();

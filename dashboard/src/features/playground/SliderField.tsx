@@ -8,7 +8,7 @@ interface SliderFieldProps {
   hint: string;
   min: number;
   max: number;
-  /** null: the service's default, which is shown in its place. */
+  /** null shows and uses the default. */
   value: number | null;
   /** The service's default. */
   fallback: number;
@@ -33,13 +33,13 @@ export function SliderField({
           {label}
         </span>
         {value === null ? (
-          <span className={styles.default}>{shown.toFixed(2)} default</span>
+          <span className={styles.default}>{shown.toFixed(2)} (default)</span>
         ) : (
           <>
             <button
               type="button"
               className={styles.reset}
-              aria-label={`${label}: back to the default, ${fallback.toFixed(2)}`}
+              aria-label={`${label}: reset to the default, ${fallback.toFixed(2)}`}
               onClick={() => onChange(null)}
             >
               reset

@@ -14,12 +14,12 @@ it("says what went wrong in the service's words, and when it will listen again",
 });
 
 const CASES: [Error, string][] = [
-  [new ApiError(200, "x"), "The answer broke off"],
-  [new ApiError(400, "x"), "The service refused"],
+  [new ApiError(200, "x"), "The answer ended with an error"],
+  [new ApiError(400, "x"), "The service refused the request"],
   [new ApiError(403, "x"), "This key may not chat"],
   [new ApiError(500, "x"), "The service failed"],
   [new ApiError(503, "x"), "The service is busy or not ready"],
-  [new StreamCut(), "The answer was cut"],
+  [new StreamCut(), "The answer was cut off"],
   [new Unreachable("x"), "No connection"],
   [new SyntaxError("x"), "The answer could not be read"],
 ];

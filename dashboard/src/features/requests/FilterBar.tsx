@@ -17,7 +17,7 @@ interface FilterBarProps {
   onChange: (change: Partial<Filters>) => void;
 }
 
-/** Text, outcome, model and key; "/" leads to the text. */
+/** Filters by text, outcome, key and model. "/" focuses the text. */
 export function FilterBar({ filters, options, onChange }: FilterBarProps) {
   const search = useRef<HTMLInputElement>(null);
   useShortcuts({ "/": () => search.current?.focus() });
@@ -50,21 +50,21 @@ export function FilterBar({ filters, options, onChange }: FilterBarProps) {
       />
       <Choice
         label="Outcome"
-        all="outcome"
+        all="any outcome"
         options={options.outcomes}
         value={filters.outcome}
         onChange={(outcome) => onChange({ outcome })}
       />
       <Choice
         label="Key"
-        all="key"
+        all="any key"
         options={options.keyNames}
         value={filters.keyName}
         onChange={(keyName) => onChange({ keyName })}
       />
       <Choice
         label="Model"
-        all="model"
+        all="any model"
         options={options.models}
         value={filters.model}
         onChange={(model) => onChange({ model })}
@@ -80,7 +80,7 @@ export function FilterBar({ filters, options, onChange }: FilterBarProps) {
 
 interface ChoiceProps {
   label: string;
-  /** What the empty choice reads. */
+  /** The label of the empty choice. */
   all: string;
   options: string[];
   value: string;

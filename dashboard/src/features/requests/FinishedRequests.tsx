@@ -52,8 +52,8 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
       {found.length === 0 ? (
         <p className={styles.empty}>
           {requests.length === 0
-            ? "No request yet. Send one from the playground."
-            : "No request is like that."}
+            ? "No requests yet. Send one from the playground."
+            : "No request matches the filters."}
         </p>
       ) : (
         <RequestList
@@ -80,7 +80,7 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
   );
 }
 
-/** The filters live in the address. */
+/** The filters, which are kept in the address. */
 function useFilters(): [Filters, (change: Partial<Filters>) => void] {
   const [text, setText] = useSearchText("q");
   const [outcome, setOutcome] = useSearchText("outcome");

@@ -1,4 +1,4 @@
-/** Every request of late: the running ones and how far they are, and where the others' time went. */
+/** The running requests with their progress, and the finished ones with their time per phase. */
 
 import { getRequests } from "../../api/endpoints";
 import { useLiveQuery } from "../../api/live";
@@ -21,7 +21,7 @@ export function RequestsPage() {
     REFRESH_MILLISECONDS,
     { combine: noteReplica },
   );
-  const lead = "The last 1,000, in numbers. Their text is never kept.";
+  const lead = "The last 1,000 requests, in numbers only: their text is never stored.";
   return (
     <div className={styles.page}>
       <PageHead title="Requests" lead={`${lead}${replicaWords(query.data)}`} />

@@ -12,7 +12,7 @@ import styles from "./RunningRequests.module.css";
 
 const TONES = { queue: "plain", prefill: "warn", decode: "accent" } as const;
 
-/** What the engine works on now; who administers may end it. */
+/** The requests that run now. A key with the scope admin can cancel them. */
 export function RunningRequests({ running }: { running: RunningRequest[] }) {
   const [chosen, setChosen] = useState<RunningRequest | null>(null);
   const canCancel = useHasScope("admin");
@@ -22,7 +22,7 @@ export function RunningRequests({ running }: { running: RunningRequest[] }) {
         Running <span className={styles.count}>{running.length}</span>
       </h2>
       {running.length === 0 ? (
-        <p className={styles.none}>Nothing is running.</p>
+        <p className={styles.none}>No request is running.</p>
       ) : (
         <ul className={styles.list}>
           {running.map((request) => (
@@ -41,7 +41,7 @@ export function RunningRequests({ running }: { running: RunningRequest[] }) {
 
 interface RunningRowProps {
   request: RunningRequest;
-  /** null: this key may not. */
+  /** null if this key may not cancel. */
   onCancel: (() => void) | null;
 }
 
