@@ -18,7 +18,7 @@ test("shows what is left, what burns, what fires, and what to do", async ({ page
   await expect(availability.getByRole("row").nth(1)).toHaveText(
     /page13\.44×15\.2×.*21\.4×.*burning/,
   );
-  await expect(availability.getByRole("row").nth(4)).toContainText("1 of 2 windows");
+  await expect(availability.getByRole("row").nth(4)).toContainText("1 of 2");
 
   const active = page.getByRole("list", { name: "Active alerts" }).getByRole("listitem");
   await expect(active).toHaveCount(2);

@@ -24,7 +24,7 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
     await expect(page.locator(`[data-chart=${absent}]`)).toHaveCount(0);
   }
 
-  // The heatmap shares crosshair and table with the other charts.
+  // The heatmap shares the crosshair with the other charts, and has a table like them.
   await page.locator("[data-chart=speed] .u-over").hover();
   const heatmap = page.locator("[data-chart=itl_heatmap]");
   await expect(heatmap.getByText(/gaps, most of them/)).toBeVisible();
@@ -33,9 +33,7 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   expect(violations).toEqual([]);
 });
 
-test("a GPU is drawn where there is one, and guesses only where there were some", async ({
-  page,
-}) => {
+test("shows a GPU if there is one, and draft tokens only if there were some", async ({ page }) => {
   await page.route("**/api/series*", async (route) => {
     const answer = (await (await route.fetch()).json()) as Series;
     const { drafts, gpu_memory: memory, gpu_busy: busy } = answer.panels;
@@ -52,7 +50,7 @@ test("a GPU is drawn where there is one, and guesses only where there were some"
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
-test("the range goes along from page to page", async ({ page }) => {
+test("the time range is kept from page to page", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=engine&range=15m");
   await page.getByRole("link", { name: "Overview" }).click();
   await expect(page).toHaveURL(/range=15m/);

@@ -30,7 +30,7 @@ test("shows tiles, charts and recent requests without breaking the content polic
   expect(violations).toEqual([]);
 });
 
-test("a firing alert is the first thing said, in its own words", async ({ page }) => {
+test("a firing alert comes first, with its own summary", async ({ page }) => {
   const alerting = new MockService();
   await alerting.start("alert");
   await enterKey(page, alerting.url, "demo");
@@ -45,7 +45,7 @@ test("a firing alert is the first thing said, in its own words", async ({ page }
   await alerting.kill();
 });
 
-test("says that Prometheus is unreachable and what stands in for it", async ({ page }) => {
+test("says that Prometheus is unreachable and what replaces it", async ({ page }) => {
   await page.route("**/api/series*", async (route) => {
     const answer = (await (await route.fetch()).json()) as { source: object };
     const source = { ...answer.source, note: "Prometheus does not answer." };
@@ -71,7 +71,7 @@ test("keeps the range in the address and refuses ranges the source cannot serve"
   await expect(page).toHaveURL(/range=1h/);
 });
 
-test("a chart is zoomed with all others, read at the crosshair, and read as a table", async ({
+test("a chart zooms with all others, shows values at the crosshair, and can be a table", async ({
   page,
 }) => {
   await enterKey(page, service.url, "demo");
@@ -111,7 +111,7 @@ test("a chart is zoomed with all others, read at the crosshair, and read as a ta
   await expect(table.getByRole("row").nth(1)).toContainText("256 MiB");
 });
 
-test("p pauses, ? lists the shortcuts, t changes the theme, also before the next first paint", async ({
+test("p pauses, ? lists the shortcuts, t changes the theme, which applies before the first paint", async ({
   page,
 }) => {
   await page.clock.install();

@@ -1,4 +1,4 @@
-/** The requests of the mock service: some that run, and a thousand that have finished. */
+/** The requests of the mock service: three running and a thousand finished ones. */
 
 const now = () => Date.now() / 1000;
 
@@ -7,14 +7,14 @@ const NUM_KEPT = 1000;
 export class MockRequests {
   #isBusy;
   #cancelled = new Set();
-  /** The chats that this mock answered, by request id. They are found by it, but not listed. */
+  /** The chats that this mock has answered, by request id. They can be found, but are not listed. */
   #answered = new Map();
 
   constructor(isBusy) {
     this.#isBusy = isBusy;
   }
 
-  /** One in each phase, without those that were cancelled. */
+  /** One request in each phase, without the cancelled ones. */
   running() {
     if (!this.#isBusy) return [];
     return buildRunning().filter((request) => !this.#cancelled.has(request.request_id));
@@ -32,7 +32,7 @@ export class MockRequests {
     return known.find((request) => request.request_id === id);
   }
 
-  /** False if it does not run. */
+  /** Returns false if the request is not running. */
   cancel(id) {
     const isRunning = this.running().some((request) => request.request_id === id);
     if (isRunning) this.#cancelled.add(id);

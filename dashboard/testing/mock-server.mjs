@@ -1,10 +1,10 @@
 /**
- * A stand-in for the service: serves dist/ and made-up numbers, for tests of the screens.
+ * A mock of the service: serves dist/ and made-up numbers, for tests of the pages.
  *
- * Keys: "demo" may do all, "watcher" only look, "chat-only" only chat; all others are refused.
- * Words in a message choose the answer: "limit", "busy", "cut", "slow"; else it is echoed.
- * MOCK_PORT (0: any that is free) and MOCK_STATE=ready|loading|idle|alert|open choose the port and
- * the state; "open" asks for no key.
+ * Keys: "demo" has every scope, "watcher" metrics, "chat-only" inference; others are refused.
+ * A message that contains "limit", "busy", "cut" or "slow" gets such an answer; others are echoed.
+ * MOCK_PORT (0 means any free port) and MOCK_STATE=ready|loading|idle|alert|open set the port and
+ * the state; "open" requires no key.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -124,7 +124,7 @@ const MODEL = {
   default_sampling: { temperature: 0.3, top_p: 0.9, top_k: 20, min_p: 0 },
 };
 
-/** A token for each word. */
+/** Counts one token per word. */
 async function tokenize(request, response) {
   const { messages } = await readBody(request);
   const words = messages.flatMap((message) => message.content.match(/\S+/g) ?? []);

@@ -30,7 +30,7 @@ async function sentBy(call: Call, body?: { name: string; scopes: Scope[] }): Pro
 }
 
 describe("a client", () => {
-  it("sends the key as a bearer, asks its own origin, and lets nothing be stored", async () => {
+  it("calls its own origin with the key as a bearer token and without caching", async () => {
     const request = await sentBy({ key: "k" });
     expect(request.url).toBe(`${window.location.origin}/api/status`);
     expect(request.headers.get("authorization")).toBe("Bearer k");
@@ -58,7 +58,7 @@ describe("a client", () => {
     expect(signal.aborted).toBe(true);
   });
 
-  it("carries the service's words, code and wait", async () => {
+  it("throws the service's message, code and Retry-After", async () => {
     answer(429, '{"error":{"message":"Slow down.","code":"rate_limit_exceeded"}}', {
       "retry-after": "12",
     });
@@ -70,17 +70,17 @@ describe("a client", () => {
     });
   });
 
-  it("takes a gateway's own 502 page for an absent service", async () => {
+  it("treats a gateway's own 502 page as an unreachable service", async () => {
     answer(502, "<html>Bad gateway</html>");
     expect(await failure()).toBeInstanceOf(Unreachable);
   });
 
-  it("takes the service's own 503 for an answer", async () => {
+  it("treats the service's own 503 as an answer", async () => {
     answer(503, '{"error":{"message":"Loading the model."}}');
     expect(await failure()).toBeInstanceOf(ApiError);
   });
 
-  it("tells a dead network from a caller who stopped", async () => {
+  it("distinguishes a network failure from an aborted call", async () => {
     vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
     expect(await failure()).toBeInstanceOf(Unreachable);
     vi.stubGlobal("fetch", () => Promise.reject(new DOMException("stop", "AbortError")));

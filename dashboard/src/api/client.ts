@@ -1,9 +1,9 @@
-/** One way to call the service: same origin, bearer key, errors as words. */
+/** The client for the service: same origin, bearer key, errors with readable messages. */
 
 import createClient, { type Client } from "openapi-fetch";
 import type { paths } from "./schema";
 
-/** The service answered, and said no. `message` is its own sentence. */
+/** The service refused the request. `message` is its own sentence. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -18,7 +18,7 @@ export class ApiError extends Error {
 /** No answer came: the service or the network is down, or the service is restarting. */
 export class Unreachable extends Error {}
 
-/** Who calls, and what aborts the call. */
+/** The key of a call, and the signal that aborts it. */
 export interface Call {
   /** "" where the service requires no key. */
   key: string;
@@ -32,7 +32,7 @@ interface Paths extends paths {
   };
 }
 
-/** Sends requests for `call`. They throw ApiError or Unreachable for everything but a 2xx. */
+/** A client that sends `call.key`. It throws ApiError or Unreachable for any answer but a 2xx. */
 export function clientFor({ key, signal }: Call): Client<Paths> {
   return createClient<Paths>({
     baseUrl: window.location.origin,

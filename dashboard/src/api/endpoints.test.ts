@@ -5,7 +5,7 @@ import { changeKey, findRequest, getSeries, openChatStream, rotateKey } from "./
 
 const call = { key: "k" };
 
-/** What was sent, as "METHOD path body". */
+/** The requests that were sent, as "METHOD path body". */
 let sent: string[] = [];
 
 function answer(respond: () => Response): void {

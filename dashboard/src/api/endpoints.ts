@@ -27,11 +27,11 @@ import type {
   TokenizeRequest,
 } from "./types";
 
-/** Where OpenAI's clients are pointed at. */
+/** The base path for OpenAI's clients. */
 export const OPENAI_BASE_PATH = "/v1";
 export const CHAT_PATH = "/v1/chat/completions" satisfies keyof paths;
 
-/** What `GET /` tells everyone, also without a key. */
+/** Facts that are open to everyone, also without a key. */
 export function getServiceFacts(call: Call): Promise<{ requires_keys: boolean }> {
   return bodyOf(clientFor(call).GET("/"));
 }
@@ -54,7 +54,7 @@ export function getRequests(call: Call, limit: number): Promise<RequestList> {
   return bodyOf(clientFor(call).GET("/api/requests", { params: { query: { limit } } }));
 }
 
-/** One request by its id, or null if the service does not know it (any more). */
+/** One request by its id, or null if the service does not have it (any more). */
 export async function findRequest(
   call: Call,
   requestId: string,
@@ -121,11 +121,11 @@ export function countTokens(call: Call, body: TokenizeRequest): Promise<TokenCou
 
 export interface ChatStream {
   headers: Headers;
-  /** Server-sent events, unread; null if the answer has no body. */
+  /** The server-sent events, not read yet; null if the answer has no body. */
   body: ReadableStream<Uint8Array> | null;
 }
 
-/** Asks for a streamed answer with its usage at the end. */
+/** Requests a streamed answer that ends with its usage. */
 export async function openChatStream(call: Call, request: ChatRequest): Promise<ChatStream> {
   const body = { ...request, stream: true, stream_options: { include_usage: true } };
   const { response, data } = await clientFor(call).POST(CHAT_PATH, { body, parseAs: "stream" });

@@ -1,4 +1,4 @@
-/** What the screen asks again and again, and whether anybody answers. */
+/** Polling: the queries that repeat, and whether the service answers. */
 
 import {
   keepPreviousData,
@@ -19,7 +19,7 @@ const LONGEST_WAIT_MILLISECONDS = 30_000;
 
 export interface Connection {
   status: Status | undefined;
-  /** When the last good answer came, in milliseconds since the epoch; 0 before the first. */
+  /** When the last successful answer came, in milliseconds since the epoch; 0 before the first. */
   answeredAt: number;
   /** Failed attempts since then. */
   numFailures: number;
@@ -35,7 +35,7 @@ interface Live {
 
 const LiveContext = createContext<Live | null>(null);
 
-/** Doubles the wait from 1 s up to 30 s; a stated Retry-After wins. */
+/** Doubles the wait from 1 s up to 30 s; a longer Retry-After wins. */
 export function retryWait(numFailures: number, error: Error): number {
   const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
   return Math.max(asked, Math.min(1000 * 2 ** numFailures, LONGEST_WAIT_MILLISECONDS));
@@ -68,7 +68,7 @@ export function LiveProvider({ isPaused, setPaused, children }: LiveProviderProp
   const connection: Connection = {
     status: query.data,
     answeredAt: query.dataUpdatedAt,
-    // A refusal is an answer: someone is there.
+    // A refusal is an answer: the service is there.
     numFailures: isAway ? query.failureCount : 0,
     failure,
     retryNow: () => void query.refetch(),
@@ -83,16 +83,16 @@ export function useLive(): Live {
 }
 
 interface LiveQueryOptions<T> {
-  /** Makes what is kept out of what was known before and the new answer. */
+  /** Combines the data so far with the new answer. */
   combine?: (previous: T | undefined, next: T) => T;
-  /** False: not asked at all. */
+  /** If false, the query is not sent. */
   isEnabled?: boolean;
 }
 
 /**
  * Calls `ask` every `milliseconds`, unless paused, hidden, refused or disconnected.
  *
- * `queryKey` is the name of what is asked for, then every argument that changes the answer.
+ * `queryKey` is a name, followed by every argument that changes the answer.
  */
 export function useLiveQuery<T>(
   queryKey: readonly [name: string, ...parameters: unknown[]],
@@ -123,7 +123,7 @@ function useIsWelcome(): boolean {
   return key !== null && refusal === null;
 }
 
-/** Changes something, then refetches the queries named `refreshes`. Never repeated by itself. */
+/** Changes something, then refetches the queries named `refreshes`. Failures are not retried. */
 export function useCommand<Input, T>(
   command: (call: Call, input: Input) => Promise<T>,
   refreshes: string,
@@ -136,7 +136,7 @@ export function useCommand<Input, T>(
   });
 }
 
-/** Whether the key in use may do what needs `scope`. */
+/** Whether the current key has `scope`. */
 export function useHasScope(scope: string): boolean {
   return useLive().connection.status?.key.scopes.includes(scope) ?? false;
 }

@@ -1,4 +1,4 @@
-/** The panels of a page over the range that the address names, refetched again and again. */
+/** Polls the panels of a page over the time range that the address names. */
 
 import type { UseQueryResult } from "@tanstack/react-query";
 import { useSearchParam } from "../lib/location";

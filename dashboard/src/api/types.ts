@@ -1,7 +1,7 @@
 /**
- * The service's JSON by the names used here; the shapes are generated from its OpenAPI schema.
+ * Names for the types that are generated from the service's OpenAPI schema.
  *
- * Types alone: every folder may import this file.
+ * It contains types only, so every folder may import it.
  */
 
 import type { components } from "./schema";
@@ -40,7 +40,7 @@ export type TokenizeRequest = Schemas["TokenizeRequest"];
 export type TokenCount = Schemas["TokenizeOut"];
 
 export type ChatRequest = Schemas["ChatCompletionRequest"];
-/** A message of a chat that is text alone. */
+/** A chat message that consists of text only. */
 export type ChatTurn = Schemas["Message"] & {
   role: "system" | "user" | "assistant";
   content: string;

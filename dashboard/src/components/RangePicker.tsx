@@ -5,12 +5,12 @@ import styles from "./RangePicker.module.css";
 
 interface RangePickerProps {
   range: Range;
-  /** Not known before the first answer. */
+  /** undefined before the first answer. */
   source: SeriesSource | undefined;
   onChange: (range: Range) => void;
 }
 
-/** Ranges the source cannot serve stay in place, disabled, and say why. */
+/** Offers the time ranges. Those that the source cannot serve are disabled and say why. */
 export function RangePicker({ range, source, onChange }: RangePickerProps) {
   return (
     <div className={styles.picker} role="group" aria-label="Time range">

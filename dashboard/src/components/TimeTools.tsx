@@ -14,7 +14,7 @@ interface TimeToolsProps {
   onZoom: (zoom: TimeWindow | null) => void;
 }
 
-/** Which stretch of time the charts show, and where their numbers come from. */
+/** Controls for the time range of the charts, with the source of their numbers. */
 export function TimeTools({ series, range, onRange, zoom, onZoom }: TimeToolsProps) {
   return (
     <div className={styles.tools}>

@@ -1,5 +1,5 @@
 /**
- * Time series as the service sends them, and the arithmetic that charts and tiles need.
+ * Arithmetic on the time series of the service, for charts and tiles.
  *
  * null means "no samples here". It stays null through every function: it never becomes 0.
  */
@@ -8,14 +8,14 @@ import type { Panel, Series } from "../api/types";
 
 export type Value = number | null;
 
-/** A quantile that rests on fewer observations than this is shown greyed, with n. */
+/** A quantile of fewer observations than this is shown in grey, with n. */
 export const MIN_SAMPLES = 20;
 
 export function valuesOf(panel: Panel | undefined, name: string): Value[] {
   return panel?.series.find((series) => series.name === name)?.values ?? [];
 }
 
-/** The sum over series at each point; null only where every series is null. */
+/** The sum of all series at each point; null only where every series is null. */
 export function sumSeries(all: Value[][]): Value[] {
   const length = Math.max(0, ...all.map((values) => values.length));
   return Array.from({ length }, (_, i) =>
@@ -56,14 +56,14 @@ export function meanValue(values: Value[]): Value {
   return known.length === 0 ? null : known.reduce((a, b) => a + b, 0) / known.length;
 }
 
-/** Running totals from the first series up, for a stacked chart; gaps stay gaps. */
+/** Running totals over the series, for a stacked chart. Gaps stay gaps. */
 export function stackSeries(all: Value[][]): Value[][] {
   return all.map((_, last) => sumSeries(all.slice(0, last + 1)));
 }
 
 /**
- * Keeps what was drawn before the service restarted: its own history begins anew, so the
- * points of `previous` older than `next.source.since` are put in front, with a gap between.
+ * Keeps the points from before a restart of the service, whose own history then starts again:
+ * points of `previous` older than `next.source.since` are put in front, after them a gap.
  */
 export function joinAfterRestart(previous: Series | undefined, next: Series): Series {
   if (previous?.step_seconds !== next.step_seconds) return next;

@@ -16,19 +16,19 @@ const history = {
 } as const;
 
 describe("ranges", () => {
-  it("that the source cannot serve say why", () => {
+  it("say why the source cannot serve them", () => {
     expect(whyUnavailable("6h", history)).toBe("The service itself keeps only the last 1 h.");
     expect(whyUnavailable("1h", history)).toBeNull();
     expect(whyUnavailable("7d", undefined)).toBeNull();
   });
 
-  it("are called what is shown, which may be less than asked", () => {
+  it("are named by what is shown, which may be less than was chosen", () => {
     expect(rangeWords("7d")).toBe("7 days");
     expect(rangeWords("7d", history)).toBe("hour");
     expect(rangeWords("5m", history)).toBe("5 minutes");
   });
 
-  it("refresh every 2 s, the wide ones every 5 s", () => {
+  it("refresh every 2 s, or every 5 s if they are wide", () => {
     const ranges: Range[] = ["5m", "15m", "1h", "7d"];
     expect(ranges.map(refreshMilliseconds)).toEqual([2000, 2000, 5000, 5000]);
   });

@@ -1,4 +1,4 @@
-/** Small, readable answers of the service, for tests. */
+/** Small example answers of the service, for tests. */
 
 import type { Panel, Series, Status } from "../api/types";
 import type { Value } from "../lib/series";

@@ -4,11 +4,11 @@ import styles from "./PhaseBar.module.css";
 
 interface PhaseBarProps {
   timings: Timings;
-  /** The seconds that fill the whole width. */
+  /** How many seconds the whole width stands for. */
   longest: number;
 }
 
-/** Queue, prefill and decode of one request, to scale. */
+/** Queue, prefill and decode of one request as a bar, to scale. */
 export function PhaseBar({ timings, longest }: PhaseBarProps) {
   const phases = phasesOf(timings).filter(({ name }) => name !== "other");
   const words = phases.map(({ name, seconds }) => `${name} ${formatSeconds(seconds)}`).join(", ");

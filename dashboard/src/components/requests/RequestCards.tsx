@@ -7,7 +7,7 @@ import { RequestDetail } from "./RequestDetail";
 import type { RequestListProps } from "./request-list";
 import styles from "./RequestCards.module.css";
 
-/** The table's content where there is no room for columns. */
+/** The content of the table as cards, for screens too narrow for columns. */
 export function RequestCards({ label, requests, openId, onOpen }: RequestListProps) {
   const longest = longestOf(requests);
   return (

@@ -1,16 +1,16 @@
-/** What the table and the cards of finished requests have in common. */
+/** The properties that the table and the cards of finished requests share. */
 
 import type { RequestRecord } from "../../api/types";
 import type { Sort } from "../../lib/sort";
 
 export interface RequestListProps {
-  /** Names the list for those who cannot see it. */
+  /** The accessible name. */
   label: string;
   requests: RequestRecord[];
-  /** The request that is shown in full; empty: none is. */
+  /** The id of the request that is open; empty if none is. */
   openId: string;
   onOpen: (requestId: string) => void;
-  /** Headings sort by their column; without it they only name it. */
+  /** Makes the headings sort by their column. */
   sorting?: Sorting;
 }
 

@@ -96,7 +96,7 @@ function RunbookButton({ name, onRunbook }: RunbookButtonProps) {
   );
 }
 
-/** Prometheus writes 1.6800000000000002e+01. */
+/** Shortens a value, which Prometheus writes as 1.6800000000000002e+01. */
 function readable(value: string): string {
   const number = Number(value);
   return Number.isFinite(number) ? formatNumber(number) : value;

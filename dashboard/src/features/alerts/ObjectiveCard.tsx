@@ -47,14 +47,15 @@ function BurnTable({ readings }: { readings: BurnReading[] }) {
   return (
     <table className={styles.burn}>
       <caption className={styles.caption}>
-        At a burn rate of 1×, the budget lasts exactly for its window
+        At a burn rate of 1×, the budget lasts exactly for its window. A rule alerts if its long and
+        its short window are both above the threshold.
       </caption>
       <thead>
         <tr>
           <th scope="col">severity</th>
           <th scope="col">threshold</th>
-          <th scope="col">long window</th>
-          <th scope="col">short window</th>
+          <th scope="col">long</th>
+          <th scope="col">short</th>
           <th scope="col">state</th>
         </tr>
       </thead>

@@ -28,7 +28,7 @@ export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
     >
       <Drawer.Overlay />
       <Drawer.Content>
-        {/* Not Drawer.Header: a second <header> would pass for the page's banner. */}
+        {/* Not Drawer.Header: a second <header> would count as the page's banner. */}
         <div className={styles.head}>
           <Drawer.Title>{name}</Drawer.Title>
           <Drawer.CloseButton aria-label="Close" />

@@ -12,7 +12,7 @@ describe("readBurn", () => {
       { window: "5m", value: short },
     ];
     expect(readBurn(FAST, rates(14, 20))).toMatchObject({ tone: "bad", words: "burning" });
-    expect(readBurn(FAST, rates(14, 1))).toMatchObject({ tone: "warn", words: "1 of 2 windows" });
+    expect(readBurn(FAST, rates(14, 1))).toMatchObject({ tone: "warn", words: "1 of 2" });
     expect(readBurn(FAST, rates(13.44, 13.44))).toMatchObject({ tone: "ok", words: "ok" });
     expect(readBurn(FAST, rates(null, null))).toMatchObject({ tone: "plain", words: "no traffic" });
     expect(readBurn(FAST, [])).toMatchObject({ long: null, short: null });

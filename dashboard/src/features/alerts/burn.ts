@@ -40,7 +40,7 @@ export function readBurn(rule: BurnRule, rates: BurnRate[]): BurnReading {
     const tone = rule.severity === "page" ? "bad" : "warn";
     return { rule, long, short, tone, words: "burning" };
   }
-  if (numAbove === 1) return { rule, long, short, tone: "warn", words: "1 of 2 windows" };
+  if (numAbove === 1) return { rule, long, short, tone: "warn", words: "1 of 2" };
   if (long === null && short === null) {
     return { rule, long, short, tone: "plain", words: "no traffic" };
   }

@@ -1,4 +1,4 @@
-/** Gives the pages the one Chat, and tells it who is asking and which model answers. */
+/** Provides the one Chat to the pages, and tells it the current key and model. */
 
 import { useQuery } from "@tanstack/react-query";
 import {
@@ -72,7 +72,7 @@ export function useChat(): Chat {
   return useChatContext().chat;
 }
 
-/** A part of the state; what uses it is drawn anew only when that part changes. */
+/** Selects a part of the state; a component re-renders only when that part changes. */
 export function useChatState<T>(select: (state: ChatState) => T): T {
   const { chat } = useChatContext();
   return useSyncExternalStore(chat.store.subscribe, () => select(chat.store.get()));
@@ -82,14 +82,14 @@ export function useModels(): ServedModel[] {
   return useChatContext().models;
 }
 
-/** The model that the next message goes to; undefined while it is not known. */
+/** The model for the next message; undefined while it is unknown. */
 export function useModel(): ServedModel | undefined {
   const { models } = useChatContext();
   const chosen = useChatState((state) => state.settings.model);
   return models.find(({ id }) => id === chosen) ?? models[0];
 }
 
-/** The service is ready, its model is known, and no answer is under way here. */
+/** True if the service is ready, its model is known and no answer streams in this conversation. */
 export function useCanSend(): boolean {
   const isReady = useLive().connection.status?.health.is_ready ?? false;
   const isFree = useChatState((state) => state.isLoaded && !isAnswering(state));

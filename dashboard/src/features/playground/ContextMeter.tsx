@@ -12,7 +12,7 @@ import styles from "./ContextMeter.module.css";
 
 const TYPING_MILLISECONDS = 350;
 
-/** How much of the context is used, counted by the service's own tokenizer. */
+/** Shows how much of the context is used, counted by the service's own tokenizer. */
 export function ContextMeter({ draft }: { draft: string }) {
   const maxTokens = useChatState((state) => state.settings.sampling.max_tokens);
   const use = useContextUse(draft);
@@ -47,7 +47,7 @@ function useContextUse(draft: string): ContextUse | null {
   const answerTokens = useChatState(growingTokens);
   const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
   const system = useChatState((state) => state.settings.system);
-  // As a string it is the same value as long as nothing is said.
+  // As a string it stays the same value until a message is added.
   const said = useChatState((state) =>
     isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
   );
@@ -68,13 +68,13 @@ function useContextUse(draft: string): ContextUse | null {
   return { used: (isEmpty ? 0 : (data?.count ?? 0)) + answerTokens, max };
 }
 
-/** What the model would be told; nothing as long as nobody has said anything. */
+/** The messages of the next request; empty while the conversation is empty. */
 function messagesOf(system: string, said: ChatTurn[], draft: string): ChatTurn[] {
   const turns: ChatTurn[] = draft === "" ? said : [...said, { role: "user", content: draft }];
   return turns.length > 0 ? withSystem(system, turns) : [];
 }
 
-/** The pieces of the answer under way: about as many tokens. */
+/** The number of pieces of the streaming answer, which is about its number of tokens. */
 function growingTokens(state: ChatState): number {
   const last = activeConversation(state)?.messages.at(-1);
   return last?.role === "assistant" && last.state === "streaming" ? last.stats.numPieces : 0;

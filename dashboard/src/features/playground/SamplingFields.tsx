@@ -14,7 +14,7 @@ import styles from "./SettingsPanel.module.css";
 
 interface SamplingFieldsProps {
   sampling: Sampling;
-  /** The model's own values, shown where nothing is chosen. */
+  /** The model's own values, shown while nothing is chosen. */
   defaults: ServedModel["default_sampling"];
   onChange: (sampling: Sampling) => void;
 }

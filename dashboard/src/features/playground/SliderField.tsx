@@ -10,7 +10,7 @@ interface SliderFieldProps {
   max: number;
   /** null shows and uses the default. */
   value: number | null;
-  /** The service's default. */
+  /** The default, which the model or the service sets. */
   fallback: number;
   onChange: (value: number | null) => void;
 }

@@ -1,4 +1,4 @@
-/** Runs one answer from the request to its end, and tells the conversation what happens. */
+/** Runs one answer from its request to its end, and reports each event as an action. */
 
 import { openChat } from "../../api/chat";
 import type { Call } from "../../api/client";
@@ -7,14 +7,14 @@ import type { ChatRequest, RequestRecord } from "../../api/types";
 import type { ConversationAction } from "./conversation";
 import { describeFailure } from "./failure";
 
-/** The screen takes in what came about this often: a fast model sends far more pieces. */
+/** How often received text reaches the screen: a fast model sends far more pieces. */
 const FLUSH_MILLISECONDS = 40;
 /** The service writes its record just after the last byte. */
 const RECORD_WAITS_MILLISECONDS = [0, 250, 1000];
 
 export type Tell = (action: ConversationAction) => void;
 
-/** Never throws: failures are told. `onError` hears of them too, for what concerns the session. */
+/** Never throws: a failure becomes an action. `onError` gets it too, to handle a refused key. */
 export async function runAnswer(
   key: string,
   request: ChatRequest,
@@ -46,7 +46,7 @@ export async function runAnswer(
   }
 }
 
-/** Gathers pieces and tells them together, with the time of the last one. */
+/** Collects pieces and reports them together, with the time of the last one. */
 class PieceBatch {
   private text = "";
   private numPieces = 0;
@@ -60,7 +60,7 @@ class PieceBatch {
     this.text += text;
     this.numPieces++;
     this.at = performance.now();
-    // The first piece goes at once: it ends the waiting.
+    // The first piece is reported at once: it is what the user waits for.
     if (this.isFirst) this.flush();
     else this.timer ??= setTimeout(() => this.flush(), FLUSH_MILLISECONDS);
     this.isFirst = false;
@@ -79,8 +79,8 @@ class PieceBatch {
 /**
  * The service's own record of a finished request, or null if it cannot be had.
  *
- * It is asked for more than once: the request may still be ending, and of several replicas only
- * the one that ran it knows it.
+ * It asks several times: the request may not have ended yet, and of several replicas only the
+ * one that ran it knows it.
  */
 export async function fetchRecord(call: Call, requestId: string): Promise<RequestRecord | null> {
   for (const wait of RECORD_WAITS_MILLISECONDS) {
@@ -89,7 +89,7 @@ export async function fetchRecord(call: Call, requestId: string): Promise<Reques
       const request = await findRequest(call, requestId);
       if (request && "outcome" in request) return request;
     } catch {
-      // The service refused or is away: the answer stands without its record.
+      // The service refused or does not answer: the record is optional.
       return null;
     }
   }

@@ -3,7 +3,7 @@ import { StreamCut } from "../../api/chat";
 import { ApiError, Unreachable } from "../../api/client";
 import { describeFailure } from "./failure";
 
-it("says what went wrong in the service's words, and when it will listen again", () => {
+it("gives the service's own message, and the time of the next try", () => {
   const error = new ApiError(429, "60 per minute are spent.", null, 12);
   expect(describeFailure(error, 1000)).toEqual({
     title: "Limit reached",
