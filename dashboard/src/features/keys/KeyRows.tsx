@@ -35,7 +35,8 @@ export function KeyRows({ keys, onDo }: KeyRowsProps) {
           aria-expanded={isPastShown}
           onClick={() => setPastShown(!isPastShown)}
         >
-          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired keys
+          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired{" "}
+          {past.length === 1 ? "key" : "keys"}
         </Button>
       )}
       {isPastShown && (

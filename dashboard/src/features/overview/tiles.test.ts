@@ -30,7 +30,7 @@ describe("tiles", () => {
   });
 
   it("give the speed of one stream beside the inter-token latency", () => {
-    expect(tileOf("ITL p95")).toMatchObject({ value: "40 ms", detail: "50 tok/s per stream" });
+    expect(tileOf("ITL p95")).toMatchObject({ value: "40 ms", detail: "50 tok/s each" });
   });
 
   it("have no value without samples, rather than 0", () => {

@@ -99,7 +99,7 @@ function quantileTile(
 function interTokenTile(panel: Panel | undefined, within: number): Tile {
   const tile = quantileTile("ITL p95", panel, within, INTER_TOKEN_OBJECTIVE);
   const median = readQuantile(panel, "p50", within)?.seconds;
-  return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s per stream` } : tile;
+  return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s each` } : tile;
 }
 
 function runningTile(series: Series, { engine }: Status): Tile {

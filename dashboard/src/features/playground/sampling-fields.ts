@@ -57,7 +57,7 @@ export const MAIN_FIELDS: SamplingField[] = [
     kind: "number",
     name: "max_tokens",
     label: "Max tokens",
-    placeholder: "as many as fit",
+    placeholder: "no limit",
     min: 1,
   },
   { kind: "number", name: "seed", label: "Seed", placeholder: "random", min: 0 },

@@ -50,21 +50,21 @@ export function FilterBar({ filters, options, onChange }: FilterBarProps) {
       />
       <Choice
         label="Outcome"
-        all="any outcome"
+        all="outcome"
         options={options.outcomes}
         value={filters.outcome}
         onChange={(outcome) => onChange({ outcome })}
       />
       <Choice
         label="Key"
-        all="any key"
+        all="key"
         options={options.keyNames}
         value={filters.keyName}
         onChange={(keyName) => onChange({ keyName })}
       />
       <Choice
         label="Model"
-        all="any model"
+        all="model"
         options={options.models}
         value={filters.model}
         onChange={(model) => onChange({ model })}
