@@ -57,7 +57,7 @@ export function KeyFields({ terms, lifetimes, onChange }: KeyFieldsProps) {
         />
         <NativeSelect
           label="Expires"
-          description="After that the key is refused"
+          description="It is refused afterwards"
           data={lifetimes}
           value={terms.lifetime}
           onChange={(event) => onChange({ lifetime: event.currentTarget.value })}
