@@ -5,6 +5,9 @@ import { useSession } from "../../api/session";
 import styles from "./KeyForm.module.css";
 
 const ANONYMOUS = "anonymous";
+/** Other characters cannot be sent in a header. */
+const IN_A_HEADER = /^[\x20-\x7e]*$/;
+const NOT_ASCII = "A key contains only ASCII characters. Check what you pasted.";
 const UNKNOWN_KEY = "The service does not know this key. It does not require one.";
 
 interface KeyFormProps {
@@ -22,6 +25,10 @@ export function KeyForm({ refusal }: KeyFormProps) {
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
+    if (!IN_A_HEADER.test(key.trim())) {
+      setProblem(NOT_ASCII);
+      return;
+    }
     setIsTrying(true);
     setProblem(null);
     try {
