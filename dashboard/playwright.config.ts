@@ -2,16 +2,16 @@ import { defineConfig } from "@playwright/test";
 
 /**
  * `service.spec.ts` needs running services: DASHBOARD_URL and DASHBOARD_KEY name one,
- * DASHBOARD_OPEN_URL another that asks for no key.
+ * DASHBOARD_OPEN_URL another that requires no key.
  * The others start the mock server themselves and need only a build in dist/.
  */
 export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",
-  // Two busy cores can make a second of work last ten.
+  // On two busy cores a second of work can take ten.
   timeout: 180_000,
   expect: { timeout: 30_000 },
-  // Files run beside each other, each with a mock of its own; tests of a file one after the other.
+  // Files run in parallel, each with its own mock; the tests of a file run one after the other.
   workers: 2,
   forbidOnly: true,
   reporter: [["list"]],

@@ -4,8 +4,8 @@ import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 
 /**
- * Puts src/color-scheme.js before everything else in <head>, as a hashed file of its own:
- * it must run before the first paint, and a strict policy allows no inline script.
+ * Puts src/color-scheme.js first into <head>, as a hashed file of its own: it must run before the
+ * first paint, and the content policy allows no inline script.
  */
 function colorSchemeScript(): Plugin {
   const source = readFileSync(new URL("src/color-scheme.js", import.meta.url), "utf8");
@@ -38,12 +38,18 @@ export default defineConfig({
       "/api": service,
       "/v1": service,
       "/tokenize": service,
-      // The page to a browser, the service's facts to everything else.
+      // Browsers get the page, everything else the facts of the service.
       "^/$": {
         target: service,
         bypass: ({ url, headers }) => (headers.accept?.includes("text/html") ? url : undefined),
       },
     },
+  },
+  css: {
+    // It resolves `composes` in CSS modules; PostCSS does so with a warning.
+    transformer: "lightningcss",
+    // Only class and animation names are local: modules share grid areas and containers.
+    lightningcss: { cssModules: { grid: false, container: false, customIdents: false } },
   },
   build: {
     target: "es2022",
@@ -54,7 +60,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.{ts,tsx}"],
     restoreMocks: true,
-    // Two busy cores can make a second of work last ten.
+    // On two busy cores a second of work can take ten.
     testTimeout: 30_000,
   },
 });

@@ -3,15 +3,15 @@ import { expect, test, type Page } from "@playwright/test";
 import { MockService } from "./mock-service";
 import { ask, enterKey, expectChart } from "./steps";
 
-/** Ready, and with an alert that fires: there is something of everything to see. */
+/** With a firing alert, so that every part of the dashboard has something to show. */
 const service = new MockService();
 
 test.beforeAll(() => service.start("alert"));
 test.afterAll(() => service.kill());
 
-/** By every rule in light, and by its colours alone in dark, where nothing else is different. */
+/** Checks every rule in light, and only contrast in dark, where nothing else is different. */
 async function expectNoViolations(page: Page): Promise<void> {
-  await page.mouse.move(0, 0); // Without a tooltip, which lives outside the landmarks.
+  await page.mouse.move(0, 0); // Hides tooltips, which are outside the landmarks.
   await expect(page.getByRole("tooltip")).toBeHidden();
   expect(await violationsOf(axeOf(page))).toEqual([]);
   await page.emulateMedia({ colorScheme: "dark" });
@@ -21,7 +21,7 @@ async function expectNoViolations(page: Page): Promise<void> {
   await expect(page.locator("html")).toHaveAttribute("data-mantine-color-scheme", "light");
 }
 
-/** In the page itself: what opens a second page for pages with frames costs seconds. */
+/** Runs in the page itself: the other mode opens a second page, which takes seconds. */
 function axeOf(page: Page): AxeBuilder {
   return new AxeBuilder({ page }).setLegacyMode();
 }
@@ -40,7 +40,7 @@ test("the key page and the overview with a firing alert are accessible", async (
   await page.getByRole("list", { name: "Firing alerts" }).waitFor();
   await expectNoViolations(page);
   await page.getByRole("button", { name: "Memory: view as table" }).click();
-  // Contrast is weighed cell by cell, and all its cells are alike.
+  // Contrast is checked cell by cell, and all cells look the same.
   const table = axeOf(page).include("[data-chart=memory]");
   expect(await violationsOf(table.disableRules("color-contrast"))).toEqual([]);
 });
@@ -58,7 +58,7 @@ test("the requests and the engine are accessible", async ({ page }) => {
   await expectNoViolations(page);
 });
 
-test("the keys are accessible, and so is making one", async ({ page }) => {
+test("the keys and the form that creates one are accessible", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=keys");
   await page.getByRole("button", { name: /revoked or expired/ }).click();
   await expectNoViolations(page);
@@ -69,12 +69,12 @@ test("the keys are accessible, and so is making one", async ({ page }) => {
 
 test("the alerts and a runbook are accessible", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=alerts");
-  await page.getByRole("button", { name: "Runbook of RedisDown" }).waitFor();
+  await page.getByRole("button", { name: "Runbook for RedisDown" }).waitFor();
   await expectNoViolations(page);
-  await page.getByRole("button", { name: "Runbook of RedisDown" }).press("Enter");
+  await page.getByRole("button", { name: "Runbook for RedisDown" }).press("Enter");
   const runbook = page.getByRole("dialog", { name: "RedisDown" });
   await runbook.locator("pre").waitFor();
-  // What is half faded in has half the contrast.
+  // While it fades in, its contrast is too low.
   await expect(runbook).toHaveCSS("opacity", "1");
   await expectNoViolations(page);
 });

@@ -13,19 +13,19 @@ test("shows what is left, what burns, what fires, and what to do", async ({ page
   await expect(page.getByText("Firing: AvailabilityBurn, 1 pending.")).toBeVisible();
   const availability = page.getByRole("region", { name: "99 % of requests are answered" });
   await expect(availability).toContainText("38 % of the budget left");
-  await expect(availability).toContainText("99.38 % of 48,211 were good");
+  await expect(availability).toContainText("99.38 % of 48,211 requests were good");
   await expect(availability.getByRole("img", { name: /^Budget left since/ })).toBeVisible();
   await expect(availability.getByRole("row").nth(1)).toHaveText(
     /page13\.44×15\.2×.*21\.4×.*burning/,
   );
-  await expect(availability.getByRole("row").nth(4)).toContainText("one of two");
+  await expect(availability.getByRole("row").nth(4)).toContainText("1 of 2");
 
   const active = page.getByRole("list", { name: "Active alerts" }).getByRole("listitem");
   await expect(active).toHaveCount(2);
   await expect(active.nth(0)).toContainText("0.4 % of the requests failed in the last hour.");
   await expect(active.nth(0)).toContainText("page · for 4 min · value 15.2");
 
-  await active.nth(0).getByRole("button", { name: "Runbook of AvailabilityBurn" }).click();
+  await active.nth(0).getByRole("button", { name: "Runbook for AvailabilityBurn" }).click();
   const runbook = page.getByRole("dialog", { name: "AvailabilityBurn" });
   await expect(runbook.locator("pre")).toHaveText("docker compose logs --since 30m llm_service");
   await expect(runbook).toContainText("<b>be calm</b>");

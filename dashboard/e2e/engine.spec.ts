@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import type { SeriesResponse } from "../src/lib/series";
+import type { Series } from "../src/api/types";
 import { MockService } from "./mock-service";
 import { enterKey, expectChart, watchPolicy } from "./steps";
 
@@ -17,14 +17,14 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("A Processor 9000");
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("2 of 8");
   await expect(page.getByRole("region", { name: "Engine", exact: true })).toContainText(
-    "4,096 of 16 tokens",
+    "4,096 × 16 tokens",
   );
-  await expectChart(page, "Guessed tokens");
+  await expectChart(page, "Draft tokens");
   for (const absent of ["redis", "gpu_memory", "gpu_busy"]) {
     await expect(page.locator(`[data-chart=${absent}]`)).toHaveCount(0);
   }
 
-  // The heatmap shares crosshair and table with the other charts.
+  // The heatmap shares the crosshair with the other charts, and has a table like them.
   await page.locator("[data-chart=speed] .u-over").hover();
   const heatmap = page.locator("[data-chart=itl_heatmap]");
   await expect(heatmap.getByText(/gaps, most of them/)).toBeVisible();
@@ -33,11 +33,9 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   expect(violations).toEqual([]);
 });
 
-test("a GPU is drawn where there is one, and guesses only where there were some", async ({
-  page,
-}) => {
+test("shows a GPU if there is one, and draft tokens only if there were some", async ({ page }) => {
   await page.route("**/api/series*", async (route) => {
-    const answer = (await (await route.fetch()).json()) as SeriesResponse;
+    const answer = (await (await route.fetch()).json()) as Series;
     const { drafts, gpu_memory: memory, gpu_busy: busy } = answer.panels;
     for (const line of drafts?.series ?? []) line.values = answer.times.map(() => 0);
     for (const line of memory?.series ?? []) line.values = answer.times.map(() => 2 ** 33);
@@ -48,13 +46,11 @@ test("a GPU is drawn where there is one, and guesses only where there were some"
   await expectChart(page, "GPU memory");
   await expectChart(page, "GPU busy");
   await expect(page.locator("[data-chart=gpu_memory]")).toContainText("8 GiB");
-  await expect(page.locator("[data-chart=drafts]")).toContainText(
-    "speculation has not drafted yet",
-  );
+  await expect(page.locator("[data-chart=drafts]")).toContainText("no draft tokens yet");
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
-test("the range goes along from page to page", async ({ page }) => {
+test("the time range is kept from page to page", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=engine&range=15m");
   await page.getByRole("link", { name: "Overview" }).click();
   await expect(page).toHaveURL(/range=15m/);

@@ -7,12 +7,12 @@ const service = new MockService();
 test.beforeEach(() => service.start());
 test.afterEach(() => service.kill());
 
-test("a key is made, shown once, changed, rotated and revoked", async ({ page }) => {
+test("a key is created, shown once, changed, rotated and revoked", async ({ page }) => {
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo", "/?page=keys");
   const keys = page.getByRole("list", { name: "Keys", exact: true });
   await expect(keys.locator("> li")).toHaveCount(4);
-  // A key of the settings is marked and cannot be changed here.
+  // A key from the settings is marked and cannot be changed here.
   const admin = page.locator("li").filter({ hasText: "from the settings" });
   await expect(admin).toContainText("no limit");
   await expect(admin).toContainText(/used \d+ (s|min|h) ago/);
@@ -33,7 +33,7 @@ test("a key is made, shown once, changed, rotated and revoked", async ({ page })
     scopes: ["inference", "metrics"],
     rpm: 60,
   });
-  const shown = page.getByRole("dialog", { name: "The key phone" });
+  const shown = page.getByRole("dialog", { name: "New secret of phone" });
   await expect(shown.getByTestId("secret")).toHaveText("sk-secret-of-phone");
   await shown.getByRole("button", { name: "I have it" }).click();
   await expect(shown).toBeHidden();
@@ -61,7 +61,7 @@ test("a key is made, shown once, changed, rotated and revoked", async ({ page })
   expect(violations).toEqual([]);
 });
 
-test("a refusal stays in the dialog, in the service's words", async ({ page }) => {
+test("a refusal is shown in the dialog, in the service's words", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=keys");
   await page.route("**/api/keys/*", (route) =>
     route.fulfill({
@@ -76,7 +76,7 @@ test("a refusal stays in the dialog, in the service's words", async ({ page }) =
   );
 });
 
-test("without the scope admin the page says so and asks for nothing", async ({ page }) => {
+test("without the scope admin the page says so and sends no request", async ({ page }) => {
   const asked: string[] = [];
   page.on("request", (request) => asked.push(new URL(request.url()).pathname));
   await enterKey(page, service.url, "watcher", "/?page=keys");

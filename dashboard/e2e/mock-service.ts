@@ -6,10 +6,10 @@ const SCRIPT = fileURLToPath(new URL("../testing/mock-server.mjs", import.meta.u
 
 export type MockState = "ready" | "loading" | "idle" | "alert" | "open";
 
-/** The mock server as a child process that can be killed and started again on its port. */
+/** The mock server as a child process that can be killed and restarted on its port. */
 export class MockService {
   private child: ChildProcess | null = null;
-  /** 0 until the system has given us one: workers never meet on a port. */
+  /** 0 until the system has assigned one, so that workers never share a port. */
   private port = 0;
 
   get url(): string {

@@ -13,10 +13,12 @@ test("shows tiles, charts and recent requests without breaking the content polic
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo");
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Healthy");
-  await expect(page.getByRole("list", { name: "Now" }).getByRole("listitem")).toHaveCount(8);
+  await expect(
+    page.getByRole("list", { name: "Current values" }).getByRole("listitem"),
+  ).toHaveCount(8);
   await expect(page.locator("[data-chart]")).toHaveCount(12);
   await expectChart(page, "Memory");
-  await expect(page.getByText("own history since")).toBeVisible();
+  await expect(page.getByText("built-in history since")).toBeVisible();
   const recent = page.getByRole("region", { name: "Recent requests", exact: true });
   await recent
     .getByRole("button", { name: /details$/ })
@@ -28,12 +30,12 @@ test("shows tiles, charts and recent requests without breaking the content polic
   expect(violations).toEqual([]);
 });
 
-test("a firing alert is the first thing said, in its own words", async ({ page }) => {
+test("a firing alert comes first, with its own summary", async ({ page }) => {
   const alerting = new MockService();
   await alerting.start("alert");
   await enterKey(page, alerting.url, "demo");
   await expect(page.getByRole("heading", { level: 1 })).toHaveText(
-    "One alert fires: AvailabilityBurn.",
+    "One alert is firing: AvailabilityBurn.",
   );
   const alert = page.getByRole("link", { name: /AvailabilityBurn/ });
   await expect(alert).toContainText("Errors spend the week's budget.");
@@ -43,14 +45,14 @@ test("a firing alert is the first thing said, in its own words", async ({ page }
   await alerting.kill();
 });
 
-test("says that Prometheus is unreachable and what stands in for it", async ({ page }) => {
+test("says that Prometheus is unreachable and what replaces it", async ({ page }) => {
   await page.route("**/api/series*", async (route) => {
     const answer = (await (await route.fetch()).json()) as { source: object };
     const source = { ...answer.source, note: "Prometheus does not answer." };
     await route.fulfill({ json: { ...answer, source } });
   });
   await enterKey(page, service.url, "demo", "/?range=7d");
-  await expect(page.getByText(/Prometheus unreachable, own history since/)).toBeVisible();
+  await expect(page.getByText(/Prometheus unreachable, built-in history since/)).toBeVisible();
   await expect(page.getByRole("img", { name: /^Memory, last hour:/ })).toBeVisible();
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });
@@ -69,7 +71,7 @@ test("keeps the range in the address and refuses ranges the source cannot serve"
   await expect(page).toHaveURL(/range=1h/);
 });
 
-test("a chart is zoomed with all others, read at the crosshair, and read as a table", async ({
+test("a chart zooms with all others, shows values at the crosshair, and can be a table", async ({
   page,
 }) => {
   await enterKey(page, service.url, "demo");
@@ -109,7 +111,7 @@ test("a chart is zoomed with all others, read at the crosshair, and read as a ta
   await expect(table.getByRole("row").nth(1)).toContainText("256 MiB");
 });
 
-test("p pauses, ? lists the shortcuts, t changes the theme, also before the next first paint", async ({
+test("p pauses, ? lists the shortcuts, t changes the theme, which applies before the first paint", async ({
   page,
 }) => {
   await page.clock.install();

@@ -9,7 +9,7 @@ test.beforeAll(() => service.start());
 test.afterAll(() => service.kill());
 test.beforeEach(({ page }) => enterKey(page, service.url, "demo", "/?page=playground"));
 
-test("streams an answer, shows code apart, and accounts for it", async ({ page }) => {
+test("streams an answer, highlights its code, and shows its measurements", async ({ page }) => {
   const violations = watchPolicy(page);
   const message = page.getByRole("textbox", { name: "Message" });
   await message.fill("a");
@@ -25,11 +25,13 @@ test("streams an answer, shows code apart, and accounts for it", async ({ page }
   await expect(answer.getByText(/^TTFT \d+/)).toBeVisible();
   await answer.getByRole("button", { name: "Timings" }).click();
   await expect(answer.getByRole("row", { name: "prefill 30.1 ms –" })).toBeVisible();
+  // Only the service's record has this row.
+  await expect(answer.getByRole("row", { name: /^decode \d.*s –$/ })).toBeVisible();
   await expect(page.getByRole("meter", { name: "Context used" })).toContainText("of 2,048 tokens");
   expect(violations).toEqual([]);
 });
 
-test("a stream goes on while one looks at the charts; Esc stops it and keeps what came", async ({
+test("a stream continues while another page is open; Esc stops it and keeps its text", async ({
   page,
 }) => {
   const answers = page.getByRole("article", { name: "Answer" });
@@ -38,7 +40,7 @@ test("a stream goes on while one looks at the charts; Esc stops it and keeps wha
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Healthy");
   await page.getByRole("link", { name: "Playground" }).click();
   await expect(page.getByText(/24 in \(16 cached\)/)).toBeVisible();
-  // Seconds long: a busy browser may read a quick answer at once, which has no speed.
+  // It takes seconds: a busy browser may receive a quick answer at once, which has no speed.
   await expect(answers.nth(0).getByText(/tok\/s/)).toBeVisible();
 
   await ask(page, "slow again");
@@ -49,7 +51,7 @@ test("a stream goes on while one looks at the charts; Esc stops it and keeps wha
   await expect(page.getByRole("button", { name: "Send" })).toBeVisible();
 });
 
-test("says in words what went wrong, and when to try again", async ({ page }) => {
+test("says what went wrong, and when to try again", async ({ page }) => {
   const failures = page.getByRole("alert");
   await ask(page, "limit");
   await expect(failures.nth(0)).toHaveText(
@@ -69,7 +71,9 @@ test("says in words what went wrong, and when to try again", async ({ page }) =>
   await expect(failures).toHaveCount(2);
 });
 
-test("sends the chosen persona and sampling, several turns, and asks again", async ({ page }) => {
+test("sends the chosen persona and sampling over several turns, and regenerates", async ({
+  page,
+}) => {
   await page.getByRole("button", { name: "Tutor" }).click();
   await page.getByLabel("Seed").fill("7");
   await ask(page, "one");
@@ -82,14 +86,14 @@ test("sends the chosen persona and sampling, several turns, and asks again", asy
   expect(body).toMatchObject({ model: "pocket", seed: 7, stream: true });
   expect(body, "what was not chosen is the service's choice").not.toHaveProperty("temperature");
   await expect(answers.nth(1)).toContainText('print("4 messages")');
-  await page.getByRole("button", { name: "Answer again" }).click();
+  await page.getByRole("button", { name: "Regenerate the answer" }).click();
   await expect(answers.nth(1)).toContainText('print("4 messages")');
   await expect(answers).toHaveCount(2);
   await page.getByRole("button", { name: "Reset all" }).click();
   await expect(page.getByLabel("Seed")).toHaveValue("");
 });
 
-test("a question can be edited: what followed is cut off", async ({ page }) => {
+test("a question can be edited, which deletes all later messages", async ({ page }) => {
   const answers = page.getByRole("article", { name: "Answer" });
   for (const [n, text] of ["one", "two", "three"].entries()) {
     await ask(page, text);
@@ -105,7 +109,7 @@ test("a question can be edited: what followed is cut off", async ({ page }) => {
   await expect(answers.nth(1)).toContainText('print("3 messages")');
 });
 
-test("keeps conversations over a reload, renames, deletes and brings back", async ({ page }) => {
+test("keeps conversations over a reload; renames, deletes and restores them", async ({ page }) => {
   const list = page.getByRole("navigation", { name: "Conversations" });
   const answers = page.getByRole("article", { name: "Answer" });
   await ask(page, "first question");
@@ -136,7 +140,7 @@ test("keeps conversations over a reload, renames, deletes and brings back", asyn
   await expect(list.getByRole("button", { name: "Renamed", exact: true })).toBeVisible();
 });
 
-test("another key does not see what was said with this one", async ({ page }) => {
+test("another key does not see the conversations of this one", async ({ page }) => {
   await ask(page, "a secret");
   await expect(page.getByRole("article", { name: "Answer" })).toContainText("24 in");
   await page.getByRole("button", { name: "Key demo" }).click();
@@ -147,7 +151,7 @@ test("another key does not see what was said with this one", async ({ page }) =>
   await expect(page.getByText("a secret")).toHaveCount(0);
 });
 
-test("a conversation goes elsewhere: as Markdown, as JSON, as code without the key", async ({
+test("a conversation is exported as Markdown, as JSON, and as code without the key", async ({
   page,
 }) => {
   const violations = watchPolicy(page);
@@ -163,8 +167,8 @@ test("a conversation goes elsewhere: as Markdown, as JSON, as code without the k
     messages: [{ content: "hello" }, { usage: { prompt_tokens: 24 }, state: "done" }],
   });
 
-  await page.getByRole("button", { name: "The same as code" }).click();
-  const dialog = page.getByRole("dialog", { name: "The same as code" });
+  await page.getByRole("button", { name: "Show as code" }).click();
+  const dialog = page.getByRole("dialog", { name: "This request as code" });
   await expect(dialog.locator("pre")).toContainText(`curl -N ${service.url}/v1/chat/completions`);
   await expect(dialog.locator("pre")).toContainText("Bearer $LLM_KEY");
   await dialog.getByRole("button", { name: "Python" }).click();

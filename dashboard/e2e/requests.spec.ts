@@ -7,7 +7,9 @@ const service = new MockService();
 test.beforeAll(() => service.start());
 test.afterAll(() => service.kill());
 
-test("filters, sorts, opens the waterfall, and keeps it all in the address", async ({ page }) => {
+test("filters, sorts, opens the waterfall, and keeps the state in the address", async ({
+  page,
+}) => {
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo", "/?page=requests");
   const finished = page.getByRole("region", { name: "Finished requests", exact: true });
@@ -33,7 +35,7 @@ test("filters, sorts, opens the waterfall, and keeps it all in the address", asy
   expect(violations).toEqual([]);
 });
 
-test("an administrator cancels a running request after being asked", async ({ page }) => {
+test("an administrator cancels a running request after confirming", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=requests");
   const running = page.getByRole("region", { name: "Running requests" });
   await expect(running.getByRole("listitem")).toHaveCount(3);
@@ -48,7 +50,7 @@ test("an administrator cancels a running request after being asked", async ({ pa
   await expect(running.getByRole("listitem")).toHaveCount(2);
 });
 
-test("who only watches, on a phone, is shown cards and offered no way to cancel", async ({
+test("a key without the scope admin, on a phone, sees cards and no way to cancel", async ({
   page,
 }) => {
   await page.setViewportSize({ width: 390, height: 800 });
@@ -61,13 +63,33 @@ test("who only watches, on a phone, is shown cards and offered no way to cancel"
   await expect(finished.getByText("reading the prompt")).toBeVisible();
 });
 
-test("where replicas answer in turn, the list says whose it is", async ({ page }) => {
+test("a request in the address is shown although it is not in the visible rows", async ({
+  page,
+}) => {
+  const id = `req-${Math.floor(Date.now() / 3000) - 500}`;
+  await enterKey(page, service.url, "demo", `/?page=requests&request=${id}`);
+  const linked = page.getByRole("region", { name: "Linked request" });
+  await expect(linked).toContainText(id);
+  await expect(linked.getByText("prompt tokens", { exact: true })).toBeVisible();
+  await linked.getByRole("button", { name: "Close the linked request" }).click();
+  await expect(linked).toHaveCount(0);
+  await expect(page).not.toHaveURL(/request=/);
+  for (const [unknown, words] of [
+    ["run-2", "Request run-2 is still running."],
+    ["req-0", "Request req-0 is unknown"],
+  ] as const) {
+    await enterKey(page, service.url, "demo", `/?page=requests&request=${unknown}`);
+    await expect(linked).toContainText(words);
+  }
+});
+
+test("if replicas answer in turn, the list names its replica", async ({ page }) => {
   let count = 0;
   await page.route("**/api/requests*", async (route) => {
     const answer = (await (await route.fetch()).json()) as object;
     await route.fulfill({ json: { ...answer, replica: `replica-${count++ % 2}` } });
   });
   await enterKey(page, service.url, "demo", "/?page=requests");
-  await expect(page.getByText(/From replica-[01], one of 2 replicas\./)).toBeVisible();
+  await expect(page.getByText(/comes from replica-[01], one of 2 replicas\./)).toBeVisible();
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });

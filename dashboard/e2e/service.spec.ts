@@ -1,4 +1,4 @@
-/** The golden paths against the real service with its bundled model. */
+/** The main user journeys, against the real service with its bundled model. */
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -8,7 +8,7 @@ import { ask, enterKey, expectChart, slowLine, watchErrors, watchPolicy } from "
 const url = process.env.DASHBOARD_URL ?? "";
 const key = process.env.DASHBOARD_KEY ?? "";
 
-/** The same, started with LLM_REQUIRE_KEYS=false. */
+/** A service that was started with LLM_REQUIRE_KEYS=false. */
 const openUrl = process.env.DASHBOARD_OPEN_URL ?? "";
 
 test.skip(
@@ -64,7 +64,7 @@ test("a user enters the key, chats, sees the answer stream and the charts move",
   expect(violations).toEqual([]);
 });
 
-test("the model remembers what was said two turns before", async ({ page }) => {
+test("the model remembers a message from two turns before", async ({ page }) => {
   await enterKey(page, url, key, "/?page=playground");
   const answers = page.getByTestId("answer-text");
   const finished = page.getByText(/\d+ in \(\d+ cached\), \d+ out/);
@@ -77,7 +77,7 @@ test("the model remembers what was said two turns before", async ({ page }) => {
   await expect(answers.nth(2)).toContainText("Anna");
 });
 
-test("a key made here opens the service until it is revoked, and its request is explained", async ({
+test("a new key is accepted until it is revoked, and its request is shown in detail", async ({
   page,
 }) => {
   const violations = watchPolicy(page);
@@ -109,13 +109,15 @@ test("a key made here opens the service until it is revoked, and its request is 
   expect(violations).toEqual([]);
 });
 
-test("an administrator ends a running answer, and its caller is told", async ({ page }) => {
+test("an administrator cancels a running answer, and its caller gets an error", async ({
+  page,
+}) => {
   await enterKey(page, url, key, "/?page=requests");
   const running = page.getByRole("region", { name: "Running requests" });
   await expect(running).toBeVisible();
   const answer = page.request.post(`${url}/v1/chat/completions`, {
     headers: { Authorization: `Bearer ${key}` },
-    // So many tokens, none of them guessed, that it is still running when the button is found.
+    // Enough tokens, without speculation, that it still runs when the button is found.
     data: {
       model: "pocket",
       messages: [{ role: "user", content: "Tell me a short story about a fox" }],
@@ -130,7 +132,7 @@ test("an administrator ends a running answer, and its caller is told", async ({ 
   expect(error?.message).toMatch(/cancel/i);
 });
 
-test("an answer is accounted for by both sides, and its code asks the same", async ({ page }) => {
+test("an answer has both measurements, and its code sends the same request", async ({ page }) => {
   const violations = watchPolicy(page);
   await enterKey(page, url, key, "/?page=playground");
   await page.getByRole("slider", { name: "Temperature" }).press("Home");
@@ -139,7 +141,7 @@ test("an answer is accounted for by both sides, and its code asks the same", asy
   await expect(answer.getByText(/\d+ in \(\d+ cached\), \d+ out/)).toBeVisible();
   await expect(answer).toContainText("12");
   await answer.getByRole("button", { name: "Timings" }).click();
-  // The record comes from the service after the answer: no dash where it knows.
+  // The service's record comes after the answer and fills its column.
   await expect(answer.getByRole("row", { name: /^decode \d.*s –$/ })).toBeVisible();
   await expect(answer.getByRole("row", { name: /^TTFT \d.*s \d.*s$/ })).toBeVisible();
   await expect(answer.getByRole("row", { name: /^total \d.*s \d.*s$/ })).toBeVisible();
@@ -147,7 +149,7 @@ test("an answer is accounted for by both sides, and its code asks the same", asy
   await expect(meter).toHaveAttribute("aria-valuemax", "2048");
   await expect(meter).toContainText(/^[1-9]\d* of 2,048 tokens/);
 
-  await page.getByRole("button", { name: "The same as code" }).click();
+  await page.getByRole("button", { name: "Show as code" }).click();
   const command = await page.getByRole("dialog").locator("pre").innerText();
   const env = { ...process.env, LLM_KEY: key };
   const { stdout } = await promisify(execFile)("sh", ["-c", command], { env });
@@ -160,7 +162,7 @@ test("an answer is accounted for by both sides, and its code asks the same", asy
   expect(violations).toEqual([]);
 });
 
-test("the engine page tells the facts, and the alerts say how to get a Prometheus", async ({
+test("the engine page shows the facts, and the alerts page says how to get Prometheus", async ({
   page,
 }) => {
   await enterKey(page, url, key, "/?page=engine");
@@ -168,12 +170,12 @@ test("the engine page tells the facts, and the alerts say how to get a Prometheu
   await expect(page.getByRole("region", { name: "Machine" })).toContainText(/processor.+cores/);
   await expectChart(page, "Duty cycle");
   await page.getByRole("link", { name: "Alerts & SLO" }).click();
-  const notice = page.getByRole("status").filter({ hasText: "without Prometheus" });
+  const notice = page.getByRole("status").filter({ hasText: "need Prometheus" });
   await expect(notice).toContainText("LLM_PROMETHEUS_URL");
   await expect(notice).toContainText("make up");
 });
 
-test("without a key every page opens, chats and gives code where the service asks for none", async ({
+test("if the service requires no key, every page opens, and chat and code work without one", async ({
   page,
 }) => {
   const violations = watchPolicy(page);
@@ -193,7 +195,7 @@ test("without a key every page opens, chats and gives code where the service ask
   await ask(page, "What is 7 plus 5?");
   const answer = page.getByRole("article", { name: "Answer" });
   await expect(answer.getByText(/\d+ in \(\d+ cached\), \d+ out/)).toBeVisible();
-  await page.getByRole("button", { name: "The same as code" }).click();
+  await page.getByRole("button", { name: "Show as code" }).click();
   const command = await page.getByRole("dialog").locator("pre").innerText();
   expect(command).not.toContain("Authorization");
   const { stdout } = await promisify(execFile)("sh", ["-c", command]);
@@ -210,7 +212,7 @@ declare global {
   }
 }
 
-/** Runs in the page: notes each length that the answer's text takes. */
+/** Runs in the page: records each length of the answer's text. */
 function watchGrowth(): void {
   window.answerLengths = [];
   new MutationObserver(() => {

@@ -7,7 +7,7 @@ const service = new MockService();
 test.beforeEach(() => service.start());
 test.afterEach(() => service.kill());
 
-test("a killed service leaves its last numbers, dimmed, and comes back by itself", async ({
+test("after the service is killed, its last numbers stay, dimmed, until it is back", async ({
   page,
 }) => {
   await enterKey(page, service.url, "demo");
@@ -15,13 +15,13 @@ test("a killed service leaves its last numbers, dimmed, and comes back by itself
   await service.kill();
   const banner = page.getByRole("alert").filter({ hasText: "Disconnected" });
   await expect(banner).toContainText("The service does not answer.");
-  await expect(banner).toContainText(/old\. Trying again, attempt \d/);
+  await expect(banner).toContainText(/old\. Retrying \(attempt \d/);
   await expect(page.getByRole("main")).toHaveAttribute("data-stale", "true");
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Unknown");
   await expectChart(page, "Memory");
   await service.start();
-  // The page may try again by itself before the click, and the button is gone then.
-  const tryNow = page.getByRole("button", { name: "Try now" });
+  // The page may retry by itself before the click; then the button is gone.
+  const tryNow = page.getByRole("button", { name: "Retry now" });
   await expect(async () => {
     if (await tryNow.isVisible()) await tryNow.click({ timeout: 1000 });
     await expect(banner).toBeHidden({ timeout: 1000 });
@@ -29,7 +29,9 @@ test("a killed service leaves its last numbers, dimmed, and comes back by itself
   await expect(page.getByRole("banner").getByText("Ready")).toBeVisible();
 });
 
-test("a key revoked later opens a dialog and the place is kept", async ({ page }) => {
+test("a key that is revoked later opens a dialog, and the page keeps its state", async ({
+  page,
+}) => {
   await enterKey(page, service.url, "demo", "/?page=overview&range=15m");
   await expectChart(page, "Memory");
   await page.route("**/api/**", (route) =>
@@ -49,9 +51,9 @@ test("a key revoked later opens a dialog and the place is kept", async ({ page }
   await expectChart(page, "Memory");
 });
 
-test("a key without the scope metrics is told which scope is needed", async ({ page }) => {
+test("a key without the scope metrics sees which scope is needed", async ({ page }) => {
   await enterKey(page, service.url, "chat-only");
-  const notice = page.getByRole("status").filter({ hasText: "This key may not see the numbers" });
+  const notice = page.getByRole("status").filter({ hasText: "This key may not read metrics" });
   await expect(notice).toContainText('The key "chat-only" lacks the scope metrics.');
   await expect(notice).toContainText("llm-service keys create");
 });
@@ -66,7 +68,7 @@ test("a service that is loading says why it is not ready", async ({ page }) => {
   await expect(page.getByRole("button", { name: "What is 7 plus 5?" })).toBeDisabled();
 });
 
-test("an idle service reads no traffic, never zero or NaN", async ({ page }) => {
+test("an idle service shows no traffic, never zero or NaN", async ({ page }) => {
   await service.kill();
   await service.start("idle");
   await enterKey(page, service.url, "demo");
@@ -75,7 +77,7 @@ test("an idle service reads no traffic, never zero or NaN", async ({ page }) => 
   await expect(page.locator("body")).not.toContainText("NaN");
 });
 
-test("a service that asks for no key is entered without one, and shows all that it allows", async ({
+test("a service that requires no key opens without one, and shows all that it allows", async ({
   page,
 }) => {
   await service.kill();
@@ -84,9 +86,9 @@ test("a service that asks for no key is entered without one, and shows all that 
   await expectChart(page, "Memory");
   await expect(page.getByLabel("API key")).toHaveCount(0);
   await page.getByRole("link", { name: "Keys" }).click();
-  await expect(page.getByText("The service asks for no key, except here.")).toBeVisible();
+  await expect(page.getByText("This service requires a key only for this page.")).toBeVisible();
 
-  // Whoever has a key can still use it; what is no key of the service's is told apart.
+  // A key can still be used, and an unknown key is refused.
   await page.getByRole("button", { name: "No key" }).click();
   await page.getByRole("button", { name: "Use a key" }).click();
   await page.getByLabel("API key").fill("nonsense");
@@ -97,7 +99,7 @@ test("a service that asks for no key is entered without one, and shows all that 
   await expect(page.getByRole("button", { name: "Create a key" })).toBeVisible();
   await page.getByRole("button", { name: "Key demo" }).click();
   await page.getByRole("button", { name: "Use another key" }).click();
-  await page.getByRole("button", { name: "Go on without a key" }).click();
+  await page.getByRole("button", { name: "Continue without a key" }).click();
   await expect(page.getByRole("button", { name: "No key" })).toBeVisible();
 });
 

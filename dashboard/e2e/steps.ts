@@ -12,7 +12,7 @@ export async function ask(page: Page, text: string): Promise<void> {
   await message.press("Enter");
 }
 
-/** As if the page came over a slow line, until the session is detached. */
+/** Slows down the network of the page until the session is detached. */
 export async function slowLine(page: Page): Promise<CDPSession> {
   const session = await page.context().newCDPSession(page);
   await session.send("Network.emulateNetworkConditions", {
@@ -24,7 +24,7 @@ export async function slowLine(page: Page): Promise<CDPSession> {
   return session;
 }
 
-/** Collects what a strict content policy blocked; must stay empty. */
+/** Collects what the content policy blocked; it must stay empty. */
 export function watchPolicy(page: Page): string[] {
   const violations: string[] = [];
   page.on("console", (message) => {
@@ -33,7 +33,7 @@ export function watchPolicy(page: Page): string[] {
   return violations;
 }
 
-/** Collects what the page complains of in the browser's console. */
+/** Collects the errors in the browser's console. */
 export function watchErrors(page: Page): string[] {
   const errors: string[] = [];
   page.on("console", (message) => {

@@ -1,4 +1,4 @@
-// What the scripts need of a browser: starting it, and a page that looks at the service.
+// Starts a browser for the scripts, and opens a page of the service.
 //   DASHBOARD_URL=http://127.0.0.1:8000 DASHBOARD_KEY=... name the service.
 import { chromium } from "@playwright/test";
 
@@ -11,7 +11,7 @@ export function launch() {
   });
 }
 
-/** A page with the key entered and the overview drawn; `options` are Playwright's. */
+/** A page with the key entered and the overview shown; `options` are Playwright's. */
 export async function openDashboard(browser, options = {}) {
   if (!url || !key) throw new Error("set DASHBOARD_URL and DASHBOARD_KEY");
   const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, ...options });

@@ -1,10 +1,10 @@
-// Does a dashboard that stays open grow? Samples the JavaScript heap of a page each minute, after
-// a collection of garbage, and fails where it has grown by more than the budget.
+// Checks that an open dashboard does not leak: samples the JavaScript heap of a page each minute,
+// after a garbage collection, and fails if it has grown by more than the budget.
 //   DASHBOARD_URL=... DASHBOARD_KEY=... npm run heap -- 30 overview
 import { launch, openDashboard, url } from "./browser.mjs";
 
 const BUDGET_MEGABYTES = 10;
-// Until then caches fill and code is compiled.
+// Before that, caches fill and code is compiled.
 const WARM_UP_MINUTES = 3;
 const minutes = Number(process.argv[2] ?? 30);
 const name = process.argv[3] ?? "overview";

@@ -1,5 +1,5 @@
-// Measures how long the charts take to draw anew: 12 charts of 5 lines and 600 points each.
-// It is a measurement for people (npm run redraw), not a test: machines differ.
+// Measures how long the charts take to redraw: 12 charts of 5 lines and 600 points each.
+// It is a measurement (npm run redraw), not a test, because machines differ.
 import { createServer } from "vite";
 import { launch } from "./browser.mjs";
 
@@ -12,8 +12,8 @@ const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 await page.goto(`${url}testing/redraw.html`);
 await page.waitForFunction(() => globalThis.redraw !== undefined, null, { timeout: 120_000 });
 
-// The thread's own time: what else the machine does is left out. Painting pixels is told apart,
-// because with a graphics card it is not this thread that does it.
+// The time of this thread only, without the rest of the machine. Painting is counted separately,
+// because a graphics card does it outside this thread.
 const devtools = await page.context().newCDPSession(page);
 await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
 const seconds = async (name) => {

@@ -1,5 +1,5 @@
-// Takes the README's pictures from a running service, under a load that it makes itself. With a
-// Prometheus behind it (LLM_PROMETHEUS_URL) the alerts have something to show.
+// Takes the README's screenshots from a running service, under a load that it generates. With
+// Prometheus (LLM_PROMETHEUS_URL) the alerts page has something to show.
 //   DASHBOARD_URL=http://127.0.0.1:8000 DASHBOARD_KEY=... npm run screenshots
 import { fileURLToPath } from "node:url";
 import { key, launch, openDashboard, url } from "./browser.mjs";
@@ -16,7 +16,7 @@ const PROMPTS = [
   "Count from 1 to 12",
 ];
 
-/** One caller: asks, reads the answer, now and then hangs up early, pauses, asks again. */
+/** One client: sends a request, reads the answer, sometimes disconnects early, pauses, repeats. */
 async function keepAsking(caller, until) {
   for (let n = caller; Date.now() < until; n++) {
     const controller = new AbortController();
@@ -59,7 +59,7 @@ await new Promise((resolve) => setTimeout(resolve, Math.max(0, LOAD_SECONDS - 40
 const browser = await launch();
 const page = await openDashboard(browser);
 
-/** In both themes, one right after the other: the same moment twice. */
+/** Takes both themes right after each other, so that they show the same moment. */
 async function picture(name) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });

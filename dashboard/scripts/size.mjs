@@ -1,5 +1,5 @@
-// Fails when the JavaScript that the first page needs exceeds its budget, gzipped: what
-// index.html names, the overview's own script, and whatever these import.
+// Fails if the JavaScript for the first page exceeds its budget, gzipped: the scripts in
+// index.html, the overview's own script, and everything that these import.
 import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -11,7 +11,7 @@ const overview = readdirSync(assets).filter((file) => /^OverviewPage-.*\.js$/.te
 if (named.length === 0) throw new Error("dist/index.html names no script: run the build first");
 if (overview.length !== 1) throw new Error("dist has no script of its own for the overview");
 
-/** The static imports of a built script; `import(...)` is left out, it comes later. */
+/** The static imports of a built script, without `import(...)`, which loads later. */
 function importsOf(file) {
   const source = readFileSync(new URL(file, assets), "utf8");
   return [...source.matchAll(/(?:from|import)\s*"\.\/([^"]+\.js)"/g)].map((match) => match[1]);

@@ -22,7 +22,7 @@ const theme = createTheme({
         lockScroll: false,
         centered: true,
         radius: "md",
-        // Its <header> is not the page's banner.
+        // Its <header> must not count as the page's banner.
         attributes: { header: { role: "none" } },
       },
     }),
@@ -33,7 +33,7 @@ const theme = createTheme({
 const [FIRST, ...OTHERS] = PAGES;
 
 const queryClient = new QueryClient({
-  // The service may be on this very machine: being offline is no reason not to ask.
+  // The service may run on this machine, so it can be reached even offline.
   defaultOptions: { queries: { networkMode: "always" }, mutations: { networkMode: "always" } },
 });
 
@@ -60,7 +60,7 @@ function Pages() {
   const [name] = useSearchParam("page", [FIRST.name, ...OTHERS.map((page) => page.name)]);
   const [isPaused, setPaused] = useState(false);
   useEffect(() => {
-    // What one key was shown is not for the next one's eyes.
+    // The next key must not see the data of this one.
     if (key === null) queryClient.clear();
     else loadWhenIdle();
   }, [key]);
@@ -82,7 +82,7 @@ function Pages() {
   );
 }
 
-/** Brings the other pages while there is time, so that they open also when the service is away. */
+/** Loads the other pages in advance, so that they open even if the service is away. */
 function loadWhenIdle(): void {
   setTimeout(() => {
     for (const page of PAGES) void page.load().catch(() => undefined);

@@ -1,12 +1,12 @@
-/** The pages: their names in the address, their place in the navigation, and how each loads. */
+/** The pages in the order of the navigation: their names in the address, and how each is loaded. */
 
 import { lazy, type ComponentType } from "react";
 import { IconBell, IconChat, IconChip, IconGauge, IconKey, IconList } from "./components/icons";
-import type { ShownPage } from "./features/shell/Shell";
+import type { ShownPage } from "./features/shell/shown-page";
 
 interface PageEntry extends ShownPage {
   Page: ComponentType;
-  /** Fetches the page's own script; free of cost once it has come. */
+  /** Loads the page's own script; does nothing if it is loaded. */
   load: () => Promise<unknown>;
 }
 

@@ -1,4 +1,4 @@
-/** What the mock service says of alerts and objectives: nothing, or a service in trouble. */
+/** The mock service's alerts and objectives: none is firing, or one is. */
 
 const WINDOWS = ["5m", "1h", "30m", "6h", "2h", "1d", "3d"];
 const WEEK = 604_800;

@@ -1,4 +1,4 @@
-/** What the mock service says of its engine and its machine. */
+/** The engine and the machine of the mock service. */
 
 const MIB = 1024 * 1024;
 

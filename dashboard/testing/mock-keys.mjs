@@ -1,4 +1,4 @@
-/** The keys of the mock service: kept in memory, each started service with the same four. */
+/** The keys of the mock service, in memory. Every start begins with the same four. */
 
 const DAY = 86_400;
 const now = () => Date.now() / 1000;

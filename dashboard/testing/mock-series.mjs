@@ -1,8 +1,8 @@
-/** Plausible, moving, repeatable numbers for every panel of /api/series. */
+/** Plausible, changing and repeatable numbers for every panel of /api/series. */
 
 const MIB = 1024 * 1024;
 
-/** A smooth wave with a little noise, the same for the same time. */
+/** A smooth wave with a little noise; the same time gives the same value. */
 function wave(time, period, phase) {
   const noise = Math.abs(Math.sin(time * 12.9898 + phase * 78.233) * 43758.5453) % 1;
   return 0.5 + 0.35 * Math.sin((time / period) * 2 * Math.PI + phase) + 0.15 * (noise - 0.5) * 2;
@@ -123,7 +123,7 @@ const PANELS = {
     ),
   ],
   drafts: [
-    "Guessed tokens",
+    "Draft tokens",
     "1/s",
     [line("accepted", (t) => 40 * wave(t, 90, 0)), line("rejected", (t) => 15 * wave(t, 70, 1))],
   ],
@@ -134,7 +134,7 @@ const PANELS = {
   preemptions: ["Preemptions", "1/s", [line("preemptions", () => 0)]],
 };
 
-/** As GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
+/** The answer to GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
 export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
   const step = Math.max(2, Math.ceil(rangeSeconds / 600));
   const end = Math.floor(now / step) * step;

@@ -1,10 +1,10 @@
 /**
- * A stand-in for the service: serves dist/ and made-up numbers, for tests of the screens.
+ * A mock of the service: serves dist/ and made-up numbers, for tests of the pages.
  *
- * Keys: "demo" may do all, "watcher" only look, "chat-only" only chat; all others are refused.
- * Words in a message choose the answer: "limit", "busy", "cut", "slow"; else it is echoed.
- * MOCK_PORT (0: any that is free) and MOCK_STATE=ready|loading|idle|alert|open choose the port and
- * the state; "open" asks for no key.
+ * Keys: "demo" has every scope, "watcher" metrics, "chat-only" inference; others are refused.
+ * A message that contains "limit", "busy", "cut" or "slow" gets such an answer; others are echoed.
+ * MOCK_PORT (0 means any free port) and MOCK_STATE=ready|loading|idle|alert|open set the port and
+ * the state; "open" requires no key.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -13,6 +13,7 @@ import { CONTENT_POLICY } from "./content-policy.mjs";
 import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
 import { buildEngine } from "./mock-engine.mjs";
 import { MockKeys } from "./mock-keys.mjs";
+import { MockRequests } from "./mock-requests.mjs";
 import { buildSeries } from "./mock-series.mjs";
 
 const PORT = Number(process.env.MOCK_PORT ?? 8099);
@@ -23,6 +24,7 @@ const STATE = IS_FIRING || IS_OPEN ? "ready" : ASKED_STATE;
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
+const REQUESTS = new MockRequests(STATE === "ready");
 const SCOPES = {
   demo: ["inference", "metrics", "admin"],
   watcher: ["metrics"],
@@ -90,69 +92,17 @@ function buildStatus(key) {
   };
 }
 
-function buildRequests(limit) {
-  if (STATE !== "ready") return [];
-  const outcomes = ["stop", "stop", "length", "stop", "rejected", "stop", "cancelled", "error"];
-  const newest = Math.floor(now() / 3);
-  return Array.from({ length: limit }, (_, i) => {
-    const n = newest - i;
-    const outcome = outcomes[n % outcomes.length];
-    const hasRun = outcome !== "rejected";
-    const decode = 0.2 + ((n * 37) % 60) / 100;
-    return {
-      request_id: `req-${n}`,
-      started_at: n * 3,
-      key_name: n % 3 ? "demo" : "batch-jobs",
-      operation: n % 5 ? "chat" : "completion",
-      model: "pocket",
-      stream: n % 2 === 0,
-      outcome,
-      prompt_tokens: 20 + (n % 40),
-      cached_tokens: hasRun ? 16 : 0,
-      output_tokens: hasRun ? 30 + (n % 50) : 0,
-      queue_seconds: hasRun ? 0.004 * (n % 9) : null,
-      prefill_seconds: hasRun ? 0.03 + 0.01 * (n % 4) : null,
-      decode_seconds: hasRun ? decode : null,
-      ttft_seconds: hasRun ? 0.03 + 0.014 * (n % 4) : null,
-      duration_seconds: hasRun ? decode + 0.06 : 0.001,
-      error_kind: outcome === "rejected" ? "rate_limit" : outcome === "error" ? "internal" : null,
-      error_phase: outcome === "rejected" ? "admission" : outcome === "error" ? "decode" : null,
-    };
-  });
-}
-
-const cancelled = new Set();
-
-/** One in each phase, until it is cancelled. */
-function buildRunning() {
-  if (STATE !== "ready") return [];
-  const common = { operation: "chat", model: "pocket", stream: true, max_tokens: 256 };
-  const started_at = now() - 3.2;
-  const running = [
-    { request_id: "run-1", key_name: "demo", phase: "decode", output_tokens: 84 },
-    { request_id: "run-2", key_name: "batch-jobs", phase: "prefill", num_computed_tokens: 512 },
-    { request_id: "run-3", key_name: "batch-jobs", phase: "queue" },
-  ].map((request) => ({
-    ...common,
-    started_at,
-    prompt_tokens: 1200,
-    num_computed_tokens: request.phase === "decode" ? 1200 : 0,
-    output_tokens: 0,
-    queue_seconds: request.phase === "queue" ? null : 0.021,
-    ttft_seconds: request.phase === "decode" ? 0.84 : null,
-    elapsed_seconds: 3.2,
-    ...request,
-  }));
-  return running.filter((request) => !cancelled.has(request.request_id));
+function findRequest(id, response) {
+  const found = REQUESTS.find(id);
+  if (found) return sendJson(response, 200, found);
+  const words = `No request with the id '${id}' is running or among the last 1,000.`;
+  refuse(response, 404, "invalid_request_error", "not_found", words);
 }
 
 function cancel(id, response) {
-  if (!buildRunning().some((request) => request.request_id === id)) {
-    const words = "It is not running: it ended, or there never was one of this id.";
-    return refuse(response, 404, "invalid_request_error", "not_found", words);
-  }
-  cancelled.add(id);
-  sendJson(response, 202, { request_id: id, outcome: "cancelled" });
+  if (REQUESTS.cancel(id)) return sendJson(response, 202, { request_id: id, outcome: "cancelled" });
+  const words = `No request with the id '${id}' is running.`;
+  refuse(response, 404, "invalid_request_error", "not_found", words);
 }
 
 async function readBody(request) {
@@ -174,7 +124,7 @@ const MODEL = {
   default_sampling: { temperature: 0.3, top_p: 0.9, top_k: 20, min_p: 0 },
 };
 
-/** A token for each word. */
+/** Counts one token per word. */
 async function tokenize(request, response) {
   const { messages } = await readBody(request);
   const words = messages.flatMap((message) => message.content.match(/\S+/g) ?? []);
@@ -201,9 +151,11 @@ async function chat(request, response) {
 
 async function streamAnswer(response, answer, question) {
   const pieces = answer.match(/\s*\S+/g) ?? [];
+  const startedAt = now();
+  const id = `req-${Date.now().toString(36)}`;
   response.writeHead(200, {
     "content-type": "text/event-stream",
-    "x-request-id": `req-${Date.now().toString(36)}`,
+    "x-request-id": id,
     "server-timing": "queue;dur=1.2, prefill;dur=30.1",
   });
   const send = (body) => response.write(`data: ${JSON.stringify(body)}\n\n`);
@@ -218,9 +170,11 @@ async function streamAnswer(response, answer, question) {
   const usage = {
     prompt_tokens: 24,
     completion_tokens: pieces.length,
+    total_tokens: 24 + pieces.length,
     prompt_tokens_details: { cached_tokens: 16 },
   };
   send({ choices: [], usage });
+  REQUESTS.answered(id, startedAt, pieces.length);
   response.end("data: [DONE]\n\n");
 }
 
@@ -282,9 +236,12 @@ async function route(request, response) {
   if (url.pathname === "/api/requests") {
     return sendJson(response, 200, {
       replica: "mock-1",
-      running: buildRunning(),
-      requests: buildRequests(Number(url.searchParams.get("limit") ?? 50)),
+      running: REQUESTS.running(),
+      requests: REQUESTS.finished(Number(url.searchParams.get("limit") ?? 50)),
     });
+  }
+  if (url.pathname.startsWith("/api/requests/")) {
+    return findRequest(decodeURIComponent(url.pathname.split("/").at(-1)), response);
   }
   const rangeSeconds = Number(url.searchParams.get("range_seconds") ?? 300);
   const hasTraffic = STATE === "ready";

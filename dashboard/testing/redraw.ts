@@ -1,4 +1,4 @@
-/** Draws the overview's load of charts with our own plot options, and times each redraw. */
+/** Draws as many charts as the overview with our plot options, and times each redraw. */
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -12,7 +12,7 @@ const NUM_REDRAWS = 60;
 
 declare global {
   interface Window {
-    /** Draws everything anew, NUM_REDRAWS times. */
+    /** Redraws everything NUM_REDRAWS times. */
     redraw?: () => Promise<number>;
   }
 }
@@ -43,7 +43,7 @@ const plots = Array.from({ length: NUM_CHARTS }, (_, n) => {
   return new uPlot(options, plotData(chart), host);
 });
 
-// Made beforehand: only the drawing is to be measured.
+// Created in advance, so that only the drawing is measured.
 const rounds = Array.from({ length: NUM_REDRAWS }, (_, round) =>
   plots.map((_, n) => plotData(chartAt(n, 2 * round))),
 );

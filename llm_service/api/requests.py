@@ -1,4 +1,4 @@
-"""/api/requests: what runs and what ran lately, never its text; and cancelling it."""
+"""/api/requests: lists running and recent requests without their text, and cancels running ones."""
 
 import json
 import os
@@ -80,6 +80,28 @@ def list_requests(
         "requests": [asdict(record) for record in history.recent_requests(limit)],
     }
     return compressed(request, json.dumps(answer).encode(), JSON)
+
+
+@router.get("/{request_id}", response_model=RunningOut | RequestRecord)
+async def get_request(
+    request_id: str, key: MetricsKey, running: RunningDep, history: HistoryDep
+) -> RunningOut | RequestRecord:
+    """One request by its id: as in `running` while it runs, as in `requests` once it has ended.
+
+    Callers choose ids. If several requests share this one, the oldest that runs is returned, else
+    the latest that ended. Only the replica that ran a request knows it.
+    """
+    for generation in running:
+        if generation.record.request_id == request_id:
+            return _running_out(generation)
+    record = history.find_request(request_id)
+    if record is None:
+        raise NotFound(
+            f"No request with the id '{request_id[:64]}' is running or among the last"
+            f" {KEPT_REQUESTS:,} on this replica.",
+            param="request_id",
+        )
+    return record
 
 
 @router.delete("/{request_id}", response_model=CancelledOut, status_code=202)

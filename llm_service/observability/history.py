@@ -79,3 +79,9 @@ class History:
     def recent_requests(self, limit: int) -> list[RequestRecord]:
         """Newest first."""
         return list(islice(reversed(self._requests), limit))
+
+    def find_request(self, request_id: str) -> RequestRecord | None:
+        """The latest finished request with this id, or None if it is not kept (any more)."""
+        # Over a copy: another thread may append while this one searches.
+        kept = self.recent_requests(KEPT_REQUESTS)
+        return next((record for record in kept if record.request_id == request_id), None)

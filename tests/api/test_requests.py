@@ -1,4 +1,4 @@
-"""/api/requests: what runs, how far it has come, and cancelling it in every phase."""
+"""/api/requests: what runs, how far it has come, one request by its id, and cancelling."""
 
 import json
 import threading
@@ -194,6 +194,73 @@ def test_cancelling_what_does_not_run_is_404(
     for request_id in ("over", "never"):
         refused = admin.delete(f"/api/requests/{request_id}")
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_request_is_found_by_its_id_while_it_runs_and_when_it_has_ended(
+    leashed: RunningService, engine: FakeEngine, admin: httpx.Client, pool: ThreadPoolExecutor
+) -> None:
+    engine.hold()
+    answer = send(pool, leashed, "one-1", max_tokens=5)
+    assert engine.submitted.acquire(timeout=WAIT_SECONDS)
+    while_running = admin.get("/api/requests/one-1")
+    assert while_running.status_code == 200
+    (listed,) = running(admin)
+    found = while_running.json()
+    assert found.keys() == listed.keys()
+    assert (found["request_id"], found["phase"]) == ("one-1", "queue")
+    engine.release()
+    assert answer.result(WAIT_SECONDS).status_code == 200
+    ended = admin.get("/api/requests/one-1")
+    assert "wish" not in while_running.text + ended.text
+    assert ended.json() == admin.get("/api/requests").json()["requests"][0]
+    assert ended.json()["outcome"] == "length"
+
+
+def test_of_several_requests_with_one_id_the_running_one_is_found_then_the_latest(
+    leashed: RunningService, engine: FakeEngine, admin: httpx.Client, pool: ThreadPoolExecutor
+) -> None:
+    for max_tokens in (1, 2):
+        assert send(pool, leashed, "twin", max_tokens=max_tokens).result(WAIT_SECONDS)
+    assert admin.get("/api/requests/twin").json()["output_tokens"] == 2
+    engine.hold()
+    for _ in range(2):
+        engine.submitted.acquire(blocking=False)
+    answer = send(pool, leashed, "twin", max_tokens=3)
+    assert engine.submitted.acquire(timeout=WAIT_SECONDS)
+    assert admin.get("/api/requests/twin").json()["max_tokens"] == 3
+    engine.release()
+    assert answer.result(WAIT_SECONDS).status_code == 200
+
+
+def test_a_refused_request_is_found_by_its_id_too(
+    leashed: RunningService, admin: httpx.Client
+) -> None:
+    with leashed.client(USER_KEY) as user:
+        refused = user.post(CHAT, json=body(top_p=7), headers={"x-request-id": "bad-1"})
+    assert refused.status_code == 400
+    record = admin.get("/api/requests/bad-1").json()
+    assert (record["outcome"], record["error_kind"]) == ("rejected", "validation")
+
+
+@pytest.mark.parametrize("request_id", ["never", "%00", "%F0%9F%A6%8A" * 100])
+def test_an_unknown_id_is_404_in_words(admin: httpx.Client, request_id: str) -> None:
+    refused = admin.get(f"/api/requests/{request_id}")
+    assert refused.status_code == 404
+    error = refused.json()["error"]
+    assert (error["code"], error["param"]) == ("not_found", "request_id")
+    assert "is running or among the last 1,000 on this replica" in error["message"]
+
+
+def test_a_request_is_shown_by_its_id_only_to_keys_with_the_scope_metrics(
+    leashed: RunningService, admin: httpx.Client, pool: ThreadPoolExecutor
+) -> None:
+    assert send(pool, leashed, "mine", max_tokens=1).result(WAIT_SECONDS).status_code == 200
+    key = {"name": "chatter", "scopes": ["inference"]}
+    secret = admin.post("/api/keys", json=key).json()["key"]
+    with leashed.client(secret) as chatter, leashed.client(key=None) as nobody:
+        refused = chatter.get("/api/requests/mine")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "insufficient_scope")
+        assert nobody.get("/api/requests/mine").status_code == 401
 
 
 def test_only_the_scope_admin_cancels(

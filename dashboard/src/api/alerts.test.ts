@@ -12,16 +12,16 @@ const none: Alerts = {
 const known: Alerts = { ...none, source: "prometheus", reason: "", now: 1000 };
 
 describe("alerts", () => {
-  it("stay as they were last known while Prometheus is away, with the reason", () => {
+  it("keep their last known state while Prometheus is away, with the reason", () => {
     expect(keepKnown(known, none)).toEqual({ ...known, reason: none.reason });
     expect(keepKnown(keepKnown(known, none), { ...known, now: 3000 }).reason).toBe("");
   });
 
-  it("are not known without Prometheus", () => {
+  it("are unknown without Prometheus", () => {
     expect(keepKnown(undefined, none)).toBe(none);
   });
 
-  it("that fire are named once, by the most urgent, however many keys they concern", () => {
+  it("are named once by their most urgent severity, however many keys they concern", () => {
     const alertOf = (name: string, severity: string, state = "firing") =>
       ({ name, severity, state }) as Alert;
     const alerts = [

@@ -1,31 +1,32 @@
-/** What is wrong by the rules of Prometheus; nothing is known without one. */
+/** The alerts and objectives of Prometheus. Without a Prometheus there are none. */
 
 import type { UseQueryResult } from "@tanstack/react-query";
+import { getAlerts } from "./endpoints";
 import { useHasScope, useLiveQuery } from "./live";
 import type { Alert, Alerts } from "./types";
 
 const ALERTS_MILLISECONDS = 10_000;
 
 export function useAlerts(isEnabled = true): UseQueryResult<Alerts> {
-  return useLiveQuery<Alerts>("alerts", "/api/alerts", ALERTS_MILLISECONDS, {
+  return useLiveQuery(["alerts"], getAlerts, ALERTS_MILLISECONDS, {
     combine: keepKnown,
     isEnabled,
   });
 }
 
-/** While Prometheus does not answer, what it said last stays, with the reason beside it. */
+/** While Prometheus does not answer, its last answer is kept, with the reason. */
 export function keepKnown(previous: Alerts | undefined, next: Alerts): Alerts {
   const isLost = next.source === "none" && previous?.source === "prometheus";
   return isLost ? { ...previous, reason: next.reason } : next;
 }
 
-/** What fires now, each rule once, the urgent first; empty also where nobody can tell. */
+/** The firing rules, each once, the most urgent first; empty also if they are unknown. */
 export function useFiringAlerts(): Alert[] {
   const { data } = useAlerts(useHasScope("metrics"));
   return firingRules(data?.alerts ?? []);
 }
 
-/** A rule fires for each key or instance apart, and as a page and a ticket: it is named once. */
+/** Each firing rule once, although it may fire per key or instance, as a page and as a ticket. */
 export function firingRules(alerts: Alert[]): Alert[] {
   const firing = alerts
     .filter((alert) => alert.state === "firing")

@@ -20,7 +20,7 @@ async function collect(body: ReadableStream<Uint8Array>): Promise<ChatEvent[]> {
 const hello = '{"choices":[{"delta":{"role":"assistant","content":"Hel"}}]}';
 
 describe("readChat", () => {
-  it("gives text, the reason it ended, and the usage", async () => {
+  it("yields the text, the finish reason and the usage", async () => {
     const events = await collect(
       bodyOf(
         '{"choices":[{"delta":{"role":"assistant","content":""}}]}',
@@ -39,11 +39,11 @@ describe("readChat", () => {
     ]);
   });
 
-  it("says so when the stream ends without [DONE]", async () => {
+  it("throws StreamCut when the stream ends without [DONE]", async () => {
     await expect(collect(bodyOf(hello))).rejects.toBeInstanceOf(StreamCut);
   });
 
-  it("gives the service's words when it fails in mid-stream", async () => {
+  it("throws the service's own message when it fails in mid-stream", async () => {
     const failure = '{"error":{"message":"The engine failed.","code":"engine_failed"}}';
     await expect(collect(bodyOf(hello, failure))).rejects.toThrow("The engine failed.");
   });
@@ -57,7 +57,7 @@ describe("parseServerTiming", () => {
     });
   });
 
-  it("ignores what it does not understand", () => {
+  it("ignores entries that it cannot parse", () => {
     expect(parseServerTiming("cache;desc=hit, ;dur=3, x;dur=no")).toEqual({});
   });
 });

@@ -1,33 +1,9 @@
-/** One streamed answer of POST /v1/chat/completions. */
+/** One streamed answer to a chat request. */
 
 import { readEvents } from "../lib/sse";
-import { ApiError, call, readEnvelope } from "./client";
-
-export interface ChatTurn {
-  role: "system" | "user" | "assistant";
-  content: string;
-}
-
-export interface ChatRequest {
-  model: string;
-  messages: ChatTurn[];
-  temperature?: number;
-  top_p?: number;
-  top_k?: number;
-  min_p?: number;
-  max_tokens?: number;
-  seed?: number;
-  stop?: string[];
-  presence_penalty?: number;
-  frequency_penalty?: number;
-  repetition_penalty?: number;
-}
-
-export interface Usage {
-  prompt_tokens: number;
-  completion_tokens: number;
-  prompt_tokens_details?: { cached_tokens?: number } | null;
-}
+import { ApiError, readEnvelope, type Call } from "./client";
+import { openChatStream } from "./endpoints";
+import type { ChatRequest, Usage } from "./types";
 
 export type ChatEvent =
   | { kind: "text"; text: string }
@@ -48,18 +24,13 @@ export class StreamCut extends Error {
   }
 }
 
-export async function openChat(
-  key: string,
-  request: ChatRequest,
-  signal: AbortSignal,
-): Promise<ChatAnswer> {
-  const body = { ...request, stream: true, stream_options: { include_usage: true } };
-  const response = await call("/v1/chat/completions", { key, body, signal });
-  if (!response.body) throw new StreamCut();
+export async function openChat(call: Call, request: ChatRequest): Promise<ChatAnswer> {
+  const { headers, body } = await openChatStream(call, request);
+  if (!body) throw new StreamCut();
   return {
-    requestId: response.headers.get("x-request-id"),
-    timing: parseServerTiming(response.headers.get("server-timing") ?? ""),
-    events: readChat(response.body),
+    requestId: headers.get("x-request-id"),
+    timing: parseServerTiming(headers.get("server-timing") ?? ""),
+    events: readChat(body),
   };
 }
 
@@ -74,6 +45,7 @@ export function parseServerTiming(header: string): Record<string, number> {
   return Object.fromEntries(entries);
 }
 
+/** An event of the stream, which the schema does not describe. */
 interface Chunk {
   choices?: { delta?: { content?: string | null }; finish_reason?: string | null }[];
   usage?: Usage | null;

@@ -1,6 +1,9 @@
-/** One way to call the service: same origin, bearer key, errors as words. */
+/** The client for the service: same origin, bearer key, errors with readable messages. */
 
-/** The service answered, and said no. `message` is its own sentence. */
+import createClient, { type Client } from "openapi-fetch";
+import type { paths } from "./schema";
+
+/** The service refused the request. `message` is its own sentence. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -12,45 +15,44 @@ export class ApiError extends Error {
   }
 }
 
-/** No answer came: the service is down, restarting, or the network is. */
+/** No answer came: the service or the network is down, or the service is restarting. */
 export class Unreachable extends Error {}
 
-export type Method = "GET" | "POST" | "PATCH" | "DELETE";
-
+/** The key of a call, and the signal that aborts it. */
 export interface Call {
+  /** "" where the service requires no key. */
   key: string;
-  /** GET, or POST when there is a body, unless it says otherwise. */
-  method?: Method;
-  body?: unknown;
   signal?: AbortSignal;
 }
 
-/** Resolves only with a 2xx response. */
-export async function call(path: string, options: Call): Promise<Response> {
-  const { key, body, signal, method = body === undefined ? "GET" : "POST" } = options;
-  const response = await send(path, {
-    method,
-    headers: {
-      // A service that asks for no key is better asked without one.
-      ...(key === "" ? {} : { Authorization: `Bearer ${key}` }),
-      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...(signal ? { signal } : {}),
+/** The schema leaves out `GET /`, which sends browsers the page and everyone else these facts. */
+interface Paths extends paths {
+  "/": {
+    get: { responses: { 200: { content: { "application/json": { requires_keys: boolean } } } } };
+  };
+}
+
+/** A client that sends `call.key`. It throws ApiError or Unreachable for any answer but a 2xx. */
+export function clientFor({ key, signal }: Call): Client<Paths> {
+  return createClient<Paths>({
+    baseUrl: window.location.origin,
+    fetch: send,
     cache: "no-store",
+    // Without a key there is no header: a service that requires no key would refuse an empty one.
+    headers: key === "" ? {} : { Authorization: `Bearer ${key}` },
+    ...(signal ? { signal } : {}),
   });
+}
+
+async function send(request: Request): Promise<Response> {
+  const response = await reach(request);
   if (!response.ok) throw await readError(response);
   return response;
 }
 
-export async function getJson<T>(path: string, options: Call): Promise<T> {
-  const response = await call(path, options);
-  return (await response.json()) as T;
-}
-
-async function send(path: string, init: RequestInit): Promise<Response> {
+async function reach(request: Request): Promise<Response> {
   try {
-    return await fetch(path, init);
+    return await fetch(request);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Unreachable("The service does not answer.");
@@ -60,7 +62,7 @@ async function send(path: string, init: RequestInit): Promise<Response> {
 async function readError(response: Response): Promise<ApiError | Unreachable> {
   const body: unknown = await response.json().catch(() => null);
   const envelope = readEnvelope(body);
-  // A gateway's own page, not the service's words: nobody is behind it.
+  // The answer is a gateway's own page: the gateway could not reach the service.
   if (!envelope && [502, 503, 504].includes(response.status)) {
     return new Unreachable(`The service does not answer (gateway status ${response.status}).`);
   }
@@ -73,7 +75,7 @@ async function readError(response: Response): Promise<ApiError | Unreachable> {
   );
 }
 
-/** The words and the code of OpenAI's error envelope, if `body` is one. */
+/** The message and the code of OpenAI's error envelope, or null if `body` is not one. */
 export function readEnvelope(body: unknown): { message: string; code: string | null } | null {
   if (typeof body !== "object" || body === null || !("error" in body)) return null;
   const { error } = body;

@@ -1,4 +1,4 @@
-/** What the screen asks again and again, and whether anybody answers. */
+/** Polling: the queries that repeat, and whether the service answers. */
 
 import {
   keepPreviousData,
@@ -9,7 +9,8 @@ import {
   type UseQueryResult,
 } from "@tanstack/react-query";
 import { createContext, use, type ReactNode } from "react";
-import { ApiError, getJson, type Call, type Method } from "./client";
+import { ApiError, type Call } from "./client";
+import { getStatus } from "./endpoints";
 import { useSession } from "./session";
 import type { Status } from "./types";
 
@@ -18,7 +19,7 @@ const LONGEST_WAIT_MILLISECONDS = 30_000;
 
 export interface Connection {
   status: Status | undefined;
-  /** When the last good answer came, in milliseconds since the epoch; 0 before the first. */
+  /** When the last successful answer came, in milliseconds since the epoch; 0 before the first. */
   answeredAt: number;
   /** Failed attempts since then. */
   numFailures: number;
@@ -34,7 +35,7 @@ interface Live {
 
 const LiveContext = createContext<Live | null>(null);
 
-/** Doubles the wait from 1 s up to 30 s; a stated Retry-After wins. */
+/** Doubles the wait from 1 s up to 30 s; a longer Retry-After wins. */
 export function retryWait(numFailures: number, error: Error): number {
   const asked = error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
   return Math.max(asked, Math.min(1000 * 2 ** numFailures, LONGEST_WAIT_MILLISECONDS));
@@ -50,12 +51,12 @@ interface LiveProviderProps {
   children: ReactNode;
 }
 
-/** Polls /api/status: the heartbeat that all other questions depend on. */
+/** Polls the status: the heartbeat that all other queries depend on. */
 export function LiveProvider({ isPaused, setPaused, children }: LiveProviderProps) {
   const ask = useAsk();
   const query = useQuery({
     queryKey: ["status"],
-    queryFn: ({ signal }) => ask<Status>("/api/status", { signal }),
+    queryFn: ({ signal }) => ask(getStatus, signal),
     enabled: useIsWelcome(),
     refetchInterval: isPaused ? false : STATUS_MILLISECONDS,
     refetchOnWindowFocus: !isPaused,
@@ -67,7 +68,7 @@ export function LiveProvider({ isPaused, setPaused, children }: LiveProviderProp
   const connection: Connection = {
     status: query.data,
     answeredAt: query.dataUpdatedAt,
-    // A refusal is an answer: someone is there.
+    // A refusal is an answer: the service is there.
     numFailures: isAway ? query.failureCount : 0,
     failure,
     retryNow: () => void query.refetch(),
@@ -82,25 +83,29 @@ export function useLive(): Live {
 }
 
 interface LiveQueryOptions<T> {
-  /** Makes what is kept out of what was known before and the new answer. */
+  /** Combines the data so far with the new answer. */
   combine?: (previous: T | undefined, next: T) => T;
-  /** False: not asked at all. */
+  /** If false, the query is not sent. */
   isEnabled?: boolean;
 }
 
-/** Asks `path` every `milliseconds`, unless paused, hidden, refused or disconnected. */
+/**
+ * Calls `ask` every `milliseconds`, unless paused, hidden, refused or disconnected.
+ *
+ * `queryKey` is a name, followed by every argument that changes the answer.
+ */
 export function useLiveQuery<T>(
-  name: string,
-  path: string,
+  queryKey: readonly [name: string, ...parameters: unknown[]],
+  ask: (call: Call) => Promise<T>,
   milliseconds: number,
   { combine = (_, next) => next, isEnabled = true }: LiveQueryOptions<T> = {},
 ): UseQueryResult<T> {
   const { connection, isPaused } = useLive();
-  const ask = useAsk();
+  const callWithKey = useAsk();
   return useQuery<T>({
-    queryKey: [name, path],
-    queryFn: async ({ signal, client, queryKey }) =>
-      combine(client.getQueryData<T>(queryKey), await ask<T>(path, { signal })),
+    queryKey,
+    queryFn: async ({ signal, client }) =>
+      combine(client.getQueryData<T>(queryKey), await callWithKey(ask, signal)),
     enabled:
       useIsWelcome() &&
       isEnabled &&
@@ -118,33 +123,32 @@ function useIsWelcome(): boolean {
   return key !== null && refusal === null;
 }
 
-export interface Command {
-  method: Method;
-  path: string;
-  body?: unknown;
-}
-
-/** Changes something, then asks anew for what `refreshes` names. Never repeated by itself. */
-export function useCommand<T>(refreshes: string): UseMutationResult<T, Error, Command> {
+/** Changes something, then refetches the queries named `refreshes`. Failures are not retried. */
+export function useCommand<Input, T>(
+  command: (call: Call, input: Input) => Promise<T>,
+  refreshes: string,
+): UseMutationResult<T, Error, Input> {
   const ask = useAsk();
   const client = useQueryClient();
-  return useMutation<T, Error, Command>({
-    mutationFn: ({ path, ...call }) => ask<T>(path, call),
+  return useMutation<T, Error, Input>({
+    mutationFn: (input) => ask((call) => command(call, input)),
     onSettled: () => client.invalidateQueries({ queryKey: [refreshes] }),
   });
 }
 
-/** Whether the key in use may do what needs `scope`. */
+/** Whether the current key has `scope`. */
 export function useHasScope(scope: string): boolean {
   return useLive().connection.status?.key.scopes.includes(scope) ?? false;
 }
 
+type Ask = <T>(ask: (call: Call) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+
 /** Calls with the session's key; a refused key opens the key dialog. */
-function useAsk(): <T>(path: string, call: Omit<Call, "key">) => Promise<T> {
+function useAsk(): Ask {
   const { key, refuse } = useSession();
-  return async <T,>(path: string, call: Omit<Call, "key">) => {
+  return async (ask, signal) => {
     try {
-      return await getJson<T>(path, { key: key ?? "", ...call });
+      return await ask({ key: key ?? "", ...(signal ? { signal } : {}) });
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) refuse(error.message);
       throw error;

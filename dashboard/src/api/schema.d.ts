@@ -271,7 +271,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Get Request
+         * @description One request by its id: as in `running` while it runs, as in `requests` once it has ended.
+         *
+         *     Callers choose ids. If several requests share this one, the oldest that runs is returned, else
+         *     the latest that ended. Only the replica that ran a request knows it.
+         */
+        get: operations["get_request_api_requests__request_id__get"];
         put?: never;
         post?: never;
         /**
@@ -464,7 +471,7 @@ export interface components {
              * @default assistant
              * @constant
              */
-            role: "assistant";
+            role?: "assistant";
             /** Content */
             content: string;
             /** Refusal */
@@ -521,7 +528,7 @@ export interface components {
              * @default chat.completion
              * @constant
              */
-            object: "chat.completion";
+            object?: "chat.completion";
             /** Created */
             created: number;
             /** Model */
@@ -538,7 +545,7 @@ export interface components {
              * Stream
              * @default false
              */
-            stream: boolean;
+            stream?: boolean;
             stream_options?: components["schemas"]["StreamOptions"] | null;
             /** Max Tokens */
             max_tokens?: number | null;
@@ -546,7 +553,7 @@ export interface components {
              * Min Tokens
              * @default 0
              */
-            min_tokens: number;
+            min_tokens?: number;
             /** Temperature */
             temperature?: number | null;
             /** Top P */
@@ -559,7 +566,7 @@ export interface components {
              * N
              * @default 1
              */
-            n: number;
+            n?: number;
             /** Seed */
             seed?: number | null;
             /** Stop */
@@ -570,7 +577,7 @@ export interface components {
              * Ignore Eos
              * @default false
              */
-            ignore_eos: boolean;
+            ignore_eos?: boolean;
             /** Presence Penalty */
             presence_penalty?: number | null;
             /** Frequency Penalty */
@@ -589,7 +596,7 @@ export interface components {
              * Logprobs
              * @default false
              */
-            logprobs: boolean;
+            logprobs?: boolean;
             /** Top Logprobs */
             top_logprobs?: number | null;
         } & {
@@ -609,7 +616,7 @@ export interface components {
              * @default text_completion
              * @constant
              */
-            object: "text_completion";
+            object?: "text_completion";
             /** Created */
             created: number;
             /** Model */
@@ -649,7 +656,7 @@ export interface components {
              * Stream
              * @default false
              */
-            stream: boolean;
+            stream?: boolean;
             stream_options?: components["schemas"]["StreamOptions"] | null;
             /** Max Tokens */
             max_tokens?: number | null;
@@ -657,7 +664,7 @@ export interface components {
              * Min Tokens
              * @default 0
              */
-            min_tokens: number;
+            min_tokens?: number;
             /** Temperature */
             temperature?: number | null;
             /** Top P */
@@ -670,7 +677,7 @@ export interface components {
              * N
              * @default 1
              */
-            n: number;
+            n?: number;
             /** Seed */
             seed?: number | null;
             /** Stop */
@@ -681,7 +688,7 @@ export interface components {
              * Ignore Eos
              * @default false
              */
-            ignore_eos: boolean;
+            ignore_eos?: boolean;
             /** Presence Penalty */
             presence_penalty?: number | null;
             /** Frequency Penalty */
@@ -946,7 +953,7 @@ export interface components {
              * Is Clipped
              * @default false
              */
-            is_clipped: boolean;
+            is_clipped?: boolean;
         };
         /**
          * MachineOut
@@ -1008,14 +1015,14 @@ export interface components {
              * @default model
              * @constant
              */
-            object: "model";
+            object?: "model";
             /** Created */
             created: number;
             /**
              * Owned By
              * @default llm_service
              */
-            owned_by: string;
+            owned_by?: string;
             /** Max Model Len */
             max_model_len: number;
             /** Default Sampling */
@@ -1030,7 +1037,7 @@ export interface components {
              * @default list
              * @constant
              */
-            object: "list";
+            object?: "list";
             /** Data */
             data: components["schemas"]["Model"][];
         };
@@ -1214,7 +1221,7 @@ export interface components {
              * Overlap Seconds
              * @default 86400
              */
-            overlap_seconds: number;
+            overlap_seconds?: number;
         };
         /** RunbookOut */
         RunbookOut: {
@@ -1301,7 +1308,7 @@ export interface components {
              * Note
              * @default
              */
-            note: string;
+            note?: string;
         };
         /**
          * StatusOut
@@ -1330,7 +1337,7 @@ export interface components {
              * Include Usage
              * @default false
              */
-            include_usage: boolean;
+            include_usage?: boolean;
         } & {
             [key: string]: unknown;
         };
@@ -1378,7 +1385,7 @@ export interface components {
              * Add Generation Prompt
              * @default true
              */
-            add_generation_prompt: boolean;
+            add_generation_prompt?: boolean;
         } & {
             [key: string]: unknown;
         };
@@ -2673,6 +2680,91 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RequestsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    get_request_api_requests__request_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunningOut"] | components["schemas"]["RequestRecord"];
                 };
             };
             /** @description Bad Request */

@@ -1,5 +1,5 @@
 /**
- * Who is looking: the key, held in memory; "" where the service asks for none.
+ * The key of the user, held in memory; "" where the service requires none.
  *
  * "Keep for this tab" puts it in sessionStorage. It never goes to localStorage or the URL.
  */
@@ -10,9 +10,9 @@ const STORAGE_NAME = "llm-service-key";
 
 export interface Session {
   key: string | null;
-  /** Why the service refused the key, in its words; null while it has not. */
+  /** Why the service refused the key, in its words; null if it has not. */
   refusal: string | null;
-  /** The last key was given up on purpose: another is wanted, even where none is needed. */
+  /** The user chose to use another key, so the key page is shown even if none is required. */
   hasLeft: boolean;
   accept: (key: string, isKept: boolean) => void;
   refuse: (reason: string) => void;

@@ -1,13 +1,18 @@
-/** The service's JSON by the names used here; the shapes are generated from its OpenAPI schema. */
+/**
+ * Names for the types that are generated from the service's OpenAPI schema.
+ *
+ * It contains types only, so every folder may import it.
+ */
 
-import type { SeriesResponse } from "../lib/series";
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
 export type Status = Schemas["StatusOut"];
-export type ModelFacts = Schemas["ModelOut"];
-export type EngineFacts = Schemas["EngineOut"];
+
+export type Series = Schemas["SeriesOut"];
+export type SeriesSource = Schemas["SourceOut"];
+export type Panel = Schemas["PanelOut"];
 
 export type RequestList = Schemas["RequestsOut"];
 export type RequestRecord = Schemas["RequestRecord"];
@@ -21,20 +26,23 @@ export type KeyEntry = Schemas["KeyOut"];
 export type KeyWithSecret = Schemas["KeyWithSecret"];
 export type NewKey = Schemas["NewKey"];
 export type KeyChange = Schemas["KeyChange"];
+export type Rotation = Schemas["Rotation"];
 
 export type Alerts = Schemas["AlertsOut"];
 export type Alert = Schemas["AlertOut"];
 export type Objective = Schemas["ObjectiveOut"];
 export type Runbook = Schemas["RunbookOut"];
 
-/** What `GET /` tells everyone who is not asking for the page. */
-export interface ServiceFacts {
-  requires_keys: boolean;
-}
+export type ModelList = Schemas["ModelList"];
+export type ServedModel = Schemas["Model"];
 
-export interface ModelList {
-  data: { id: string }[];
-}
+export type TokenizeRequest = Schemas["TokenizeRequest"];
+export type TokenCount = Schemas["TokenizeOut"];
 
-/** Refuses to compile when the service's series are no longer what the charts read. */
-export type Series = Schemas["SeriesOut"] extends SeriesResponse ? SeriesResponse : never;
+export type ChatRequest = Schemas["ChatCompletionRequest"];
+/** A chat message that consists of text only. */
+export type ChatTurn = Schemas["Message"] & {
+  role: "system" | "user" | "assistant";
+  content: string;
+};
+export type Usage = Schemas["UsageOut"];

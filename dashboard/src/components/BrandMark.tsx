@@ -1,4 +1,4 @@
-/** A pulse: a service that one can see into. */
+/** The logo: a pulse line. */
 export function BrandMark({ size }: { size: number }) {
   return (
     <svg width={size} height={size} viewBox="0 0 32 32" aria-hidden>

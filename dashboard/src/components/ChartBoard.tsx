@@ -11,7 +11,7 @@ interface ChartBoardProps {
   children?: ReactNode;
 }
 
-/** A titled group of charts that share window, zoom and crosshair. */
+/** A titled group of charts that share their time window, zoom and crosshair. */
 export function ChartBoard({ title, charts, view, children }: ChartBoardProps) {
   return (
     <section className={styles.board} aria-label={title}>

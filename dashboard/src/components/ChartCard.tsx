@@ -14,7 +14,7 @@ interface ChartCardProps {
   view: ChartView;
 }
 
-/** A titled chart with its legend; it can also be read as a table. */
+/** A titled chart with its legend, which can be switched to a table. */
 export function ChartCard({ chart, view }: ChartCardProps) {
   const [isTable, setIsTable] = useState(false);
   const [cursor, setCursor] = useState<number | null>(null);

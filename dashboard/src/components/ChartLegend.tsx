@@ -4,11 +4,11 @@ import styles from "./ChartLegend.module.css";
 
 interface ChartLegendProps {
   chart: Chart;
-  /** The point under the crosshair; the latest point without one. */
+  /** The point under the crosshair, or null for the latest point. */
   cursor: number | null;
 }
 
-/** Each line's dash, name, and value under the crosshair. */
+/** The dash, name and value of each line. */
 export function ChartLegend({ chart, cursor }: ChartLegendProps) {
   const newest = Math.max(...chart.lines.map((line) => latestIndex(line.values, 3) ?? -1));
   const index = cursor ?? newest;

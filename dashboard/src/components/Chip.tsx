@@ -7,7 +7,7 @@ interface ChipProps {
   children: ReactNode;
 }
 
-/** A state or a label in one or two words. */
+/** A small badge with a state or a label. */
 export function Chip({ tone, title, children }: ChipProps) {
   return (
     <span className={styles.chip} data-tone={tone} title={title}>

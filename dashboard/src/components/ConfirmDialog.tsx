@@ -8,14 +8,14 @@ interface ConfirmDialogProps {
   action: string;
   isOpen: boolean;
   isBusy: boolean;
-  /** Why it did not work. */
+  /** Why the action failed, or null. */
   problem: string | null;
   onConfirm: () => void;
   onClose: () => void;
   children: ReactNode;
 }
 
-/** Asks before what cannot be undone. */
+/** Asks for confirmation before an action that cannot be undone. */
 export function ConfirmDialog(props: ConfirmDialogProps) {
   const { title, action, isOpen, isBusy, problem, onConfirm, onClose, children } = props;
   return (

@@ -11,7 +11,7 @@ interface HeatLegendProps {
 
 const SHADES = [0.12, 0.35, 0.6, 0.85, 1];
 
-/** What dark and light mean, and the most frequent bucket under the crosshair. */
+/** Explains the shades, and names the most frequent bucket under the crosshair. */
 export function HeatLegend({ chart, cursor }: HeatLegendProps) {
   return (
     <p className={styles.legend}>

@@ -2,7 +2,7 @@ import { ActionIcon, Tooltip } from "@mantine/core";
 import type { ReactNode } from "react";
 
 interface IconButtonProps {
-  /** Says what it does: the accessible name and the tooltip. */
+  /** What the button does: its accessible name and its tooltip. */
   label: string;
   onClick: () => void;
   isQuiet?: boolean;

@@ -7,7 +7,7 @@ interface NoticeProps {
   children: ReactNode;
 }
 
-/** A state of the whole page, in words. */
+/** A message about the state of the whole page. */
 export function Notice({ title, tone, children }: NoticeProps) {
   return (
     <section className={styles.notice} data-tone={tone} role={tone === "bad" ? "alert" : "status"}>

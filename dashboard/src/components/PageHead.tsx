@@ -3,9 +3,9 @@ import styles from "./PageHead.module.css";
 
 interface PageHeadProps {
   title: string;
-  /** One line on what the page shows. */
+  /** One line that says what the page shows. */
   lead?: ReactNode;
-  /** Tools at the right. */
+  /** Controls at the right. */
   children?: ReactNode;
 }
 

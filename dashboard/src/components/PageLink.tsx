@@ -6,8 +6,8 @@ interface PageLinkProps extends Omit<ComponentProps<"a">, "href" | "onClick"> {
 }
 
 /**
- * A link to a page of the dashboard. It can be opened in another tab; a plain click stays in
- * this one, where the key is.
+ * A link to a page of the dashboard. It can be opened in another tab, but a plain click stays
+ * in this one, because only this one has the key.
  */
 export function PageLink({ page, children, ...rest }: PageLinkProps) {
   const follow = (event: MouseEvent) => {

@@ -1,7 +1,7 @@
 import { Skeleton } from "@mantine/core";
 import styles from "./PageSkeleton.module.css";
 
-/** While a page's own script is on its way. */
+/** A placeholder while the script or the data of a page is loading. */
 export function PageSkeleton() {
   return (
     <div className={styles.skeleton} aria-busy="true" aria-label="Loading the page">

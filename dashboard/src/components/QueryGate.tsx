@@ -9,7 +9,7 @@ interface QueryGateProps<T> {
   children: (data: T) => ReactNode;
 }
 
-/** Loading and refusal, once, above the content that needs the answer. */
+/** Handles loading and refusal in one place, above the content that needs the answer. */
 export function QueryGate<T>({ query, placeholder, children }: QueryGateProps<T>) {
   const error = query.error && hasStatus(query.error) ? query.error : null;
   if (query.data === undefined) return error ? <Refusal error={error} /> : placeholder;
@@ -17,7 +17,7 @@ export function QueryGate<T>({ query, placeholder, children }: QueryGateProps<T>
     <>
       {error && (
         <p className={styles.stale} role="alert">
-          These numbers are not fresh. {error.message}
+          These numbers are out of date. {error.message}
         </p>
       )}
       {children(query.data)}
@@ -36,12 +36,12 @@ function Refusal({ error }: { error: AnsweredError }) {
   return (
     <Notice
       tone={isForbidden ? "warn" : "bad"}
-      title={isForbidden ? "This key may not see the numbers" : "The service refused"}
+      title={isForbidden ? "This key may not read metrics" : "The service refused the request"}
     >
       <p>{error.message}</p>
       {isForbidden && (
         <p>
-          Charts and recent requests need a key with the scope <code>metrics</code>. Make one with{" "}
+          Charts and recent requests need a key with the scope <code>metrics</code>. Create one with{" "}
           <code>llm-service keys create --name dashboard --scopes inference,metrics</code>
         </p>
       )}

@@ -1,16 +1,16 @@
 import { Tooltip } from "@mantine/core";
-import type { SeriesSource } from "../lib/series";
+import type { SeriesSource } from "../api/types";
 import { RANGES, rangeWords, whyUnavailable, type Range } from "../lib/time-range";
 import styles from "./RangePicker.module.css";
 
 interface RangePickerProps {
   range: Range;
-  /** Not known before the first answer. */
+  /** undefined before the first answer. */
   source: SeriesSource | undefined;
   onChange: (range: Range) => void;
 }
 
-/** Ranges the source cannot serve stay in place, disabled, and say why. */
+/** Offers the time ranges. Those that the source cannot serve are disabled and say why. */
 export function RangePicker({ range, source, onChange }: RangePickerProps) {
   return (
     <div className={styles.picker} role="group" aria-label="Time range">

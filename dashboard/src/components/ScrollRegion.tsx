@@ -9,7 +9,7 @@ interface ScrollRegionProps {
   children: ReactNode;
 }
 
-/** A part that scrolls by itself; it takes the focus, so that the arrow keys can scroll it. */
+/** A region with its own scrolling. It is focusable, so that the arrow keys can scroll it. */
 export function ScrollRegion({ label, role = "region", children, ...rest }: ScrollRegionProps) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- see above

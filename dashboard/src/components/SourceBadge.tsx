@@ -1,5 +1,5 @@
 import { Tooltip } from "@mantine/core";
-import type { SeriesSource } from "../lib/series";
+import type { SeriesSource } from "../api/types";
 import { formatClock, formatDay, formatDuration } from "../lib/units";
 import styles from "./SourceBadge.module.css";
 
@@ -12,10 +12,10 @@ interface SourceBadgeProps {
 
 const DAY = 86_400;
 
-/** Where the numbers come from, since when, and how fine they are. */
+/** Says where the numbers come from, since when, and at which resolution. */
 export function SourceBadge({ source, step, end }: SourceBadgeProps) {
   const { kind, note, since, resolution_seconds: resolution } = source;
-  const name = kind === "prometheus" ? "Prometheus" : "own history";
+  const name = kind === "prometheus" ? "Prometheus" : "built-in history";
   const words = note ? `Prometheus unreachable, ${name}` : name;
   const from = end - since > DAY ? formatDay(since) : formatClock(since, false);
   const detail = `Measured every ${formatDuration(resolution)}; each point covers ${formatDuration(step)}.`;

@@ -5,7 +5,7 @@ import styles from "./Sparkline.module.css";
 const WIDTH = 120;
 const HEIGHT = 28;
 
-/** The shape of a series, without axes; gaps stay gaps. */
+/** A series as a small line without axes. Gaps in the data stay gaps. */
 export function Sparkline({ values }: { values: Value[] }) {
   const { line, area } = sparklinePath(values, WIDTH, HEIGHT);
   return (

@@ -1,4 +1,4 @@
-/** A line chart over time: draws a Chart with uPlot, shares its crosshair and zoom. */
+/** Draws a Chart with uPlot. All charts of a page share the crosshair and the zoom. */
 
 import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useEffectEvent, useRef, type KeyboardEvent } from "react";
@@ -69,7 +69,7 @@ export function TimeChart({ chart, view, cursor, onCursor }: TimeChartProps) {
 
   return (
     <div className={styles.frame}>
-      {/* The arrow keys move the crosshair, so the picture takes the focus. */}
+      {/* The arrow keys move the crosshair, so the chart is focusable. */}
       {/* eslint-disable jsx-a11y/no-noninteractive-tabindex, jsx-a11y/no-noninteractive-element-interactions */}
       <div
         ref={host}

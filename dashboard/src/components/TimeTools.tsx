@@ -1,5 +1,5 @@
+import type { Series } from "../api/types";
 import type { TimeWindow } from "../lib/chart-view";
-import type { SeriesResponse } from "../lib/series";
 import type { Range } from "../lib/time-range";
 import { RangePicker } from "./RangePicker";
 import { SourceBadge } from "./SourceBadge";
@@ -7,14 +7,14 @@ import { ZoomBadge } from "./ZoomBadge";
 import styles from "./TimeTools.module.css";
 
 interface TimeToolsProps {
-  series: SeriesResponse | undefined;
+  series: Series | undefined;
   range: Range;
   onRange: (range: Range) => void;
   zoom: TimeWindow | null;
   onZoom: (zoom: TimeWindow | null) => void;
 }
 
-/** Which stretch of time the charts show, and where their numbers come from. */
+/** Controls for the time range of the charts, with the source of their numbers. */
 export function TimeTools({ series, range, onRange, zoom, onZoom }: TimeToolsProps) {
   return (
     <div className={styles.tools}>

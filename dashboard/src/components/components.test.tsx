@@ -73,6 +73,6 @@ describe("QueryGate", () => {
   it("keeps old numbers and says that they are old when the service refuses new ones", () => {
     renderUi(gate("numbers", refusal));
     expect(screen.getByText("numbers")).toBeInTheDocument();
-    expect(screen.getByRole("alert")).toHaveTextContent("not fresh. The key lacks the scope");
+    expect(screen.getByRole("alert")).toHaveTextContent("out of date. The key lacks the scope");
   });
 });

@@ -1,4 +1,4 @@
-/** Sixteen-pixel line icons, drawn here so that no icon package is needed. */
+/** Line icons of 16 pixels, drawn here so that no icon package is needed. */
 
 import type { ReactNode } from "react";
 

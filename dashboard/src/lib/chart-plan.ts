@@ -1,32 +1,33 @@
-/** How panels of /api/series become a chart: which lines, in which look, beside which objective. */
+/** How panels of the service become charts: their lines, looks and objectives. */
 
+import type { Panel, Series } from "../api/types";
 import type { Chart, ChartLine } from "./chart";
 import { bucketLines } from "./heatmap";
-import { maxValue, type Panel, type SeriesResponse, type Value } from "./series";
+import { maxValue, type Value } from "./series";
 import type { Unit } from "./units";
 
 export type LineLook = Omit<ChartLine, "name" | "values">;
 
 export interface ChartPlan {
-  /** The panel that it draws. */
+  /** The panel that the chart draws. */
   id: string;
-  /** Another panel whose series belong into the same chart. */
+  /** Another panel whose series are drawn in the same chart. */
   beside?: string;
   title: string;
   unitWords: string;
   unit: Unit;
-  /** How a series of the panels is drawn, by its name. */
+  /** The look of each series, by its name. */
   looks: Record<string, LineLook & { as?: string }>;
-  /** Leave out what never happened in the range, save the first series. */
+  /** Leaves out series without values above 0, except the first. */
   isSparse?: boolean;
-  /** Draw all series of the panel that ever happened (kinds of error are open-ended). */
+  /** Draws every series of the panel with a value above 0, whatever its name. */
   isOpen?: boolean;
-  /** Zeros alone are nothing to draw: it says `emptyWords`. */
+  /** Shows `emptyWords` if all values are 0. */
   isEmptyAtZero?: boolean;
   /** The series are buckets, named by their upper bounds in seconds. */
   isHeatmap?: boolean;
   objective?: number;
-  /** What it says when nothing was measured; "no traffic" by default. */
+  /** The text if nothing was measured; "no traffic" by default. */
   emptyWords?: string;
 }
 
@@ -40,12 +41,12 @@ export const QUANTILES: ChartPlan["looks"] = {
   p99: { color: "series-4", kind: "line", dash: DOTTED },
 };
 
-/** A chart that two pages show. */
+/** Two pages show this chart. */
 export const KV_CACHE: ChartPlan = {
   id: "kv_ratio",
   beside: "prefix_hits",
-  title: "KV cache, prefix hits",
-  unitWords: "shares",
+  title: "KV cache and prefix hits",
+  unitWords: "ratio",
   unit: "ratio",
   looks: {
     used: { color: "series-3", kind: "area" },
@@ -53,7 +54,7 @@ export const KV_CACHE: ChartPlan = {
   },
 };
 
-/** A chart that two pages show. */
+/** Two pages show this chart. */
 export const SPEED: ChartPlan = {
   id: "speed",
   title: "Engine speed",
@@ -65,20 +66,20 @@ export const SPEED: ChartPlan = {
   },
 };
 
-/** What the plans need of /api/series. */
+/** The panels that the plans need. */
 export function panelsOf(plans: ChartPlan[]): string[] {
   return plans.flatMap(({ id, beside }) => (beside === undefined ? [id] : [id, beside]));
 }
 
-/** The plans of what is not everywhere, where it is: those that have a number to draw. */
-export function presentPlans(plans: ChartPlan[], { panels }: SeriesResponse): ChartPlan[] {
+/** The plans whose panel has at least one value. */
+export function presentPlans(plans: ChartPlan[], { panels }: Series): ChartPlan[] {
   return plans.filter(({ id }) =>
     panels[id]?.series.some(({ values }) => maxValue(values) !== null),
   );
 }
 
 /** A chart for each plan whose panel the service sent. */
-export function buildCharts(plans: ChartPlan[], response: SeriesResponse): Chart[] {
+export function buildCharts(plans: ChartPlan[], response: Series): Chart[] {
   return plans.flatMap((plan) => {
     const panel = response.panels[plan.id];
     if (!panel) return [];

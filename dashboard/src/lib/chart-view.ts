@@ -1,4 +1,4 @@
-/** What all charts of a page share: the stretch of time, the zoom, and the words for it. */
+/** The view that all charts of a page share: the time window, the zoom and the range in words. */
 
 import { useState } from "react";
 
@@ -9,11 +9,11 @@ export interface ChartView {
   window: TimeWindow;
   onZoom: (zoom: TimeWindow | null) => void;
   rangeWords: string;
-  /** When the service started: a dashed upright line, for what is left of it came before. */
+  /** When the service started, drawn as a dashed vertical line. */
   startedAt: number;
 }
 
-/** One zoom for all charts of a page, until time has moved past it or another range is chosen. */
+/** The zoom of a page, kept until it leaves the window or another range is chosen. */
 export function useZoom(
   range: string,
   start: number,

@@ -39,7 +39,7 @@ describe("a chart", () => {
     expect([0, 1, 2].map((i) => isWeak(ttft, i))).toEqual([false, true, false]);
   });
 
-  it("names the day of a point only where it shows more than one day", () => {
+  it("names the day of a point only if it shows more than one day", () => {
     expect(timeWords(ttft, 0)).toMatch(/^\d\d:\d\d:01$/);
     expect(timeWords({ ...ttft, times: [0, 100_000] }, 1)).toMatch(/^[A-Z][a-z]{2} \d, \d\d:\d\d$/);
   });
@@ -57,7 +57,7 @@ describe("a chart", () => {
     expect(summarize({ ...ttft, lines: [] }, "hour")).toContain("no traffic");
   });
 
-  it("stacks only the lines that ask for it", () => {
+  it("stacks only the lines of kind stack", () => {
     const line = { values: [1, null, 2], color: "series-1" };
     const chart: Chart = {
       ...ttft,
@@ -75,13 +75,13 @@ describe("a chart", () => {
   });
 });
 
-it("does not draw a stacked line that has nothing in it", () => {
+it("does not draw a stacked line without values", () => {
   const empty: ChartLine = { name: "e", values: [0, null, 0], color: "series-1", kind: "stack" };
   expect(drawnLines({ ...ttft, lines: [...ttft.lines, empty] })).toHaveLength(2);
 });
 
 describe("yRange", () => {
-  it("starts at 0 and takes in a limit only when it is near", () => {
+  it("starts at 0 and includes a limit only if it is near", () => {
     expect(yRange(1, [2])).toEqual([0, 2.16]);
     expect(yRange(1, [100])).toEqual([0, 1.08]);
     expect(yRange(null, [2])).toEqual([0, 1]);

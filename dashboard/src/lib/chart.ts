@@ -1,4 +1,4 @@
-/** A chart is a list of lines over shared times. Knows nothing of canvas or React. */
+/** A chart is a list of lines over shared times. This file knows no canvas and no React. */
 
 import { latestValue, maxValue, MIN_SAMPLES, stackSeries, type Value } from "./series";
 import { isClipped } from "./quantile";
@@ -9,9 +9,9 @@ export interface ChartLine {
   values: Value[];
   /** A colour of the theme, such as "series-1". */
   color: string;
-  /** Tells lines apart without colour. */
+  /** Makes lines distinguishable without colour. */
   dash?: number[];
-  /** stack: lies on the previous stack line; area: filled; reference: a limit or objective. */
+  /** "stack" is stacked on the previous one, "area" is filled, "reference" is a limit or objective. */
   kind: "line" | "area" | "stack" | "reference";
   isClipped?: boolean;
 }
@@ -19,22 +19,22 @@ export interface ChartLine {
 export interface Chart {
   id: string;
   title: string;
-  /** The unit in words, beside the title. */
+  /** The unit in words, shown beside the title. */
   unitWords: string;
   unit: Unit;
   times: number[];
   lines: ChartLine[];
-  /** Observations behind each point, for quantiles. */
+  /** The number of observations of each point, for quantiles. */
   samples?: number[];
   /** The lines are buckets, drawn as rows of shaded cells. */
   isHeatmap?: boolean;
-  /** What an empty chart says. */
+  /** The text of an empty chart. */
   emptyWords: string;
 }
 
 /**
- * What is drawn: stacked lines carry the sum of those below. A stacked line without anything
- * in it is left out: it would only trace the line below it.
+ * The lines as drawn: a stacked line is the sum of itself and those below. A stacked line
+ * without values is left out, because it would lie on the line below it.
  */
 export function drawnLines(chart: Chart): ChartLine[] {
   const lines = chart.lines.filter((line) => line.kind !== "stack" || maxValue(line.values));
@@ -46,7 +46,7 @@ export function drawnLines(chart: Chart): ChartLine[] {
   });
 }
 
-/** A value in words; one in the open last bucket reads "> 60 s". */
+/** A value as text; a value in the last, open bucket reads "> 60 s". */
 export function lineValue(chart: Chart, line: ChartLine, index: number): string | null {
   const value = line.values[index] ?? null;
   if (value === null) return null;
@@ -56,7 +56,7 @@ export function lineValue(chart: Chart, line: ChartLine, index: number): string 
 
 const DAY = 86_400;
 
-/** When a point was; with its day where the chart shows more than one. */
+/** The time of a point, with its day if the chart shows more than one. */
 export function timeWords({ times }: Chart, index: number): string {
   const time = times[index] ?? 0;
   const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > DAY;
@@ -73,7 +73,7 @@ export function isEmpty(chart: Chart): boolean {
   return chart.lines.every((line) => line.kind === "reference" || maxValue(line.values) === null);
 }
 
-/** The chart in a sentence or two, for those who cannot see it. */
+/** Describes the chart in a sentence, for screen readers. */
 export function summarize(chart: Chart, rangeWords: string): string {
   if (chart.isHeatmap && !isEmpty(chart)) return summarizeBuckets(chart, rangeWords);
   const lines = chart.lines.flatMap((line) => {
@@ -97,7 +97,7 @@ function summarizeBuckets(chart: Chart, rangeWords: string): string {
   return `${chart.title}, last ${rangeWords}: most often ${most.name}.`;
 }
 
-/** The y axis starts at 0 and takes in a limit only when the data comes near it. */
+/** The y axis starts at 0 and includes a limit only if the data comes near it. */
 export function yRange(dataMax: Value, references: Value[]): [number, number] {
   const top = dataMax === null || dataMax <= 0 ? 0 : dataMax;
   const near = references.filter((v): v is number => v !== null && v <= top * 2.5);

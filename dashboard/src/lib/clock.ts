@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 
-/** The wall clock in milliseconds, moving once a second while `isRunning`. */
+/** The wall clock in milliseconds, updated once a second while `isRunning`. */
 export function useNow(isRunning = true): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

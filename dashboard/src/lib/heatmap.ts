@@ -1,11 +1,12 @@
-/** A histogram over time, drawn by uPlot: time to the right, buckets upward, darker is more. */
+/** A histogram over time, drawn by uPlot: time on x, buckets on y, darker means more. */
 
 import type uPlot from "uplot";
+import type { Panel } from "../api/types";
 import type { Chart } from "./chart";
-import { maxValue, type Panel } from "./series";
+import { maxValue } from "./series";
 import { formatSeconds } from "./units";
 
-/** A line per bucket that was ever hit, with those between, named by what falls into it. */
+/** A line per bucket from the lowest to the highest that was hit, named by its bounds. */
 export function bucketLines(panel: Panel): Chart["lines"] {
   const isHit = panel.series.map((series) => Boolean(maxValue(series.values)));
   const first = isHit.indexOf(true);
@@ -26,7 +27,7 @@ function bucketName(below: string | undefined, bound: string): string {
   return below === undefined ? `up to ${words(bound)}` : `${words(below)} to ${words(bound)}`;
 }
 
-/** The tick between two buckets: what both names have in common. */
+/** The label between two buckets: the bound that they share. */
 export function bucketTick(chart: Chart, position: number): string {
   const below = chart.lines[position - 1]?.name;
   if (below?.startsWith("more")) return "∞";
@@ -35,7 +36,7 @@ export function bucketTick(chart: Chart, position: number): string {
   return lowest.startsWith("up to") ? "0" : (/^(.*) to /.exec(lowest)?.[1] ?? "0");
 }
 
-/** Paints a cell for every bucket and point; the shade follows the root, so that few still show. */
+/** Paints a cell per bucket and point. Its opacity follows the square root, so that few are visible. */
 export function paintCells(plot: uPlot, color: string, step: number): void {
   const [times, ...buckets] = plot.data;
   const most = Math.max(...buckets.map((values) => maxValue(values as (number | null)[]) ?? 0));

@@ -1,4 +1,4 @@
-/** The address bar as state: page and range live in the query string, never a key. */
+/** The address bar as state: the query string holds the page and the range, never a key. */
 
 import { useCallback, useSyncExternalStore } from "react";
 
@@ -13,7 +13,7 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** The current query string with some parameters set; an empty value takes one out. */
+/** The query string with some parameters set; an empty value removes one. */
 export function searchWith(search: string, changes: Record<string, string>): string {
   const params = new URLSearchParams(search);
   for (const [name, value] of Object.entries(changes)) {
@@ -31,7 +31,7 @@ function announce(): void {
   window.dispatchEvent(new Event(CHANGED));
 }
 
-/** Goes to another page of the dashboard, and keeps everything else in the address. */
+/** Opens another page of the dashboard, and keeps everything else in the address. */
 export function openPage(page: string): void {
   history.pushState(null, "", searchWith(window.location.search, { page }));
   announce();
@@ -55,7 +55,7 @@ export function useSearchParam<T extends string>(
   return [value, set];
 }
 
-/** Free text in the address. It replaces the entry in the history: typing is no journey. */
+/** Free text in the address. It replaces the history entry, so that typing adds none. */
 export function useSearchText(name: string): [string, (value: string) => void] {
   const value = new URLSearchParams(useSearch()).get(name) ?? "";
   const set = useCallback(

@@ -1,4 +1,4 @@
-/** uPlot's options for one of our charts. The only file that knows uPlot's vocabulary. */
+/** Builds uPlot's options for a chart. No other file knows uPlot's options. */
 
 import type uPlot from "uplot";
 import { axisTicks, drawnLines, yRange, type Chart, type ChartLine } from "./chart";
@@ -9,7 +9,7 @@ import { formatClock, formatDay } from "./units";
 export interface PlotHandlers {
   /** The window drawn, in seconds since the epoch. */
   getWindow: () => [number, number];
-  /** When the service started; marked where it lies inside the window. */
+  /** When the service started; marked if it lies inside the window. */
   getStart: () => number;
   onZoom: (window: [number, number] | null) => void;
   onCursor: (index: number | null) => void;
@@ -17,12 +17,12 @@ export interface PlotHandlers {
 
 export type Palette = (color: string) => string;
 
-/** The lines in the order of painting: the first of the chart comes last, on top. */
+/** The lines in painting order: the first line of the chart is painted last, on top. */
 function paintOrder(chart: Chart): ChartLine[] {
   return drawnLines(chart).reverse();
 }
 
-/** Changes when the plot must be built anew, and not when only its values move. */
+/** Changes when the plot must be rebuilt, and not when only its values change. */
 export function plotShape(chart: Chart): string {
   if (chart.isHeatmap) return JSON.stringify(chart.lines.map((line) => line.name));
   const parts = paintOrder(chart).map(({ name, kind, values }) =>
@@ -77,7 +77,7 @@ export function plotOptions(
   };
 }
 
-/** Buckets upward; the cells are painted by hand, the series themselves draw nothing. */
+/** Options for a heatmap: the series draw nothing, a hook paints the cells. */
 function heatmapOptions(
   chart: Chart,
   size: { width: number; height: number },
@@ -143,7 +143,7 @@ function seriesOptions(line: ChartLine, isLowest: boolean, palette: Palette): uP
     dash: line.dash ?? [],
     auto: line.kind !== "reference",
     ...(alpha > 0 ? { fill: withAlpha(color, alpha) } : {}),
-    // Between gaps a lone point has no line: draw it as a dot.
+    // A single point between gaps has no line, so it is drawn as a dot.
     points: { show: false, size: 4, fill: color, filter: lonePoints },
   };
 }
@@ -166,7 +166,7 @@ function lonePoints(plot: uPlot, seriesIndex: number): number[] {
   );
 }
 
-/** About seven labels, each with room for hours, minutes and seconds. */
+/** Leaves room for about seven labels with hours, minutes and seconds. */
 function timeSpace(_plot: uPlot, _axis: number, _min: number, _max: number, width: number): number {
   return Math.max(56, width / 7);
 }
@@ -207,7 +207,7 @@ function zoomToSelection(plot: uPlot, { onZoom }: PlotHandlers): void {
   plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 }
 
-/** A dashed upright line where the service started: what is left of it came before. */
+/** Draws a dashed vertical line at the start of the service. */
 function markStart(plot: uPlot, start: number, palette: Palette): void {
   const { min, max } = plot.scales.x ?? {};
   if (min === undefined || max === undefined || start <= min || start >= max) return;
@@ -223,7 +223,7 @@ function markStart(plot: uPlot, start: number, palette: Palette): void {
   ctx.restore();
 }
 
-/** `#rrggbb` with an alpha. */
+/** Adds an alpha to `#rrggbb`. */
 function withAlpha(color: string, alpha: number): string {
   const byte = Math.round(alpha * 255);
   return `${color}${byte.toString(16).padStart(2, "0")}`;

@@ -1,17 +1,18 @@
-/** One quantile, now: its value in words, and whether enough was observed to believe it. */
+/** The current value of a quantile, and whether it rests on enough observations. */
 
-import { latestIndex, maxValue, MIN_SAMPLES, type Panel, type Value } from "./series";
+import type { Panel } from "../api/types";
+import { latestIndex, maxValue, MIN_SAMPLES, type Value } from "./series";
 import { formatSeconds } from "./units";
 
 export interface Reading {
   seconds: number;
   words: string;
-  /** Observations behind it; null when the service does not say. */
+  /** The number of observations; null if the service does not report it. */
   n: number | null;
   isWeak: boolean;
 }
 
-/** The newest value of a quantile among the last `within` points, or null: no traffic. */
+/** The newest value of a quantile among the last `within` points, or null without traffic. */
 export function readQuantile(
   panel: Panel | undefined,
   name: string,
@@ -26,12 +27,12 @@ export function readQuantile(
   return { seconds, words, n, isWeak: n !== null && n < MIN_SAMPLES };
 }
 
-/** In a clipped series the largest value is only the last bucket's bound. */
+/** The largest value of a clipped series is only the bound of the last bucket. */
 export function isClipped(hasClipped: boolean | undefined, values: Value[], value: number) {
   return hasClipped === true && value === maxValue(values);
 }
 
-/** How many points "now" reaches back: ten seconds, and at least three points. */
+/** How many points count as "now": ten seconds, but at least three points. */
 export function pointsOfNow(stepSeconds: number): number {
   return Math.max(3, Math.ceil(10 / stepSeconds));
 }

@@ -1,30 +1,12 @@
-/** One finished request in numbers: how it ended, how fast it was, where its time went. */
+/** Outcome, speed and phases of a finished request. */
 
+import type { RequestRecord } from "../api/types";
 import { formatNumber, formatSeconds } from "./units";
 
-export interface Timings {
-  queue_seconds: number | null;
-  prefill_seconds: number | null;
-  decode_seconds: number | null;
-  duration_seconds: number | null;
-}
-
-/** One finished request, as far as a list of them shows it. */
-export interface FinishedRequest extends Timings {
-  request_id: string;
-  started_at: number;
-  key_name: string;
-  operation: string;
-  model: string;
-  stream: boolean;
-  outcome: string;
-  prompt_tokens: number;
-  cached_tokens: number;
-  output_tokens: number;
-  ttft_seconds: number | null;
-  error_kind: string | null;
-  error_phase: string | null;
-}
+export type Timings = Pick<
+  RequestRecord,
+  "queue_seconds" | "prefill_seconds" | "decode_seconds" | "duration_seconds"
+>;
 
 export type OutcomeTone = "ok" | "warn" | "bad";
 
@@ -35,7 +17,7 @@ export function outcomeTone(outcome: string): OutcomeTone {
   return FAILED.has(outcome) ? "bad" : REFUSED.has(outcome) ? "warn" : "ok";
 }
 
-/** Output tokens after the first, per second of decode; null where that says nothing. */
+/** Output tokens after the first per second of decode, or null with fewer than two tokens. */
 export function decodeSpeed(outputTokens: number, decodeSeconds: number | null): number | null {
   return decodeSeconds && outputTokens > 1 ? (outputTokens - 1) / decodeSeconds : null;
 }
@@ -46,7 +28,7 @@ export interface Phase {
   seconds: number;
 }
 
-/** The phases one after the other; what the total holds beyond them is "other". */
+/** The phases one after the other. The rest of the total is the phase "other". */
 export function phasesOf(timings: Timings): Phase[] {
   const known = [
     { name: "queue", seconds: timings.queue_seconds },
@@ -65,17 +47,17 @@ export function phasesOf(timings: Timings): Phase[] {
   return phases;
 }
 
-/** The longest of all, in seconds: what the others are drawn to the scale of. */
+/** The longest duration in seconds, which sets the scale of all bars. */
 export function longestOf(requests: Timings[]): number {
   return Math.max(...requests.map((request) => request.duration_seconds ?? 0));
 }
 
-/** "rate limit in admission"; empty where nothing went wrong. */
-export function errorWords({ error_kind, error_phase }: FinishedRequest): string {
+/** For example "rate limit in admission"; empty without an error. */
+export function errorWords({ error_kind, error_phase }: RequestRecord): string {
   return [error_kind, error_phase].filter(Boolean).join(" in ").replaceAll("_", " ");
 }
 
-/** A dash for what was never measured. */
+/** The formatted value, or a dash if it was not measured. */
 export function secondsOrDash(value: number | null): string {
   return value === null ? "–" : formatSeconds(value);
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Series } from "../api/types";
 import {
   divideSeries,
   joinAfterRestart,
@@ -7,10 +8,9 @@ import {
   meanValue,
   stackSeries,
   sumSeries,
-  type SeriesResponse,
 } from "./series";
 
-function response(since: number, times: number[], values: (number | null)[]): SeriesResponse {
+function response(since: number, times: number[], values: (number | null)[]): Series {
   return {
     source: { kind: "history", since, resolution_seconds: 2, max_range_seconds: 3600 },
     start: 0,
@@ -35,7 +35,7 @@ describe("arithmetic on series", () => {
     expect(divideSeries([1, 1, null], [2, 0, 1])).toEqual([0.5, null, null]);
   });
 
-  it("stacks from the first series up", () => {
+  it("stacks the series from the first on", () => {
     expect(
       stackSeries([
         [1, null],
@@ -52,7 +52,7 @@ describe("arithmetic on series", () => {
     expect(latestValue([null, 5, null], 3)).toBe(5);
   });
 
-  it("has no maximum and no mean of nothing", () => {
+  it("has no maximum and no mean without values", () => {
     expect(maxValue([null, null])).toBeNull();
     expect(meanValue([])).toBeNull();
     expect(maxValue([null, 0, 2])).toBe(2);
@@ -69,7 +69,7 @@ describe("joinAfterRestart", () => {
     expect(joined.panels.p?.series[0]?.values).toEqual([1, 2, 3, null, 7, 8]);
   });
 
-  it("keeps them through later answers too, with one gap only", () => {
+  it("keeps them through later answers too, with a single gap", () => {
     const before = response(1, [2, 4], [1, 2]);
     const joined = joinAfterRestart(before, response(10, [10], [7]));
     const later = joinAfterRestart(joined, response(10, [10, 12], [7, 8]));
@@ -77,7 +77,7 @@ describe("joinAfterRestart", () => {
     expect(later.panels.p?.series[0]?.values).toEqual([1, 2, null, 7, 8]);
   });
 
-  it("leaves the answer alone when the service did not restart", () => {
+  it("does not change the answer if the service did not restart", () => {
     const before = response(1, [2, 4], [1, 2]);
     const after = response(1, [4, 6], [2, 3]);
     expect(joinAfterRestart(before, after)).toBe(after);

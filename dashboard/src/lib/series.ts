@@ -1,54 +1,21 @@
 /**
- * Time series as the service sends them, and the arithmetic that charts and tiles need.
+ * Arithmetic on the time series of the service, for charts and tiles.
  *
  * null means "no samples here". It stays null through every function: it never becomes 0.
  */
 
+import type { Panel, Series } from "../api/types";
+
 export type Value = number | null;
 
-export interface PanelSeries {
-  name: string;
-  labels: Record<string, string>;
-  values: Value[];
-  /** The largest values lie in the last, open bucket: read "more than". */
-  is_clipped?: boolean;
-}
-
-export interface Panel {
-  title: string;
-  unit: string;
-  series: PanelSeries[];
-  /** How many observations each point of a quantile panel rests on. */
-  samples?: number[] | null;
-}
-
-export interface SeriesSource {
-  /** "history" (the service's own) or "prometheus". */
-  kind: string;
-  since: number;
-  resolution_seconds: number;
-  max_range_seconds: number;
-  /** Why the numbers are not from where they should be. */
-  note?: string;
-}
-
-export interface SeriesResponse {
-  source: SeriesSource;
-  start: number;
-  end: number;
-  step_seconds: number;
-  times: number[];
-  panels: Record<string, Panel>;
-}
-
-/** A quantile that rests on fewer observations than this is shown greyed, with n. */
+/** A quantile of fewer observations than this is shown in grey, with n. */
 export const MIN_SAMPLES = 20;
 
 export function valuesOf(panel: Panel | undefined, name: string): Value[] {
   return panel?.series.find((series) => series.name === name)?.values ?? [];
 }
 
-/** The sum over series at each point; null only where every series is null. */
+/** The sum of all series at each point; null only where every series is null. */
 export function sumSeries(all: Value[][]): Value[] {
   const length = Math.max(0, ...all.map((values) => values.length));
   return Array.from({ length }, (_, i) =>
@@ -89,19 +56,16 @@ export function meanValue(values: Value[]): Value {
   return known.length === 0 ? null : known.reduce((a, b) => a + b, 0) / known.length;
 }
 
-/** Running totals from the first series up, for a stacked chart; gaps stay gaps. */
+/** Running totals over the series, for a stacked chart. Gaps stay gaps. */
 export function stackSeries(all: Value[][]): Value[][] {
   return all.map((_, last) => sumSeries(all.slice(0, last + 1)));
 }
 
 /**
- * Keeps what was drawn before the service restarted: its own history begins anew, so the
- * points of `previous` older than `next.source.since` are put in front, with a gap between.
+ * Keeps the points from before a restart of the service, whose own history then starts again:
+ * points of `previous` older than `next.source.since` are put in front, after them a gap.
  */
-export function joinAfterRestart(
-  previous: SeriesResponse | undefined,
-  next: SeriesResponse,
-): SeriesResponse {
+export function joinAfterRestart(previous: Series | undefined, next: Series): Series {
   if (previous?.step_seconds !== next.step_seconds) return next;
   const gap = next.source.since - 0.001;
   const isKept = previous.times.map((t) => t >= next.start && t < gap);

@@ -4,7 +4,7 @@ function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && target.closest("input, textarea, select") !== null;
 }
 
-/** Shortcuts by key; with a modifier none works, and while one types no letter does. */
+/** Keyboard shortcuts. They need no modifier, and letters do nothing while the user types. */
 export function useShortcuts(actions: Record<string, () => void>): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {

@@ -1,4 +1,4 @@
-/** Which column a list is sorted by, as the address holds it: "ttft", or "-ttft" for descending. */
+/** The sort order of a list. In the address it is "ttft", or "-ttft" for descending. */
 
 export interface Sort {
   column: string;
@@ -14,12 +14,12 @@ export function formatSort({ column, isDescending }: Sort): string {
   return `${isDescending ? "-" : ""}${column}`;
 }
 
-/** Another column starts with its largest first; the same one turns round. */
+/** A new column is sorted descending; the same column changes its direction. */
 export function nextSort(sort: Sort, column: string): Sort {
   return { column, isDescending: sort.column === column ? !sort.isDescending : true };
 }
 
-/** A sorted copy. What is not known comes last, whichever way round. */
+/** A sorted copy. Unknown values come last in both directions. */
 export function sortBy<T>(
   items: T[],
   valueOf: (item: T) => string | number | null,

@@ -11,7 +11,7 @@ it("breaks the line where there were no samples", () => {
   expect(area).toBe("M0 12L0 1L0 12ZM20 12L20 1L30 1L30 12Z");
 });
 
-it("draws nothing of nothing, and a flat line of zeros", () => {
+it("draws nothing without values, and a flat line for zeros", () => {
   expect(sparklinePath([null, null], 10, 10).line).toBe("");
   expect(sparklinePath([0, 0], 10, 10).line).toBe("M0 9L10 9");
 });

@@ -1,6 +1,6 @@
 import { maxValue, type Value } from "./series";
 
-/** SVG paths of a series from 0 to its maximum; each run between gaps is its own piece. */
+/** SVG paths of a series, scaled from 0 to its maximum; each run between gaps is a path of its own. */
 export function sparklinePath(values: Value[], width: number, height: number) {
   const top = maxValue(values) ?? 0;
   const x = (i: number) => round((i / Math.max(1, values.length - 1)) * width);

@@ -17,7 +17,7 @@ async function collect(body: ReadableStream<Uint8Array>): Promise<string[]> {
 }
 
 describe("SseParser", () => {
-  it("gives the same events wherever the text is cut", () => {
+  it("returns the same events wherever the text is split", () => {
     const text = 'data: {"a":1}\r\n\r\n: comment\ndata:two\ndata: lines\n\nevent: x\rdata: 3\r\r';
     const whole = new SseParser().feed(`${text}\n`);
     expect(whole).toEqual(['{"a":1}', "two\nlines", "3"]);
@@ -28,7 +28,7 @@ describe("SseParser", () => {
     }
   });
 
-  it("does not take a CRLF cut in two for an empty line", () => {
+  it("does not treat a split CRLF as an empty line", () => {
     const parser = new SseParser();
     expect(parser.feed("data: a\r")).toEqual([]);
     expect(parser.feed("\ndata: b\r\n")).toEqual([]);
@@ -39,13 +39,13 @@ describe("SseParser", () => {
     expect(new SseParser().feed("\n\n: ping\n\n")).toEqual([]);
   });
 
-  it("holds back an event whose end has not come", () => {
+  it("holds back an event until its end", () => {
     expect(new SseParser().feed("data: half\n")).toEqual([]);
   });
 });
 
 describe("readEvents", () => {
-  it("reassembles characters of several bytes cut between chunks", async () => {
+  it("reassembles multibyte characters that are split between chunks", async () => {
     const bytes = new TextEncoder().encode("data: héllo 🦙 日本\n\n");
     const chunks = Array.from(bytes, (byte) => Uint8Array.of(byte));
     expect(await collect(bodyOf(...chunks))).toEqual(["héllo 🦙 日本"]);

@@ -1,10 +1,10 @@
-/** Server-sent events from a fetch body, by the WHATWG rules for the fields we use. */
+/** Parses server-sent events from a fetch body, by the WHATWG rules for the fields we use. */
 
 export class SseParser {
   private buffer = "";
   private data: string[] = [];
 
-  /** Feeds decoded text, cut anywhere; returns the data of each event it completed. */
+  /** Takes decoded text, split anywhere, and returns the data of each event it completes. */
   feed(text: string): string[] {
     this.buffer += text;
     // A lone CR at the end may be the first half of CRLF: wait for what follows.
@@ -27,7 +27,7 @@ export class SseParser {
   }
 }
 
-/** Yields the data of each event; multibyte characters may be cut between chunks. */
+/** Yields the data of each event. Multibyte characters may be split between chunks. */
 export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   const parser = new SseParser();

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { searchWith } from "./location";
 import {
+  rangeSeconds,
   rangeWords,
   refreshMilliseconds,
-  seriesPath,
   whyUnavailable,
   type Range,
 } from "./time-range";
@@ -16,27 +16,25 @@ const history = {
 } as const;
 
 describe("ranges", () => {
-  it("that the source cannot serve say why", () => {
+  it("say why the source cannot serve them", () => {
     expect(whyUnavailable("6h", history)).toBe("The service itself keeps only the last 1 h.");
     expect(whyUnavailable("1h", history)).toBeNull();
     expect(whyUnavailable("7d", undefined)).toBeNull();
   });
 
-  it("are called what is shown, which may be less than asked", () => {
+  it("are named by what is shown, which may be less than was chosen", () => {
     expect(rangeWords("7d")).toBe("7 days");
     expect(rangeWords("7d", history)).toBe("hour");
     expect(rangeWords("5m", history)).toBe("5 minutes");
   });
 
-  it("refresh every 2 s, the wide ones every 5 s", () => {
+  it("refresh every 2 s, or every 5 s if they are wide", () => {
     const ranges: Range[] = ["5m", "15m", "1h", "7d"];
     expect(ranges.map(refreshMilliseconds)).toEqual([2000, 2000, 5000, 5000]);
   });
 
-  it("become a query in seconds", () => {
-    expect(seriesPath("15m", ["ttft", "cpu"])).toBe(
-      "/api/series?range_seconds=900&panels=ttft,cpu",
-    );
+  it("have a length in seconds", () => {
+    expect(rangeSeconds("15m")).toBe(900);
   });
 
   it("change one parameter of the address and keep the others", () => {

@@ -1,7 +1,7 @@
-/** The ranges one can look at, and which of them the source can serve. */
+/** The time ranges, and which of them the source can serve. */
 
+import type { SeriesSource } from "../api/types";
 import { formatDuration } from "./units";
-import type { SeriesSource } from "./series";
 
 export const RANGES = ["5m", "15m", "1h", "6h", "24h", "7d"] as const;
 export type Range = (typeof RANGES)[number];
@@ -24,19 +24,19 @@ const WORDS: Record<Range, string> = {
   "7d": "7 days",
 };
 
-/** As in "the last 5 minutes": of what is shown, which is less than asked where no more is kept. */
+/** As in "the last 5 minutes": the range that is shown, which is shorter if less is kept. */
 export function rangeWords(range: Range, source?: SeriesSource): string {
   const kept = source?.max_range_seconds ?? Infinity;
   const served = RANGES.findLast((each) => SECONDS[each] <= Math.min(SECONDS[range], kept));
   return WORDS[served ?? range];
 }
 
-/** Wide ranges change slowly on screen: ask less often. */
+/** Wide ranges change slowly on the screen, so they are polled less often. */
 export function refreshMilliseconds(range: Range): number {
   return SECONDS[range] > 900 ? 5000 : 2000;
 }
 
-/** Why this range cannot be shown, or null when it can. */
+/** Why this range cannot be shown, or null if it can. */
 export function whyUnavailable(range: Range, source: SeriesSource | undefined): string | null {
   if (!source || SECONDS[range] <= source.max_range_seconds) return null;
   const kept = formatDuration(source.max_range_seconds);
@@ -45,6 +45,6 @@ export function whyUnavailable(range: Range, source: SeriesSource | undefined): 
     : `Prometheus keeps only the last ${kept}.`;
 }
 
-export function seriesPath(range: Range, panels: string[]): string {
-  return `/api/series?range_seconds=${SECONDS[range]}&panels=${panels.join(",")}`;
+export function rangeSeconds(range: Range): number {
+  return SECONDS[range];
 }

@@ -1,4 +1,4 @@
-/** Numbers in words. Base units come in; what a person reads comes out. */
+/** Formats numbers for people. All values are in base units. */
 
 /** Three significant digits, without an exponent or trailing zeros. */
 export function formatNumber(value: number): string {
@@ -8,7 +8,7 @@ export function formatNumber(value: number): string {
   return String(Number(value.toFixed(digits)));
 }
 
-/** ms under one second, s under sixty, else m:ss. */
+/** Milliseconds below one second, seconds below 60, else m:ss or h:mm:ss. */
 export function formatSeconds(seconds: number): string {
   if (seconds === 0) return "0 ms";
   if (seconds < 0.9995) return `${formatNumber(seconds * 1000)} ms`;
@@ -32,9 +32,9 @@ export function formatPercent(ratio: number): string {
   return `${percent > 0 && percent < 0.1 ? "< 0.1" : formatNumber(Number(percent.toFixed(1)))} %`;
 }
 
-/** A length of time in words, roughly: "12 s", "5 min", "3 h", "3 days". */
+/** A rounded duration: "12 s", "5 min", "3 h", "3 days". */
 export function formatDuration(seconds: number): string {
-  // Half a unit below the next: "60 min" is never said.
+  // Switches half a unit early, so that it never says "60 min".
   if (seconds < 59.5) return `${Math.round(seconds)} s`;
   if (seconds < 59.5 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 23.5 * 3600) return `${Math.round(seconds / 3600)} h`;
@@ -42,12 +42,12 @@ export function formatDuration(seconds: number): string {
   return days === 1 ? "1 day" : `${days} days`;
 }
 
-/** How long ago, in words: "just now", "12 s ago", "3 h ago". Clocks that differ are no future. */
+/** How long ago: "just now", "12 s ago", "3 h ago". A negative value reads "just now". */
 export function formatAgo(seconds: number): string {
   return seconds < 2 ? "just now" : `${formatDuration(seconds)} ago`;
 }
 
-/** A whole number as people write it; from a hundred thousand on, shortened. */
+/** A whole number with thousands separators; shortened from 100,000 on. */
 export function formatCount(value: number): string {
   if (value >= 1_000_000) return `${formatNumber(value / 1_000_000)} M`;
   if (value >= 100_000) return `${formatNumber(value / 1000)} k`;
@@ -63,7 +63,7 @@ export function formatDate(unixSeconds: number): string {
   });
 }
 
-// Kept: to make a formatter takes longer than to draw a chart's axis.
+// Created once: creating a formatter takes longer than drawing the axis of a chart.
 const HOURS_MINUTES = { hour: "2-digit", minute: "2-digit" } as const;
 const CLOCK = new Intl.DateTimeFormat("en-GB", HOURS_MINUTES);
 const CLOCK_WITH_SECONDS = new Intl.DateTimeFormat("en-GB", {
@@ -106,7 +106,7 @@ export function formatValue(unit: Unit, value: number): string {
   }
 }
 
-/** A tick on an axis: as `formatValue`, but shorter where the axis names the unit. */
+/** A tick on an axis: like `formatValue`, but without a unit that the axis names. */
 export function formatTick(unit: Unit, value: number): string {
   return unit === "per-second" ? formatNumber(value) : formatValue(unit, value);
 }

@@ -1,7 +1,7 @@
-/** Small, readable answers of the service, for tests. */
+/** Small example answers of the service, for tests. */
 
-import type { Status } from "../api/types";
-import type { Panel, SeriesResponse, Value } from "../lib/series";
+import type { Panel, Series, Status } from "../api/types";
+import type { Value } from "../lib/series";
 
 export const READY: Status = {
   version: "0.1.0",
@@ -29,7 +29,7 @@ export function panelOf(series: Record<string, Value[]>, samples?: number[]): Pa
   return { title: "", unit: "", series: lines, ...(samples ? { samples } : {}) };
 }
 
-export function seriesOf(panels: Record<string, Panel>): SeriesResponse {
+export function seriesOf(panels: Record<string, Panel>): Series {
   return {
     source: { kind: "history", since: 0, resolution_seconds: 2, max_range_seconds: 3600 },
     start: 994,

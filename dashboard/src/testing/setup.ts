@@ -4,7 +4,7 @@ import { afterEach } from "vitest";
 
 afterEach(cleanup);
 
-// jsdom has neither; Mantine and the charts ask for both.
+// jsdom has neither of these, but Mantine and the charts need both.
 window.matchMedia = (query: string) =>
   ({
     matches: false,

@@ -4,11 +4,11 @@ import { CopyButton } from "../CopyButton";
 import styles from "./CodeBlock.module.css";
 
 interface CodeBlockProps extends ExtraProps {
-  /** Still being written: it gets its colours when it is complete. */
+  /** True while it is being written. It is highlighted once it is complete. */
   isGrowing: boolean;
 }
 
-/** Code with its language, a way to copy it, and colours where the language is known. */
+/** A code block with its language, a copy button, and highlighting if the language is known. */
 export function CodeBlock({ node, isGrowing }: CodeBlockProps) {
   const { text, language } = readCode(node);
   const colored = useHighlight(text, isGrowing ? "" : language);
@@ -30,7 +30,7 @@ const PREFIX = "language-";
 
 type Element = NonNullable<ExtraProps["node"]>;
 
-/** Of `pre > code.language-x > text`, the text and x. */
+/** Reads the text and the language x out of `pre > code.language-x > text`. */
 function readCode(node: Element | undefined): { text: string; language: string } {
   const code = node?.children[0];
   if (code?.type !== "element") return { text: "", language: "" };
@@ -49,7 +49,7 @@ function useHighlight(text: string, language: string): ReactNode {
       .then(({ highlight }) => {
         if (isCurrent) setColored({ text, content: highlight(text, language) });
       })
-      // Without its colours code is still code.
+      // Without highlighting the code is still readable.
       .catch(() => undefined);
     return () => {
       isCurrent = false;

@@ -1,4 +1,4 @@
-/** Markdown from a model or a runbook, drawn safely. The renderer itself comes when first needed. */
+/** Renders Markdown from a model or a runbook safely. The renderer is loaded when first needed. */
 
 import { lazy, Suspense } from "react";
 import styles from "./Markdown.module.css";
@@ -9,9 +9,9 @@ const MarkdownBody = lazy(async () => ({ default: (await loadMarkdown()).Markdow
 
 interface MarkdownProps {
   text: string;
-  /** More text is on its way: a mark shows where. */
+  /** True while more text is coming; a mark shows where. */
   isGrowing?: boolean;
-  /** What a link within the document does; without it such a link is plain text. */
+  /** Called for a link within the document; without it such a link is plain text. */
   onAnchor?: (name: string) => void;
 }
 

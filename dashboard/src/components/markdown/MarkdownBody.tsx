@@ -1,7 +1,7 @@
 /**
- * Markdown as elements: GitHub's flavour, no raw HTML, no pictures, no address but http(s) and mail.
+ * Renders GitHub-flavoured Markdown without raw HTML and pictures; links are http(s) or mailto.
  *
- * Whoever wrote the text, it cannot run a script, load anything, or look like our own headings.
+ * The text may come from anyone: it cannot run scripts, load anything, or imitate our headings.
  */
 
 import { createContext, memo, use, useMemo, type ComponentProps } from "react";
@@ -32,7 +32,7 @@ export function MarkdownBody({ text, isGrowing, onAnchor }: MarkdownBodyProps) {
 
 const AnchorContext = createContext<((name: string) => void) | null>(null);
 
-/** Links open apart. One within the document goes to whoever knows what lies there, or nowhere. */
+/** Links open in a new tab. A link within the document calls `onAnchor`, or is plain text. */
 function Link({ href, children }: ComponentProps<"a">) {
   const onAnchor = use(AnchorContext);
   if (!href?.startsWith("#")) {
@@ -57,7 +57,7 @@ const SCHEMA = {
 const REMARK = [remarkGfm, htmlAsText];
 const REHYPE: ComponentProps<typeof ReactMarkdown>["rehypePlugins"] = [[rehypeSanitize, SCHEMA]];
 
-/** Blocks that are complete keep their elements while the last one grows. */
+/** Memoized, so that complete blocks are not rendered again while the last one grows. */
 const Block = memo(function Block({ text, isGrowing }: { text: string; isGrowing: boolean }) {
   return (
     <div className={styles.block}>
@@ -72,18 +72,18 @@ const Block = memo(function Block({ text, isGrowing }: { text: string; isGrowing
   );
 });
 
-/** What each element becomes; `node` is the parser's and is none of an element's attributes. */
+/** The component for each element. `node` is the parser's and must not become an attribute. */
 const COMPLETE: Components = {
-  // One step down: the page has its own h1.
+  // One level down: the page has its own h1.
   h1: ({ children }) => <h2>{children}</h2>,
   h2: ({ children }) => <h3>{children}</h3>,
   h3: ({ children }) => <h4>{children}</h4>,
   h4: ({ children }) => <h5>{children}</h5>,
   h5: ({ children }) => <h6>{children}</h6>,
   a: Link,
-  // Loading a picture would tell its server who reads: only what it is called is shown.
+  // Loading a picture would tell its server who reads the page, so only its name is shown.
   img: ({ alt }) => <span className={styles.picture}>[picture{alt ? `: ${alt}` : ""}]</span>,
-  // The ticks of a task list: a real checkbox would promise that one can click it.
+  // The check marks of a task list: a real checkbox would look clickable.
   input: ({ checked }) => <span aria-hidden>{checked ? "☑ " : "☐ "}</span>,
   table: ({ children }) => (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it

@@ -1,13 +1,13 @@
 /**
- * Cuts Markdown into top-level blocks, so that a growing answer parses only its last block anew.
+ * Splits Markdown into top-level blocks, so that a growing answer parses only its last block again.
  *
- * It cuts only where a parser would see two blocks, and rather too seldom than too often.
+ * It splits only where a parser would see two blocks; when in doubt, it does not split.
  */
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})(.*)$/;
 const LIST_ITEM = /^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)/;
 const INDENTED = /^(?: {2,}|\t)/;
-/** A definition counts for the whole text, so such a text stays in one piece. */
+/** A link definition applies to the whole text, so a text with one is not split. */
 const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
 
 export function splitBlocks(text: string): string[] {
@@ -29,7 +29,7 @@ export function splitBlocks(text: string): string[] {
   return blocks.map((lines) => lines.join("\n").trimEnd());
 }
 
-/** After a blank line: does `line` still belong to the block before it? */
+/** Whether `line`, after a blank line, still belongs to the block before it. */
 function continues(block: string[], line: string): boolean {
   if (INDENTED.test(line)) return true;
   return LIST_ITEM.test(line) && LIST_ITEM.test(block[0] ?? "");

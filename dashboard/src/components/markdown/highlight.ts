@@ -1,4 +1,4 @@
-/** Colours for code, in the languages that people ask a model about most. */
+/** Syntax highlighting for the languages that people ask a model about most. */
 
 import { toJsxRuntime } from "hast-util-to-jsx-runtime";
 import bash from "highlight.js/lib/languages/bash";
@@ -32,10 +32,10 @@ const lowlight = createLowlight({
   yaml,
 });
 
-/** The code as coloured elements, or null for a language that is not known here. */
+/** The code as coloured elements, or null if the language is not among those above. */
 export function highlight(text: string, language: string): ReactNode {
   if (!lowlight.registered(language)) return null;
   const tree = lowlight.highlight(language, text);
-  // Its own return type names a global JSX, which React no longer declares.
+  // The declared return type uses a global JSX namespace, which React no longer declares.
   return toJsxRuntime(tree, { Fragment, jsx, jsxs }) as ReactNode;
 }

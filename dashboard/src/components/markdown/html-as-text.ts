@@ -1,4 +1,4 @@
-/** A remark plugin: HTML in Markdown is shown as the text it is. Sanitizing alone would drop it. */
+/** A remark plugin that shows HTML in Markdown as text. Sanitizing alone would drop it. */
 
 interface Node {
   type: string;

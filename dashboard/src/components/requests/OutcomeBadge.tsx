@@ -1,7 +1,7 @@
 import { outcomeTone } from "../../lib/requests";
 import { Chip } from "../Chip";
 
-/** How a request ended. */
+/** The outcome of a request as a coloured badge. */
 export function OutcomeBadge({ outcome }: { outcome: string }) {
   return <Chip tone={outcomeTone(outcome)}>{outcome.replaceAll("_", " ")}</Chip>;
 }

@@ -4,18 +4,18 @@ import styles from "./PhaseBar.module.css";
 
 interface PhaseBarProps {
   timings: Timings;
-  /** The seconds that fill the whole width. */
+  /** How many seconds the whole width stands for. */
   longest: number;
 }
 
-/** Queue, prefill and decode of one request, to scale. */
+/** Queue, prefill and decode of one request as a bar, to scale. */
 export function PhaseBar({ timings, longest }: PhaseBarProps) {
   const phases = phasesOf(timings).filter(({ name }) => name !== "other");
   const words = phases.map(({ name, seconds }) => `${name} ${formatSeconds(seconds)}`).join(", ");
   const scale = longest > 0 ? 100 / longest : 0;
   return (
     <svg className={styles.bar} viewBox="0 0 100 8" preserveAspectRatio="none" role="img">
-      <title>{words || "refused before any work"}</title>
+      <title>{words || "refused before any work was done"}</title>
       {phases.map(({ name, from, seconds }) => (
         <rect
           key={name}

@@ -1,12 +1,13 @@
-import { longestOf, secondsOrDash, type FinishedRequest } from "../../lib/requests";
+import type { RequestRecord } from "../../api/types";
+import { longestOf, secondsOrDash } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
 import { OutcomeBadge } from "./OutcomeBadge";
 import { PhaseBar } from "./PhaseBar";
 import { RequestDetail } from "./RequestDetail";
-import type { RequestListProps } from "./RequestList";
+import type { RequestListProps } from "./request-list";
 import styles from "./RequestCards.module.css";
 
-/** The table's content where there is no room for columns. */
+/** The content of the table as cards, for screens too narrow for columns. */
 export function RequestCards({ label, requests, openId, onOpen }: RequestListProps) {
   const longest = longestOf(requests);
   return (
@@ -25,7 +26,7 @@ export function RequestCards({ label, requests, openId, onOpen }: RequestListPro
 }
 
 interface RequestCardProps {
-  request: FinishedRequest;
+  request: RequestRecord;
   longest: number;
   isOpen: boolean;
   onOpen: (requestId: string) => void;

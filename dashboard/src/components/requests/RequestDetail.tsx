@@ -1,18 +1,13 @@
-import {
-  decodeSpeed,
-  errorWords,
-  numberOrDash,
-  secondsOrDash,
-  type FinishedRequest,
-} from "../../lib/requests";
+import type { RequestRecord } from "../../api/types";
+import { decodeSpeed, errorWords, numberOrDash, secondsOrDash } from "../../lib/requests";
 import { formatDayAndClock, formatPercent, formatSeconds } from "../../lib/units";
 import { CopyButton } from "../CopyButton";
 import { Facts, type Fact } from "../Facts";
 import { Waterfall } from "./Waterfall";
 import styles from "./RequestDetail.module.css";
 
-/** One request explained: where its time went, and every number behind that. */
-export function RequestDetail({ request }: { request: FinishedRequest }) {
+/** One request in full: its time per phase, and every number behind it. */
+export function RequestDetail({ request }: { request: RequestRecord }) {
   return (
     <div className={styles.detail}>
       <Waterfall timings={request} />
@@ -26,7 +21,7 @@ export function RequestDetail({ request }: { request: FinishedRequest }) {
   );
 }
 
-function factsOf(request: FinishedRequest): Fact[] {
+function factsOf(request: RequestRecord): Fact[] {
   const { prompt_tokens, cached_tokens, output_tokens, prefill_seconds, decode_seconds } = request;
   const speed = decodeSpeed(output_tokens, decode_seconds);
   const computed = prompt_tokens - cached_tokens;
@@ -35,10 +30,10 @@ function factsOf(request: FinishedRequest): Fact[] {
   return [
     { name: "started", value: formatDayAndClock(request.started_at) },
     { name: "model", value: request.model },
-    { name: "answered as", value: request.stream ? "a stream" : "one piece" },
+    { name: "response", value: request.stream ? "streamed" : "in one piece" },
     { name: "outcome", value: why ? `${request.outcome}: ${why}` : request.outcome },
     { name: "prompt tokens", value: String(prompt_tokens) },
-    { name: "of these cached", value: `${cached_tokens}${cached}` },
+    { name: "cached prompt tokens", value: `${cached_tokens}${cached}` },
     { name: "output tokens", value: String(output_tokens) },
     { name: "TTFT", value: secondsOrDash(request.ttft_seconds) },
     {
@@ -46,7 +41,7 @@ function factsOf(request: FinishedRequest): Fact[] {
       value: prefill_seconds ? `${numberOrDash(computed / prefill_seconds)} tok/s` : "–",
     },
     { name: "decode speed", value: speed === null ? "–" : `${numberOrDash(speed)} tok/s` },
-    { name: "mean between tokens", value: speed === null ? "–" : formatSeconds(1 / speed) },
+    { name: "mean inter-token latency", value: speed === null ? "–" : formatSeconds(1 / speed) },
     { name: "total", value: secondsOrDash(request.duration_seconds) },
   ];
 }

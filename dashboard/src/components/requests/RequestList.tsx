@@ -1,26 +1,9 @@
 import { useMediaQuery } from "@mantine/hooks";
-import type { FinishedRequest } from "../../lib/requests";
-import type { Sort } from "../../lib/sort";
 import { RequestCards } from "./RequestCards";
+import type { RequestListProps } from "./request-list";
 import { RequestTable } from "./RequestTable";
 
-export interface RequestListProps {
-  /** Names the list for those who cannot see it. */
-  label: string;
-  requests: FinishedRequest[];
-  /** The request that is shown in full; empty: none is. */
-  openId: string;
-  onOpen: (requestId: string) => void;
-  /** Headings sort by their column; without it they only name it. */
-  sorting?: Sorting;
-}
-
-export interface Sorting {
-  sort: Sort;
-  onSort: (column: string) => void;
-}
-
-/** Finished requests, each of which opens: a table, or cards where there is no room for columns. */
+/** Finished requests that open on click: as a table, or as cards on narrow screens. */
 export function RequestList(props: RequestListProps) {
   const isNarrow = useMediaQuery("(max-width: 820px)");
   return isNarrow ? <RequestCards {...props} /> : <RequestTable {...props} />;

@@ -1,18 +1,18 @@
 import { memo } from "react";
+import type { RequestRecord } from "../../api/types";
 import {
   decodeSpeed,
   errorWords,
   longestOf,
   numberOrDash,
   secondsOrDash,
-  type FinishedRequest,
 } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
 import { ScrollRegion } from "../ScrollRegion";
 import { OutcomeBadge } from "./OutcomeBadge";
 import { PhaseBar } from "./PhaseBar";
 import { RequestDetail } from "./RequestDetail";
-import type { RequestListProps, Sorting } from "./RequestList";
+import type { RequestListProps, Sorting } from "./request-list";
 import { SortHeader } from "./SortHeader";
 import styles from "./RequestTable.module.css";
 
@@ -83,13 +83,13 @@ function Heading({ column: { name, label, isNumber }, sorting }: HeadingProps) {
 }
 
 interface RequestRowProps {
-  request: FinishedRequest;
+  request: RequestRecord;
   longest: number;
   isOpen: boolean;
   onOpen: (requestId: string) => void;
 }
 
-/** A finished request never changes: its row is drawn again only when it opens or is rescaled. */
+/** A finished request never changes, so its row is rendered again only if it opens or rescales. */
 const RequestRow = memo(DrawnRow, (before, after) => {
   const isSame = before.request.request_id === after.request.request_id;
   return isSame && before.isOpen === after.isOpen && before.longest === after.longest;
@@ -100,7 +100,7 @@ function DrawnRow({ request, longest, isOpen, onOpen }: RequestRowProps) {
   const toggle = () => onOpen(isOpen ? "" : request.request_id);
   return (
     <>
-      {/* The whole row opens; the button in it is what the keyboard and screen readers use. */}
+      {/* A click anywhere opens the row; keyboards and screen readers use the button in it. */}
       <tr className={styles.row} data-open={isOpen} onClick={toggle}>
         <td>
           <button

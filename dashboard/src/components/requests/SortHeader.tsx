@@ -9,7 +9,7 @@ interface SortHeaderProps {
   onSort: (column: string) => void;
 }
 
-/** A column's heading that sorts by it, and says so. */
+/** A column heading that sorts by its column and shows the direction. */
 export function SortHeader({ column, label, sort, isNumber, onSort }: SortHeaderProps) {
   const isSorted = sort.column === column;
   const direction = sort.isDescending ? "descending" : "ascending";

@@ -6,19 +6,19 @@ const WORDS = {
   queue: "waiting for a slot",
   prefill: "reading the prompt",
   decode: "writing the answer",
-  other: "receiving, sending",
+  other: "receiving and sending",
 };
 
-/** Where one request's time went, phase under phase, to scale. */
+/** The phases of one request, one below the other, to scale. */
 export function Waterfall({ timings }: { timings: Timings }) {
   const phases = phasesOf(timings);
   const total = Math.max(
     timings.duration_seconds ?? 0,
     ...phases.map(({ from, seconds }) => from + seconds),
   );
-  if (total === 0) return <p className={styles.none}>It was refused before any work.</p>;
+  if (total === 0) return <p className={styles.none}>It was refused before any work was done.</p>;
   return (
-    <dl className={styles.waterfall} aria-label="Where the time went">
+    <dl className={styles.waterfall} aria-label="Time per phase">
       {phases.map(({ name, from, seconds }) => (
         <div key={name} className={styles.row}>
           <dt className={styles.name}>

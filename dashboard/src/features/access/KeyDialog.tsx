@@ -2,7 +2,7 @@ import { Modal } from "@mantine/core";
 import { useSession } from "../../api/session";
 import { KeyForm } from "./KeyForm";
 
-/** Asks for another key when the service refuses this one; the page behind keeps its place. */
+/** Asks for another key when the service refuses this one. The page behind it keeps its state. */
 export function KeyDialog() {
   const { refusal, leave } = useSession();
   return (
@@ -11,7 +11,7 @@ export function KeyDialog() {
       onClose={leave}
       closeOnClickOutside={false}
       title="The service refused this key"
-      closeButtonProps={{ "aria-label": "Leave" }}
+      closeButtonProps={{ "aria-label": "Close and forget the key" }}
     >
       {refusal !== null && <KeyForm refusal={refusal} />}
     </Modal>

@@ -15,7 +15,7 @@ function storedIn(storage: Storage): (string | null)[] {
   return Array.from({ length: storage.length }, (_, i) => storage.getItem(storage.key(i) ?? ""));
 }
 
-async function submitKey(answer: Response, isKept: boolean): Promise<void> {
+async function submitKey(answer: Response, isKept: boolean, key = "sk-secret"): Promise<void> {
   vi.stubGlobal("fetch", vi.fn().mockResolvedValue(answer));
   renderUi(
     <SessionProvider>
@@ -24,7 +24,7 @@ async function submitKey(answer: Response, isKept: boolean): Promise<void> {
     </SessionProvider>,
   );
   const user = userEvent.setup();
-  await user.type(screen.getByLabelText("API key"), " sk-secret ");
+  await user.type(screen.getByLabelText("API key"), ` ${key} `);
   if (isKept) await user.click(screen.getByLabelText("Keep for this tab"));
   await user.click(screen.getByRole("button", { name: "Open the dashboard" }));
 }
@@ -42,6 +42,13 @@ describe("KeyForm", () => {
     await submitKey(Response.json({ key: { name: "admin" } }), true);
     await waitFor(() => expect(storedIn(sessionStorage)).toEqual(["sk-secret"]));
     expect(storedIn(localStorage)).not.toContain("sk-secret");
+  });
+
+  it("refuses a key that no header can carry, and sends nothing", async () => {
+    await submitKey(Response.json({}), false, "sk-ключ");
+    expect(await screen.findByText(/only ASCII characters/)).toBeInTheDocument();
+    expect(fetch).not.toHaveBeenCalled();
+    expect(screen.getByRole("status")).toHaveTextContent("none");
   });
 
   it("shows the service's words for a wrong key, and takes nothing", async () => {

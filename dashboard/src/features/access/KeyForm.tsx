@@ -1,19 +1,21 @@
 import { Button, Checkbox, PasswordInput } from "@mantine/core";
 import { useState, type SubmitEvent } from "react";
-import { getJson } from "../../api/client";
+import { getStatus } from "../../api/endpoints";
 import { useSession } from "../../api/session";
-import type { Status } from "../../api/types";
 import styles from "./KeyForm.module.css";
 
 const ANONYMOUS = "anonymous";
-const UNKNOWN_KEY = "The service does not know this key. It needs none, either.";
+/** Other characters cannot be sent in a header. */
+const IN_A_HEADER = /^[\x20-\x7e]*$/;
+const NOT_ASCII = "A key contains only ASCII characters. Check what you pasted.";
+const UNKNOWN_KEY = "The service does not know this key. It does not require one.";
 
 interface KeyFormProps {
-  /** Why a key is asked for again, in the service's words. */
+  /** Why the service refused the previous key, in its words. */
   refusal: string | null;
 }
 
-/** Tries the key against the service before it is taken. */
+/** Accepts a key only after the service has accepted it. */
 export function KeyForm({ refusal }: KeyFormProps) {
   const { accept } = useSession();
   const [key, setKey] = useState("");
@@ -23,11 +25,15 @@ export function KeyForm({ refusal }: KeyFormProps) {
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
+    if (!IN_A_HEADER.test(key.trim())) {
+      setProblem(NOT_ASCII);
+      return;
+    }
     setIsTrying(true);
     setProblem(null);
     try {
-      const status = await getJson<Status>("/api/status", { key: key.trim() });
-      // A service that needs no key takes any, and knows who brought one of its own.
+      const status = await getStatus({ key: key.trim() });
+      // A service that requires no key accepts any, but names the caller only for a key it knows.
       if (key.trim() !== "" && status.key.name === ANONYMOUS) setProblem(UNKNOWN_KEY);
       else accept(key.trim(), isKept);
     } catch (error) {

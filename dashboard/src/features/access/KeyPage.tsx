@@ -1,13 +1,12 @@
 import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
-import { getJson } from "../../api/client";
+import { getServiceFacts } from "../../api/endpoints";
 import { useSession } from "../../api/session";
-import type { ServiceFacts } from "../../api/types";
 import { BrandMark } from "../../components/BrandMark";
 import { KeyForm } from "./KeyForm";
 import styles from "./KeyPage.module.css";
 
-/** The first thing one sees: asks for a key, where the service does, and says where to find one. */
+/** The first page: asks for a key if the service requires one, and says where to find it. */
 export function KeyPage() {
   const { accept, hasLeft } = useSession();
   const needsKey = useNeedsKey();
@@ -23,16 +22,16 @@ export function KeyPage() {
           <h1 className={styles.title}>llm_service</h1>
         </div>
         <p className={styles.lead}>
-          Live latency, memory and requests of this service, and a playground.
+          Watch the latency, memory and requests of this service live, and try it in a playground.
         </p>
         {needsKey !== undefined && <KeyForm refusal={null} />}
         {needsKey === false && (
           <Button variant="default" size="md" fullWidth mt="sm" onClick={enter}>
-            Go on without a key
+            Continue without a key
           </Button>
         )}
         <p className={styles.hint}>
-          The service printed a key when it first started. Make another with{" "}
+          The service printed a key when it first started. Create another with{" "}
           <code>llm-service keys create --name me</code>
         </p>
       </div>
@@ -40,14 +39,14 @@ export function KeyPage() {
   );
 }
 
-/** Whether the service asks for keys at all; undefined until it has said so. */
+/** Whether the service requires a key; undefined until it has answered. */
 function useNeedsKey(): boolean | undefined {
   const [needsKey, setNeedsKey] = useState<boolean>();
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
-    // Open to all, unlike /api/status: no refusal is left in the browser's log.
-    getJson<ServiceFacts>("/", { key: "", signal }).then(
+    // Unlike the status, these facts are open to all, so the browser's log shows no refusal.
+    getServiceFacts({ key: "", signal }).then(
       (facts) => setNeedsKey(facts.requires_keys),
       () => setNeedsKey(signal.aborted ? undefined : true),
     );

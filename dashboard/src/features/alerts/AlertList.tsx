@@ -10,7 +10,7 @@ interface AlertListProps {
   onRunbook: (name: string) => void;
 }
 
-/** What fires or is about to, each with what it means. */
+/** The alerts that are firing or pending, each with its description. */
 export function ActiveAlerts({ alerts, now, onRunbook }: AlertListProps) {
   const active = alerts.filter((alert) => alert.state !== "inactive");
   if (active.length === 0) return null;
@@ -23,14 +23,14 @@ export function ActiveAlerts({ alerts, now, onRunbook }: AlertListProps) {
   );
 }
 
-/** The rules that have nothing to say. */
-export function QuietRules({ alerts, onRunbook }: Omit<AlertListProps, "now">) {
-  const quiet = alerts.filter((alert) => alert.state === "inactive");
+/** The rules whose condition does not hold. */
+export function InactiveRules({ alerts, onRunbook }: Omit<AlertListProps, "now">) {
+  const inactive = alerts.filter((alert) => alert.state === "inactive");
   return (
-    <section className={styles.card} aria-label="Quiet rules">
-      <h2 className={styles.title}>Quiet rules</h2>
-      <ul className={styles.quiet}>
-        {quiet.map((alert) => (
+    <section className={styles.card} aria-label="Inactive rules">
+      <h2 className={styles.title}>Inactive rules</h2>
+      <ul className={styles.inactive}>
+        {inactive.map((alert) => (
           <li key={`${alert.name} ${alert.severity} ${alert.query}`}>
             <span className={styles.severity}>{alert.severity}</span>
             <span className={styles.name}>{alert.name}</span>
@@ -87,7 +87,7 @@ function RunbookButton({ name, onRunbook }: RunbookButtonProps) {
         variant="default"
         size="compact-sm"
         fw={500}
-        aria-label={`Runbook of ${name}`}
+        aria-label={`Runbook for ${name}`}
         onClick={() => onRunbook(name)}
       >
         Runbook
@@ -96,7 +96,7 @@ function RunbookButton({ name, onRunbook }: RunbookButtonProps) {
   );
 }
 
-/** Prometheus writes 1.6800000000000002e+01. */
+/** Shortens a value, which Prometheus writes as 1.6800000000000002e+01. */
 function readable(value: string): string {
   const number = Number(value);
   return Number.isFinite(number) ? formatNumber(number) : value;

@@ -1,11 +1,11 @@
-/** Are the promises kept: what is left of each error budget, what fires, and what to do about it. */
+/** The error budget left of each objective, the alerts, and a runbook for each. */
 
 import { Skeleton } from "@mantine/core";
 import { useState } from "react";
 import { useAlerts } from "../../api/alerts";
 import { PageHead } from "../../components/PageHead";
 import { QueryGate } from "../../components/QueryGate";
-import { ActiveAlerts, QuietRules } from "./AlertList";
+import { ActiveAlerts, InactiveRules } from "./AlertList";
 import { headline } from "./burn";
 import { NoPrometheus } from "./NoPrometheus";
 import { ObjectiveCard } from "./ObjectiveCard";
@@ -36,7 +36,7 @@ export function AlertsPage() {
 function AlertsView({ answer }: { answer: Alerts }) {
   const [runbook, setRunbook] = useState<string | null>(null);
   const { tone, sentence } = headline(answer);
-  // A runbook names another by its anchor, which is the alert's name in small letters.
+  // A runbook links to another by its anchor, which is the alert's name in lower case.
   const openNamed = (anchor: string) =>
     setRunbook(answer.alerts.find(({ name }) => name.toLowerCase() === anchor)?.name ?? anchor);
   return (
@@ -51,7 +51,7 @@ function AlertsView({ answer }: { answer: Alerts }) {
       />
       {answer.reason !== "" && (
         <p className={styles.stale} role="status">
-          This is what was last known. {answer.reason}
+          These are the last known values. {answer.reason}
         </p>
       )}
       <ActiveAlerts alerts={answer.alerts} now={answer.now} onRunbook={setRunbook} />
@@ -60,7 +60,7 @@ function AlertsView({ answer }: { answer: Alerts }) {
           <ObjectiveCard key={objective.name} objective={objective} />
         ))}
       </div>
-      <QuietRules alerts={answer.alerts} onRunbook={setRunbook} />
+      <InactiveRules alerts={answer.alerts} onRunbook={setRunbook} />
       <RunbookDrawer name={runbook} onOpen={openNamed} onClose={() => setRunbook(null)} />
     </>
   );

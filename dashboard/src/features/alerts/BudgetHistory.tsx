@@ -6,13 +6,13 @@ import styles from "./BudgetHistory.module.css";
 const WIDTH = 100;
 const HEIGHT = 40;
 
-/** What was left of the budget, over the window. */
+/** How much of the budget was left over the window, as a line. */
 export function BudgetHistory({ history }: { history: Objective["history"] }) {
   const { times, budget_left: values } = history;
   const known = values.filter((value) => value !== null);
   const first = times[0];
   const last = known.at(-1);
-  // One point makes no line.
+  // A line needs two points.
   if (first === undefined || last === undefined || known.length < 2) {
     return <p className={styles.empty}>No history yet</p>;
   }

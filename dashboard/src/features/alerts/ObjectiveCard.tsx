@@ -14,7 +14,7 @@ export function ObjectiveCard({ objective }: { objective: Objective }) {
           <span className={styles.value}>{budgetValue(left)}</span>
           {left !== null && (
             <span className={styles.muted}>
-              {left < 0 ? " the budget is spent" : " of the budget left"}
+              {left < 0 ? " the budget has been spent" : " of the budget left"}
             </span>
           )}
         </p>
@@ -26,36 +26,37 @@ export function ObjectiveCard({ objective }: { objective: Objective }) {
   );
 }
 
-/** "38 %" of it is left, or more than once, "1.4×", it is spent. */
+/** "38 %" if that much is left; "1.4×" if more than the whole budget is spent. */
 function budgetValue(left: number | null): string {
   if (left === null) return "no traffic";
   return left < 0 ? `${formatNumber(1 - left)}×` : formatPercent(left);
 }
 
-/** What the budget is made of, in a sentence. */
+/** How many requests were good, and how many the objective asks for, in a sentence. */
 function account({ good_ratio, num_requests, target, window_seconds }: Objective): string {
   const days = `${formatNumber(window_seconds / 86_400)} days`;
   const promise = `${formatPercent(target)} over ${days}`;
   if (good_ratio === null) return `The objective is ${promise}.`;
-  // Rounded down: what is not kept in full must not read 100 %.
+  // Rounded down: a share below 1 must not read 100 %.
   const good = `${(Math.floor(good_ratio * 10_000) / 100).toFixed(2)} %`;
-  const of = num_requests === null ? "" : ` of ${Math.round(num_requests).toLocaleString("en")}`;
-  return `${good}${of} were good; the objective is ${promise}.`;
+  const count = num_requests === null ? "" : `${Math.round(num_requests).toLocaleString("en")} `;
+  return `${good} of ${count}requests were good; the objective is ${promise}.`;
 }
 
 function BurnTable({ readings }: { readings: BurnReading[] }) {
   return (
     <table className={styles.burn}>
       <caption className={styles.caption}>
-        Burn rate: at 1× the budget lasts exactly as long as its window
+        At a burn rate of 1×, the budget lasts exactly for its window. A rule alerts if its long and
+        its short window are both above the threshold.
       </caption>
       <thead>
         <tr>
-          <th scope="col">alerts</th>
-          <th scope="col">above</th>
+          <th scope="col">severity</th>
+          <th scope="col">threshold</th>
           <th scope="col">long</th>
           <th scope="col">short</th>
-          <th scope="col">now</th>
+          <th scope="col">state</th>
         </tr>
       </thead>
       <tbody>

@@ -1,22 +1,22 @@
 import { Drawer, Skeleton } from "@mantine/core";
 import "@mantine/core/styles/Drawer.css";
+import { getRunbook } from "../../api/endpoints";
 import { useLiveQuery } from "../../api/live";
 import { Markdown } from "../../components/markdown/Markdown";
 import { QueryGate } from "../../components/QueryGate";
-import type { Runbook } from "../../api/types";
 import styles from "./RunbookDrawer.module.css";
 
 interface RunbookDrawerProps {
-  /** Of which alert; null: closed. */
+  /** The name of the alert; null while the drawer is closed. */
   name: string | null;
-  /** One runbook refers to another. */
+  /** Called when the user follows a link to another runbook. */
   onOpen: (name: string) => void;
   onClose: () => void;
 }
 
 const REFRESH_MILLISECONDS = 600_000;
 
-/** What to do about an alert, from docs/runbooks.md. */
+/** The section of docs/runbooks.md that says what to do about an alert. */
 export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
   return (
     <Drawer.Root
@@ -28,7 +28,7 @@ export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
     >
       <Drawer.Overlay />
       <Drawer.Content>
-        {/* Not Drawer.Header: a second <header> would pass for the page's banner. */}
+        {/* Not Drawer.Header: a second <header> would count as the page's banner. */}
         <div className={styles.head}>
           <Drawer.Title>{name}</Drawer.Title>
           <Drawer.CloseButton aria-label="Close" />
@@ -42,9 +42,9 @@ export function RunbookDrawer({ name, onOpen, onClose }: RunbookDrawerProps) {
 }
 
 function RunbookText({ name, onOpen }: { name: string; onOpen: (name: string) => void }) {
-  const query = useLiveQuery<Runbook>(
-    "runbook",
-    `/api/runbooks/${encodeURIComponent(name)}`,
+  const query = useLiveQuery(
+    ["runbook", name],
+    (call) => getRunbook(call, name),
     REFRESH_MILLISECONDS,
   );
   return (

@@ -1,8 +1,8 @@
-/** The history of a budget as a line to draw: what is left, from 100 % down, through 0 when overspent. */
+/** The history of an error budget as a line, from 100 % at the top to 0, or below if overspent. */
 
 export interface BudgetLine {
   path: string;
-  /** Where 0 lies, from the top, in the drawing's own units. */
+  /** The y coordinate of 0. */
   zero: number;
   /** The value at the bottom edge. */
   bottom: number;
@@ -10,7 +10,7 @@ export interface BudgetLine {
 
 type Value = number | null;
 
-/** Deeper than this the line leaves the drawing: the shape above 0 must stay readable. */
+/** Lower values are cut off, so that the line above 0 stays readable. */
 const LOWEST = -1;
 
 export function budgetLine(values: Value[], width: number, height: number): BudgetLine {

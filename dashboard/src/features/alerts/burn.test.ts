@@ -12,8 +12,8 @@ describe("readBurn", () => {
       { window: "5m", value: short },
     ];
     expect(readBurn(FAST, rates(14, 20))).toMatchObject({ tone: "bad", words: "burning" });
-    expect(readBurn(FAST, rates(14, 1))).toMatchObject({ tone: "warn", words: "one of two" });
-    expect(readBurn(FAST, rates(13.44, 13.44))).toMatchObject({ tone: "ok", words: "quiet" });
+    expect(readBurn(FAST, rates(14, 1))).toMatchObject({ tone: "warn", words: "1 of 2" });
+    expect(readBurn(FAST, rates(13.44, 13.44))).toMatchObject({ tone: "ok", words: "ok" });
     expect(readBurn(FAST, rates(null, null))).toMatchObject({ tone: "plain", words: "no traffic" });
     expect(readBurn(FAST, [])).toMatchObject({ long: null, short: null });
   });
@@ -50,11 +50,11 @@ describe("headline", () => {
     expect(headline(answerOf({}))).toMatchObject({ tone: "ok" });
     const pending = [alertOf({ state: "pending" })];
     expect(headline(answerOf({ alerts: pending })).sentence).toBe(
-      "Nothing fires; 1 alert is pending.",
+      "No alert is firing; 1 is pending.",
     );
     const spent = [objectiveOf({ name: "ttft", budget_left_ratio: -0.2 })];
     expect(headline(answerOf({ objectives: spent })).sentence).toContain(
-      "the budget of ttft is spent",
+      "the error budget of ttft is spent",
     );
     const idle = [objectiveOf({ budget_left_ratio: null })];
     expect(headline(answerOf({ objectives: idle }))).toMatchObject({ tone: "plain" });

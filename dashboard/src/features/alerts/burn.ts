@@ -1,4 +1,4 @@
-/** What burns the error budget, and how fast. The rules are those of prometheus/rules. */
+/** How fast the error budgets burn. The rules are those of prometheus/rules. */
 
 import { firingRules } from "../../api/alerts";
 import type { Alerts, Objective } from "../../api/types";
@@ -7,9 +7,9 @@ export type Tone = "ok" | "warn" | "bad" | "plain";
 
 export interface BurnRule {
   severity: "page" | "ticket";
-  /** 1 spends exactly the whole budget in the objective's window. */
+  /** A burn rate; 1 spends exactly the whole budget within the objective's window. */
   threshold: number;
-  /** Both must be above the threshold: the long one says it matters, the short one that it lasts. */
+  /** The rule alerts if both windows are above: the long one shows that it matters, the short one that it goes on. */
   long: string;
   short: string;
 }
@@ -40,14 +40,14 @@ export function readBurn(rule: BurnRule, rates: BurnRate[]): BurnReading {
     const tone = rule.severity === "page" ? "bad" : "warn";
     return { rule, long, short, tone, words: "burning" };
   }
-  if (numAbove === 1) return { rule, long, short, tone: "warn", words: "one of two" };
+  if (numAbove === 1) return { rule, long, short, tone: "warn", words: "1 of 2" };
   if (long === null && short === null) {
     return { rule, long, short, tone: "plain", words: "no traffic" };
   }
-  return { rule, long, short, tone: "ok", words: "quiet" };
+  return { rule, long, short, tone: "ok", words: "ok" };
 }
 
-/** Below a quarter of the budget it is time to be careful. */
+/** With less of the budget than this left, its card warns. */
 const LITTLE_LEFT = 0.25;
 
 export function budgetTone({ budget_left_ratio: left }: Objective): Tone {
@@ -61,7 +61,7 @@ export interface Headline {
   sentence: string;
 }
 
-/** All of it in one sentence. */
+/** The state of all alerts and objectives in one sentence. */
 export function headline({ alerts, objectives }: Alerts): Headline {
   const firing = firingRules(alerts);
   const pending = alerts.filter((alert) => alert.state === "pending");
@@ -72,16 +72,19 @@ export function headline({ alerts, objectives }: Alerts): Headline {
     return { tone, sentence: `Firing: ${names}${others}.` };
   }
   if (pending.length > 0) {
-    const words = pending.length === 1 ? "1 alert is" : `${pending.length} alerts are`;
-    return { tone: "warn", sentence: `Nothing fires; ${words} pending.` };
+    const words = pending.length === 1 ? "1 is" : `${pending.length} are`;
+    return { tone: "warn", sentence: `No alert is firing; ${words} pending.` };
   }
   const spent = objectives.filter((objective) => (objective.budget_left_ratio ?? 1) <= 0);
   if (spent.length > 0) {
     const words = spent.map((objective) => objective.name).join(" and ");
-    return { tone: "warn", sentence: `Nothing fires, but the budget of ${words} is spent.` };
+    return {
+      tone: "warn",
+      sentence: `No alert is firing, but the error budget of ${words} is spent.`,
+    };
   }
   if (objectives.every((objective) => objective.budget_left_ratio === null)) {
-    return { tone: "plain", sentence: "Nothing fires. No traffic to judge yet." };
+    return { tone: "plain", sentence: "No alert is firing. There is no traffic to judge yet." };
   }
-  return { tone: "ok", sentence: "Nothing fires, and the objectives are kept." };
+  return { tone: "ok", sentence: "No alert is firing, and all objectives are met." };
 }

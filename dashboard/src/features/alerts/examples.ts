@@ -1,4 +1,4 @@
-/** Small, readable answers of /api/alerts, for tests. */
+/** Small example answers about alerts, for tests. */
 
 import type { Alert, Alerts, Objective } from "../../api/types";
 

@@ -5,7 +5,7 @@ import { Facts, type Fact } from "../../components/Facts";
 import { formatBytes, formatCount, formatNumber, formatSeconds } from "../../lib/units";
 import styles from "./EngineFacts.module.css";
 
-/** What is served, by which engine, on which machine. */
+/** The model, the engine and the machine, as names and values. */
 export function EngineFacts({ facts: { model, engine, machine } }: { facts: EnginePage }) {
   return (
     <div className={styles.groups}>
@@ -17,7 +17,9 @@ export function EngineFacts({ facts: { model, engine, machine } }: { facts: Engi
             <Chip
               key={name}
               tone={isPresent ? "ok" : "plain"}
-              title={isPresent ? "The processor has it." : "The processor lacks it."}
+              title={
+                isPresent ? "The processor supports it." : "The processor does not support it."
+              }
             >
               {isPresent ? "" : "no "}
               {name}
@@ -41,7 +43,7 @@ function FactCard({ title, facts, notes, children }: FactCardProps) {
   return (
     <section className={styles.card} aria-label={title}>
       <h2 className={styles.title}>{title}</h2>
-      {facts ? <Facts facts={facts} /> : <p className={styles.note}>It is loading.</p>}
+      {facts ? <Facts facts={facts} /> : <p className={styles.note}>Still loading.</p>}
       {notes.map((note) => (
         <p key={note} className={styles.note}>
           {note}
@@ -61,33 +63,35 @@ function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
     { name: "precision", value: model.dtype },
     { name: "quantization", value: model.quantization },
     { name: "device", value: model.device },
-    { name: "context", value: `${formatCount(model.max_context)} tokens` },
+    { name: "context length", value: `${formatCount(model.max_context)} tokens` },
     { name: "vocabulary", value: `${formatCount(model.vocab_size)} tokens` },
-    { name: "loaded in", value: formatSeconds(model.load_seconds) },
+    { name: "load time", value: formatSeconds(model.load_seconds) },
   ];
 }
 
 function engineFacts(engine: NonNullable<EnginePage["engine"]>): Fact[] {
   const blocks =
     engine.num_blocks === 0
-      ? "kept by the model"
-      : `${formatCount(engine.num_blocks)} of ${engine.block_size} tokens`;
+      ? "managed by the model"
+      : `${formatCount(engine.num_blocks)} × ${engine.block_size} tokens`;
   return [
     { name: "kind", value: engine.kind },
     { name: "state", value: engine.is_ready ? "ready" : engine.reason },
     { name: "threads", value: formatCount(engine.threads) },
     { name: "running", value: `${engine.num_running} of ${engine.max_batch_size}` },
     { name: "waiting", value: `${engine.num_waiting} of ${engine.max_waiting}` },
-    { name: "tokens in a step, at most", value: formatCount(engine.max_batched_tokens) },
+    { name: "max tokens per step", value: formatCount(engine.max_batched_tokens) },
     { name: "KV blocks", value: blocks },
     { name: "KV cache", value: kvWords(engine.kv_cache_used_bytes, engine.kv_cache_bytes) },
-    { name: "prefix cache", value: engine.has_prefix_cache ? "on, apart per key" : "off" },
+    { name: "prefix cache", value: engine.has_prefix_cache ? "on, separate per key" : "off" },
     { name: "restarts", value: formatCount(engine.num_restarts) },
   ];
 }
 
 function kvWords(used: number, capacity: number): string {
-  return capacity === 0 ? "kept by the model" : `${formatBytes(used)} of ${formatBytes(capacity)}`;
+  return capacity === 0
+    ? "managed by the model"
+    : `${formatBytes(used)} of ${formatBytes(capacity)}`;
 }
 
 function machineFacts(machine: EnginePage["machine"]): Fact[] {
@@ -105,9 +109,9 @@ function machineFacts(machine: EnginePage["machine"]): Fact[] {
       name: "memory",
       value: limit < total ? `${formatBytes(limit)} of ${formatBytes(total)}` : formatBytes(total),
     },
-    { name: "memory free", value: formatBytes(machine.memory_available_bytes) },
-    { name: "this process", value: formatBytes(machine.process_memory_bytes) },
-    { name: "its threads", value: formatCount(machine.num_process_threads) },
-    { name: "held back by quota", value: throttled === null ? "–" : formatSeconds(throttled) },
+    { name: "available memory", value: formatBytes(machine.memory_available_bytes) },
+    { name: "process memory", value: formatBytes(machine.process_memory_bytes) },
+    { name: "process threads", value: formatCount(machine.num_process_threads) },
+    { name: "throttled by CPU quota", value: throttled === null ? "–" : formatSeconds(throttled) },
   ];
 }

@@ -1,9 +1,10 @@
-/** How the engine works: its speed, what it does with its time, and what it runs on. */
+/** The engine: its speed, how it spends its time, and the machine it runs on. */
 
 import { useMemo } from "react";
+import { getEngine } from "../../api/endpoints";
 import { useLive, useLiveQuery } from "../../api/live";
 import { useSeries } from "../../api/series";
-import type { EnginePage as Facts } from "../../api/types";
+import type { Series } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
 import { ChartCard } from "../../components/ChartCard";
 import { PageHead } from "../../components/PageHead";
@@ -12,7 +13,6 @@ import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
 import { buildCharts, presentPlans } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
-import type { SeriesResponse } from "../../lib/series";
 import { LATENCY, OPTIONAL, PANELS, WORK } from "./charts";
 import { EngineFacts } from "./EngineFacts";
 import styles from "./EnginePage.module.css";
@@ -22,7 +22,7 @@ const FACTS_MILLISECONDS = 5000;
 export function EnginePage() {
   const { status } = useLive().connection;
   const { query, range, words, setRange } = useSeries(PANELS);
-  const facts = useLiveQuery<Facts>("engine", "/api/engine", FACTS_MILLISECONDS);
+  const facts = useLiveQuery(["engine"], getEngine, FACTS_MILLISECONDS);
   const [zoom, setZoom] = useZoom(range, query.data?.start ?? 0);
   return (
     <div className={styles.page}>
@@ -53,13 +53,13 @@ export function EnginePage() {
   );
 }
 
-function EngineCharts({ series, view }: { series: SeriesResponse; view: ChartView }) {
+function EngineCharts({ series, view }: { series: Series; view: ChartView }) {
   const work = useMemo(() => buildCharts(WORK, series), [series]);
   const latency = useMemo(() => buildCharts(LATENCY, series), [series]);
   const optional = useMemo(() => buildCharts(presentPlans(OPTIONAL, series), series), [series]);
   return (
     <>
-      <ChartBoard title="At work" charts={work} view={view} />
+      <ChartBoard title="Engine activity" charts={work} view={view} />
       <div className={styles.wide}>
         {[...latency, ...optional].map((chart) => (
           <ChartCard key={chart.id} chart={chart} view={view} />

@@ -16,7 +16,7 @@ describe("the engine's charts", () => {
   it("say that nothing was guessed rather than draw zeros", () => {
     const drafts = draftsOf([0, 0, 0], [0, 0, 0]);
     expect(drafts && isEmpty(drafts)).toBe(true);
-    expect(drafts?.emptyWords).toBe("speculation has not drafted yet");
+    expect(drafts?.emptyWords).toBe("no draft tokens yet");
   });
 
   it("show a GPU and Redis only where they have numbers", () => {

@@ -1,4 +1,4 @@
-/** Which charts the engine page shows. */
+/** The charts of the engine page. */
 
 import { DASHED, KV_CACHE, panelsOf, QUANTILES, SPEED, type ChartPlan } from "../../lib/chart-plan";
 
@@ -7,7 +7,7 @@ export const WORK: ChartPlan[] = [
   {
     id: "duty",
     title: "Duty cycle",
-    unitWords: "share of the time at work",
+    unitWords: "share of time busy",
     unit: "ratio",
     looks: {
       decode: { color: "series-1", kind: "stack" },
@@ -25,20 +25,20 @@ export const WORK: ChartPlan[] = [
   {
     id: "preemptions",
     title: "Preemptions",
-    unitWords: "per second; blocks taken back",
+    unitWords: "sequences evicted per second",
     unit: "per-second",
     looks: { preemptions: { color: "series-2", kind: "area" } },
   },
   {
     id: "drafts",
-    title: "Guessed tokens",
-    unitWords: "per second, checked together",
+    title: "Draft tokens",
+    unitWords: "per second, by outcome",
     unit: "per-second",
     looks: {
       accepted: { color: "series-1", kind: "stack" },
       rejected: { color: "series-2", kind: "stack", dash: DASHED },
     },
-    emptyWords: "speculation has not drafted yet",
+    emptyWords: "no draft tokens yet",
     isEmptyAtZero: true,
   },
 ];
@@ -55,13 +55,13 @@ export const LATENCY: ChartPlan[] = [
   {
     id: "event_loop_lag",
     title: "Event-loop lag",
-    unitWords: "how late Python gets its turn",
+    unitWords: "delay of scheduled callbacks",
     unit: "s",
     looks: QUANTILES,
   },
 ];
 
-/** Of what not every service has. */
+/** Charts of parts that not every service has. */
 export const OPTIONAL: ChartPlan[] = [
   {
     id: "gpu_memory",
@@ -73,14 +73,14 @@ export const OPTIONAL: ChartPlan[] = [
   {
     id: "gpu_busy",
     title: "GPU busy",
-    unitWords: "share of the time that it computes",
+    unitWords: "share of time busy",
     unit: "ratio",
     looks: { busy: { color: "series-1", kind: "area" } },
   },
   {
     id: "redis",
     title: "Redis",
-    unitWords: "1 answers, 0 does not",
+    unitWords: "1: reachable, 0: unreachable",
     unit: "count",
     looks: { up: { color: "series-3", kind: "area" } },
   },

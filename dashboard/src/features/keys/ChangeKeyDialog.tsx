@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { changeKey } from "../../api/endpoints";
 import { useCommand } from "../../api/live";
 import type { KeyChange, KeyEntry } from "../../api/types";
 import { KeyFields, type KeyTerms } from "./KeyFields";
@@ -10,21 +11,20 @@ interface ChangeKeyDialogProps {
   onClose: () => void;
 }
 
-const AS_IS = "as it is";
+const UNCHANGED = "unchanged";
 
 export function ChangeKeyDialog({ target, onClose }: ChangeKeyDialogProps) {
   const [now] = useState(() => Date.now() / 1000);
   const [terms, setTerms] = useState<KeyTerms>({
     scopes: target.scopes,
     rpm: target.rpm,
-    lifetime: AS_IS,
+    lifetime: UNCHANGED,
   });
-  const { mutate, isPending, error } = useCommand<KeyEntry>("keys");
+  const { mutate, isPending, error } = useCommand(changeKey, "keys");
   const change = () => {
     const body: KeyChange = { scopes: terms.scopes, rpm: terms.rpm };
-    if (terms.lifetime !== AS_IS) body.expires_at = expiryOf(terms.lifetime, Date.now() / 1000);
-    const path = `/api/keys/${encodeURIComponent(target.id)}`;
-    mutate({ method: "PATCH", path, body }, { onSuccess: onClose });
+    if (terms.lifetime !== UNCHANGED) body.expires_at = expiryOf(terms.lifetime, Date.now() / 1000);
+    mutate({ keyId: target.id, ...body }, { onSuccess: onClose });
   };
   return (
     <KeyFormDialog
@@ -38,7 +38,10 @@ export function ChangeKeyDialog({ target, onClose }: ChangeKeyDialogProps) {
     >
       <KeyFields
         terms={terms}
-        lifetimes={[{ value: AS_IS, label: `as it is: ${expiryWords(target, now)}` }, ...LIFETIMES]}
+        lifetimes={[
+          { value: UNCHANGED, label: `unchanged (${expiryWords(target, now)})` },
+          ...LIFETIMES,
+        ]}
         onChange={(changed) => setTerms({ ...terms, ...changed })}
       />
     </KeyFormDialog>

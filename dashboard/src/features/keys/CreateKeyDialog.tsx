@@ -1,5 +1,6 @@
 import { TextInput } from "@mantine/core";
 import { useState } from "react";
+import { createKey } from "../../api/endpoints";
 import { useCommand } from "../../api/live";
 import type { KeyEntry, KeyWithSecret, NewKey } from "../../api/types";
 import { KeyFields, type KeyTerms } from "./KeyFields";
@@ -17,13 +18,13 @@ const START: KeyTerms = { scopes: ["inference"], rpm: 60, lifetime: "90d" };
 export function CreateKeyDialog({ keys, onCreated, onClose }: CreateKeyDialogProps) {
   const [name, setName] = useState("");
   const [terms, setTerms] = useState(START);
-  const { mutate, isPending, error } = useCommand<KeyWithSecret>("keys");
+  const { mutate, isPending, error } = useCommand(createKey, "keys");
   const taken = keys.filter((key) => key.revoked_at === null).map((key) => key.name);
   const problem = nameProblem(name, taken);
   const create = () => {
     const expires_at = expiryOf(terms.lifetime, Date.now() / 1000);
     const body: NewKey = { name, scopes: terms.scopes, rpm: terms.rpm, expires_at };
-    mutate({ method: "POST", path: "/api/keys", body }, { onSuccess: onCreated });
+    mutate(body, { onSuccess: onCreated });
   };
   return (
     <KeyFormDialog
@@ -37,7 +38,7 @@ export function CreateKeyDialog({ keys, onCreated, onClose }: CreateKeyDialogPro
     >
       <TextInput
         label="Name"
-        description="Whose it is; it is shown in metrics and logs"
+        description="Says who uses the key; it appears in metrics and logs"
         placeholder="laptop"
         autoComplete="off"
         spellCheck={false}

@@ -1,5 +1,6 @@
 import { Checkbox } from "@mantine/core";
 import { useState } from "react";
+import { revokeKey, rotateKey } from "../../api/endpoints";
 import { useCommand } from "../../api/live";
 import type { KeyEntry, KeyWithSecret } from "../../api/types";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
@@ -11,11 +12,10 @@ interface RotateDialogProps {
 }
 
 export function RotateDialog({ target, onRotated, onClose }: RotateDialogProps) {
-  const { mutate, isPending, error } = useCommand<KeyWithSecret>("keys");
+  const { mutate, isPending, error } = useCommand(rotateKey, "keys");
   const [hasLeaked, setHasLeaked] = useState(false);
-  const path = `/api/keys/${encodeURIComponent(target.id)}/rotate`;
-  // Without a body the old secret stays valid for a day.
-  const body = hasLeaked ? { overlap_seconds: 0 } : {};
+  // Without `overlap_seconds` the old secret stays valid for a day.
+  const rotation = { keyId: target.id, ...(hasLeaked ? { overlap_seconds: 0 } : {}) };
   return (
     <ConfirmDialog
       title={`Rotate ${target.name}?`}
@@ -23,13 +23,15 @@ export function RotateDialog({ target, onRotated, onClose }: RotateDialogProps) 
       isOpen
       isBusy={isPending}
       problem={error?.message ?? null}
-      onConfirm={() => mutate({ method: "POST", path, body }, { onSuccess: onRotated })}
+      onConfirm={() => mutate(rotation, { onSuccess: onRotated })}
       onClose={onClose}
     >
-      <p>It gets a new secret, shown once. Name, scopes, limit and usage stay.</p>
-      <p>The old secret stays valid for 24 hours, so that nothing stops before it is replaced.</p>
+      <p>The key gets a new secret, which is shown once. Its name, scopes, limit and usage stay.</p>
+      <p>
+        The old secret stays valid for 24 hours, so that you can replace it without an interruption.
+      </p>
       <Checkbox
-        label="The old secret has leaked: end it now"
+        label="The old secret has leaked: invalidate it now"
         checked={hasLeaked}
         onChange={(event) => setHasLeaked(event.currentTarget.checked)}
       />
@@ -43,8 +45,7 @@ interface RevokeDialogProps {
 }
 
 export function RevokeDialog({ target, onClose }: RevokeDialogProps) {
-  const { mutate, isPending, error } = useCommand<KeyEntry>("keys");
-  const path = `/api/keys/${encodeURIComponent(target.id)}`;
+  const { mutate, isPending, error } = useCommand(revokeKey, "keys");
   return (
     <ConfirmDialog
       title={`Revoke ${target.name}?`}
@@ -52,11 +53,11 @@ export function RevokeDialog({ target, onClose }: RevokeDialogProps) {
       isOpen
       isBusy={isPending}
       problem={error?.message ?? null}
-      onConfirm={() => mutate({ method: "DELETE", path }, { onSuccess: onClose })}
+      onConfirm={() => mutate(target.id, { onSuccess: onClose })}
       onClose={onClose}
     >
-      <p>Whoever uses it is refused from now on. This cannot be undone.</p>
-      <p>What it has running runs on; its usage stays on record.</p>
+      <p>Requests with this key are refused from now on. This cannot be undone.</p>
+      <p>Its running requests continue, and its usage stays on record.</p>
     </ConfirmDialog>
   );
 }

@@ -3,10 +3,10 @@ import type { Scope } from "../../api/types";
 import { SCOPES } from "./keys";
 import styles from "./KeyFields.module.css";
 
-/** What can be set when a key is made, and changed later. */
+/** What can be set when a key is created, and changed later. */
 export interface KeyTerms {
   scopes: Scope[];
-  /** Requests per minute; 0 is no limit. */
+  /** Requests per minute; 0 means no limit. */
   rpm: number;
   lifetime: string;
 }
@@ -27,7 +27,7 @@ export function KeyFields({ terms, lifetimes, onChange }: KeyFieldsProps) {
   return (
     <>
       <fieldset className={styles.scopes}>
-        <legend className={styles.legend}>May use</legend>
+        <legend className={styles.legend}>Scopes</legend>
         {SCOPES.map(({ name, words }) => (
           <Checkbox
             key={name}
@@ -39,14 +39,14 @@ export function KeyFields({ terms, lifetimes, onChange }: KeyFieldsProps) {
         ))}
         {terms.scopes.length === 0 && (
           <p className={styles.problem} role="alert">
-            Choose at least one.
+            Choose at least one scope.
           </p>
         )}
       </fieldset>
       <div className={styles.pair}>
         <NumberInput
           label="Requests per minute"
-          description="0 is no limit"
+          description="0 means no limit"
           min={0}
           max={1_000_000}
           allowDecimal={false}
@@ -57,7 +57,7 @@ export function KeyFields({ terms, lifetimes, onChange }: KeyFieldsProps) {
         />
         <NativeSelect
           label="Expires"
-          description="Afterwards it opens nothing"
+          description="It is refused afterwards"
           data={lifetimes}
           value={terms.lifetime}
           onChange={(event) => onChange({ lifetime: event.currentTarget.value })}

@@ -13,7 +13,7 @@ interface KeyFormDialogProps {
   children: ReactNode;
 }
 
-/** A form in a dialog: fields, what went wrong, and its one button. */
+/** A dialog with a form: its fields, the error of the last attempt, and a submit button. */
 export function KeyFormDialog(props: KeyFormDialogProps) {
   const { title, action, canSubmit, isBusy, problem, onSubmit, onClose, children } = props;
   const submit = (event: SubmitEvent) => {

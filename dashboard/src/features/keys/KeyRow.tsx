@@ -3,7 +3,7 @@ import type { KeyEntry } from "../../api/types";
 import { Chip } from "../../components/Chip";
 import { formatAgo, formatCount } from "../../lib/units";
 import { expiryWords, oldSecretWords, stateOf } from "./keys";
-import type { Doing } from "./KeysPage";
+import type { KeyAction } from "./key-action";
 import { UsageBars } from "./UsageBars";
 import styles from "./KeyRow.module.css";
 
@@ -11,7 +11,7 @@ interface KeyRowProps {
   entry: KeyEntry;
   /** Seconds since the epoch. */
   now: number;
-  onDo: (doing: Doing) => void;
+  onDo: (action: KeyAction) => void;
 }
 
 export function KeyRow({ entry, now, onDo }: KeyRowProps) {
@@ -32,7 +32,10 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
             </Chip>
           ))}
           {entry.source === "settings" && (
-            <Chip tone="plain" title="It comes from the service's settings and is changed there.">
+            <Chip
+              tone="plain"
+              title="This key is defined in the settings of the service and can only be changed there."
+            >
               from the settings
             </Chip>
           )}
@@ -67,7 +70,7 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
   );
 }
 
-/** How much of this minute's requests is left. */
+/** How many requests are left this minute. */
 function Limit({ entry: { rpm, remaining } }: { entry: KeyEntry }) {
   if (rpm === 0) return <div className={styles.limit}>no limit</div>;
   const left = remaining?.requests ?? rpm;
@@ -83,13 +86,13 @@ function Limit({ entry: { rpm, remaining } }: { entry: KeyEntry }) {
         low={rpm / 4}
         optimum={rpm}
         value={left}
-        aria-label="Requests left in this minute"
+        aria-label="Requests left this minute"
       />
     </div>
   );
 }
 
-function Actions({ entry, onDo }: { entry: KeyEntry; onDo: (doing: Doing) => void }) {
+function Actions({ entry, onDo }: { entry: KeyEntry; onDo: (action: KeyAction) => void }) {
   const actions = [
     { kind: "change", label: "Change" },
     { kind: "rotate", label: "Rotate" },

@@ -4,15 +4,15 @@ import type { KeyEntry } from "../../api/types";
 import { useNow } from "../../lib/clock";
 import { KeyRow } from "./KeyRow";
 import { stateOf } from "./keys";
-import type { Doing } from "./KeysPage";
+import type { KeyAction } from "./key-action";
 import styles from "./KeyRows.module.css";
 
 interface KeyRowsProps {
   keys: KeyEntry[];
-  onDo: (doing: Doing) => void;
+  onDo: (action: KeyAction) => void;
 }
 
-/** The keys that open something; those that are over stay out of sight until asked for. */
+/** The valid keys. Revoked and expired ones are hidden until the user asks for them. */
 export function KeyRows({ keys, onDo }: KeyRowsProps) {
   const [isPastShown, setPastShown] = useState(false);
   const now = useNow() / 1000;
@@ -35,7 +35,8 @@ export function KeyRows({ keys, onDo }: KeyRowsProps) {
           aria-expanded={isPastShown}
           onClick={() => setPastShown(!isPastShown)}
         >
-          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired
+          {isPastShown ? "Hide" : "Show"} {past.length} revoked or expired{" "}
+          {past.length === 1 ? "key" : "keys"}
         </Button>
       )}
       {isPastShown && (

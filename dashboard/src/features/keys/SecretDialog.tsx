@@ -9,26 +9,26 @@ interface SecretDialogProps {
   onClose: () => void;
 }
 
-/** The one time that a secret is seen. A click beside the dialog must not lose it. */
+/** Shows a secret for the only time, so a click outside must not close the dialog. */
 export function SecretDialog({ secret, onClose }: SecretDialogProps) {
   const clipboard = useClipboard({ timeout: 3000 });
   return (
     <Modal
       opened
       onClose={onClose}
-      title={`The key ${secret.name}`}
+      title={`New secret of ${secret.name}`}
       closeOnClickOutside={false}
       withCloseButton={false}
     >
       <p className={styles.words}>
-        Copy it now: it is shown this once, and the service keeps only a hash of it.
+        Copy it now: it is shown only once. The service stores only a hash of it.
       </p>
       <code className={styles.secret} data-testid="secret">
         {secret.key}
       </code>
       {clipboard.error && (
         <p className={styles.words} role="alert">
-          The browser refused to copy. Select the text and copy it by hand.
+          The browser refused to copy. Select the text and copy it manually.
         </p>
       )}
       <div className={styles.buttons}>

@@ -1,4 +1,4 @@
-/** Keys as data: what they may do, how long they last, what they are worth today. */
+/** Keys as data: their scopes, lifetimes and states. */
 
 import type { KeyEntry, Scope } from "../../api/types";
 import { formatDate, formatDuration } from "../../lib/units";
@@ -6,12 +6,12 @@ import { formatDate, formatDuration } from "../../lib/units";
 export const SCOPES: { name: Scope; words: string }[] = [
   { name: "inference", words: "chat, completions, tokenize" },
   { name: "metrics", words: "charts, requests, alerts, /metrics" },
-  { name: "admin", words: "keys, and cancelling requests" },
+  { name: "admin", words: "managing keys, cancelling requests" },
 ];
 
 const DAY = 86_400;
 
-/** Choices of a lifetime; null never ends. */
+/** The lifetimes to choose from; null means that the key never expires. */
 export const LIFETIMES: { value: string; label: string; seconds: number | null }[] = [
   { value: "never", label: "never", seconds: null },
   { value: "1d", label: "in one day", seconds: DAY },
@@ -21,7 +21,7 @@ export const LIFETIMES: { value: string; label: string; seconds: number | null }
   { value: "365d", label: "in one year", seconds: 365 * DAY },
 ];
 
-/** When a key of this lifetime ends, in seconds since the epoch. */
+/** When a key with this lifetime expires, in seconds since the epoch. */
 export function expiryOf(lifetime: string, now: number): number | null {
   const seconds = LIFETIMES.find(({ value }) => value === lifetime)?.seconds ?? null;
   return seconds === null ? null : Math.round(now + seconds);
@@ -46,16 +46,16 @@ export function expiryWords(key: KeyEntry, now: number): string {
     : `expires ${formatDate(key.expires_at)}`;
 }
 
-/** Until when a secret from before a rotation is valid, or null. */
+/** How long the secret from before a rotation stays valid, or null. */
 export function oldSecretWords(key: KeyEntry, now: number): string | null {
   const until = key.old_secret_valid_until;
   if (until === null || until <= now) return null;
   return `old secret valid for ${formatDuration(until - now)}`;
 }
 
-/** Why the service would refuse this name, or null. It looks at names again itself. */
+/** Why the service would refuse this name, or null. The service checks it again. */
 export function nameProblem(name: string, taken: string[]): string | null {
-  if (!/^[a-z0-9_-]{1,32}$/.test(name)) return "1 to 32 of a-z, 0-9, _ and -";
+  if (!/^[a-z0-9_-]{1,32}$/.test(name)) return "Use 1 to 32 characters from a-z, 0-9, _ and -.";
   if (name === "anonymous" || name === "other") return "This name is reserved for metrics.";
   return taken.includes(name) ? "Another key has this name." : null;
 }

@@ -4,7 +4,7 @@ import { useNow } from "../../lib/clock";
 import { formatDuration } from "../../lib/units";
 import styles from "./FiringAlerts.module.css";
 
-/** Each alert that fires, in its own words, and the way to all of them. */
+/** The firing alerts with their summaries, each a link to the alerts page. */
 export function FiringAlerts({ alerts }: { alerts: Alert[] }) {
   const now = useNow(alerts.length > 0) / 1000;
   if (alerts.length === 0) return null;

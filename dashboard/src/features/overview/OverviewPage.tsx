@@ -1,16 +1,16 @@
-/** Is it healthy, how fast is it, what does it use: the service at a glance, live. */
+/** The service at a glance: its health, its speed and the resources it uses, live. */
 
 import { useMemo } from "react";
 import { useFiringAlerts } from "../../api/alerts";
+import { getRequests } from "../../api/endpoints";
 import { useLive, useLiveQuery } from "../../api/live";
 import { useSeries } from "../../api/series";
-import type { Alert, RequestList, Status } from "../../api/types";
+import type { Alert, Series, Status } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
 import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
 import { buildCharts } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
-import type { SeriesResponse } from "../../lib/series";
 import { PANELS, RESOURCES, TRAFFIC } from "./charts";
 import { FiringAlerts } from "./FiringAlerts";
 import { CONNECTING, judge, UNKNOWN } from "./health";
@@ -20,6 +20,9 @@ import { RecentRequests } from "./RecentRequests";
 import { TileGrid } from "./TileGrid";
 import { buildTiles } from "./tiles";
 import styles from "./OverviewPage.module.css";
+
+const NUM_RECENT = 10;
+const RECENT_MILLISECONDS = 5000;
 
 export function OverviewPage() {
   const { connection } = useLive();
@@ -59,7 +62,7 @@ export function OverviewPage() {
 function judgeNow(
   isAway: boolean,
   status: Status | undefined,
-  series: SeriesResponse | undefined,
+  series: Series | undefined,
   alerts: Alert[],
   words: string,
 ) {
@@ -68,7 +71,7 @@ function judgeNow(
 }
 
 interface MeasuredProps {
-  series: SeriesResponse;
+  series: Series;
   status: Status;
   view: ChartView;
 }
@@ -80,14 +83,18 @@ function Measured({ series, status, view }: MeasuredProps) {
     <>
       <TileGrid tiles={buildTiles(series, status)} />
       <ChartBoard title="Rate, errors, duration" charts={traffic} view={view} />
-      <ChartBoard title="Use and saturation" charts={resources} view={view} />
+      <ChartBoard title="Utilization and saturation" charts={resources} view={view} />
       <RecentRequestsSection />
     </>
   );
 }
 
 function RecentRequestsSection() {
-  const recent = useLiveQuery<RequestList>("requests", "/api/requests?limit=10", 5000);
+  const recent = useLiveQuery(
+    ["requests", NUM_RECENT],
+    (call) => getRequests(call, NUM_RECENT),
+    RECENT_MILLISECONDS,
+  );
   return (
     <QueryGate query={recent} placeholder={null}>
       {(data) => <RecentRequests requests={data.requests} />}

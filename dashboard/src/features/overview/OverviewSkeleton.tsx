@@ -3,7 +3,7 @@ import board from "../../components/ChartBoard.module.css";
 import tiles from "./TileGrid.module.css";
 import styles from "./OverviewPage.module.css";
 
-/** The overview's shape while the first answer is on its way. */
+/** A placeholder in the shape of the overview, until the first answer comes. */
 export function OverviewSkeleton() {
   return (
     <div className={styles.page} role="status" aria-busy="true" aria-label="Loading the overview">

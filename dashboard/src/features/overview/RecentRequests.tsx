@@ -4,7 +4,7 @@ import { PageLink } from "../../components/PageLink";
 import { RequestList } from "../../components/requests/RequestList";
 import styles from "./RecentRequests.module.css";
 
-/** The newest requests: who, how it ended, how many tokens, where the time went. */
+/** The newest requests, each with its key, outcome, tokens and time per phase. */
 export function RecentRequests({ requests }: { requests: RequestRecord[] }) {
   const [openId, setOpenId] = useState("");
   return (
@@ -16,7 +16,7 @@ export function RecentRequests({ requests }: { requests: RequestRecord[] }) {
         </PageLink>
       </header>
       {requests.length === 0 ? (
-        <p className={styles.empty}>No request yet. Send one from the playground.</p>
+        <p className={styles.empty}>No requests yet. Send one from the playground.</p>
       ) : (
         <RequestList
           label="Recent requests"

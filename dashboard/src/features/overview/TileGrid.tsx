@@ -4,7 +4,7 @@ import styles from "./TileGrid.module.css";
 
 export function TileGrid({ tiles }: { tiles: Tile[] }) {
   return (
-    <ul className={styles.grid} aria-label="Now">
+    <ul className={styles.grid} aria-label="Current values">
       {tiles.map((tile) => (
         <TileCard key={tile.label} tile={tile} />
       ))}

@@ -1,4 +1,4 @@
-/** Which charts the overview shows: rate, errors and duration of requests, then resources. */
+/** The charts of the overview: rate, errors and duration of requests, then resources. */
 
 import {
   DASHED,
@@ -11,7 +11,7 @@ import {
   type ChartPlan,
 } from "../../lib/chart-plan";
 
-/** Objectives in seconds; each is an exact bucket bound of its histogram. */
+/** Objectives in seconds. Each is an exact bucket bound of its histogram. */
 export const TTFT_OBJECTIVE = 2;
 const DURATION_OBJECTIVE = 30;
 export const INTER_TOKEN_OBJECTIVE = 0.2;
@@ -36,15 +36,15 @@ export const TRAFFIC: ChartPlan[] = [
   {
     id: "ttft",
     title: "Time to first token",
-    unitWords: "from arrival",
+    unitWords: "from arrival to first token",
     unit: "s",
     looks: QUANTILES,
     objective: TTFT_OBJECTIVE,
   },
   {
     id: "duration",
-    title: "End to end",
-    unitWords: "arrival to last byte",
+    title: "End-to-end latency",
+    unitWords: "from arrival to last byte",
     unit: "s",
     looks: QUANTILES,
     objective: DURATION_OBJECTIVE,
@@ -118,7 +118,7 @@ export const RESOURCES: ChartPlan[] = [
   KV_CACHE,
   {
     id: "phases",
-    title: "Where the time goes",
+    title: "Time per phase",
     unitWords: "mean per request",
     unit: "s",
     looks: {
@@ -130,5 +130,5 @@ export const RESOURCES: ChartPlan[] = [
   SPEED,
 ];
 
-/** What the charts and the tiles need of /api/series. */
+/** The panels that the charts and the tiles need. */
 export const PANELS = panelsOf([...TRAFFIC, ...RESOURCES]);

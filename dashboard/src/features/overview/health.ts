@@ -1,8 +1,8 @@
 /** The state of the service in one sentence. */
 
-import type { Alert, Status } from "../../api/types";
+import type { Alert, Series, Status } from "../../api/types";
 import { pointsOfNow, readQuantile } from "../../lib/quantile";
-import { maxValue, meanValue, sumSeries, type SeriesResponse } from "../../lib/series";
+import { maxValue, meanValue, sumSeries } from "../../lib/series";
 import { formatNumber, formatPercent, formatSeconds } from "../../lib/units";
 import { TTFT_OBJECTIVE } from "./charts";
 import { errorShare, type Tone } from "./tiles";
@@ -12,18 +12,18 @@ export interface Health {
   sentence: string;
 }
 
-/** While nobody answers. */
+/** Shown while the service does not answer. */
 export const UNKNOWN: Health = {
   tone: "bad",
   sentence: "Unknown: these are the last known numbers.",
 };
 
-/** Before the first answer. */
-export const CONNECTING: Health = { tone: "plain", sentence: "Asking the service…" };
+/** Shown before the first answer. */
+export const CONNECTING: Health = { tone: "plain", sentence: "Connecting to the service…" };
 
 export function judge(
   status: Status,
-  series: SeriesResponse,
+  series: Series,
   rangeWords: string,
   firing: Alert[] = [],
 ): Health {
@@ -58,6 +58,6 @@ export function judge(
 function judgeAlerts(firing: Alert[]): Health {
   const names = firing.map((alert) => alert.name).join(", ");
   const isUrgent = firing.some((alert) => alert.severity === "page");
-  const count = firing.length === 1 ? "One alert fires" : `${firing.length} alerts fire`;
+  const count = firing.length === 1 ? "One alert is firing" : `${firing.length} alerts are firing`;
   return { tone: isUrgent ? "bad" : "warn", sentence: `${count}: ${names}.` };
 }

@@ -24,7 +24,7 @@ function tileOf(label: string, panels = {}, status: Status = READY) {
 }
 
 describe("tiles", () => {
-  it("add up the outcomes, and the memory without the file cache", () => {
+  it("sum the outcomes, and the memory without the file cache", () => {
     expect(tileOf("Requests").value).toBe("2.33/s");
     expect(tileOf("Memory")).toMatchObject({ value: "4 KiB", detail: "of 8 KiB", tone: "plain" });
   });
@@ -43,7 +43,7 @@ describe("tiles", () => {
     expect(tileOf("Requests", idle).value).toBe("0/s");
   });
 
-  it("turn bad above the objective, unless the samples are too few to tell", () => {
+  it("turn bad above the objective, unless there are too few samples", () => {
     const slow = { p95: [5, 5, 5] };
     expect(tileOf("TTFT p95", { ttft: panelOf(slow, [40, 40, 40]) }).tone).toBe("bad");
     const few = tileOf("TTFT p95", { ttft: panelOf(slow, [40, 40, 7]) });
@@ -58,7 +58,7 @@ describe("tiles", () => {
     expect(tileOf("TTFT p95", { ttft }).value).toBe("45 s");
   });
 
-  it("do not blame the service for refusals and callers who left", () => {
+  it("do not count refused and cancelled requests as errors", () => {
     const left = panelOf({ stop: [1, 1, 1], rejected: [9, 9, 9], cancelled: [5, 5, 5] });
     expect(tileOf("Errors", { requests: left })).toMatchObject({ value: "0 %", tone: "plain" });
     const failed = panelOf({ stop: [3, 3, 3], error: [1, 1, 1], rejected: [9, 9, 9] });
@@ -74,17 +74,17 @@ describe("tiles", () => {
   });
 });
 
-describe("the sentence of health", () => {
+describe("the health sentence", () => {
   const judged = (panels = {}, status: Status = READY) =>
     judge(status, seriesOf({ ...busy, ...panels }), "5 minutes");
 
-  it("tells the traffic when all is well", () => {
+  it("describes the traffic of a healthy service", () => {
     expect(judged().sentence).toBe(
       "Healthy: 2.33 requests/s, no errors in the last 5 minutes; TTFT p95 300 ms.",
     );
   });
 
-  it("tells no traffic apart from health", () => {
+  it("distinguishes no traffic from health", () => {
     expect(judged({ requests: panelOf({ stop: [0, 0, 0] }) }).sentence).toBe(
       "Ready. No traffic in the last 5 minutes.",
     );
@@ -120,11 +120,11 @@ describe("a firing alert", () => {
   it("comes before the traffic, and is bad only when it is urgent", () => {
     expect(judged(firing("CPUThrottled", "ticket"))).toEqual({
       tone: "warn",
-      sentence: "One alert fires: CPUThrottled.",
+      sentence: "One alert is firing: CPUThrottled.",
     });
     expect(judged(firing("NotReady", "page"), firing("CPUThrottled", "ticket"))).toEqual({
       tone: "bad",
-      sentence: "2 alerts fire: NotReady, CPUThrottled.",
+      sentence: "2 alerts are firing: NotReady, CPUThrottled.",
     });
   });
 });

@@ -1,6 +1,6 @@
-/** The eight numbers at the top, each with its history and a verdict. */
+/** The eight numbers at the top of the overview, each with its history and a verdict. */
 
-import type { Status } from "../../api/types";
+import type { Panel, Series, Status } from "../../api/types";
 import { pointsOfNow, readQuantile } from "../../lib/quantile";
 import {
   divideSeries,
@@ -8,8 +8,6 @@ import {
   meanValue,
   sumSeries,
   valuesOf,
-  type Panel,
-  type SeriesResponse,
   type Value,
 } from "../../lib/series";
 import { formatBytes, formatNumber, formatPercent, formatSeconds } from "../../lib/units";
@@ -19,16 +17,16 @@ export type Tone = "plain" | "warn" | "bad";
 
 export interface Tile {
   label: string;
-  /** null: there is nothing to measure, which reads "no traffic". */
+  /** null if nothing was measured; shown as "no traffic". */
   value: string | null;
   detail: string;
   tone: Tone;
-  /** Rests on too few samples: greyed. */
+  /** True if it rests on too few samples; shown in grey. */
   isWeak: boolean;
   values: Value[];
 }
 
-export function buildTiles(series: SeriesResponse, status: Status): Tile[] {
+export function buildTiles(series: Series, status: Status): Tile[] {
   const within = pointsOfNow(series.step_seconds);
   const panel = (name: string) => series.panels[name];
   const outcomes = panel("requests")?.series ?? [];
@@ -53,11 +51,8 @@ function rateTile(label: string, values: Value[], within: number, detail: string
   return { ...PLAIN, label, value, detail, values };
 }
 
-/** Failed by our fault, of those we tried: refusals and callers who left do not count. */
-export function errorShare(
-  series: SeriesResponse,
-  total: Value[],
-): { share: Value; values: Value[] } {
+/** The share of failed requests; refused and cancelled requests do not count. */
+export function errorShare(series: Series, total: Value[]): { share: Value; values: Value[] } {
   const panel = series.panels.requests;
   const failed = sumSeries([valuesOf(panel, "error"), valuesOf(panel, "timeout")]);
   const excused = sumSeries([valuesOf(panel, "rejected"), valuesOf(panel, "cancelled")]);
@@ -70,13 +65,13 @@ export function errorShare(
   };
 }
 
-function errorTile(series: SeriesResponse, total: Value[]): Tile {
+function errorTile(series: Series, total: Value[]): Tile {
   const { share, values } = errorShare(series, total);
   const tone = share === null || share < 0.001 ? "plain" : share < 0.01 ? "warn" : "bad";
   return {
     label: "Errors",
     value: share === null ? null : formatPercent(share),
-    detail: "in the whole range",
+    detail: "in this time range",
     tone,
     isWeak: false,
     values,
@@ -107,7 +102,7 @@ function interTokenTile(panel: Panel | undefined, within: number): Tile {
   return median ? { ...tile, detail: `${formatNumber(1 / median)} tok/s each` } : tile;
 }
 
-function runningTile(series: SeriesResponse, { engine }: Status): Tile {
+function runningTile(series: Series, { engine }: Status): Tile {
   return {
     ...PLAIN,
     label: "Running",
@@ -118,20 +113,20 @@ function runningTile(series: SeriesResponse, { engine }: Status): Tile {
   };
 }
 
-function waitingTile(series: SeriesResponse, { engine }: Status): Tile {
+function waitingTile(series: Series, { engine }: Status): Tile {
   const share = engine ? engine.num_waiting / Math.max(1, engine.max_waiting) : 0;
   return {
     ...PLAIN,
     label: "Waiting",
     value: engine ? String(engine.num_waiting) : "–",
     isWeak: engine === null,
-    detail: engine ? `queue holds ${engine.max_waiting}` : "engine not loaded",
+    detail: engine ? `queue limit ${engine.max_waiting}` : "engine not loaded",
     tone: share > 0.8 ? "bad" : share > 0.3 ? "warn" : "plain",
     values: valuesOf(series.panels.concurrency, "waiting"),
   };
 }
 
-function memoryTile(series: SeriesResponse): Tile {
+function memoryTile(series: Series): Tile {
   const panel = series.panels.memory;
   const parts = ["weights", "kv_cache", "compute", "other"];
   const values = sumSeries(parts.map((name) => valuesOf(panel, name)));

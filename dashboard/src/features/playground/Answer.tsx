@@ -19,7 +19,7 @@ export const Answer = memo(function Answer({ answer, isLast }: AnswerProps) {
   return (
     <article className={styles.answer} aria-label="Answer" aria-busy={isStreaming}>
       {answer.text === "" && isStreaming ? (
-        <div className={styles.thinking} role="img" aria-label="Waiting" />
+        <div className={styles.thinking} role="img" aria-label="Waiting for the first token" />
       ) : (
         <div data-testid="answer-text">
           <Markdown text={answer.text} isGrowing={isStreaming} />
@@ -38,7 +38,7 @@ function RegenerateButton() {
   const chat = useChat();
   if (!useCanSend()) return null;
   return (
-    <IconButton label="Answer again" isQuiet onClick={() => chat.regenerate()}>
+    <IconButton label="Regenerate the answer" isQuiet onClick={() => chat.regenerate()}>
       <IconRedo />
     </IconButton>
   );

@@ -1,23 +1,24 @@
 import { useDisclosure } from "@mantine/hooks";
 import { useId, type ReactNode } from "react";
+import { decodeSpeed } from "../../lib/requests";
 import { formatNumber, formatSeconds } from "../../lib/units";
 import type { AnswerMessage } from "./conversation";
-import { decodeSpeed, speedOf } from "./speed";
+import { speedOf } from "./speed";
 import { TimingTable } from "./TimingTable";
 import styles from "./AnswerFacts.module.css";
 
 const ENDINGS: Record<string, string> = {
-  length: "cut at max tokens",
+  length: "stopped at max tokens",
   content_filter: "filtered",
 };
 
 interface AnswerFactsProps {
   answer: AnswerMessage;
-  /** What one can do with the answer, once it is complete. */
+  /** The buttons that are shown once the answer is complete. */
   children: ReactNode;
 }
 
-/** What this answer cost: live speed while it streams, then the full account. */
+/** The measurements of an answer: its live speed while it streams, then all of them. */
 export function AnswerFacts({ answer, children }: AnswerFactsProps) {
   const [isOpen, { toggle }] = useDisclosure(false);
   const id = useId();
@@ -53,10 +54,12 @@ export function AnswerFacts({ answer, children }: AnswerFactsProps) {
 
 function listFacts({ state, stats }: AnswerMessage): string[] {
   const { ttftSeconds, tokensPerSecond, isEstimate } = speedOf(stats);
-  // An answer that arrived at once has the service's speed only.
-  const speed = tokensPerSecond ?? (stats.record && decodeSpeed(stats.record));
+  // For an answer that arrived at once only the service knows the speed.
+  const { record } = stats;
+  const speed =
+    tokensPerSecond ?? (record && decodeSpeed(record.output_tokens, record.decode_seconds));
   const facts: string[] = [];
-  const queue = stats.record?.queue_seconds ?? stats.timing.queue;
+  const queue = record?.queue_seconds ?? stats.timing.queue;
   if (queue !== undefined) facts.push(`queue ${formatSeconds(queue)}`);
   if (ttftSeconds !== null) facts.push(`TTFT ${formatSeconds(ttftSeconds)}`);
   if (speed !== null) {
@@ -65,8 +68,8 @@ function listFacts({ state, stats }: AnswerMessage): string[] {
   }
   if (stats.usage) {
     const { prompt_tokens, completion_tokens, prompt_tokens_details } = stats.usage;
-    const cached = prompt_tokens_details?.cached_tokens ?? 0;
-    facts.push(`${prompt_tokens} in (${cached} cached), ${completion_tokens} out`);
+    const { cached_tokens } = prompt_tokens_details;
+    facts.push(`${prompt_tokens} in (${cached_tokens} cached), ${completion_tokens} out`);
   }
   if (state === "stopped") facts.push("stopped");
   const ending = ENDINGS[stats.finishReason ?? ""];

@@ -17,7 +17,7 @@ interface ChatHeaderProps {
   onSettings: () => void;
 }
 
-/** The conversation's name, and what one can do with it as a whole. */
+/** The conversation's name, and the actions on the whole conversation. */
 export const ChatHeader = memo(function ChatHeader(props: ChatHeaderProps) {
   const { isListOpen, areSettingsOpen, onList, onSettings } = props;
   const [isCodeOpen, code] = useDisclosure(false);
@@ -30,7 +30,7 @@ export const ChatHeader = memo(function ChatHeader(props: ChatHeaderProps) {
       </span>
       <Title />
       <span className={styles.space} />
-      <IconButton label="The same as code" isQuiet onClick={code.open}>
+      <IconButton label="Show as code" isQuiet onClick={code.open}>
         <IconCode />
       </IconButton>
       <ExportMenu />
@@ -71,7 +71,7 @@ function Title() {
       size="xs"
       aria-label="Name of the conversation"
       maxLength={120}
-      // eslint-disable-next-line jsx-a11y/no-autofocus -- one has just asked to write here
+      // eslint-disable-next-line jsx-a11y/no-autofocus -- the user has just asked to edit this
       autoFocus
       value={entered}
       onFocus={(event) => event.currentTarget.select()}

@@ -1,4 +1,4 @@
-/** Gives the pages the one Chat, and tells it who is asking and which model answers. */
+/** Provides the one Chat to the pages, and tells it the current key and model. */
 
 import { useQuery } from "@tanstack/react-query";
 import {
@@ -10,21 +10,13 @@ import {
   useSyncExternalStore,
   type ReactNode,
 } from "react";
-import { getJson } from "../../api/client";
+import { getModels } from "../../api/endpoints";
 import { useHasScope, useLive } from "../../api/live";
 import { useSession } from "../../api/session";
+import type { ServedModel } from "../../api/types";
 import { Chat } from "./chat";
 import { isAnswering, type ChatState } from "./chat-state";
 import { BrowserKeeper } from "./kept";
-import type { Sampling } from "./settings";
-
-/** An entry of /v1/models. */
-export interface ServedModel {
-  id: string;
-  max_model_len?: number;
-  /** What the service uses for what a request leaves out. */
-  default_sampling?: Partial<Record<keyof Sampling, number>>;
-}
 
 const ChatContext = createContext<{ chat: Chat; models: ServedModel[] } | null>(null);
 const NO_MODELS: ServedModel[] = [];
@@ -62,8 +54,7 @@ function useServedModels(): ServedModel[] | undefined {
   const { key } = useSession();
   const { data } = useQuery({
     queryKey: ["models", key],
-    queryFn: ({ signal }) =>
-      getJson<{ data: ServedModel[] }>("/v1/models", { key: key ?? "", signal }),
+    queryFn: ({ signal }) => getModels({ key: key ?? "", signal }),
     retry: true,
     retryDelay: 5000,
     staleTime: 60_000,
@@ -81,7 +72,7 @@ export function useChat(): Chat {
   return useChatContext().chat;
 }
 
-/** A part of the state; what uses it is drawn anew only when that part changes. */
+/** Selects a part of the state; a component re-renders only when that part changes. */
 export function useChatState<T>(select: (state: ChatState) => T): T {
   const { chat } = useChatContext();
   return useSyncExternalStore(chat.store.subscribe, () => select(chat.store.get()));
@@ -91,14 +82,14 @@ export function useModels(): ServedModel[] {
   return useChatContext().models;
 }
 
-/** The model that the next message goes to; undefined while it is not known. */
+/** The model for the next message; undefined while it is unknown. */
 export function useModel(): ServedModel | undefined {
   const { models } = useChatContext();
   const chosen = useChatState((state) => state.settings.model);
   return models.find(({ id }) => id === chosen) ?? models[0];
 }
 
-/** The service is ready, its model is known, and no answer is under way here. */
+/** True if the service is ready, its model is known and no answer streams in this conversation. */
 export function useCanSend(): boolean {
   const isReady = useLive().connection.status?.health.is_ready ?? false;
   const isFree = useChatState((state) => state.isLoaded && !isAnswering(state));

@@ -9,7 +9,7 @@ import { ContextMeter } from "./ContextMeter";
 import { isSendKey } from "./keys";
 import styles from "./Composer.module.css";
 
-/** Enter sends, Shift+Enter makes a line, Esc stops. */
+/** The message box. Enter sends, Shift+Enter adds a line, Esc stops the answer. */
 export const Composer = memo(function Composer() {
   const chat = useChat();
   const canSend = useCanSend();
@@ -67,7 +67,7 @@ export const Composer = memo(function Composer() {
       </div>
       <div className={styles.footer}>
         <ContextMeter draft={text} />
-        <span className={styles.hint}>Enter sends · Shift + Enter new line · Esc stops</span>
+        <span className={styles.hint}>Enter sends · Shift + Enter adds a line · Esc stops</span>
       </div>
     </div>
   );

@@ -1,8 +1,8 @@
 import { Tooltip } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import type { ChatTurn } from "../../api/chat";
-import { getJson } from "../../api/client";
+import type { ChatTurn } from "../../api/types";
+import { countTokens } from "../../api/endpoints";
 import { useSession } from "../../api/session";
 import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
@@ -12,7 +12,7 @@ import styles from "./ContextMeter.module.css";
 
 const TYPING_MILLISECONDS = 350;
 
-/** How much of the context is used, counted by the service's own tokenizer. */
+/** Shows how much of the context is used, counted by the service's own tokenizer. */
 export function ContextMeter({ draft }: { draft: string }) {
   const maxTokens = useChatState((state) => state.settings.sampling.max_tokens);
   const use = useContextUse(draft);
@@ -40,11 +40,6 @@ export function ContextMeter({ draft }: { draft: string }) {
   );
 }
 
-interface TokenCount {
-  count: number;
-  max_model_len: number;
-}
-
 function useContextUse(draft: string): ContextUse | null {
   const { key } = useSession();
   const model = useModel();
@@ -52,7 +47,7 @@ function useContextUse(draft: string): ContextUse | null {
   const answerTokens = useChatState(growingTokens);
   const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
   const system = useChatState((state) => state.settings.system);
-  // As a string it is the same value as long as nothing is said.
+  // As a string it stays the same value until a message is added.
   const said = useChatState((state) =>
     isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
   );
@@ -60,11 +55,7 @@ function useContextUse(draft: string): ContextUse | null {
   const { data } = useQuery({
     queryKey: ["tokenize", model?.id, messages],
     queryFn: ({ signal }) =>
-      getJson<TokenCount>("/tokenize", {
-        key: key ?? "",
-        body: { model: model?.id, messages },
-        signal,
-      }),
+      countTokens({ key: key ?? "", signal }, { model: model?.id ?? null, messages }),
     enabled: model !== undefined && messages.length > 0,
     placeholderData: keepPreviousData,
     staleTime: Infinity,
@@ -77,13 +68,13 @@ function useContextUse(draft: string): ContextUse | null {
   return { used: (isEmpty ? 0 : (data?.count ?? 0)) + answerTokens, max };
 }
 
-/** What the model would be told; nothing as long as nobody has said anything. */
+/** The messages of the next request; empty while the conversation is empty. */
 function messagesOf(system: string, said: ChatTurn[], draft: string): ChatTurn[] {
   const turns: ChatTurn[] = draft === "" ? said : [...said, { role: "user", content: draft }];
   return turns.length > 0 ? withSystem(system, turns) : [];
 }
 
-/** The pieces of the answer under way: about as many tokens. */
+/** The number of pieces of the streaming answer, which is about its number of tokens. */
 function growingTokens(state: ChatState): number {
   const last = activeConversation(state)?.messages.at(-1);
   return last?.role === "assistant" && last.state === "streaming" ? last.stats.numPieces : 0;

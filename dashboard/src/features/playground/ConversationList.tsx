@@ -8,7 +8,7 @@ import { isStreaming } from "./conversation";
 import { groupByDay } from "./days";
 import styles from "./ConversationList.module.css";
 
-/** What was held with this key in this browser, newest first. */
+/** The conversations held with this key in this browser, newest first. */
 export const ConversationList = memo(function ConversationList({ onOpen }: { onOpen: () => void }) {
   const chat = useChat();
   const conversations = useChatState((state) => state.conversations);
@@ -50,8 +50,8 @@ export const ConversationList = memo(function ConversationList({ onOpen }: { onO
       <Removed />
       <p className={styles.note} data-tone={keepFailure ? "bad" : "plain"}>
         {keepFailure
-          ? `The browser keeps nothing: ${keepFailure}`
-          : "Kept in this browser only, apart for each key."}
+          ? `The browser does not store conversations: ${keepFailure}`
+          : "Stored only in this browser, separately for each key."}
       </p>
     </nav>
   );
@@ -60,13 +60,13 @@ export const ConversationList = memo(function ConversationList({ onOpen }: { onO
 interface EntryProps {
   id: string;
   title: string;
-  /** An answer is under way in it. */
+  /** True while an answer streams in it. */
   isLive: boolean;
   isActive: boolean;
   onOpen: () => void;
 }
 
-/** While an answer grows the list is drawn again and again; its entries are not. */
+/** Memoized: the list is rendered again and again while an answer grows, its entries are not. */
 const Entry = memo(function Entry({ id, title, isLive, isActive, onOpen }: EntryProps) {
   const chat = useChat();
   return (
@@ -94,7 +94,7 @@ const Entry = memo(function Entry({ id, title, isLive, isActive, onOpen }: Entry
 
 const UNDO_MILLISECONDS = 12_000;
 
-/** Deleting asks no question: it can be undone for a while. */
+/** Deleting needs no confirmation, because it can be undone for a while. */
 function Removed() {
   const chat = useChat();
   const removed = useChatState((state) => state.removed);

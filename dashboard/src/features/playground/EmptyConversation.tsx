@@ -15,8 +15,8 @@ export function EmptyConversation() {
       <h2 className={styles.title}>Ask {model?.id ?? "the model"} something</h2>
       <p className={styles.note}>
         {isDemonstration
-          ? "A small model for demonstration: arithmetic, sorting, facts it was taught, short stories."
-          : "What you write goes to this service and nowhere else."}
+          ? "A small demonstration model: it does arithmetic, sorts words, knows a few facts and tells short stories."
+          : "What you write is sent to this service and nowhere else."}
       </p>
       <ul className={styles.suggestions}>
         {SUGGESTIONS.map(({ title, text, preset }) => (

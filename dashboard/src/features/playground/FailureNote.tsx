@@ -7,7 +7,7 @@ import styles from "./FailureNote.module.css";
 
 interface FailureNoteProps {
   failure: Failure;
-  /** Only the last question can be asked again as it is. */
+  /** Only the last question can be retried. */
   isLast: boolean;
 }
 
@@ -38,7 +38,7 @@ function RetryButton({ secondsLeft }: { secondsLeft: number }) {
   );
 }
 
-/** Counts down what the service asked to wait. */
+/** Counts down the wait that the service asked for. */
 function useSecondsUntil(at: number | null): number {
   const now = useNow(at !== null);
   return at === null ? 0 : Math.max(0, Math.ceil((at - now) / 1000));

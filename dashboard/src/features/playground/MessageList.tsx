@@ -7,7 +7,7 @@ import styles from "./MessageList.module.css";
 
 const NEAR_THE_END_PIXELS = 120;
 
-/** Follows the answer as it grows, unless one has scrolled up to read. */
+/** Scrolls along with a growing answer, unless the user has scrolled up to read. */
 export function MessageList({ messages }: { messages: Message[] }) {
   const list = useRef<HTMLDivElement>(null);
   const isFollowing = useRef(true);

@@ -1,4 +1,4 @@
-/** Talk to the model: streamed, measured, kept, with every knob in reach. */
+/** A chat with the model: streamed, measured and stored, with all sampling settings. */
 
 import { useDisclosure } from "@mantine/hooks";
 import { useEffect } from "react";
@@ -15,7 +15,7 @@ import { SettingsPanel } from "./SettingsPanel";
 import styles from "./PlaygroundPage.module.css";
 
 export function PlaygroundPage() {
-  // Where there is room both stand beside the conversation, whatever these say.
+  // On wide screens both are always visible beside the conversation.
   const [isListOpen, list] = useDisclosure(false);
   const [areSettingsOpen, settings] = useDisclosure(false);
   const close = () => {
@@ -24,7 +24,7 @@ export function PlaygroundPage() {
   };
   useShortcuts(isListOpen || areSettingsOpen ? { Escape: close } : {});
   useEffect(() => void loadMarkdown().catch(() => undefined), []);
-  // What is kept would take the place of what is chosen or written before it is there.
+  // Loading the stored state later would overwrite what the user has chosen or written by then.
   const isLoaded = useChatState((state) => state.isLoaded);
   if (!isLoaded) return <div className={styles.frame} aria-busy="true" />;
   return (

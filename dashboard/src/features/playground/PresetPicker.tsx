@@ -3,7 +3,7 @@ import styles from "./PresetPicker.module.css";
 
 interface PresetPickerProps {
   preset: string;
-  /** `system` is null for an own prompt: the text stays as it is. */
+  /** `system` is null for the custom prompt, whose text stays as it is. */
   onChange: (preset: string, system: string | null) => void;
 }
 
@@ -22,7 +22,7 @@ export function PresetPicker({ preset, onChange }: PresetPickerProps) {
             aria-pressed={preset === name}
             onClick={() => onChange(name, system)}
           >
-            {name}
+            {name === OWN ? "Custom" : name}
           </button>
         ))}
       </div>

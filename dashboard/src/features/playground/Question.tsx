@@ -8,7 +8,7 @@ import type { UserMessage } from "./conversation";
 import { isSendKey } from "./keys";
 import styles from "./Question.module.css";
 
-/** What was asked. Editing it asks anew from there. */
+/** A question of the user. Editing it replaces everything from there on. */
 export const Question = memo(function Question({ message }: { message: UserMessage }) {
   const [isEditing, setEditing] = useState(false);
   if (isEditing) return <QuestionEditor message={message} onClose={() => setEditing(false)} />;
@@ -56,7 +56,7 @@ function QuestionEditor({ message, onClose }: QuestionEditorProps) {
         minRows={1}
         maxRows={12}
         data-autofocus
-        // eslint-disable-next-line jsx-a11y/no-autofocus -- one has just asked to write here
+        // eslint-disable-next-line jsx-a11y/no-autofocus -- the user has just asked to edit this
         autoFocus
         aria-label="Edit the message"
         value={text}
@@ -64,7 +64,7 @@ function QuestionEditor({ message, onClose }: QuestionEditorProps) {
         onKeyDown={onKeyDown}
       />
       <div className={styles.buttons}>
-        <span className={styles.note}>What followed is cut off.</span>
+        <span className={styles.note}>All later messages are deleted.</span>
         <Button variant="default" size="compact-sm" onClick={onClose}>
           Cancel
         </Button>

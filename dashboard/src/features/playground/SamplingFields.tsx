@@ -1,19 +1,35 @@
 import { NumberInput, Textarea } from "@mantine/core";
 import { useState } from "react";
-import type { ServedModel } from "./ChatProvider";
+import type { ServedModel } from "../../api/types";
+import {
+  MAIN_FIELDS,
+  MORE_FIELDS,
+  type NumberBox,
+  type NumberName,
+  type SamplingField,
+} from "./sampling-fields";
 import { DEFAULT_SAMPLING, isDefaultSampling, type Sampling } from "./settings";
 import { SliderField } from "./SliderField";
 import styles from "./SettingsPanel.module.css";
 
 interface SamplingFieldsProps {
   sampling: Sampling;
-  /** The service's own, shown where nothing is chosen. */
-  defaults: NonNullable<ServedModel["default_sampling"]>;
+  /** The model's own values, shown while nothing is chosen. */
+  defaults: ServedModel["default_sampling"];
   onChange: (sampling: Sampling) => void;
 }
 
 export function SamplingFields({ sampling, defaults, onChange }: SamplingFieldsProps) {
-  const set = (some: Partial<Sampling>) => onChange({ ...sampling, ...some });
+  const set = (name: NumberName, value: number | null) => onChange({ ...sampling, [name]: value });
+  const draw = (field: SamplingField) => (
+    <Field
+      key={field.name}
+      field={field}
+      value={sampling[field.name]}
+      fallback={defaults[field.name]}
+      onChange={(value) => set(field.name, value)}
+    />
+  );
   return (
     <section className={styles.group} aria-label="Sampling">
       <div className={styles.head}>
@@ -24,112 +40,64 @@ export function SamplingFields({ sampling, defaults, onChange }: SamplingFieldsP
           </button>
         )}
       </div>
-      <SliderField
-        label="Temperature"
-        hint="0 always takes the likeliest token"
-        max={2}
-        value={sampling.temperature}
-        fallback={defaults.temperature ?? 1}
-        onChange={(temperature) => set({ temperature })}
-      />
-      <SliderField
-        label="Top p"
-        hint="Only the likeliest tokens that together reach this share"
-        min={0.05}
-        max={1}
-        value={sampling.top_p}
-        fallback={defaults.top_p ?? 1}
-        onChange={(top_p) => set({ top_p })}
-      />
-      <div className={styles.pair}>
-        <NumberField
-          label="Max tokens"
-          placeholder="what fits"
-          min={1}
-          value={sampling.max_tokens}
-          onChange={(max_tokens) => set({ max_tokens })}
-        />
-        <NumberField
-          label="Seed"
-          placeholder="random"
-          value={sampling.seed}
-          onChange={(seed) => set({ seed })}
-        />
-      </div>
+      <div className={styles.fields}>{MAIN_FIELDS.map(draw)}</div>
       <details className={styles.more}>
         <summary>More</summary>
-        <div className={styles.group}>
-          <div className={styles.pair}>
-            <NumberField
-              label="Top k"
-              placeholder={topKWords(defaults.top_k)}
-              value={sampling.top_k}
-              onChange={(top_k) => set({ top_k })}
-            />
-            <NumberField
-              label="Repetition penalty"
-              placeholder={String(defaults.repetition_penalty ?? 1)}
-              min={0.05}
-              max={10}
-              step={0.05}
-              value={sampling.repetition_penalty}
-              onChange={(repetition_penalty) => set({ repetition_penalty })}
-            />
-          </div>
-          <SliderField
-            label="Min p"
-            hint="Leaves out what is less likely than this share of the likeliest"
-            max={1}
-            value={sampling.min_p}
-            fallback={defaults.min_p ?? 0}
-            onChange={(min_p) => set({ min_p })}
-          />
-          <SliderField
-            label="Presence penalty"
-            hint="Above 0 it says new things rather than what it has said"
-            min={-2}
-            max={2}
-            value={sampling.presence_penalty}
-            fallback={defaults.presence_penalty ?? 0}
-            onChange={(presence_penalty) => set({ presence_penalty })}
-          />
-          <SliderField
-            label="Frequency penalty"
-            hint="The same, the more the oftener it was said"
-            min={-2}
-            max={2}
-            value={sampling.frequency_penalty}
-            fallback={defaults.frequency_penalty ?? 0}
-            onChange={(frequency_penalty) => set({ frequency_penalty })}
-          />
-          <StopField value={sampling.stop} onChange={(stop) => set({ stop })} />
+        <div className={styles.fields}>
+          {MORE_FIELDS.map(draw)}
+          <StopField value={sampling.stop} onChange={(stop) => onChange({ ...sampling, stop })} />
         </div>
       </details>
     </section>
   );
 }
 
-function topKWords(fallback: number | undefined): string {
-  return fallback ? String(fallback) : "all";
-}
-
-interface NumberFieldProps {
-  label: string;
-  /** What holds while nothing is entered. */
-  placeholder: string;
-  min?: number;
-  max?: number;
-  step?: number;
+interface FieldProps {
+  field: SamplingField;
   value: number | null;
+  /** The model's own value, if it has one. */
+  fallback: number | undefined;
   onChange: (value: number | null) => void;
 }
 
-/** A number, or null while the field is empty. Whole and not below `min` unless it has a step. */
-function NumberField({ value, min = 0, step, onChange, ...rest }: NumberFieldProps) {
+function Field({ field, value, fallback, onChange }: FieldProps) {
+  if (field.kind === "number") {
+    const placeholder = fallback ? String(fallback) : field.placeholder;
+    return (
+      <NumberField field={field} value={value} placeholder={placeholder} onChange={onChange} />
+    );
+  }
+  const { label, hint, min, max } = field;
+  return (
+    <div className={styles.wide}>
+      <SliderField
+        label={label}
+        hint={hint}
+        min={min}
+        max={max}
+        value={value}
+        fallback={fallback ?? field.fallback}
+        onChange={onChange}
+      />
+    </div>
+  );
+}
+
+interface NumberFieldProps {
+  field: NumberBox;
+  value: number | null;
+  placeholder: string;
+  onChange: (value: number | null) => void;
+}
+
+function NumberField({ field, value, placeholder, onChange }: NumberFieldProps) {
+  const { label, min, max, step } = field;
   return (
     <NumberInput
-      {...rest}
+      label={label}
+      placeholder={placeholder}
       min={min}
+      {...(max === undefined ? {} : { max })}
       step={step ?? 1}
       allowDecimal={step !== undefined}
       allowNegative={false}
@@ -166,8 +134,9 @@ function StopField({ value, onChange }: StopFieldProps) {
   };
   return (
     <Textarea
+      className={styles.wide}
       label="Stop strings"
-      placeholder="One in each line"
+      placeholder="One per line"
       autosize
       minRows={1}
       maxRows={4}

@@ -6,7 +6,7 @@ import { OWN } from "./presets";
 import { SamplingFields } from "./SamplingFields";
 import styles from "./SettingsPanel.module.css";
 
-/** Every control takes effect with the next message, and is kept with the conversation. */
+/** The settings. They apply from the next message on and are stored with the conversation. */
 export const SettingsPanel = memo(function SettingsPanel() {
   const chat = useChat();
   const models = useModels();

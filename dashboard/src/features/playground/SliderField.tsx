@@ -1,15 +1,16 @@
 import { Slider } from "@mantine/core";
 import { useId } from "react";
+import { STEP } from "./sampling-fields";
 import styles from "./SliderField.module.css";
 
 interface SliderFieldProps {
   label: string;
   hint: string;
-  min?: number;
+  min: number;
   max: number;
-  /** null: the service's default, which is shown in its place. */
+  /** null shows and uses the default. */
   value: number | null;
-  /** The service's default. */
+  /** The default, which the model or the service sets. */
   fallback: number;
   onChange: (value: number | null) => void;
 }
@@ -17,7 +18,7 @@ interface SliderFieldProps {
 export function SliderField({
   label,
   hint,
-  min = 0,
+  min,
   max,
   value,
   fallback,
@@ -32,13 +33,13 @@ export function SliderField({
           {label}
         </span>
         {value === null ? (
-          <span className={styles.default}>{shown.toFixed(2)} default</span>
+          <span className={styles.default}>{shown.toFixed(2)} (default)</span>
         ) : (
           <>
             <button
               type="button"
               className={styles.reset}
-              aria-label={`${label}: back to the default, ${fallback.toFixed(2)}`}
+              aria-label={`${label}: reset to the default, ${fallback.toFixed(2)}`}
               onClick={() => onChange(null)}
             >
               reset
@@ -52,7 +53,7 @@ export function SliderField({
         label={null}
         min={min}
         max={max}
-        step={0.05}
+        step={STEP}
         value={shown}
         onChange={onChange}
         thumbLabel={label}

@@ -10,7 +10,7 @@ import { buildSnippet, CODE_NAMES, LANGUAGES } from "./snippets";
 import picker from "./PresetPicker.module.css";
 import styles from "./SnippetDialog.module.css";
 
-/** The request behind the last answer, with the settings as they are now, for use elsewhere. */
+/** The request for the last answer, with the current settings, as code for use elsewhere. */
 export function SnippetDialog({ onClose }: { onClose: () => void }) {
   const [language, setLanguage] = useState(LANGUAGES[0] as (typeof LANGUAGES)[number]);
   const hasKey = useSession().key !== "";
@@ -27,7 +27,7 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
       opened
       onClose={onClose}
       size="xl"
-      title="The same as code"
+      title="This request as code"
       closeButtonProps={{ "aria-label": "Close" }}
     >
       <div className={picker.options} role="group" aria-label="Language">
@@ -49,17 +49,17 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
       <p className={styles.note}>
         {hasKey ? (
           <>
-            The key is left out: put it into the environment variable <code>LLM_KEY</code>.
+            The key is left out: set it in the environment variable <code>LLM_KEY</code>.
           </>
         ) : (
-          "This service asks for no key."
+          "This service requires no key."
         )}
       </p>
     </Modal>
   );
 }
 
-/** A fence longer than any inside, so that nothing in the code can end it. */
+/** Fences the code with more backticks than it contains, so that nothing in it ends the block. */
 function fenced(code: string, name: string): string {
   const longest = Math.max(2, ...Array.from(code.matchAll(/`+/g), ([marks]) => marks.length));
   const fence = "`".repeat(longest + 1);

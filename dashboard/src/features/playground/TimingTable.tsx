@@ -2,7 +2,7 @@ import type { AnswerStats } from "./conversation";
 import { joinTimings } from "./speed";
 import styles from "./TimingTable.module.css";
 
-/** The service's account of a request beside what the browser saw of it. */
+/** The service's measurements of a request beside those of the browser. */
 export function TimingTable({ stats }: { stats: AnswerStats }) {
   return (
     <div className={styles.box}>
@@ -26,8 +26,8 @@ export function TimingTable({ stats }: { stats: AnswerStats }) {
       </table>
       <p className={styles.note}>
         {stats.record
-          ? "What the browser sees besides is the network and the drawing."
-          : "The service's own record needs a key with the scope metrics, or is no longer kept."}
+          ? "The browser's times also include the network and rendering."
+          : "There is no record from the service: it needs a key with the scope metrics, or it is no longer kept."}
         <br />
         Request <code>{stats.requestId}</code>
       </p>

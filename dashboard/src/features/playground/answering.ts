@@ -1,20 +1,20 @@
-/** Runs one answer from the request to its end, and tells the conversation what happens. */
+/** Runs one answer from its request to its end, and reports each event as an action. */
 
-import { openChat, type ChatRequest } from "../../api/chat";
-import { getJson } from "../../api/client";
-import type { RequestRecord } from "../../api/types";
+import { openChat } from "../../api/chat";
+import type { Call } from "../../api/client";
+import { findRequest } from "../../api/endpoints";
+import type { ChatRequest, RequestRecord } from "../../api/types";
 import type { ConversationAction } from "./conversation";
 import { describeFailure } from "./failure";
 
-/** The screen takes in what came about this often: a fast model sends far more pieces. */
+/** How often received text reaches the screen: a fast model sends far more pieces. */
 const FLUSH_MILLISECONDS = 40;
 /** The service writes its record just after the last byte. */
 const RECORD_WAITS_MILLISECONDS = [0, 250, 1000];
-const NUM_RECORDS = 100;
 
 export type Tell = (action: ConversationAction) => void;
 
-/** Never throws: failures are told. `onError` hears of them too, for what concerns the session. */
+/** Never throws: a failure becomes an action. `onError` gets it too, to handle a refused key. */
 export async function runAnswer(
   key: string,
   request: ChatRequest,
@@ -25,7 +25,7 @@ export async function runAnswer(
   tell({ kind: "begun", at: performance.now() });
   const pieces = new PieceBatch(tell);
   try {
-    const { requestId, timing, events } = await openChat(key, request, signal);
+    const { requestId, timing, events } = await openChat({ key, signal }, request);
     tell({ kind: "opened", requestId, timing });
     for await (const event of events) {
       if (event.kind === "text") pieces.add(event.text);
@@ -46,7 +46,7 @@ export async function runAnswer(
   }
 }
 
-/** Gathers pieces and tells them together, with the time of the last one. */
+/** Collects pieces and reports them together, with the time of the last one. */
 class PieceBatch {
   private text = "";
   private numPieces = 0;
@@ -60,7 +60,7 @@ class PieceBatch {
     this.text += text;
     this.numPieces++;
     this.at = performance.now();
-    // The first piece goes at once: it ends the waiting.
+    // The first piece is reported at once: it is what the user waits for.
     if (this.isFirst) this.flush();
     else this.timer ??= setTimeout(() => this.flush(), FLUSH_MILLISECONDS);
     this.isFirst = false;
@@ -76,15 +76,22 @@ class PieceBatch {
   }
 }
 
-/** The service's own account of a request, or null when it cannot be had. */
-export async function fetchRecord(key: string, requestId: string): Promise<RequestRecord | null> {
+/**
+ * The service's own record of a finished request, or null if it cannot be had.
+ *
+ * It asks several times: the request may not have ended yet, and of several replicas only the
+ * one that ran it knows it.
+ */
+export async function fetchRecord(call: Call, requestId: string): Promise<RequestRecord | null> {
   for (const wait of RECORD_WAITS_MILLISECONDS) {
     await new Promise((resolve) => setTimeout(resolve, wait));
-    const path = `/api/requests?limit=${NUM_RECORDS}`;
-    const answer = await getJson<{ requests: RequestRecord[] }>(path, { key }).catch(() => null);
-    if (!answer) return null;
-    const record = answer.requests.find(({ request_id }) => request_id === requestId);
-    if (record) return record;
+    try {
+      const request = await findRequest(call, requestId);
+      if (request && "outcome" in request) return request;
+    } catch {
+      // The service refused or does not answer: the record is optional.
+      return null;
+    }
   }
   return null;
 }

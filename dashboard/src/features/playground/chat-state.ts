@@ -1,4 +1,4 @@
-/** The playground's state as one value that is replaced, never changed, and what can be read off it. */
+/** The playground's state as one immutable value, and functions that read it. */
 
 import { isStreaming, turnsOf } from "./conversation";
 import type { Conversation } from "./kept";
@@ -8,13 +8,13 @@ export interface ChatState {
   isLoaded: boolean;
   /** Newest first. */
   conversations: Conversation[];
-  /** null: a new conversation, which begins to exist with its first message. */
+  /** null for a new conversation, which is created by its first message. */
   activeId: string | null;
-  /** What the next message is asked with. */
+  /** The settings for the next message. */
   settings: ChatSettings;
-  /** Removed last, while that can be undone. */
+  /** The conversation deleted last, while that can be undone. */
   removed: Conversation | null;
-  /** Why nothing is kept, if the browser refuses. */
+  /** Why the browser refuses to store conversations, or null. */
   keepFailure: string | null;
 }
 
@@ -27,7 +27,7 @@ export const EMPTY: ChatState = {
   keepFailure: null,
 };
 
-/** Holds the state outside React, so that a growing answer redraws only what shows it. */
+/** Holds the state outside React, so that a growing answer re-renders only what shows it. */
 export class ChatStore {
   private state = EMPTY;
   private readonly listeners = new Set<() => void>();
@@ -68,7 +68,7 @@ export function isAnswering(state: ChatState): boolean {
   return isStreaming(activeConversation(state)?.messages ?? []);
 }
 
-/** What the model would be told before the next question. */
+/** The turns before the next question. */
 export function turnsSoFar(state: ChatState) {
   return turnsOf(activeConversation(state)?.messages ?? []);
 }

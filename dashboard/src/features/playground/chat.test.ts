@@ -15,12 +15,12 @@ const caller: Caller = {
   refuse: () => undefined,
 };
 
-/** Answers every question by its words; "wait" waits until it is stopped. */
-function serve(path: string, init: RequestInit): Promise<Response> {
-  if (path.startsWith("/api/requests")) {
-    return Promise.resolve(Response.json({ requests: [recordOf({ request_id: "r-1" })] }));
+/** Echoes every question; "wait" streams until it is aborted. */
+async function serve(request: Request): Promise<Response> {
+  if (new URL(request.url).pathname === "/api/requests/r-1") {
+    return Response.json(recordOf({ request_id: "r-1" }));
   }
-  const { messages } = JSON.parse(init.body as string) as { messages: { content: string }[] };
+  const { messages } = (await request.json()) as { messages: { content: string }[] };
   const question = messages.at(-1)?.content ?? "";
   const encode = (event: unknown) =>
     new TextEncoder().encode(
@@ -30,16 +30,16 @@ function serve(path: string, init: RequestInit): Promise<Response> {
     start(controller) {
       controller.enqueue(encode({ choices: [{ delta: { content: `<${question}>` } }] }));
       if (question === "wait") {
-        init.signal?.addEventListener("abort", () =>
-          controller.error(new DOMException("stop", "AbortError")),
-        );
+        const stop = () => controller.error(new DOMException("stop", "AbortError"));
+        if (request.signal.aborted) stop();
+        else request.signal.addEventListener("abort", stop);
         return;
       }
       controller.enqueue(encode("[DONE]"));
       controller.close();
     },
   });
-  return Promise.resolve(new Response(body, { headers: { "x-request-id": "r-1" } }));
+  return new Response(body, { headers: { "x-request-id": "r-1" } });
 }
 
 async function newChat(some: Partial<Caller> = {}): Promise<Chat> {
@@ -48,7 +48,7 @@ async function newChat(some: Partial<Caller> = {}): Promise<Chat> {
   return chat;
 }
 
-/** Waits until `chat` has no answer under way, then for what it writes down. */
+/** Waits until no answer streams in `chat`, then stores its state. */
 async function settled(chat: Chat): Promise<void> {
   await vi.waitFor(() => expect(isAnswering(chat.store.get())).toBe(false), 20_000);
   chat.keepNow();
@@ -70,7 +70,7 @@ beforeEach(() => {
 });
 
 describe("Chat", () => {
-  it("begins a conversation with its first message and finds it again after a reload", async () => {
+  it("begins a conversation with its first message and restores it after a reload", async () => {
     const chat = await newChat();
     chat.send("one");
     await settled(chat);
@@ -82,7 +82,7 @@ describe("Chat", () => {
     expect(reloaded.store.get().conversations).toHaveLength(1);
   });
 
-  it("joins the service's record to the answer, unless the key may not see it", async () => {
+  it("adds the service's record to the answer, unless the key may not see it", async () => {
     const recordIn = (chat: Chat) => {
       const last = activeConversation(chat.store.get())?.messages.at(-1);
       return last?.role === "assistant" ? last.stats.record?.request_id : undefined;
@@ -96,7 +96,7 @@ describe("Chat", () => {
     expect(recordIn(humble)).toBeUndefined();
   });
 
-  it("shows no key the conversations of another", async () => {
+  it("does not show a key the conversations of another key", async () => {
     const chat = await newChat();
     chat.send("secret");
     await settled(chat);
@@ -106,7 +106,7 @@ describe("Chat", () => {
     expect(chat.store.get()).toMatchObject({ conversations: [], activeId: null });
   });
 
-  it("cuts off what followed when an earlier question is asked anew", async () => {
+  it("deletes later messages when an earlier question is edited", async () => {
     const chat = await newChat();
     for (const text of ["one", "two", "three"]) {
       chat.send(text);
@@ -127,7 +127,7 @@ describe("Chat", () => {
     expect(said(chat)).toEqual(["one", "<one>"]);
   });
 
-  it("stops an answer and keeps what came", async () => {
+  it("stops an answer and keeps its text so far", async () => {
     const chat = await newChat();
     chat.send("wait");
     await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
@@ -137,7 +137,7 @@ describe("Chat", () => {
     expect(last).toMatchObject({ text: "<wait>", state: "stopped" });
   });
 
-  it("lets an answer go on while another conversation is open", async () => {
+  it("continues an answer while another conversation is open", async () => {
     const chat = await newChat();
     chat.send("wait");
     const first = chat.store.get().activeId ?? "";
@@ -152,7 +152,7 @@ describe("Chat", () => {
     await settled(chat);
   });
 
-  it("renames, deletes, and takes the deletion back", async () => {
+  it("renames, deletes and restores a conversation", async () => {
     const chat = await newChat();
     chat.send("one");
     await settled(chat);
@@ -170,7 +170,7 @@ describe("Chat", () => {
     expect(await titlesAfterReload()).toEqual(["Sums"]);
   });
 
-  it("deleting a conversation ends its answer for good", async () => {
+  it("stops an answer when its conversation is deleted", async () => {
     const chat = await newChat();
     chat.send("wait");
     await vi.waitFor(() => expect(said(chat)).toHaveLength(2), 20_000);
@@ -181,7 +181,7 @@ describe("Chat", () => {
     expect(isAnswering(chat.store.get())).toBe(false);
   });
 
-  it("keeps the settings, with each conversation and for the next one", async () => {
+  it("stores the settings with each conversation and for the next one", async () => {
     const chat = await newChat();
     chat.configure({ system: "Be brief.", preset: "Own", ownSystem: "Be brief." });
     chat.send("one");
@@ -195,7 +195,7 @@ describe("Chat", () => {
     expect(reloaded.store.get().settings).toMatchObject({ system: "", ownSystem: "Be brief." });
   });
 
-  it("shows an answer that its page left behind as stopped", async () => {
+  it("shows an answer as stopped if its page was closed while it streamed", async () => {
     const chat = await newChat();
     chat.send("wait");
     await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
@@ -209,7 +209,7 @@ describe("Chat", () => {
     await settled(chat);
   });
 
-  it("works without a place to keep things, and says so", async () => {
+  it("works without storage, and says why nothing is stored", async () => {
     vi.stubGlobal("indexedDB", {
       open: () => {
         throw new Error("The browser keeps nothing in private windows.");

@@ -1,7 +1,7 @@
 /**
- * Everything one can do in the playground; the screen only shows what came of it.
+ * Every action of the playground. The components only show the resulting state.
  *
- * It lives above the pages, so that streams go on while one looks elsewhere.
+ * It lives above the pages, so that streams continue while another page is open.
  */
 
 import { ApiError } from "../../api/client";
@@ -13,7 +13,7 @@ import { settle, type Conversation, type Keeper } from "./kept";
 import { buildRequest, type ChatSettings } from "./settings";
 import { newId, titleOf } from "./titles";
 
-/** Who asks, and what the service offers at this moment. */
+/** The key in use, what it may do, and the model. */
 export interface Caller {
   key: string;
   owner: string;
@@ -33,7 +33,7 @@ export class Chat {
     this.keeping = new Keeping(keeper, this.store);
   }
 
-  /** Begins, or goes on with what is known of the caller now; another owner sees only their own. */
+  /** Updates the caller. If the owner has changed, it loads the conversations of the new one. */
   async signIn(caller: Caller): Promise<void> {
     const isSame = caller.owner === this.caller?.owner;
     this.caller = caller;
@@ -43,7 +43,7 @@ export class Chat {
     await this.reload();
   }
 
-  /** Takes in what another tab has changed; what streams here stays as it is. */
+  /** Loads what another tab has changed. Conversations that stream here stay as they are. */
   async reload(): Promise<void> {
     const owner = this.caller?.owner;
     if (owner === undefined) return;
@@ -77,7 +77,7 @@ export class Chat {
     this.answer(activeId);
   }
 
-  /** Asks something else at that point; what followed is cut off. */
+  /** Replaces a question, and deletes all later messages. */
   resend(messageId: number, text: string): void {
     const { activeId } = this.store.get();
     if (activeId === null) return;
@@ -205,7 +205,7 @@ export class Chat {
     const last = this.store.find(id)?.messages.at(-1);
     const requestId = last?.role === "assistant" ? last.stats.requestId : null;
     if (!caller.canMeasure || !requestId) return;
-    const record = await fetchRecord(caller.key, requestId);
+    const record = await fetchRecord({ key: caller.key }, requestId);
     if (record) this.tell(id, { kind: "recorded", record });
   }
 

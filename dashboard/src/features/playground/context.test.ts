@@ -1,10 +1,10 @@
 import { expect, it } from "vitest";
 import { readContext } from "./context";
 
-it("says how much is used and how much is left", () => {
+it("reports how many tokens are used and how many are left", () => {
   expect(readContext({ used: 512, max: 2048 }, null)).toEqual({
     words: "512 of 2,048 tokens",
-    detail: "1,536 tokens are left for the answer and what follows.",
+    detail: "1,536 tokens are left for the answer and later messages.",
     tone: "plain",
     share: 0.25,
   });

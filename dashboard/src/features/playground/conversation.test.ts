@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { recordOf } from "./examples";
+import { recordOf, usageOf } from "./examples";
 import {
   askedTurns,
   converse,
@@ -20,12 +20,12 @@ const answered: ConversationAction[] = [
   { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
   { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
   { kind: "measured", finishReason: "stop" },
-  { kind: "measured", usage: { prompt_tokens: 9, completion_tokens: 11 } },
+  { kind: "measured", usage: usageOf(9, 11) },
   { kind: "ended", state: "done", at: 1310 },
 ];
 
 describe("a conversation", () => {
-  it("grows the answer piece by piece and keeps what was measured", () => {
+  it("grows the answer piece by piece and keeps the measurements", () => {
     const [question, answer] = play(...answered);
     expect(question).toMatchObject({ role: "user", text: "Hi" });
     expect(answer).toMatchObject({
@@ -35,7 +35,7 @@ describe("a conversation", () => {
     });
   });
 
-  it("streams from the first moment of an answer to its end", () => {
+  it("streams from the start of an answer to its end", () => {
     const states = answered.map((_, n) => isStreaming(play(...answered.slice(0, n + 1))));
     expect(states).toEqual([false, true, true, true, true, true, true, false]);
   });
@@ -51,7 +51,7 @@ describe("a conversation", () => {
     expect(messages.at(-1)).toMatchObject({ text: "Hel", state: "failed", failure });
   });
 
-  it("drops late pieces of an answer that was cut away", () => {
+  it("drops late pieces of an answer that was removed", () => {
     const late: ConversationAction = { kind: "grew", text: "x", at: 1, numPieces: 1 };
     expect(play(...answered.slice(0, 3), { kind: "cut", id: 1 }, late)).toEqual([]);
   });
@@ -66,7 +66,7 @@ describe("a conversation", () => {
     expect(records).toEqual([undefined, record, undefined, null]);
   });
 
-  it("begins a new branch at a message by cutting it and all that followed", () => {
+  it("removes a message and all later ones to replace them", () => {
     const long = play(...answered, ...answered, ...answered);
     const third = long[2];
     expect(long).toHaveLength(6);
@@ -77,7 +77,7 @@ describe("a conversation", () => {
     expect(new Set(asked.map((message) => message.id)).size).toBe(3);
   });
 
-  it("does not tell the model about answers that never began", () => {
+  it("leaves answers that never began out of the turns", () => {
     const messages = play(
       { kind: "asked", text: "Hi" },
       { kind: "begun", at: 0 },
@@ -90,13 +90,13 @@ describe("a conversation", () => {
     ]);
   });
 
-  it("asks again by dropping the last answer only", () => {
+  it("drops only the last answer to ask again", () => {
     expect(play(...answered, { kind: "answer dropped" }, { kind: "answer dropped" })).toHaveLength(
       1,
     );
   });
 
-  it("knows what the last answer was an answer to", () => {
+  it("finds the turns that the last answer answered", () => {
     const messages = play(...answered, { kind: "asked", text: "And?" }, ...answered.slice(1));
     expect(askedTurns(messages).map((turn) => turn.content)).toEqual(["Hi", "Hello", "And?"]);
     expect(askedTurns([])).toEqual([]);

@@ -1,10 +1,9 @@
-/** The conversation as data: what was said, and how each answer went. No network, no React. */
+/** A conversation as data: its messages, and the measurements of each answer. No network, no React. */
 
-import type { ChatTurn, Usage } from "../../api/chat";
-import type { RequestRecord } from "../../api/types";
+import type { ChatTurn, RequestRecord, Usage } from "../../api/types";
 import type { Failure } from "./failure";
 
-/** The browser's clock (milliseconds since it opened the page) beside the service's own facts. */
+/** Times by the browser's clock, in milliseconds since the page was opened, and the service's data. */
 export interface AnswerStats {
   sentAt: number;
   firstTextAt: number | null;
@@ -16,7 +15,7 @@ export interface AnswerStats {
   timing: Record<string, number>;
   usage: Usage | null;
   finishReason: string | null;
-  /** The service's own account of this request; null for a key that may not see it. */
+  /** The service's own record of this request; null if the key may not see it. */
   record: RequestRecord | null;
 }
 
@@ -48,7 +47,7 @@ export type ConversationAction =
   | { kind: "ended"; state: AnswerState; at: number; failure?: Failure }
   | { kind: "recorded"; record: RequestRecord }
   | { kind: "answer dropped" }
-  /** The message and all that followed it: what is asked instead begins a new branch there. */
+  /** Removes a message and all later ones, so that another question can replace them. */
   | { kind: "cut"; id: number };
 
 export function converse(messages: Message[], action: ConversationAction): Message[] {
@@ -92,7 +91,7 @@ function withRecord(message: Message, record: RequestRecord): Message {
 
 function changeAnswer(messages: Message[], change: (answer: AnswerMessage) => AnswerMessage) {
   const last = messages.at(-1);
-  // After a cut, late pieces of the old stream have no answer to go to.
+  // After a cut, late pieces of the old stream are dropped.
   if (last?.role !== "assistant" || last.state !== "streaming") return messages;
   return [...messages.slice(0, -1), change(last)];
 }
@@ -139,14 +138,14 @@ export function isStreaming(messages: Message[]): boolean {
   return last?.role === "assistant" && last.state === "streaming";
 }
 
-/** What the model is told was said before; failed and empty answers are left out. */
+/** The messages as turns for the model; empty answers are left out. */
 export function turnsOf(messages: Message[]): ChatTurn[] {
   return messages
     .filter((message) => message.role === "user" || message.text !== "")
     .map(({ role, text }) => ({ role, content: text }));
 }
 
-/** The turns up to the last question: what the last answer was an answer to. */
+/** The turns up to and including the last question. */
 export function askedTurns(messages: Message[]): ChatTurn[] {
   const last = messages.findLastIndex((message) => message.role === "user");
   return turnsOf(messages.slice(0, last + 1));

@@ -1,4 +1,4 @@
-/** Groups conversations by how long ago one last spoke in them. */
+/** Groups conversations by the day of their last message. */
 
 import type { Conversation } from "./kept";
 
@@ -23,7 +23,7 @@ export function groupByDay(conversations: Conversation[], now: number): DayGroup
 function dayName(at: number, now: number): string {
   const today = new Date(now).setHours(0, 0, 0, 0);
   if (at >= today) return "Today";
-  // Half a day back from midnight is yesterday also where a day has 23 or 25 hours.
+  // Half a day before midnight is always yesterday, even if a day has 23 or 25 hours.
   if (at >= new Date(today - DAY_MILLISECONDS / 2).setHours(0, 0, 0, 0)) return "Yesterday";
   if (at >= today - 7 * DAY_MILLISECONDS) return "Last 7 days";
   return "Earlier";

@@ -1,6 +1,6 @@
 /** Small conversations and records, for tests of the playground. */
 
-import type { RequestRecord } from "../../api/types";
+import type { RequestRecord, Usage } from "../../api/types";
 import { converse, type ConversationAction, type Message } from "./conversation";
 import type { Conversation } from "./kept";
 import { DEFAULT_SETTINGS } from "./settings";
@@ -25,6 +25,15 @@ export function recordOf(some: Partial<RequestRecord> = {}): RequestRecord {
     error_kind: null,
     error_phase: null,
     ...some,
+  };
+}
+
+export function usageOf(prompt_tokens: number, completion_tokens: number): Usage {
+  return {
+    prompt_tokens,
+    completion_tokens,
+    total_tokens: prompt_tokens + completion_tokens,
+    prompt_tokens_details: { cached_tokens: 0 },
   };
 }
 

@@ -17,7 +17,7 @@ const conversation = conversationOf(
 );
 
 describe("export", () => {
-  it("gives JSON with the text, the settings and what was measured", () => {
+  it("writes JSON with the text, the settings and the measurements", () => {
     const document = JSON.parse(toJson(conversation)) as Record<string, unknown>;
     expect(document).toMatchObject({
       title: "A talk",
@@ -38,7 +38,7 @@ describe("export", () => {
     });
   });
 
-  it("gives Markdown to read, the answers as they were written", () => {
+  it("writes Markdown with the answers unchanged", () => {
     expect(toMarkdown(conversation)).toBe(
       [
         "# A talk",
@@ -62,7 +62,7 @@ describe("titles", () => {
     expect(titleOf("x".repeat(100))).toBe(`${"x".repeat(60)}…`);
   });
 
-  it("makes a file name that every system takes", () => {
+  it("builds a file name that every system accepts", () => {
     const at = Date.UTC(2026, 10, 21);
     expect(fileNameOf("What is 7/5? <Ü>", at, "md")).toBe("2026-11-21-what-is-7-5-u.md");
     expect(fileNameOf("???", at, "json")).toBe("2026-11-21-conversation.json");

@@ -1,4 +1,4 @@
-/** A conversation as a file: JSON with everything measured, or Markdown to read. */
+/** Exports a conversation as JSON with all measurements, or as Markdown for reading. */
 
 import type { Message } from "./conversation";
 import type { Conversation } from "./kept";
@@ -47,13 +47,13 @@ export function toMarkdown({ title, createdAt, settings, messages }: Conversatio
   return `${[...head, ...turns].join("\n\n")}\n`;
 }
 
-/** Hands `content` to the browser as a download. */
+/** Makes the browser download `content` as a file. */
 export function download(name: string, type: string, content: string): void {
   const url = URL.createObjectURL(new Blob([content], { type }));
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
-  // The browser has begun to read by then.
+  // By then the browser has started to read it.
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -1,4 +1,4 @@
-/** What went wrong with an answer, in words. */
+/** Describes why an answer failed. */
 
 import { StreamCut } from "../../api/chat";
 import { ApiError, Unreachable } from "../../api/client";
@@ -7,7 +7,7 @@ export interface Failure {
   title: string;
   /** The service's own sentence where it gave one. */
   words: string;
-  /** When the service will listen again, in milliseconds since the epoch, if it said so. */
+  /** When the service said it will accept requests again, in milliseconds since the epoch. */
   retryAt: number | null;
 }
 
@@ -17,7 +17,7 @@ export function describeFailure(error: unknown, now = Date.now()): Failure {
     return { title: titleOf(error), words, retryAt: wait === null ? null : now + wait * 1000 };
   }
   const words = error instanceof Error ? error.message : String(error);
-  if (error instanceof StreamCut) return { title: "The answer was cut", words, retryAt: null };
+  if (error instanceof StreamCut) return { title: "The answer was cut off", words, retryAt: null };
   if (error instanceof Unreachable) return { title: "No connection", words, retryAt: null };
   return { title: "The answer could not be read", words, retryAt: null };
 }
@@ -25,7 +25,7 @@ export function describeFailure(error: unknown, now = Date.now()): Failure {
 function titleOf({ status }: ApiError): string {
   switch (status) {
     case 200:
-      return "The answer broke off";
+      return "The answer ended with an error";
     case 403:
       return "This key may not chat";
     case 429:
@@ -33,6 +33,6 @@ function titleOf({ status }: ApiError): string {
     case 503:
       return "The service is busy or not ready";
     default:
-      return status >= 500 ? "The service failed" : "The service refused";
+      return status >= 500 ? "The service failed" : "The service refused the request";
   }
 }

@@ -1,9 +1,9 @@
-/** Writes conversations down a moment after they change, and says when the browser refuses. */
+/** Stores conversations shortly after they change, and reports if the browser refuses. */
 
 import type { ChatStore } from "./chat-state";
 import type { Keeper } from "./kept";
 
-/** How often a growing conversation is written down. */
+/** How often a growing conversation is stored. */
 const KEEP_MILLISECONDS = 1000;
 
 export class Keeping {
@@ -20,7 +20,7 @@ export class Keeping {
     this.timer ??= setTimeout(() => this.now(), KEEP_MILLISECONDS);
   }
 
-  /** Writes down what has not been written yet. */
+  /** Stores every change that is not stored yet. */
   now(): void {
     if (this.timer) clearTimeout(this.timer);
     this.timer = null;
@@ -36,7 +36,7 @@ export class Keeping {
     this.watch(this.keeper.remove(id));
   }
 
-  /** Nothing is lost on the screen when the browser keeps nothing; one should know, though. */
+  /** Reports a failed write. The conversation stays on the screen. */
   watch(writing: Promise<void>): void {
     writing.catch((error: unknown) => this.store.set({ keepFailure: wordsOf(error) }));
   }

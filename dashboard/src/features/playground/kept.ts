@@ -1,4 +1,4 @@
-/** Conversations kept in this browser, in IndexedDB. They never leave it except by export. */
+/** Stores conversations in IndexedDB. They leave the browser only by export. */
 
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
 import type { Message } from "./conversation";
@@ -6,7 +6,7 @@ import { completeSettings, type ChatSettings } from "./settings";
 
 export interface Conversation {
   id: string;
-  /** The name of the key it was held with: another key's conversations are not shown. */
+  /** The name of the key it was held with. A key sees only its own conversations. */
   owner: string;
   title: string;
   /** Milliseconds since the epoch. */
@@ -24,7 +24,7 @@ interface Schema extends DBSchema {
 
 const NAME = "llm-service-playground";
 
-/** What the chat needs of a place to keep things. */
+/** The storage that the chat needs. */
 export interface Keeper {
   load: (owner: string) => Promise<{ conversations: Conversation[]; settings: ChatSettings }>;
   put: (conversation: Conversation) => Promise<void>;
@@ -97,7 +97,7 @@ export class BrowserKeeper implements Keeper {
   }
 }
 
-/** An answer that was growing when its page went away grows no more. */
+/** Marks an answer as stopped if its page was closed while it streamed. */
 export function settle(message: Message): Message {
   const isLost = message.role === "assistant" && message.state === "streaming";
   return isLost ? { ...message, state: "stopped" } : message;

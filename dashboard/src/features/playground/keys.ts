@@ -1,6 +1,6 @@
 import type { KeyboardEvent } from "react";
 
-/** Enter alone; Shift+Enter makes a line, and while an input method composes, Enter is its own. */
+/** Enter sends; Shift+Enter adds a line. During composition Enter belongs to the input method. */
 export function isSendKey(event: KeyboardEvent): boolean {
   return event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing;
 }

@@ -1,4 +1,4 @@
-/** System prompts to start from. The bundled model was trained on these very texts. */
+/** System prompts to start from. The bundled model was trained on exactly these texts. */
 
 export interface Preset {
   name: string;
@@ -29,7 +29,7 @@ export const PRESETS: Preset[] = [
 export interface Suggestion {
   title: string;
   text: string;
-  /** The persona to ask; none leaves what is chosen. */
+  /** The preset to switch to; without one the current preset stays. */
   preset?: Preset;
 }
 

@@ -10,7 +10,7 @@ import {
 const turns = [{ role: "user", content: "Hi" } as const];
 
 describe("buildRequest", () => {
-  it("sends what was chosen and leaves the rest to the service", () => {
+  it("sends only the chosen parameters", () => {
     const sampling = { ...DEFAULT_SAMPLING, temperature: 0, top_k: 5, stop: ["\n"], seed: 7 };
     expect(buildRequest({ ...DEFAULT_SETTINGS, sampling }, "pocket", turns)).toEqual({
       model: "pocket",
@@ -36,7 +36,7 @@ describe("buildRequest", () => {
   });
 });
 
-it("completes settings that an earlier dashboard kept", () => {
+it("completes settings that an earlier dashboard stored", () => {
   const kept = { system: "Old", sampling: { temperature: 0.5 } } as unknown as object;
   const settings = completeSettings(kept);
   expect(settings).toMatchObject({ system: "Old", preset: "Plain", ownSystem: "" });

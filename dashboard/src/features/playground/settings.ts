@@ -1,15 +1,15 @@
-/** What the next message is asked with. A null leaves the choice to the service. */
+/** The settings for the next message. null leaves a choice to the service. */
 
-import type { ChatRequest, ChatTurn } from "../../api/chat";
+import type { ChatRequest, ChatTurn } from "../../api/types";
 
-/** Named as on the wire. null: not sent, so the service uses the model's own default. */
+/** Named as in the request. null is not sent, so the service uses the model's own default. */
 export interface Sampling {
   temperature: number | null;
   top_p: number | null;
   top_k: number | null;
   min_p: number | null;
   max_tokens: number | null;
-  /** null: a different answer each time. */
+  /** null gives a different answer each time. */
   seed: number | null;
   stop: string[] | null;
   presence_penalty: number | null;
@@ -18,11 +18,11 @@ export interface Sampling {
 }
 
 export interface ChatSettings {
-  /** null: the first model that the service lists. */
+  /** null means the first model that the service lists. */
   model: string | null;
   preset: string;
   system: string;
-  /** The system prompt last written under the preset "Own"; it waits there while others are used. */
+  /** The last custom system prompt, kept while a preset is used. */
   ownSystem: string;
   sampling: Sampling;
 }
@@ -48,7 +48,7 @@ export const DEFAULT_SETTINGS: ChatSettings = {
   sampling: DEFAULT_SAMPLING,
 };
 
-/** What was kept by an earlier dashboard may lack what this one knows. */
+/** Adds the settings that an earlier dashboard did not store. */
 export function completeSettings(kept: Partial<ChatSettings>): ChatSettings {
   return {
     ...DEFAULT_SETTINGS,
@@ -61,7 +61,7 @@ export function isDefaultSampling(sampling: Sampling): boolean {
   return JSON.stringify({ ...DEFAULT_SAMPLING, ...sampling }) === JSON.stringify(DEFAULT_SAMPLING);
 }
 
-/** The turns with the system prompt before them, as the model is told. */
+/** The turns with the system prompt before them, if there is one. */
 export function withSystem(system: string, turns: ChatTurn[]): ChatTurn[] {
   const trimmed = system.trim();
   return trimmed ? [{ role: "system", content: trimmed }, ...turns] : turns;

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import type { ChatRequest } from "../../api/chat";
+import type { ChatRequest } from "../../api/types";
 import { buildSnippet, LANGUAGES } from "./snippets";
 
 const NASTY = `It's "quoted" $HOME \`id\` \\ and\n\${x} 🦊 ''' """`;
@@ -15,7 +15,7 @@ const ORIGIN = "http://127.0.0.1:8000";
 const TARGET = { origin: ORIGIN, hasKey: true };
 
 describe("buildSnippet", () => {
-  it("gives a curl command that a shell passes on unchanged", () => {
+  it("writes a curl command that a shell passes on unchanged", () => {
     const command = buildSnippet("curl", request, TARGET);
     const show = `curl() { printf '%s\\0' "$@"; }\n${command}`;
     const env = { LLM_KEY: "a key", PATH: process.env.PATH };
@@ -26,7 +26,7 @@ describe("buildSnippet", () => {
     expect(body).toEqual({ ...request, stream: true });
   });
 
-  it("gives Python that says the same, with what OpenAI lacks in extra_body", () => {
+  it("writes Python that sends the same, with what OpenAI lacks in extra_body", () => {
     const code = buildSnippet("Python", request, TARGET);
     const call = /create\(\n([\s\S]*?)\n\)/.exec(code)?.[1] ?? "";
     const show = `import json\nprint(json.dumps(dict(\n${call}\n)))`;
@@ -36,14 +36,14 @@ describe("buildSnippet", () => {
     expect(code).toContain('api_key=os.environ["LLM_KEY"]');
   });
 
-  it("gives JavaScript that says the same", () => {
+  it("writes JavaScript that sends the same", () => {
     const code = buildSnippet("JavaScript", request, TARGET);
     const call = /create\(([\s\S]*?)\);\n/.exec(code)?.[1] ?? "";
     expect(JSON.parse(call)).toEqual({ ...request, stream: true });
     expect(code).toContain(`baseURL: "${ORIGIN}/v1"`);
   });
 
-  it("says nothing of a key where none was needed", () => {
+  it("mentions no key if none is required", () => {
     for (const language of LANGUAGES) {
       const code = buildSnippet(language, request, { origin: ORIGIN, hasKey: false });
       expect(code, language).not.toMatch(/LLM_KEY|Authorization|import os/);

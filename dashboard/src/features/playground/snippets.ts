@@ -1,11 +1,12 @@
-/** The same request from elsewhere: curl, Python, JavaScript. No key is ever in it. */
+/** A request as code for curl, Python and JavaScript. The code never contains a key. */
 
-import type { ChatRequest } from "../../api/chat";
+import { CHAT_PATH, OPENAI_BASE_PATH } from "../../api/endpoints";
+import type { ChatRequest } from "../../api/types";
 
 export const LANGUAGES = ["curl", "Python", "JavaScript"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
-/** What marks the text as code of a language, for its colours. */
+/** The name of each language in a Markdown code fence. */
 export const CODE_NAMES: Record<Language, string> = {
   curl: "bash",
   Python: "python",
@@ -14,7 +15,7 @@ export const CODE_NAMES: Record<Language, string> = {
 
 export interface Target {
   origin: string;
-  /** False where the service was asked without a key. */
+  /** False if the service was called without a key. */
   hasKey: boolean;
 }
 
@@ -31,20 +32,20 @@ export function buildSnippet(language: Language, request: ChatRequest, target: T
 
 function curl(request: ChatRequest, { origin, hasKey }: Target): string {
   const body = JSON.stringify({ ...request, stream: true }, null, 2);
-  // Inside single quotes a shell changes nothing; a quote itself must step outside.
+  // A shell changes nothing inside single quotes; a single quote itself must leave them.
   const quoted = `'${body.replaceAll("'", `'\\''`)}'`;
   return [
-    `curl -N ${origin}/v1/chat/completions \\`,
+    `curl -N ${origin}${CHAT_PATH} \\`,
     ...(hasKey ? [`  -H "Authorization: Bearer $LLM_KEY" \\`] : []),
     `  -H "Content-Type: application/json" \\`,
     `  -d ${quoted}`,
   ].join("\n");
 }
 
-/** OpenAI's clients insist on a key, also where the service does not. */
+/** OpenAI's clients require a key even if the service does not. */
 const NO_KEY = '"none"';
 
-/** OpenAI's clients know these; what else our service takes goes beside them. */
+/** The parameters that OpenAI's clients know. Others go into extra_body. */
 const OPENAI_NAMES = new Set([
   "model",
   "messages",
@@ -68,7 +69,7 @@ function python(request: ChatRequest, { origin, hasKey }: Target): string {
   const key = hasKey ? 'os.environ["LLM_KEY"]' : NO_KEY;
   return `${hasKey ? "import os\n\n" : ""}from openai import OpenAI
 
-client = OpenAI(base_url="${origin}/v1", api_key=${key})
+client = OpenAI(base_url="${origin}${OPENAI_BASE_PATH}", api_key=${key})
 stream = client.chat.completions.create(
 ${args.join("\n")}
     stream=True,
@@ -84,7 +85,7 @@ function javascript(request: ChatRequest, { origin, hasKey }: Target): string {
   const key = hasKey ? "process.env.LLM_KEY" : NO_KEY;
   return `import OpenAI from "openai";
 
-const client = new OpenAI({ baseURL: "${origin}/v1", apiKey: ${key} });
+const client = new OpenAI({ baseURL: "${origin}${OPENAI_BASE_PATH}", apiKey: ${key} });
 const stream = await client.chat.completions.create(${literal({ ...request, stream: true }, "")});
 for await (const chunk of stream) {
   process.stdout.write(chunk.choices[0]?.delta.content ?? "");
@@ -92,7 +93,7 @@ for await (const chunk of stream) {
 `;
 }
 
-/** Text, numbers, lists and objects are written alike in JSON, Python and JavaScript. */
+/** Strings, numbers, lists and objects are the same in JSON, Python and JavaScript. */
 function literal(value: unknown, indent: string): string {
   return JSON.stringify(value, null, indent.length || 2).replaceAll("\n", `\n${indent}`);
 }

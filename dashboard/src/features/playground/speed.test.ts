@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { converse, type AnswerStats, type ConversationAction, type Message } from "./conversation";
-import { recordOf } from "./examples";
+import { recordOf, usageOf } from "./examples";
 import { joinTimings, speedOf } from "./speed";
 
 const answered: ConversationAction[] = [
@@ -9,7 +9,7 @@ const answered: ConversationAction[] = [
   { kind: "opened", requestId: "r1", timing: { queue: 0.001, prefill: 0.03 } },
   { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
   { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
-  { kind: "measured", usage: { prompt_tokens: 9, completion_tokens: 11 } },
+  { kind: "measured", usage: usageOf(9, 11) },
   { kind: "ended", state: "done", at: 1310 },
 ];
 
@@ -28,14 +28,14 @@ describe("speedOf", () => {
     });
   });
 
-  it("claims no speed for an answer that came in one packet", () => {
+  it("has no speed for an answer that came in one packet", () => {
     const burst = answered.map((action) =>
       action.kind === "grew" ? { ...action, at: 1200 } : action,
     );
     expect(speedOf(statsAfter(burst))).toMatchObject({ ttftSeconds: 0.2, tokensPerSecond: null });
   });
 
-  it("estimates from the pieces before that, and claims nothing before the first", () => {
+  it("estimates from the pieces before that, and has nothing before the first", () => {
     expect(speedOf(statsAfter(answered.slice(0, 5)))).toMatchObject({
       tokensPerSecond: 10,
       isEstimate: true,
@@ -45,7 +45,7 @@ describe("speedOf", () => {
 });
 
 describe("joinTimings", () => {
-  it("sets the service's record beside what the browser saw", () => {
+  it("puts the service's record beside the browser's times", () => {
     const stats = statsAfter([...answered, { kind: "recorded", record: recordOf() }]);
     expect(joinTimings(stats)).toEqual([
       { name: "queue", service: "2 ms", browser: null },
@@ -57,7 +57,7 @@ describe("joinTimings", () => {
     ]);
   });
 
-  it("has at least what the Server-Timing header said where there is no record", () => {
+  it("uses the Server-Timing header if there is no record", () => {
     expect(joinTimings(statsAfter(answered))).toEqual([
       { name: "queue", service: "1 ms", browser: null },
       { name: "prefill", service: "30 ms", browser: null },

@@ -1,19 +1,20 @@
-/** How fast an answer came: what the browser saw, and what the service says of the same request. */
+/** The speed of an answer, as measured by the browser and by the service. */
 
+import { decodeSpeed } from "../../lib/requests";
 import { formatNumber, formatSeconds } from "../../lib/units";
 import type { AnswerStats } from "./conversation";
 
-/** Pieces that arrive closer together than this came in one packet: that is no speed. */
+/** If all pieces arrive within this time, they came in one packet and have no speed. */
 const MIN_MEASURED_SECONDS = 0.05;
 
 export interface AnswerSpeed {
   ttftSeconds: number | null;
   tokensPerSecond: number | null;
-  /** Counted from the pieces received: the service has not told the usage yet. */
+  /** True while the tokens are estimated by the pieces received, before the usage is known. */
   isEstimate: boolean;
 }
 
-/** What the browser saw. */
+/** The speed as measured by the browser. */
 export function speedOf({
   sentAt,
   firstTextAt,
@@ -36,12 +37,12 @@ export function speedOf({
 
 export interface TimingRow {
   name: string;
-  /** In words; null where this side cannot know it. */
+  /** As text; null if this side cannot know it. */
   service: string | null;
   browser: string | null;
 }
 
-/** One request in two accounts. The rows that neither side knows are left out. */
+/** Both measurements of one request. Rows that neither side knows are left out. */
 export function joinTimings(stats: AnswerStats): TimingRow[] {
   const { record, timing } = stats;
   const { ttftSeconds, tokensPerSecond } = speedOf(stats);
@@ -55,22 +56,12 @@ export function joinTimings(stats: AnswerStats): TimingRow[] {
     { name: "decode", service: seconds(record?.decode_seconds), browser: null },
     {
       name: "speed",
-      service: perSecond(record ? decodeSpeed(record) : null),
+      service: perSecond(record ? decodeSpeed(record.output_tokens, record.decode_seconds) : null),
       browser: perSecond(tokensPerSecond),
     },
     { name: "total", service: seconds(record?.duration_seconds), browser: seconds(total) },
   ];
   return rows.filter((row) => row.service !== null || row.browser !== null);
-}
-
-interface Decoded {
-  output_tokens: number;
-  decode_seconds: number | null;
-}
-
-/** Output tokens after the first, per second of decode. */
-export function decodeSpeed({ output_tokens, decode_seconds }: Decoded): number | null {
-  return decode_seconds && output_tokens > 1 ? (output_tokens - 1) / decode_seconds : null;
 }
 
 function seconds(value: number | null | undefined): string | null {

@@ -2,7 +2,7 @@
 
 const MAX_LETTERS = 60;
 
-/** The first line of the first question, cut at a word. */
+/** The first line of the first question, cut at a word boundary. */
 export function titleOf(text: string): string {
   const line = text.trim().split("\n")[0]?.trim() ?? "";
   if (line.length <= MAX_LETTERS) return line || "Conversation";
@@ -23,7 +23,7 @@ export function fileNameOf(title: string, createdAt: number, extension: string):
   return `${date}-${slug || "conversation"}.${extension}`;
 }
 
-/** Not crypto.randomUUID: a page that is served over plain http from another host lacks it. */
+/** Not crypto.randomUUID, which is missing on pages served over plain http from another host. */
 export function newId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

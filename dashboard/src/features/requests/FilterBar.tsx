@@ -17,7 +17,7 @@ interface FilterBarProps {
   onChange: (change: Partial<Filters>) => void;
 }
 
-/** Text, outcome, model and key; "/" leads to the text. */
+/** Filters by text, outcome, key and model. "/" focuses the text. */
 export function FilterBar({ filters, options, onChange }: FilterBarProps) {
   const search = useRef<HTMLInputElement>(null);
   useShortcuts({ "/": () => search.current?.focus() });
@@ -80,7 +80,7 @@ export function FilterBar({ filters, options, onChange }: FilterBarProps) {
 
 interface ChoiceProps {
   label: string;
-  /** What the empty choice reads. */
+  /** The label of the empty choice. */
   all: string;
   options: string[];
   value: string;

@@ -7,6 +7,7 @@ import { formatSort, nextSort, parseSort } from "../../lib/sort";
 import { formatCount } from "../../lib/units";
 import { FilterBar } from "./FilterBar";
 import { COLUMNS, listRequests, NEWEST_FIRST, optionsOf, type Filters } from "./list";
+import { LinkedRequest } from "./LinkedRequest";
 import styles from "./FinishedRequests.module.css";
 
 const PAGE_LENGTH = 100;
@@ -36,51 +37,57 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
     }),
     [requests, filters],
   );
+  const isListed = shown.some(({ request_id }) => request_id === openId);
   return (
-    <section className={styles.card} aria-label="Finished requests">
-      <header className={styles.header}>
-        <h2 className={styles.title}>
-          Finished{" "}
-          <span className={styles.count}>
-            {found.length === requests.length
-              ? formatCount(requests.length)
-              : `${formatCount(found.length)} of ${formatCount(requests.length)}`}
-          </span>
-        </h2>
-        <FilterBar filters={filters} options={options} onChange={setFilters} />
-      </header>
-      {found.length === 0 ? (
-        <p className={styles.empty}>
-          {requests.length === 0
-            ? "No request yet. Send one from the playground."
-            : "No request is like that."}
-        </p>
-      ) : (
-        <RequestList
-          label="Finished requests"
-          requests={shown}
-          openId={openId}
-          onOpen={setOpenId}
-          sorting={{
-            sort,
-            onSort: (column) => setSortText(formatSort(nextSort(sort, column))),
-          }}
-        />
+    <>
+      {openId !== "" && !isListed && (
+        <LinkedRequest key={openId} requestId={openId} onClose={() => setOpenId("")} />
       )}
-      {shown.length < found.length && (
-        <Button
-          variant="default"
-          className={styles.more}
-          onClick={() => setNumShown(numShown + PAGE_LENGTH)}
-        >
-          Show {Math.min(PAGE_LENGTH, found.length - shown.length)} more
-        </Button>
-      )}
-    </section>
+      <section className={styles.card} aria-label="Finished requests">
+        <header className={styles.header}>
+          <h2 className={styles.title}>
+            Finished{" "}
+            <span className={styles.count}>
+              {found.length === requests.length
+                ? formatCount(requests.length)
+                : `${formatCount(found.length)} of ${formatCount(requests.length)}`}
+            </span>
+          </h2>
+          <FilterBar filters={filters} options={options} onChange={setFilters} />
+        </header>
+        {found.length === 0 ? (
+          <p className={styles.empty}>
+            {requests.length === 0
+              ? "No requests yet. Send one from the playground."
+              : "No request matches the filters."}
+          </p>
+        ) : (
+          <RequestList
+            label="Finished requests"
+            requests={shown}
+            openId={openId}
+            onOpen={setOpenId}
+            sorting={{
+              sort,
+              onSort: (column) => setSortText(formatSort(nextSort(sort, column))),
+            }}
+          />
+        )}
+        {shown.length < found.length && (
+          <Button
+            variant="default"
+            className={styles.more}
+            onClick={() => setNumShown(numShown + PAGE_LENGTH)}
+          >
+            Show {Math.min(PAGE_LENGTH, found.length - shown.length)} more
+          </Button>
+        )}
+      </section>
+    </>
   );
 }
 
-/** The filters live in the address. */
+/** The filters, which are kept in the address. */
 function useFilters(): [Filters, (change: Partial<Filters>) => void] {
   const [text, setText] = useSearchText("q");
   const [outcome, setOutcome] = useSearchText("outcome");

@@ -1,5 +1,6 @@
-/** Every request of late: the running ones and how far they are, and where the others' time went. */
+/** The running requests with their progress, and the finished ones with their time per phase. */
 
+import { getRequests } from "../../api/endpoints";
 import { useLiveQuery } from "../../api/live";
 import { PageHead } from "../../components/PageHead";
 import { QueryGate } from "../../components/QueryGate";
@@ -9,16 +10,18 @@ import { noteReplica, replicaWords, type SeenRequests } from "./replicas";
 import { RunningRequests } from "./RunningRequests";
 import styles from "./RequestsPage.module.css";
 
+/** As many as the service keeps. */
+const NUM_LISTED = 1000;
 const REFRESH_MILLISECONDS = 2000;
 
 export function RequestsPage() {
   const query = useLiveQuery<SeenRequests>(
-    "requests",
-    "/api/requests?limit=1000",
+    ["requests", NUM_LISTED],
+    (call) => getRequests(call, NUM_LISTED),
     REFRESH_MILLISECONDS,
     { combine: noteReplica },
   );
-  const lead = "The last 1,000, in numbers. Their text is never kept.";
+  const lead = "The last 1,000 requests, in numbers only: their text is never stored.";
   return (
     <div className={styles.page}>
       <PageHead title="Requests" lead={`${lead}${replicaWords(query.data)}`} />

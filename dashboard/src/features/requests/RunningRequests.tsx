@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { useState } from "react";
+import { cancelRequest } from "../../api/endpoints";
 import { useCommand, useHasScope } from "../../api/live";
 import type { RunningRequest } from "../../api/types";
 import { Chip } from "../../components/Chip";
@@ -11,7 +12,7 @@ import styles from "./RunningRequests.module.css";
 
 const TONES = { queue: "plain", prefill: "warn", decode: "accent" } as const;
 
-/** What the engine works on now; who administers may end it. */
+/** The requests that run now. A key with the scope admin can cancel them. */
 export function RunningRequests({ running }: { running: RunningRequest[] }) {
   const [chosen, setChosen] = useState<RunningRequest | null>(null);
   const canCancel = useHasScope("admin");
@@ -21,7 +22,7 @@ export function RunningRequests({ running }: { running: RunningRequest[] }) {
         Running <span className={styles.count}>{running.length}</span>
       </h2>
       {running.length === 0 ? (
-        <p className={styles.none}>Nothing is running.</p>
+        <p className={styles.none}>No request is running.</p>
       ) : (
         <ul className={styles.list}>
           {running.map((request) => (
@@ -40,7 +41,7 @@ export function RunningRequests({ running }: { running: RunningRequest[] }) {
 
 interface RunningRowProps {
   request: RunningRequest;
-  /** null: this key may not. */
+  /** null if this key may not cancel. */
   onCancel: (() => void) | null;
 }
 
@@ -88,15 +89,13 @@ interface CancelDialogProps {
 }
 
 function CancelDialog({ request, onClose }: CancelDialogProps) {
-  const { mutate, reset, isPending, error } = useCommand("requests");
+  const { mutate, reset, isPending, error } = useCommand(cancelRequest, "requests");
   const close = () => {
     reset();
     onClose();
   };
   const confirm = () => {
-    if (!request) return;
-    const path = `/api/requests/${encodeURIComponent(request.request_id)}`;
-    mutate({ method: "DELETE", path }, { onSuccess: close });
+    if (request) mutate(request.request_id, { onSuccess: close });
   };
   return (
     <ConfirmDialog

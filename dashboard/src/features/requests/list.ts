@@ -1,11 +1,11 @@
-/** The list of finished requests as data: filters, order, and what can be chosen. */
+/** Filters and sorts finished requests, and lists the options of each filter. */
 
 import type { RequestRecord } from "../../api/types";
 import { decodeSpeed } from "../../lib/requests";
 import { sortBy, type Sort } from "../../lib/sort";
 
 export interface Filters {
-  /** Every word of it must be found somewhere in the request. */
+  /** Each of its words must occur somewhere in the request. */
   text: string;
   outcome: string;
   model: string;
@@ -45,7 +45,7 @@ export function listRequests(
   return sortBy(found, VALUES[sort.column] ?? (() => null), sort.isDescending);
 }
 
-/** What occurs among the requests, and what is chosen although it does not. */
+/** The values that occur, and the chosen one even if it does not. */
 export function optionsOf(values: string[], chosen: string): string[] {
   return [...new Set([...values, ...(chosen === "" ? [] : [chosen])])].sort();
 }

@@ -1,9 +1,9 @@
-/** How far a running request has come. */
+/** The progress of a running request. */
 
 import type { RunningRequest } from "../../api/types";
 
 export interface Progress {
-  /** 0 to 1 of the phase it is in. */
+  /** The part of its current phase that is done, from 0 to 1. */
   share: number;
   words: string;
 }

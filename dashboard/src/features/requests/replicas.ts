@@ -1,12 +1,12 @@
-/** Several replicas may answer in turn, each for itself: which of them a list is from. */
+/** Which of several replicas a list comes from: each one lists only its own requests. */
 
 import type { RequestList } from "../../api/types";
 
-/** So many that each of a few replicas has had its turn, and one that is gone is forgotten. */
+/** Enough answers to see each of a few replicas, and few enough to forget one that is gone. */
 const NUM_REMEMBERED = 20;
 
 export interface SeenRequests extends RequestList {
-  /** Which replicas gave the latest answers, this one last. */
+  /** The replicas that gave the latest answers, the newest last. */
   answeredBy?: string[];
 }
 
@@ -15,8 +15,10 @@ export function noteReplica(previous: SeenRequests | undefined, next: SeenReques
   return { ...next, answeredBy };
 }
 
-/** Nothing where one replica alone answers. */
+/** Empty if only one replica answers. */
 export function replicaWords(list: SeenRequests | undefined): string {
   const count = new Set(list?.answeredBy).size;
-  return list && count > 1 ? ` From ${list.replica}, one of ${count} replicas.` : "";
+  return list && count > 1
+    ? ` This list comes from ${list.replica}, one of ${count} replicas.`
+    : "";
 }

@@ -6,7 +6,7 @@ interface HealthBadgeProps {
   isPaused: boolean;
 }
 
-/** Ready, loading (and why), or disconnected. */
+/** Says whether the service is ready, loading (and why) or disconnected. */
 export function HealthBadge({ connection, isPaused }: HealthBadgeProps) {
   const { tone, words, detail } = describe(connection, isPaused);
   return (
@@ -19,11 +19,15 @@ export function HealthBadge({ connection, isPaused }: HealthBadgeProps) {
 
 function describe({ status, numFailures }: Connection, isPaused: boolean) {
   if (isPaused)
-    return { tone: "warn", words: "Paused", detail: "Nothing is asked until you resume." };
+    return {
+      tone: "warn",
+      words: "Paused",
+      detail: "The dashboard requests nothing until you resume.",
+    };
   if (numFailures > 0) return { tone: "bad", words: "Disconnected", detail: "" };
   if (!status) return { tone: "warn", words: "Connecting", detail: "" };
   const { is_ready: isReady, reason } = status.health;
   if (!isReady)
     return { tone: "warn", words: status.model ? "Not ready" : "Loading", detail: reason };
-  return { tone: "ok", words: "Ready", detail: "The engine answers." };
+  return { tone: "ok", words: "Ready", detail: "The engine accepts requests." };
 }

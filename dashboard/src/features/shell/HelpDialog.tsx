@@ -3,16 +3,16 @@ import { Fragment } from "react";
 import styles from "./HelpDialog.module.css";
 
 const SHORTCUTS = [
-  ["p", "pause or resume"],
-  ["t", "light or dark theme"],
-  ["1 … 6", "the pages, in their order"],
+  ["p", "pause or resume updates"],
+  ["t", "switch between light and dark theme"],
+  ["1 … 6", "open a page, in the order of the navigation"],
   ["/", "filter the requests"],
-  ["?", "this list"],
-  ["drag", "zoom all charts into a stretch of time"],
-  ["double click", "show the whole range again"],
-  ["← →", "move the crosshair of a focused chart"],
+  ["?", "show this list"],
+  ["drag", "zoom all charts to a time range"],
+  ["double click", "reset the zoom"],
+  ["← →", "move the crosshair of the focused chart"],
   ["Enter", "send the message"],
-  ["Shift + Enter", "new line in the message"],
+  ["Shift + Enter", "start a new line in the message"],
   ["Esc", "stop the answer"],
 ] as const;
 

@@ -4,7 +4,7 @@ import type { Status } from "../../api/types";
 import { IconKey } from "../../components/icons";
 import styles from "./KeyMenu.module.css";
 
-/** Whose key this is, what it may do, and a way to use another. */
+/** Shows the name, scopes and limit of the key, and lets the user switch to another. */
 export function KeyMenu({ status }: { status: Status | undefined }) {
   const { key: secret, leave } = useSession();
   const key = status?.key;
@@ -25,12 +25,12 @@ export function KeyMenu({ status }: { status: Status | undefined }) {
       <Popover.Dropdown aria-label="Key">
         <dl className={styles.facts}>
           <dt>Key</dt>
-          <dd>{isWithout ? "none, and none is needed" : (key?.name ?? "unknown")}</dd>
+          <dd>{isWithout ? "none (this service requires no key)" : (key?.name ?? "unknown")}</dd>
           <dt>Scopes</dt>
           <dd>{key?.scopes.join(", ") ?? "unknown"}</dd>
           <dt>Limit</dt>
           <dd>{key?.rpm ? `${key.rpm} requests per minute` : "none"}</dd>
-          <dt>Counted</dt>
+          <dt>Limit storage</dt>
           <dd>{status?.limits.storage ?? "unknown"}</dd>
           <dt>Version</dt>
           <dd>{status?.version ?? "unknown"}</dd>

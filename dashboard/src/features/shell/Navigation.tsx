@@ -1,5 +1,5 @@
 import { PageLink } from "../../components/PageLink";
-import type { ShownPage } from "./Shell";
+import type { ShownPage } from "./shown-page";
 import styles from "./Navigation.module.css";
 
 interface NavigationProps {

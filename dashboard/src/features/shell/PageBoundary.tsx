@@ -6,7 +6,7 @@ interface PageBoundaryState {
   error: Error | null;
 }
 
-/** A page that cannot be drawn, or whose script did not come, leaves the shell standing. */
+/** Keeps the shell when a page cannot be rendered or its script cannot be loaded. */
 export class PageBoundary extends Component<{ children: ReactNode }, PageBoundaryState> {
   override state: PageBoundaryState = { error: null };
 
@@ -19,10 +19,10 @@ export class PageBoundary extends Component<{ children: ReactNode }, PageBoundar
     if (!error) return this.props.children;
     const isMissing = /dynamically imported module|Importing a module script/i.test(error.message);
     return (
-      <Notice tone="bad" title={isMissing ? "This page did not arrive" : "This page broke"}>
+      <Notice tone="bad" title={isMissing ? "This page could not be loaded" : "This page failed"}>
         <p>
           {isMissing
-            ? "The service does not answer, or serves a newer dashboard by now."
+            ? "The service does not answer, or it now serves a newer dashboard."
             : error.message}
         </p>
         <p>

@@ -1,4 +1,4 @@
-/** What surrounds every page: header, navigation, connection, shortcuts. */
+/** The frame around every page: header, navigation, connection state, shortcuts. */
 
 import { useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
@@ -10,18 +10,9 @@ import { ConnectionBanner } from "./ConnectionBanner";
 import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
 import { Navigation } from "./Navigation";
+import type { ShownPage } from "./shown-page";
 import { Unreached } from "./Unreached";
 import styles from "./Shell.module.css";
-
-export interface ShownPage {
-  name: string;
-  title: string;
-  /** Where there is little room. */
-  shortTitle?: string;
-  icon: ReactNode;
-  /** Fills the window and scrolls inside, rather than as a whole. */
-  isFilling?: boolean;
-}
 
 interface ShellProps {
   page: string;
@@ -33,7 +24,7 @@ export function Shell({ page, pages, children }: ShellProps) {
   const { connection, isPaused, setPaused } = useLive();
   const [isHelpOpen, setHelpOpen] = useState(false);
   const scheme = useComputedColorScheme();
-  // Mantine's way of silencing transitions writes a <style> element.
+  // Mantine disables transitions with a <style> element, which the content policy forbids.
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   const toggleTheme = () => setColorScheme(scheme === "dark" ? "light" : "dark");
   const togglePause = () => setPaused(!isPaused);
