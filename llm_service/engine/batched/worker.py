@@ -137,7 +137,7 @@ class EngineWorker:
         while self._take_in(core):
             if core.has_work:
                 result = core.step()
-                self._take_down(core)
+                self._note_progress(core)
                 self._observer.step_finished(result.stats)
                 self._send(result.deliveries)
 
@@ -157,7 +157,7 @@ class EngineWorker:
             core.add(sequence)
         ended = self._cancel(core, aborted) + core.expire()
         if submitted or ended:
-            self._take_down(core)
+            self._note_progress(core)
             self._report_queues()
         # Last, so that whoever hears of the end finds the memory free.
         self._send(ended)
@@ -179,7 +179,7 @@ class EngineWorker:
         if deliveries:
             self._deliver(deliveries)
 
-    def _take_down(self, core: EngineCore) -> None:
+    def _note_progress(self, core: EngineCore) -> None:
         self.last_progress = time.monotonic()
         self.snapshot = Snapshot(core.num_running, core.num_waiting, core.kv_cache_used_bytes)
 
