@@ -1,1 +1,1 @@
-"""Who may do how much: keys, limits per key, and a guard per client address."""
+"""Access control: keys, limits per key, and a guard per client address."""

@@ -1,4 +1,4 @@
-"""Whom a request comes from: the peer, or whom a trusted proxy says it speaks for."""
+"""The client's address: the peer's, or the one that a trusted proxy forwards."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ _IPV6_SUBSCRIBER_PREFIX = 64
 
 
 class ClientAddress:
-    """Callable on an ASGI scope or a Request: the client's address, as text to count by."""
+    """Maps an ASGI scope or a Request to the client's address, as the text that is counted."""
 
     def __init__(self, trusted_proxies: str = "") -> None:
         """`trusted_proxies`: addresses or networks, comma-separated. Raises ValueError."""
@@ -29,7 +29,7 @@ class ClientAddress:
         return address is not None and self._is_trusted(address)
 
     def _client_of(self, address: _IP, connection: Mapping[str, Any]) -> _IP:
-        """The right-most hop that isn't a trusted proxy; those left of it may be made up."""
+        """Return the right-most hop that is not a trusted proxy; hops left of it may be forged."""
         for hop in reversed(_forwarded_for(connection)):
             if not self._is_trusted(address):
                 break
@@ -49,7 +49,7 @@ def _forwarded_for(connection: Mapping[str, Any]) -> list[str]:
 
 
 def _parse(text: str) -> _IP | None:
-    """An address, with or without port and brackets; IPv4 in IPv6 becomes IPv4."""
+    """Parse an address, with or without port and brackets. IPv4 mapped to IPv6 becomes IPv4."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -64,7 +64,7 @@ def _parse(text: str) -> _IP | None:
 
 
 def _group(address: _IP) -> str:
-    """One IPv6 subscriber has a whole /64 to choose addresses from."""
+    """Group IPv6 addresses by /64, because one subscriber can choose any address in it."""
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     return str(ipaddress.ip_network((address, _IPV6_SUBSCRIBER_PREFIX), strict=False))

@@ -1,4 +1,4 @@
-"""What a key is, wherever it comes from; its secret is never part of it."""
+"""The data of a key, whatever its source. The secret is never part of it."""
 
 import hashlib
 import re
@@ -9,13 +9,13 @@ from typing import Literal
 
 ADMIN_NAME = "admin"
 METRICS_NAME = "prometheus"
-# Labels of metrics that are about no key: requests without one, and all keys beyond the first 50.
+# Metric labels for requests without a key, and for all keys beyond the first 50.
 RESERVED_NAMES = ("anonymous", "other")
 KEY_NAME = re.compile(r"[a-z0-9_-]{1,32}")
 
 
 class Scope(StrEnum):
-    """What a key opens. No scope includes another."""
+    """What a key gives access to. No scope includes another."""
 
     INFERENCE = "inference"
     METRICS = "metrics"
@@ -26,7 +26,7 @@ class Scope(StrEnum):
 class ApiKey:
     """A key without its secret. `rpm` 0 is unlimited; `cache_salt` keeps prefix caches apart.
 
-    Of all keys that live, one has this `name`; of all that ever were, one has this `id`.
+    `name` is unique among valid keys, `id` among all keys that ever existed.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     id: str = ""
-    prefix: str = ""  # how the secret begins; of a key of the settings nothing is told
+    prefix: str = ""  # the first characters of the secret; empty for a key from the settings
     old_secret_until: datetime | None = None  # when the last secret from before a rotation ends
 
     @property

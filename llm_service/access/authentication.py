@@ -1,4 +1,4 @@
-"""From a bearer token to a key, and from a key to what it may do, in the caller's words.
+"""Finds the key of a bearer token, and checks that a key has a scope.
 
 It reads no headers: the web layer hands it the token.
 """
@@ -10,7 +10,7 @@ from llm_service.errors import AuthenticationFailed, PermissionDenied
 
 
 class Authenticator:
-    """One per service. With `require_keys` off, whoever has no key of ours is ANONYMOUS."""
+    """One per service. With `require_keys` off, callers without a valid key are ANONYMOUS."""
 
     def __init__(
         self, keys: KeyStore, usage: UsageLog | None = None, *, require_keys: bool = True

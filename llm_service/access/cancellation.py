@@ -1,9 +1,9 @@
-"""Cancelling reaches the replica that runs the request, whichever of them was asked: over Redis.
+"""Cancels a request on the replica that runs it, whichever replica was asked, through Redis.
 
-Every replica listens on one channel. Who is asked to cancel asks there; each that hears it
-cancels what it runs under that id, and answers on the same channel how many those were.
-Redis keeps nothing of it. Without Redis there is nobody to ask. It knows no requests: what
-cancels them here is given to it.
+Every replica listens on one channel. The replica that gets the call publishes a question there.
+Each replica that receives it cancels what it runs under that id, and publishes how many requests
+those were. Redis stores nothing. Without Redis there are no other replicas to ask. This module
+knows no requests: it is given the function that cancels them.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ CancelHere = Callable[[str, str], int]  # request id and who wants it -> number 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What other replicas have cancelled. Not `is_complete`: there may be some that never heard."""
+    """What other replicas cancelled. If not `is_complete`, some may not have been reached."""
 
     num_cancelled: int
     is_complete: bool
@@ -38,7 +38,7 @@ class Cancellations:
         self._answers: dict[str, asyncio.Queue[int]] = {}  # by question
 
     async def ask(self, request_id: str, by: str) -> Answers:
-        """Have all replicas cancel `request_id`; this one hears it, too, so cancel here first."""
+        """Ask all replicas to cancel `request_id`. This one is asked too, so cancel here first."""
         if self._link is None:
             return Answers(0, is_complete=True)
         question = secrets.token_hex(8)

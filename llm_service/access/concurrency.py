@@ -22,7 +22,7 @@ class TooManyChoices(RateLimited):
 
 @dataclass(slots=True)
 class _Use:
-    """One key's choices since it last had none."""
+    """One key's choices since it last had none running or waiting."""
 
     since: float
     number: int = 0
@@ -41,8 +41,8 @@ class Choices:
     ) -> Callable[[], None]:
         """Count `number` more choices of `key`; the returned function frees them, once.
 
-        Raises TooManyChoices where that were more than `limit`, and InvalidRequest where
-        `number` alone is more, so that waiting would not help.
+        Raises TooManyChoices if the sum would exceed `limit`, and InvalidRequest if `number` alone
+        exceeds it, because then waiting would not help.
         """
         if number == 0:  # such as counting tokens
             return lambda: None

@@ -1,8 +1,8 @@
-"""Where durable things live: SQLite under the state folder, or the database of a URL.
+"""The database of keys and usage: SQLite under the state folder, or one given by a URL.
 
 Owns the engine and the modes of the SQLite file (0600, in a folder made
 0700). Any number of processes may open the same database for the first time at once.
-It knows nothing of what its tables mean.
+It does not know what the tables mean.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlch
 from llm_service.access.tables import create_tables
 
 _SQLITE_BUSY_SECONDS = 5
-# How long a PostgreSQL that does not answer is waited for; a URL may say otherwise.
+# How long to wait for a PostgreSQL that does not answer. The URL can override it.
 _POSTGRESQL_OPTIONS = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
 _DIALECTS = ("sqlite", "postgresql")
 _NO_DRIVER = (
@@ -65,7 +65,7 @@ def default_url(state_dir: Path) -> str:
 
 
 class Database:
-    """A lazily opened engine: nothing is touched before the first `begin`."""
+    """A database that is opened by the first `begin`, and not before."""
 
     def __init__(self, url: str) -> None:
         """Raises ValueError, without the URL in it, when no engine can be made from `url`."""
@@ -94,13 +94,13 @@ class Database:
         except IntegrityError:
             raise
         except (SQLAlchemyError, OSError):
-            # What comes back may be another file or server: look at it anew.
+            # The next connection may reach another file or server, so its tables are checked again.
             self._is_prepared = False
             self._engine.dispose()
             raise
 
     def cause_of(self, error: Exception) -> str:
-        """What keeps the database from working, without addresses or names."""
+        """Why the database does not work, without addresses or names."""
         cause = error.orig if isinstance(error, DBAPIError) else error
         path = self._sqlite_path()
         if path is not None and _is_full(path.parent):
@@ -116,7 +116,7 @@ class Database:
         return next(found, "it failed")
 
     def insert(self, table: Table) -> Insert:
-        """An INSERT that can say what to do where the row is there already."""
+        """An INSERT that can define what happens if the row exists."""
         is_sqlite = self._engine.dialect.name == "sqlite"
         return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
@@ -143,7 +143,7 @@ class Database:
 
 @contextlib.contextmanager
 def _private_file(path: Path | None) -> Iterator[None]:
-    """Make `path` for its owner alone and hold other processes back meanwhile.
+    """Create `path` with access for its owner only; other processes wait until the block ends.
 
     Switching a new file to WAL fails at once, without waiting, when two do it together.
     The folder is locked rather than the file: closing a locked SQLite file drops SQLite's locks.

@@ -1,10 +1,10 @@
-"""The coarse guard per client address, for requests that carry no valid key. On slowapi.
+"""A coarse limit per client address for requests without a valid key, based on slowapi.
 
 There are two counters. The shared one is in Redis; it blocks, so it runs in a thread and
-under the link's deadline, and only while Redis is up. What it allows, the one in this process
-counts, too: so a Redis that goes away or loses its data does not begin at 0. Of slowapi only
-the decorator is used: its middlewares break streams and disconnects, and its header injection
-fails on bodies that aren't Responses.
+under the link's deadline, and only while Redis is up. The counter
+in this process also counts what Redis allows, so that counting does not start at 0 when Redis
+goes away or loses its data. Only slowapi's decorator is used: its middlewares break streams and
+disconnects, and its header injection fails on results that are not Responses.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from llm_service.errors import RateLimited
 
 _NUM_THREADS = 8
 
-# It logs every refused address; our access line says what needs saying.
+# slowapi logs every refused address, which our access log has already.
 logging.getLogger("slowapi").setLevel(logging.CRITICAL)
 
 
@@ -86,7 +86,7 @@ class _Counter:
     def __init__(self, limit: str, item: RateLimitItem, link: RedisLink | None) -> None:
         self._limit = item
         self._slow = _slow_limiter(link)
-        # One bucket per address, whatever the route: a scanner doesn't get one for each path.
+        # One bucket per address for all routes, so that a scanner does not get one for each path.
         self._check = self._slow.shared_limit(limit, scope="service")(_allowed)
 
     def refusal(self, address: str) -> RateLimited | None:
@@ -140,7 +140,7 @@ def _redis_options() -> dict[str, Any]:
 
 
 def _parse(limit: str) -> RateLimitItem:
-    """slowapi only logs a malformed limit, and then has none."""
+    """Parse the limit here, because slowapi only logs a malformed one and then applies none."""
     with contextlib.suppress(ValueError):
         items = parse_many(limit)
         # Where there are several, slowapi charges a refused request to those that still had room.
@@ -155,4 +155,4 @@ def _address(request: Request) -> str:
 
 
 def _allowed(request: Request) -> None:
-    """What slowapi's decorator stands before."""
+    """The function that slowapi's decorator wraps."""

@@ -1,4 +1,4 @@
-"""A key as a row of the database and back, and what a new or changed one must obey."""
+"""Converts keys to database rows and back, and checks new and changed keys."""
 
 import hmac
 import secrets
@@ -28,13 +28,13 @@ from llm_service.errors import InvalidRequest
 
 KEY_PREFIX = "llms_"
 MAX_RPM = 10**6
-OVERLAP = timedelta(hours=24)  # for which a rotated key's old secret stays valid
+OVERLAP = timedelta(hours=24)  # how long the old secret of a rotated key stays valid
 MAX_OVERLAP = timedelta(days=30)
-_NUM_SHOWN = len(KEY_PREFIX) + 4  # leaves 232 of the 256 bits untold
+_NUM_SHOWN = len(KEY_PREFIX) + 4  # leaves 232 of the 256 bits secret
 
 
 class KeyChanges(TypedDict, total=False):
-    """What to change of a key; what is missing stays."""
+    """The changes to a key. Fields that are missing stay as they are."""
 
     scopes: frozenset[Scope]
     rpm: int
@@ -96,7 +96,7 @@ def key_of(row: RowMapping) -> ApiKey:
 
 
 def find_key(db: Connection, digest: str) -> ApiKey | None:
-    """The living key that has this secret, or still has it from before a rotation."""
+    """The valid key with this secret, or with this secret from before a rotation."""
     query = select_keys().where(keys.c.digest == digest, is_live)
     row = db.execute(query).mappings().first()
     if row is not None:
@@ -112,7 +112,7 @@ def find_key(db: Connection, digest: str) -> ApiKey | None:
 
 
 def keep_old_secret(key_id: str, overlap: timedelta) -> list[Executable]:
-    """What a rotation does before it changes the secret; without `overlap`, old ones end."""
+    """Keep the present secret valid for `overlap`; without one, all old secrets end."""
     now = int(time.time())
     is_over = former_secrets.c.valid_until <= now
     if not overlap:
@@ -146,7 +146,7 @@ def check_overlap(overlap: timedelta) -> None:
 
 
 def check_changes(changes: KeyChanges) -> None:
-    """Raise InvalidRequest for what no key may be."""
+    """Raise InvalidRequest if the result would not be a valid key."""
     if "scopes" in changes and not changes["scopes"]:
         raise InvalidRequest(f"Give at least one scope of {', '.join(Scope)}.", param="scopes")
     if "rpm" in changes and not 0 <= changes["rpm"] <= MAX_RPM:
@@ -157,13 +157,13 @@ def check_changes(changes: KeyChanges) -> None:
 
 
 def takes_admin(changes: KeyChanges) -> bool:
-    """Whether an admin key would be one no longer, now or one day."""
+    """Whether the change ends a key's admin scope, now or at a later time."""
     is_narrowed = "scopes" in changes and Scope.ADMIN not in changes["scopes"]
     return is_narrowed or changes.get("expires_at") is not None
 
 
 def leaves_an_admin(key_id: str) -> ColumnElement[bool]:
-    """That the key is no admin's, or that another admin key lives."""
+    """A condition: the key is not an admin key, or another valid admin key exists."""
     other = keys.alias()
     return or_(
         keys.c.scopes.not_like(f"%{Scope.ADMIN}%"),

@@ -1,4 +1,4 @@
-"""Keys: who may use the service, and for what.
+"""The store of keys.
 
 A key is `llms_` and 256 random bits. Because nobody can guess or enumerate that much,
 one SHA-256 is the right hash: a slow password hash protects secrets that people choose,
@@ -6,7 +6,7 @@ and would cost every request its time. Only the hash is stored. A key is found b
 hash, through an index, and compared once more in constant time; what the index gives
 away by its timing is about the hash of a guess, which tells nothing about a real one.
 
-It knows no bearer tokens: see `authentication.py`.
+It does not handle bearer tokens: see `authentication.py`.
 """
 
 import hmac
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class KeyStoreUnavailable(Unavailable):
-    """The database of keys or of their usage fails now."""
+    """The database of keys or usage does not work now."""
 
     code = "key_store_unavailable"
 
@@ -108,7 +108,7 @@ class KeyStore:
         return f"KeyStore({len(self._static_keys)} static)"
 
     async def find(self, secret: str) -> ApiKey | None:
-        """The key whose secret this is, or None. Raises AuthenticationFailed if it has expired.
+        """Return the key with this secret, or None. Raises AuthenticationFailed if it has expired.
 
         A key found in the database is remembered for CACHE_SECONDS, so it may take that
         long until another process' revocation is noticed here.
@@ -151,7 +151,9 @@ class KeyStore:
         rpm: int | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is told only here. Raises InvalidRequest, Conflict."""
+        """Create a key; return it with its secret, which is never shown again.
+
+        Raises InvalidRequest and Conflict."""
         rpm = self._default_rpm if rpm is None else rpm
         check_name(name)
         check_changes({"scopes": scopes, "rpm": rpm, "expires_at": expires_at})
@@ -166,19 +168,19 @@ class KeyStore:
         return self.get(row["id"]), secret
 
     def list_keys(self) -> list[ApiKey]:
-        """Keys that live, by name, expired ones too; without their secrets."""
+        """Return keys that are not revoked, by name, expired ones included."""
         return sorted(
             (key for key in self.all_keys() if key.revoked_at is None), key=lambda key: key.name
         )
 
     def all_keys(self) -> list[ApiKey]:
-        """Every key there has been, the newest first and those of the settings last."""
+        """Return every key that ever existed, newest first; keys from the settings come last."""
         newest_first = select_keys().order_by(keys.c.created_at.desc(), keys.c.name)
         rows = self._read(lambda db: db.execute(newest_first).mappings().all())
         return [key_of(row) for row in rows] + [static.key for static in self._static_keys]
 
     def list_stored(self) -> list[ApiKey]:
-        """Keys of the database that live, expired ones too."""
+        """Return keys in the database that are not revoked, expired ones included."""
         return [key for key in self.list_keys() if key.source == "database"]
 
     def name_conflicts(self) -> list[str]:
@@ -199,7 +201,7 @@ class KeyStore:
         return sentences
 
     def get(self, key_id: str) -> ApiKey:
-        """The key of this id, revoked or not. Raises NotFound."""
+        """Return the key with this id, revoked or not. Raises NotFound."""
         for static in self._static_keys:
             if static.key.id == key_id:
                 return static.key
@@ -210,7 +212,9 @@ class KeyStore:
         return key_of(row)
 
     def named(self, name: str) -> ApiKey:
-        """The living key of this name, a stored one before one of the settings. Raises NotFound."""
+        """Return the valid key with this name; a stored key wins over one from the settings.
+
+        Raises NotFound."""
         found = [key for key in self.list_keys() if key.name == name]
         if found:
             return min(found, key=lambda key: key.source != "database")
@@ -225,19 +229,19 @@ class KeyStore:
         return self._update(key_id, changed_columns(changes), takes_admin=takes_admin(changes))
 
     def revoke(self, key_id: str) -> ApiKey:
-        """From now on a stored key opens nothing.
+        """End the validity of a stored key now.
 
-        Raises NotFound, and Conflict for a key of the settings, one that is revoked already,
-        and the last one that opens this very door.
+        Raises NotFound. Raises Conflict for a key from the settings, for one that is revoked,
+        and for the last admin key.
         """
         # Its old secrets end with it: they are looked up together with their living key.
         return self._update(key_id, {"revoked_at": int(time.time())}, takes_admin=True)
 
     def rotate(self, key_id: str, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
-        """A new secret for a stored key, all else unchanged; old ones stay valid for `overlap`.
+        """Give a stored key a new secret; everything else stays. Old ones stay valid for `overlap`.
 
-        So that nobody is shut out if the new secret is lost on its way. An earlier end of an old
-        secret stands; without an overlap, all old ones end now.
+        The overlap protects callers from being locked out if the new secret is lost in transit. An
+        old secret that ends earlier keeps its end. Without an overlap, all old secrets end now.
         """
         check_overlap(overlap)
         secret = new_secret()

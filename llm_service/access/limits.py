@@ -1,10 +1,10 @@
-"""Who may do how much: `Limiter.admit` charges a request, or refuses it and charges nothing.
+"""Limits per key: `Limiter.admit` charges a request, or refuses it and charges nothing.
 
 Requests per minute and key are exact: a sliding window in Redis, shared by all processes,
 or one in this process where there is no Redis. Each process also keeps its own admissions,
 so that it goes on with them when Redis goes away, and hands them over when Redis is back or
 has lost its data. Choices of a key that wait or run are bounded per process.
-Tokens join here: their charge is carried by `Permit` already.
+`Permit` carries a charge in tokens already, which nothing limits yet.
 """
 
 import asyncio
@@ -90,14 +90,14 @@ class Limiter:
             raise
 
     async def peek(self, key: ApiKey) -> LimitState | None:
-        """What `key` could still do now, charging nothing; None where it has no limit."""
+        """Return what `key` has left now, without a charge; None if it has no limit."""
         if key.rpm == 0:
             return None
         count, wait_seconds = await self._count(key)
         return LimitState(key.rpm, max(0, key.rpm - count), wait_seconds)
 
     async def run(self) -> None:
-        """Until cancelled, tell Redis what this process knows whenever another one asks for it.
+        """Until cancelled, send Redis this process' admissions whenever another one asks for them.
 
         Also at the start and after each lost connection.
         """
@@ -105,7 +105,7 @@ class Limiter:
             await self._link.hear(CHANNEL, self._hear, before=self._rejoin)
 
     async def aclose(self) -> None:
-        """Let refunds that are on their way arrive."""
+        """Wait for refunds that are being sent."""
         if self._writes:
             await asyncio.wait(self._writes)
 
@@ -121,7 +121,7 @@ class Limiter:
         return Permit(key, cost, state, lambda: self._remove(key.id, entry), release)
 
     async def _count(self, key: ApiKey) -> tuple[int, float]:
-        """Admissions in the window and seconds until there is more room."""
+        """Return the admissions in the window, and the seconds until there is more room."""
         shared = self._shared
         if shared is not None and shared.is_up:
             with contextlib.suppress(RedisAway):
@@ -184,7 +184,7 @@ class Limiter:
     # Redis that has lost its data
 
     async def _joined(self, shared: SharedWindows, call: Callable[[], Awaitable[T]]) -> T:
-        """The answer of `call`; if Redis has lost its data, it is told ours first."""
+        """Return the result of `call`; if Redis has lost its data, our data is sent first."""
         if not shared.generation:
             await self._rejoin()
         for _ in range(_MAX_JOINS):
@@ -198,7 +198,7 @@ class Limiter:
             raise shared.give_up() from None
 
     async def _rejoin(self) -> None:
-        """Tell Redis what this process knows, while requests wait; once for all that ask."""
+        """Send Redis this process' data while requests wait; once for all that wait."""
         if not self._is_merged.is_set():
             await self._is_merged.wait()
         elif self._shared is not None and self._shared.is_up:
@@ -211,7 +211,7 @@ class Limiter:
                 self._is_merged.set()
 
     async def _join(self) -> None:
-        """Merge all that this process knows into Redis, and join its generation."""
+        """Merge all data of this process into Redis, and join its generation."""
         shared = self._shared
         assert shared is not None
         had, shared.generation = shared.generation, ""
@@ -246,7 +246,7 @@ class Limiter:
                 refunds.remove(entry)
 
     async def _ask_others(self) -> None:
-        """Have every process that listens merge what it knows; wait until they have."""
+        """Ask every process that listens to merge its data, and wait until they have."""
         assert self._link is not None
         question = secrets.token_hex(8)
         answers = self._answers[question] = asyncio.Queue()

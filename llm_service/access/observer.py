@@ -1,4 +1,4 @@
-"""What access control tells the outside world. No metrics library here.
+"""The events that access control reports. It uses no metrics library.
 
 All methods are called on the event loop, must not block and must not raise.
 """

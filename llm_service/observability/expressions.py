@@ -1,7 +1,7 @@
-"""What the lines of a chart are, said once for both sources of their numbers.
+"""The expressions behind a chart's lines, defined once for both sources of numbers.
 
-An expression is computed from the history (`values`) or asked of Prometheus (`promql`),
-and a test holds the two to the same numbers. NaN, or no sample, where nothing was seen.
+An expression is computed from the history (`values`) or by Prometheus (`promql`), and a test
+compares the two. The result is NaN, or has no sample, where there were no observations.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Expression(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a gauge was at last, in the window: Prometheus alone would look back 5 minutes."""
+    """The last value of a gauge in the window. Prometheus by itself would look back 5 minutes."""
 
     name: str
     label: str = ""
@@ -78,7 +78,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """`over` per `under`; nothing where nothing happened below."""
+    """`over` divided by `under`; no value where `under` is 0."""
 
     over: Expression
     under: Expression
@@ -108,7 +108,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What `parts` leave of `whole`, but not less than 0."""
+    """`whole` minus `parts`, but at least 0."""
 
     whole: Expression
     parts: Total
@@ -127,7 +127,7 @@ class Quantile:
 
     @property
     def largest(self) -> float:
-        """The largest bound: what lies beyond it is drawn at it."""
+        """The largest bound; larger values are drawn at this bound."""
         return HISTOGRAMS[self.histogram][-1]
 
     def values(self, query: Query) -> Floats:
@@ -142,7 +142,7 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """How many observations fell into each window, up to the bound of `bucket`; -1: all."""
+    """The number of observations in each window up to the bound of `bucket`; -1 counts all."""
 
     histogram: str
     bucket: int = -1
@@ -157,6 +157,6 @@ class Observed:
 
 
 def _selector(name: str, label: str = "") -> str:
-    """The series of this service, with the one label that its column is read by."""
+    """A selector for the series of this service, with the label that identifies the column."""
     and_label = f',{LABEL_OF[name]}="{label}"' if label else ""
     return f'{name}{{job="{JOB}"{and_label}}}'

@@ -1,6 +1,6 @@
 """Thin layers over prometheus_client: cached children, batched observations, bounded labels.
 
-Knows no metric of ours by name.
+It does not know our metrics by name.
 """
 
 import re
@@ -61,7 +61,7 @@ class Family(Generic[M]):
 class Declare:
     """Makes metrics in one registry. A label is given with the values that begin at 0.
 
-    So a rate sees the first event. A label whose values are not known yet has `()`.
+    Beginning at 0 lets a rate include the first event. A label with unknown values has `()`.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

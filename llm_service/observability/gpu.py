@@ -1,4 +1,4 @@
-"""The GPU's metrics, read when someone looks. Registered only where the engine has a GPU."""
+"""Metrics of the GPU, read at each scrape. Registered only if the engine uses a GPU."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ ReadGpu = Callable[[], GpuUse]
 
 
 class GpuCollector(Collector):
-    """No samples while the GPU cannot be read: a lost one must not cost the other metrics."""
+    """Yields no samples while the GPU cannot be read, so that the other metrics still work."""
 
     def __init__(self, read: ReadGpu) -> None:
         self._read = read
@@ -46,7 +46,7 @@ def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
 
 
 def compute_bytes(read: ReadGpu, held_bytes: int) -> int:
-    """What torch has taken of the GPU beside `held_bytes`; 0 while it cannot be read."""
+    """GPU memory that torch reserved beyond `held_bytes`; 0 while it cannot be read."""
     try:
         return max(0, read().reserved_bytes - held_bytes)
     except RuntimeError:

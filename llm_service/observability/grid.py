@@ -1,4 +1,4 @@
-"""The points of time of a chart, the same for each source of its numbers."""
+"""The points in time of a chart, the same for both sources of numbers."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SAMPLES_PER_WINDOW = 5
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Evenly spaced points of time, and the window that each looks back over. Seconds."""
+    """Evenly spaced points in time, and the window that each point covers. In seconds."""
 
     times: Floats
     step: int
@@ -21,7 +21,7 @@ class Grid:
 
     @classmethod
     def until(cls, now: float, range_seconds: int, resolution: int) -> "Grid":
-        """At most MAX_POINTS on whole multiples of the step, so that polls give the same ones.
+        """At most MAX_POINTS, on multiples of the step, so that polls repeat the same points.
 
         `resolution` is the time between two samples of the source.
         """

@@ -1,8 +1,8 @@
-"""Logging, configured once: structlog and the standard library's loggers leave by one door.
+"""Logging, configured once: structlog and the standard library's loggers share one output.
 
-One line per event, JSON or for a console. Nothing secret is meant to be logged; should
-something that looks like a key come by all the same, it is blotted out of the finished
-line. A log that cannot be written loses lines, never requests.
+One line per event, JSON or for a console. No code logs secrets on purpose. If
+something that looks like a key is logged anyway, it is redacted in the finished line. If the log
+cannot be written, lines are lost, but no request fails.
 """
 
 import logging
@@ -76,7 +76,7 @@ class SafeStream:
 
 
 def redact(logger: WrappedLogger, method: str, line: Any) -> str:
-    """A processor for after the renderer: blots keys and Authorization values out of the line."""
+    """A processor that runs after the renderer and redacts keys and Authorization values."""
     assert isinstance(line, str)
     lowered = line.lower()
     if not any(mark in lowered for mark in _MARKS):  # ten times as fast as the expression

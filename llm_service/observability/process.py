@@ -1,4 +1,4 @@
-"""What the kernel says of this process and its limits, read when someone looks."""
+"""What the kernel reports about this process and its limits, read at each scrape."""
 
 from collections.abc import Iterator
 

@@ -29,7 +29,7 @@ PARALLEL_QUERIES = 4
 
 
 class PrometheusUnavailable(Exception):
-    """In words for the screen; never with the URL, which may hold a password."""
+    """A message for the user. It never contains the URL, which may hold a password."""
 
 
 @dataclass(frozen=True, slots=True)

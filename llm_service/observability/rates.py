@@ -1,4 +1,4 @@
-"""PromQL's arithmetic over rows of samples: `rate`, instant values, `histogram_quantile`.
+"""PromQL's arithmetic on rows of samples: `rate`, instant values, `histogram_quantile`.
 
 The results are those of Prometheus for the same samples; a test lets promtool say so.
 It knows no metric by name. Times are wall-clock seconds, NaN means: no samples.

@@ -1,4 +1,4 @@
-"""What is remembered of one inference request: numbers and names, never text.
+"""The record of one inference request: numbers and names, never text.
 
 The API layer makes one `RequestRecord` per request, fills it in at the request's one
 end and hands it to the metrics, the history and (as `scope["state"]["record"]`) the
@@ -35,7 +35,10 @@ ERROR_PHASES = ("admission", "queue", "prefill", "decode")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One inference request. `started_at` is wall-clock seconds; None means: never got there."""
+    """One inference request. `started_at` is in unix seconds.
+
+    A value is None if the request ended before it was known.
+    """
 
     # What has a default is in every answer all the same: the schema must say so.
     __pydantic_config__: ClassVar[dict[str, Any]] = {

@@ -67,7 +67,7 @@ def query_prometheus(
 
 
 def _drawn(by_name: dict[str, Floats], grid: Grid) -> Values:
-    """What Prometheus gave; nothing for a line that it did not give."""
+    """The values from Prometheus; no values for a line that is missing there."""
     nothing = np.full(len(grid.times), np.nan)
     return lambda line: by_name.get(line.name, nothing)
 
@@ -89,7 +89,7 @@ def _panel_out(panel: Panel, values: Values) -> dict[str, object]:
     out: dict[str, object] = {"title": panel.title, "unit": panel.unit}
     drawn = [values(line) for line in panel.lines]
     if panel.is_heatmap:
-        # Each count is extrapolated: two may differ by a little less than nothing.
+        # Each count is extrapolated, so a difference may be slightly negative.
         drawn[1:] = [np.maximum(here - below, 0) for below, here in pairwise(drawn)]
     out["series"] = [_line_out(line, of) for line, of in zip(panel.lines, drawn, strict=True)]
     if panel.histogram is not None:

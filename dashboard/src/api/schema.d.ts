@@ -1150,7 +1150,9 @@ export interface components {
         };
         /**
          * RequestRecord
-         * @description One inference request. `started_at` is wall-clock seconds; None means: never got there.
+         * @description One inference request. `started_at` is in unix seconds.
+         *
+         *     A value is None if the request ended before it was known.
          */
         RequestRecord: {
             /** Request Id */
@@ -1271,7 +1273,7 @@ export interface components {
         };
         /**
          * Scope
-         * @description What a key opens. No scope includes another.
+         * @description What a key gives access to. No scope includes another.
          * @enum {string}
          */
         Scope: "inference" | "metrics" | "admin";
