@@ -91,7 +91,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
 
 
 class Runtime:
-    """Starts, drains and stops what `create_app` built. `loaded` ends when the engine is ready."""
+    """Starts, drains and stops the parts of the app. `loaded` ends when the engine is ready."""
 
     def __init__(
         self, settings: Settings, engine: Engine | None, *, serves_dashboard: bool
@@ -250,7 +250,7 @@ class Runtime:
 
 
 def release_memory() -> None:
-    """Give back what nothing refers to, cycles among long-lived objects included.
+    """Free all objects that nothing refers to, cycles of long-lived objects included.
 
     `gc.freeze` after the start keeps collections short, and would keep these cycles for ever.
     """

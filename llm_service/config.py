@@ -24,8 +24,8 @@ _SECRETS = (
 class Settings(BaseSettings):
     """What an operator can set. Secrets may come from a file: `LLM_<NAME>_FILE`."""
 
-    # An empty variable is as good as none: compose files pass those on. Errors must not repeat
-    # their input, which would print the secrets.
+    # An empty variable counts as missing, because compose files pass empty ones on. Errors must
+    # not repeat their input, which would print secrets.
     model_config = SettingsConfigDict(
         env_prefix="LLM_",
         env_ignore_empty=True,
@@ -218,7 +218,7 @@ def _read_secret(name: str, file: str) -> str:
 
 
 def words_of(error: ValueError) -> list[str]:
-    """What is wrong with the settings, a sentence for each, with the variable but not its value."""
+    """A sentence for each wrong setting, with the variable's name but not its value."""
     if not isinstance(error, ValidationError):
         return [str(error)]
     sentences = []

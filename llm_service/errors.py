@@ -34,7 +34,7 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """An error with words for the caller; `retry_after` (seconds) where waiting helps."""
+    """An error with a message for the caller, and `retry_after` (seconds) if waiting helps."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -196,7 +196,7 @@ class RequestCancelled(ServiceError):
 
 
 class CancelledByOperator(RequestCancelled):
-    """A status that clients don't retry by themselves: they would undo what the operator did."""
+    """Uses a status that clients do not retry, because a retry would undo the cancellation."""
 
     type = "request_cancelled_error"
     code = "cancelled_by_operator"

@@ -1,4 +1,4 @@
-"""What this machine or container really has: cores by quota, memory by limit, throttling.
+"""The resources of this machine or container: cores by quota, memory by limit, throttling.
 
 Owns the reading of /proc and /sys, but for `control_groups`. Every function takes the `root`
 that those trees hang under, so that a recorded machine can be read like the real one; where
@@ -53,7 +53,7 @@ class MemoryUse:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A snapshot by `detect`; what changes while we run has its own function below."""
+    """A snapshot that `detect` takes. Functions below return what changes while we run."""
 
     cpu_cores: float  # the least of `cpu_limits`; 1.5 is possible
     cpu_limits: Mapping[str, float]  # online, affinity, cpuset, quota: those that there are
@@ -112,7 +112,7 @@ def cpu_cores(root: Path = ROOT) -> float:
 
 
 def cpu_limits(root: Path = ROOT) -> dict[str, float]:
-    """Cores by each limit that there is; `online` is always there."""
+    """Cores by each limit that exists; `online` always exists."""
     groups = control_groups(root)
     limits: dict[str, float | None] = {
         "online": _num_cpus(root),
@@ -158,7 +158,7 @@ def throttled_seconds(root: Path = ROOT) -> float | None:
 def throttling(root: Path = ROOT) -> Throttling | None:
     """The throttling of the control group that a quota has held back the longest.
 
-    The same stall shows at every level below the quota: so no sum.
+    Each level below the quota counts the same stall, so they are not added up.
     """
     found = (group.throttling() for group in control_groups(root))
     return max((t for t in found if t is not None), key=lambda t: t.seconds, default=None)
@@ -196,7 +196,7 @@ def _psutil_available(root: Path) -> int:
 
 
 def _swap(root: Path) -> tuple[int, int]:
-    """The machine's, whole and used."""
+    """Swap of the machine: total and used bytes."""
     meminfo = _meminfo(root)
     if meminfo:
         total = meminfo.get("SwapTotal", 0)
@@ -206,7 +206,7 @@ def _swap(root: Path) -> tuple[int, int]:
 
 
 def _huge_pages(root: Path) -> str:
-    """The one in brackets of `always [madvise] never`."""
+    """The value in brackets of `always [madvise] never`."""
     modes = read(root / "sys/kernel/mm/transparent_hugepage/enabled")
     return modes.partition("[")[2].partition("]")[0]
 

@@ -1,4 +1,4 @@
-"""What an inference request pays before any work is done for it."""
+"""Charges an inference request to its key before any work is done for it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ class Admission:
     """Charges requests to their keys, and bounds the choices that one key may have at once."""
 
     def __init__(self, limiter: Limiter, max_choices_per_key: int | None) -> None:
-        """`max_choices_per_key` None: by the slots and the queue of each model."""
+        """If `max_choices_per_key` is None, the bound follows from each model's slots and queue."""
         self._limiter = limiter
         self._max_choices_per_key = max_choices_per_key
 

@@ -1,4 +1,4 @@
-"""What the Alerts page asks: objectives and alerts from Prometheus, and the runbooks' text."""
+"""The Alerts page: objectives and alerts from Prometheus, and the text of the runbooks."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Default deny: every route wants a key unless it is named here as open.
+"""Authentication. Every route needs a key unless it is listed here as open.
 
 Pure ASGI and in front of the router, so that a body is never read, nor a route
 looked up, for a caller who has no key.
@@ -62,9 +62,9 @@ class Authentication:
             raise
 
     async def _let_in(self, scope: Scope, sent: set[str]) -> None:
-        """An open path, which answers also while no key can be looked up.
+        """Answer an open path, also while keys cannot be looked up.
 
-        So a key is only looked up for an address that has spent its limit.
+        For this, a key is looked up only if the address has spent its limit.
         """
         try:
             await self._ip_guard.check(scope)

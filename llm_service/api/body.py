@@ -1,8 +1,8 @@
 """Request bodies: read, bounded, parsed and validated before FastAPI sees them.
 
 FastAPI would hold any body, parse it in one call on the event loop and validate it in another.
-Here each step has a bound: bytes, time, memory over all requests, structure. What takes
-long is done in one worker thread, so that large bodies wait for each other and nobody else does.
+Here each step has a bound: bytes, time, memory over all requests, structure. Large bodies are
+parsed in one worker thread, so that they wait for each other and other requests do not.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ NOT_JSON = "The body must be a JSON object, sent as application/json."
 
 
 class Bodies:
-    """Reads bodies. One per service: `max_total_bytes` is for all that are held at once."""
+    """Reads bodies. One per service: `max_total_bytes` bounds all bodies that are held at once."""
 
     def __init__(self, *, max_bytes: int, max_total_bytes: int, timeout_seconds: float) -> None:
         self._max_bytes = max_bytes
@@ -112,7 +112,7 @@ class Bodies:
             raise InvalidRequest(NOT_JSON)
 
     async def _read_message(self, request: Request, body: "HeldBody") -> bool:
-        """Whether more is to come."""
+        """Return whether more of the body follows."""
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -134,7 +134,7 @@ class Bodies:
 
 
 class HeldBody:
-    """What has arrived of one body."""
+    """The part of one body that has arrived."""
 
     def __init__(self, bodies: Bodies) -> None:
         self.content = bytearray()
@@ -143,7 +143,7 @@ class HeldBody:
         self._structure = StructureCount()
 
     def add(self, piece: bytes) -> None:
-        """Raises a ServiceError when the body has become too much of anything."""
+        """Raise a ServiceError if the body exceeds a bound."""
         self.content += piece
         self._bodies.count(self)
         self._structure.feed(piece)

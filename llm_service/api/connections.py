@@ -1,8 +1,8 @@
 """All open connections: how many there may be, and which one gives way to a new one.
 
-A client that holds many connections and sends nothing must not keep others out. So a new
-connection beyond a bound closes the one that has waited longest for its client, and only where
-every connection is at work is the new one refused.
+A client that holds many connections and sends nothing must not keep others out. Beyond a bound,
+a new connection closes the one that has waited longest for its client. A new connection is
+refused only if all others are at work.
 """
 
 import resource
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from llm_service.access.address import ClientAddress
 from llm_service.errors import TooManyConnections
 
-# For the database, Redis, the log, the model's files, and the connection that is refused.
+# File descriptors for the database, Redis, the log, the model's files and a refused connection.
 RESERVED_DESCRIPTORS = 128
 
 
@@ -54,7 +54,7 @@ class Connections:
         self._waiting[connection] = None
 
     def remove(self, connection: Connection) -> None:
-        """The connection has ended; harmless if it is not counted."""
+        """Stop counting a connection that has ended; does nothing if it is not counted."""
         address = self._addresses.pop(connection, None)
         self._waiting.pop(connection, None)
         if address is not None:
@@ -63,13 +63,13 @@ class Connections:
                 del self._counts[address]
 
     def set_waiting(self, connection: Connection, is_waiting: bool) -> None:
-        """Whether the connection waits for its client, so that it may be closed for another."""
+        """Record whether the connection waits for its client, and may be closed for another."""
         self._waiting.pop(connection, None)
         if is_waiting and connection in self._addresses:
             self._waiting[connection] = None
 
     def _make_room(self, address: str | None) -> None:
-        """Close the connection, of `address` or of any, that has waited longest for its client."""
+        """Close the connection that has waited longest for its client: one of `address`, or any."""
         for connection in self._waiting:
             if address is None or self._addresses[connection] == address:
                 self.remove(connection)

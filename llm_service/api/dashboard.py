@@ -1,4 +1,4 @@
-"""GET /: the dashboard to a browser, the service's facts to everything else."""
+"""GET /: the dashboard for browsers, facts about the service for other clients."""
 
 import gzip
 import mimetypes

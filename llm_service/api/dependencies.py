@@ -1,4 +1,4 @@
-"""What an endpoint may ask for by name: the caller's key, and the parts of the service."""
+"""The dependencies of endpoints: the caller's key, and the parts of the service."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ bearer = HTTPBearer(auto_error=False, description="A key made by `llm-service ke
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the service tells about itself and never changes while it runs."""
+    """Facts about the service that do not change while it runs."""
 
     started_at: float  # wall clock
     max_body_bytes: int
@@ -62,13 +62,13 @@ class Services:
     prometheus: Prometheus | None = None
 
     def locked_out_reason(self) -> str:
-        """Why nobody can use the model though it is ready; empty when somebody can."""
+        """Return why no caller can use the model although it is ready; empty if a caller can."""
         if self.authenticator.requires_keys and not self.keys.has_static_inference_key:
             return self.keys.problem
         return ""
 
     def warnings(self) -> list[str]:
-        """What does not work now, a sentence each."""
+        """Return a sentence for each part that does not work now."""
         sentences = [self.usage.problem] if self.usage.problem else []
         if self.keys.problem:
             sentences.insert(0, f"{self.keys.problem} Stored keys do not work until it can be.")

@@ -1,4 +1,4 @@
-"""Notices that a client has left while its answer is being made."""
+"""Detects that a client has left while its answer is computed."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; when the client leaves first, cancel it and raise RequestCancelled.
+    """Await `work`. If the client leaves first, cancel it and raise RequestCancelled.
 
-    A plain endpoint is not cancelled by the server when its client leaves, so it must look.
+    The server does not cancel an endpoint whose client leaves, so the endpoint has to check.
     """
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_client_left(request))

@@ -1,8 +1,8 @@
-"""One accepted inference request, from admission to its one end.
+"""One accepted inference request, from admission to its end.
 
-Owns the permit, the token streams and the record. Whoever hangs up, `close` runs once: it aborts
-the streams, settles the permit, completes the record and reports the end.
-It knows nothing of wire formats.
+Owns the permit, the token streams and the record. However the request ends, `close` runs once: it
+aborts the streams, settles the permit, completes the record and reports the end. It does not know
+wire formats.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class Generation:
         return usage_out(self.record.prompt_tokens, self.num_cached_tokens, self.num_output_tokens)
 
     async def next_event(self) -> Event | None:
-        """The next increment of any choice, with the choice's index; None at the end."""
+        """Return the next increment of any choice, with the choice's index; None at the end."""
         try:
             event = await anext(self._events, None)
         except RequestCancelled as error:
@@ -116,7 +116,7 @@ class Generation:
         return event
 
     def cancel(self) -> None:
-        """End the request now, in whatever phase; whoever awaits an event gets the reason."""
+        """End the request now, in any phase; a caller that awaits an event gets the reason."""
         self._cancellation = CancelledByOperator(
             "An operator of this service cancelled this request."
         )
@@ -183,7 +183,7 @@ class Generation:
 
 
 class Answer:
-    """What one choice has said so far."""
+    """The text, logprobs and finish reason of one choice so far."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []

@@ -1,4 +1,4 @@
-"""Every error leaves in OpenAI's envelope, with the status and headers that go with it."""
+"""Turns every error into OpenAI's envelope, with its status and headers."""
 
 import json
 import math
@@ -109,7 +109,7 @@ def _from_status(request: Request, error: HTTPException) -> ServiceError:
 
 
 def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
-    """The complaint, by the name of the field, never echoing the value that was sent."""
+    """Describe the error by the name of the field; the value that was sent is never repeated."""
     if error["type"] == "json_invalid":
         reason = error.get("ctx", {}).get("error", "it does not parse")
         return InvalidRequest(f"The body is not valid JSON: {reason}.")
@@ -120,7 +120,7 @@ def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
 
 
 def _param(location: Sequence[int | str]) -> str:
-    """The field's name with a dot between steps. A step may be a key that the caller made up."""
+    """The field's name with a dot between steps. A step may be an arbitrary key from the caller."""
     steps = [str(step)[:MAX_NAME] for step in location if not _is_type(step)]
     return ".".join(steps)
 
@@ -131,7 +131,7 @@ def _is_type(step: int | str) -> bool:
 
 
 def _words(error: Mapping[str, Any]) -> str:
-    """Pydantic's sentence without its names for the parts of JSON, to go after the field's."""
+    """Pydantic's sentence, to follow the field's name, without pydantic's names for JSON types."""
     if (words := _WORDS.get(error["type"])) is not None:
         return words
     message = str(error["msg"]).replace(" after validation", "")

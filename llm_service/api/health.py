@@ -9,7 +9,7 @@ from llm_service.api.dependencies import CurrentServices, Services
 router = APIRouter()
 
 HERE = "this address, in a browser"
-# What stands in front cannot be seen from here, so it says both.
+# The service cannot see a proxy in front of it, so the text covers both cases.
 ELSEWHERE = (
     "not in this process: behind nginx, as in the compose stack, it is this address in a browser;"
     " without nginx, `make dashboard` builds it and the next start serves it"
@@ -44,7 +44,7 @@ async def readiness(services: CurrentServices) -> JSONResponse:
 
 
 def service_facts(services: Services) -> dict[str, object]:
-    """What `GET /` tells to anything that is not a browser: open, so nothing secret."""
+    """The facts of `GET /` for clients other than browsers. The route is open: no secrets here."""
     model = services.models.default
     facts: dict[str, object] = {
         "service": "llm_service",

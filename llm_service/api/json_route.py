@@ -47,7 +47,7 @@ class JsonRoute(APIRoute):
 
 
 class _ParsedRequest(Request):
-    """What FastAPI reads the body from: it finds a model, which it takes as it is."""
+    """The request from which FastAPI reads the body: it gets the finished model."""
 
     def __init__(self, request: Request, parsed: Any) -> None:
         super().__init__(request.scope, request.receive)
@@ -61,7 +61,7 @@ class _ParsedRequest(Request):
 
 
 async def _refuse_spent_key(services: Services, key: ApiKey, request: Request) -> None:
-    """Before a large body is read; `Limiter.admit` decides later, and for all."""
+    """Refuse a spent key before its large body is read; `Limiter.admit` decides about all later."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) <= SMALL_BYTES:
         return

@@ -193,7 +193,7 @@ def _changes(body: KeyChange) -> KeyChanges:
 
 
 def _audit(event: str, admin: ApiKey, key: ApiKey) -> None:
-    """Who did what to which key, by their names."""
+    """Log who changed which key, by their names."""
     log.info(
         event,
         by=admin.name,

@@ -1,4 +1,4 @@
-"""Requests that mean what another one says: a slash too many, HEAD instead of GET."""
+"""Accepts two variants of a request: a trailing slash, and HEAD in place of GET."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 

@@ -1,4 +1,4 @@
-"""What is done with request fields that the schema does not have: see `parameter_table`."""
+"""Handles request fields that the schema does not have: see `parameter_table`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ def refuse_unsupported(
 
 
 class UnknownFieldLog:
-    """Logs the names of fields that nothing reads, once each: a typo shows, the log stays small."""
+    """Logs the names of unknown fields once each, so that typos show and the log stays small."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()

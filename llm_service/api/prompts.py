@@ -1,4 +1,4 @@
-"""From what a caller sent to token ids: bounded, and off the event loop."""
+"""Turns prompts into token ids, within bounds and off the event loop."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The record of an inference request: begun on arrival, completed and told once at its end."""
+"""The record of an inference request: created on arrival, completed and reported at its end."""
 
 import time
 
@@ -29,7 +29,7 @@ def new_record(request: Request, key: ApiKey, model: str, is_stream: bool) -> Re
 
 
 class Recorder:
-    """Tells metrics, history and the usage of keys about requests that have ended."""
+    """Reports requests that have ended to the metrics, the history and the keys' usage."""
 
     def __init__(self, metrics: Metrics, history: History, usage: UsageLog) -> None:
         self._metrics = metrics

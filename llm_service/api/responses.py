@@ -1,4 +1,4 @@
-"""What goes out over the wire, in OpenAI's shapes; also what the OpenAPI schema shows."""
+"""The bodies of answers, in OpenAI's shapes, which the OpenAPI schema also shows."""
 
 import gzip
 from typing import Literal
@@ -120,7 +120,7 @@ class ErrorEnvelope(BaseModel):
 
 
 def compressed(request: Request, body: bytes, media_type: str) -> Response:
-    """An answer that changes all the time and is worth compressing where that is accepted."""
+    """An answer that is not cached, and compressed if the client accepts that."""
     headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, compresslevel=1)
@@ -159,7 +159,7 @@ def completion_logprobs(positions: list[PositionLogprobs]) -> CompletionLogprobs
 
 
 def _alternatives(position: PositionLogprobs) -> dict[str, float]:
-    """The likeliest tokens and, as OpenAI has it, always the chosen one."""
+    """The likeliest tokens and, like OpenAI's, always the chosen one."""
     names = {_name(token): _finite(token.logprob) for token in reversed(position.top)}
     return {_name(position.chosen): _finite(position.chosen.logprob), **names}
 

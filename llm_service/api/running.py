@@ -1,4 +1,4 @@
-"""The inference requests that run in this process: begun, listed, cancelled, and recorded."""
+"""The inference requests that run in this process: started, listed, cancelled and recorded."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class RunningRequests:
         self._running: dict[Generation, None] = {}  # as an ordered set
 
     def __iter__(self) -> Iterator[Generation]:
-        """Iterate over a copy: requests end while one looks, also on other threads."""
+        """Iterate over a copy, because requests may end during the iteration."""
         return iter(self._running.copy())
 
     def open(
@@ -42,8 +42,8 @@ class RunningRequests:
     ) -> Generation:
         """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
-        `prompts` and `samplings` go together. Raises Overloaded or Unavailable, and then nothing
-        runs and the permit is still the caller's to end; `Generation.close` ends it otherwise.
+        `prompts` and `samplings` go together. Raises Overloaded or Unavailable; then nothing
+        runs, and the caller has to end the permit. Otherwise `Generation.close` ends it.
         """
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + self._timeout_seconds

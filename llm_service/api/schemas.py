@@ -1,4 +1,4 @@
-"""What comes in over the wire, in OpenAI's shapes. Ranges are checked here, nothing is computed.
+"""The bodies of requests, in OpenAI's shapes. Ranges are checked here; nothing is computed.
 
 Fields that a schema does not have are accepted (`extra="allow"`) and then looked up in
 `parameter_table`: those that are known, but not offered, are refused by name, because ignoring
@@ -181,7 +181,7 @@ class SamplingFields(EndpointBody):
         return SamplingParams(
             max_tokens=max_tokens,
             min_tokens=self.min_tokens,
-            # No token lies within a share of nothing: as OpenAI takes it, the likeliest one.
+            # top_p 0 would allow no token; like OpenAI, it means the likeliest one.
             temperature=float(choose("temperature", 1.0)) if top_p > 0 else 0.0,
             top_p=top_p or 1.0,
             top_k=max(0, int(choose("top_k", 0))),

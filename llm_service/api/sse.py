@@ -1,6 +1,6 @@
 """Sends a Generation to its caller: whole, or as server-sent events.
 
-Knows how answers travel, not what they look like: a `WireFormat` shapes them.
+It knows how answers are sent; a `WireFormat` knows their shape.
 """
 
 import json
@@ -26,7 +26,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class WireFormat(ABC):
-    """One request's answer in the shape of its endpoint, and what each choice has said so far."""
+    """One request's answer in the shape of its endpoint, with the choices so far."""
 
     id_prefix: ClassVar[str]
     event_object: ClassVar[str]
@@ -107,7 +107,7 @@ def server_timing(timings: Timings) -> str:
 
 
 class EventStream(StreamingResponse):
-    """A streaming answer that closes its Generation whatever becomes of the connection."""
+    """A streaming answer that always closes its Generation, also if the connection breaks."""
 
     media_type = "text/event-stream"
 

@@ -1,4 +1,4 @@
-"""What the dashboard and Prometheus ask: /metrics, /api/status and /api/series."""
+"""The endpoints for the dashboard and Prometheus: /metrics, /api/status and /api/series."""
 
 import json
 import time

@@ -1,7 +1,7 @@
-"""The kinds of values that request bodies are made of, and how forgiving they are.
+"""The types of the values in request bodies, and which variants each accepts.
 
-Unions are decided by their first look at a value, and lists stop at the first wrong item, so that
-a caller gets one complaint, about what was meant, however long the list is.
+A union chooses its branch by the kind of the value, and a list stops at the first wrong item, so
+that a caller gets one error, about the branch that was meant, however long the list is.
 """
 
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ SHAPE_ERROR = "shape"  # no branch of a union fits
 
 
 def _encodable(text: str) -> str:
-    """JSON can smuggle in half of a surrogate pair, which no encoding can write out again."""
+    """Refuse half of a surrogate pair, which JSON can contain but no encoding can write."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -32,7 +32,7 @@ def _encodable(text: str) -> str:
 
 
 def _whole(value: Any, depth: int = 2) -> Any:
-    """JSON knows one kind of number: 16.0 is the integer 16, also in lists of token ids."""
+    """Accept 16.0 as the integer 16, also in lists of token ids: JSON has one kind of number."""
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, list) and depth and not {float, list}.isdisjoint(map(type, value)):
@@ -45,7 +45,7 @@ def text_or_list(value: Any) -> str | None:
 
 
 def _prompt_shape(value: Any) -> str | None:
-    """The first item tells what a list holds, so that an error is about that kind alone."""
+    """Choose the kind of a list by its first item, so that an error is about that kind only."""
     if isinstance(value, str):
         return "str"
     if not isinstance(value, list):
@@ -102,7 +102,7 @@ class WireModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_clients_write(cls, body: Any) -> Any:
-        """Clients send null for what they leave out, and some write 16 as 16.0."""
+        """Accept null for a missing field, and 16.0 for 16, because clients send both."""
         if not isinstance(body, dict):
             return body
         return {name: _whole(value) for name, value in body.items() if value is not None}

@@ -283,7 +283,7 @@ def _progress(total: int, unit: str) -> "Iterator[Callable[[], object]]":
 
 @contextmanager
 def _in_words() -> "Iterator[None]":
-    """What a user can cause ends in one line and exit code 1."""
+    """Turn an error that a user can cause into one line and exit code 1."""
     from llm_service.bench import BenchError
 
     try:

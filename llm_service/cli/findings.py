@@ -1,4 +1,4 @@
-"""What `llm-service doctor` calls wrong, and what it says helps."""
+"""The problems that `llm-service doctor` reports, with their remedies."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -148,7 +148,7 @@ def model_findings(
 
 
 def folder_findings(reasons: Iterable[str], notes: Iterable[str]) -> Iterator[Finding]:
-    """What would end a start with this model, and what would be left out of it."""
+    """Problems of a model's folder: those that end a start, and parts that would be left out."""
     for reason in reasons:
         yield Finding("model", True, reason, "")
     for note in notes:

@@ -1,4 +1,4 @@
-"""Options that several commands take, written once."""
+"""Options that several commands share."""
 
 import functools
 import inspect

@@ -24,7 +24,7 @@ from llm_service.app import create_app
 from llm_service.config import Settings, words_of
 from llm_service.observability.logging import configure_logging
 
-# What uvicorn gets on top of the drain to send the last error events.
+# Seconds beyond the drain in which uvicorn sends the last error events.
 SHUTDOWN_MARGIN_SECONDS = 5
 
 
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # LLM_TRUSTED_PROXIES says whom to believe, access/ how
+                proxy_headers=False,  # access/ reads those of LLM_TRUSTED_PROXIES
                 http=protocol,
                 ws="none",
                 timeout_keep_alive=settings.idle_timeout_seconds,
@@ -112,11 +112,12 @@ class Server(uvicorn.Server):
             await self._app.state.runtime.loaded
         except Exception as error:
             typer.echo(f"llm-service: {error}", err=True)
-            self._tell_first_key()  # or nobody would ever know it
+            self._tell_first_key()  # otherwise the key would never be shown
             self.exit_status = 1
             self.should_exit = True
             return
-        # What is there now stays: no later collection walks through it, which stops everything.
+        # Objects that exist now live on; freezing them keeps later collections, which stop
+        # everything, short.
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -149,7 +150,7 @@ def http_bounds(settings: Settings) -> HttpBounds:
 
 
 def banner(services: Services, host: str, port: int, new_key: str | None) -> str:
-    """What a user needs first; `new_key` only on the first start, when it was made."""
+    """The text that a user needs first. `new_key` is given only on the start that created it."""
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
     model = services.models.resolve(None)
     info = model.info
