@@ -355,9 +355,11 @@ def test_a_draw_from_few_allowed_tokens_needs_no_sort(monkeypatch):
     """A large top_k keeps all of them, and what follows them has no probability."""
     monkeypatch.setattr(torch.Tensor, "sort", None)
     allowed = mask_of([3, 4999], 5000)
+    logits = torch.randn(5000)
+    logits[3], logits[4999] = 1.0, 0.5  # both are drawn within 50 draws
     for p in (params(top_k=3000), params(top_p=0.999), params(min_p=1e-9)):
         rows = [Row(sequence(replace(p, seed=seed)), allowed=allowed) for seed in range(50)]
-        results = sample_rows(torch.randn(5000).repeat(50, 1), *rows)
+        results = sample_rows(logits.repeat(50, 1), *rows)
         assert {result.token_id for result in results} == {3, 4999}
 
 
