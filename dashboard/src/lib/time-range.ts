@@ -24,7 +24,7 @@ const WORDS: Record<Range, string> = {
   "7d": "7 days",
 };
 
-/** As in "the last 5 minutes": the range that is shown, which is shorter if less is kept. */
+/** The range that is shown, such as "the last 5 minutes"; shorter if less is kept. */
 export function rangeWords(range: Range, source?: SeriesSource): string {
   const kept = source?.max_range_seconds ?? Infinity;
   const served = RANGES.findLast((each) => SECONDS[each] <= Math.min(SECONDS[range], kept));

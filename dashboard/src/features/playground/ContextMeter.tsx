@@ -47,7 +47,7 @@ function useContextUse(draft: string): ContextUse | null {
   const answerTokens = useChatState(growingTokens);
   const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
   const system = useChatState((state) => state.settings.system);
-  // As a string it stays the same value until a message is added.
+  // The string stays the same value until a message is added.
   const said = useChatState((state) =>
     isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
   );

@@ -37,7 +37,7 @@ export function speedOf({
 
 export interface TimingRow {
   name: string;
-  /** As text; null if this side cannot know it. */
+  /** The value as text; null if this side cannot know it. */
   service: string | null;
   browser: string | null;
 }

@@ -10,7 +10,7 @@ import { noteReplica, replicaWords, type SeenRequests } from "./replicas";
 import { RunningRequests } from "./RunningRequests";
 import styles from "./RequestsPage.module.css";
 
-/** As many as the service keeps. */
+/** The number of requests that the service keeps. */
 const NUM_LISTED = 1000;
 const REFRESH_MILLISECONDS = 2000;
 

@@ -48,7 +48,7 @@ public:
         return reinterpret_cast<T*>(taken);
     }
 
-    // As `take`, and construct each object.
+    // Like `take`, and constructs each object.
     template <class T>
     T* make(int64_t count) {
         static_assert(std::is_trivially_destructible<T>::value, "nobody destroys them");

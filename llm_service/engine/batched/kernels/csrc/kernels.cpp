@@ -109,7 +109,7 @@ int32_t linear_forward(const Linear* linear, const float* x, int64_t rows, int64
     });
 }
 
-// As linear_forward. With weights in planes only those results need be exact that `counts` [rows] and `depths`
+// Like linear_forward. With weights in planes only those results need be exact that `counts` [rows] and `depths`
 // [rows] name (ExactLimits).
 int32_t head_forward(const Linear* linear, const float* x, int64_t rows, int64_t num_inputs, const int64_t* counts,
                      const float* depths, float* out, int32_t num_threads) {
