@@ -201,10 +201,17 @@ class Runtime:
         self.models.reason = "The service is stopping."
 
     async def add_model(self, engine: Engine) -> ServedModel:
-        """Start a loaded engine and serve its model, under the name that its info states."""
+        """Start a loaded engine and serve its model, under the name that its info states.
+
+        Raises ValueError, with the engine stopped, if a model of that name is served already.
+        """
         await engine.start()
         model = ServedModel.of(engine)
-        self.models.add(model)
+        try:
+            self.models.add(model)
+        except ValueError:
+            await engine.stop(0)
+            raise
         return model
 
     async def remove_model(self, name: str, drain_seconds: float = 0) -> None:

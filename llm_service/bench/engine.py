@@ -144,7 +144,13 @@ class Bench:
             repeated = []
             for _ in range(repetitions):
                 before = {"load_average": load_average(), "read_bandwidths": read_bandwidths()}
-                repeated.append(before | _figures(self._run(phase, prompts, sampling)))
+                steps = self._run(phase, prompts, sampling)
+                if not steps:
+                    raise BenchError(
+                        f"No step decoded all {phase.num_sequences} sequences at once, because the"
+                        " first ended before the last began: raise --output-tokens."
+                    )
+                repeated.append(before | _figures(steps))
                 done()
             results.append(PhaseResult(phase, tuple(repeated)))
         return results

@@ -71,6 +71,10 @@ def test_a_second_model_is_served_under_its_name_and_removed(tmp_path: Path) -> 
             running = other.get("/api/requests").json()["requests"]
         assert {record["model"] for record in running} == {"pocket", "second"}
 
+        with pytest.raises(ValueError, match="served as 'second' already"):
+            add(service, served_name="second")
+        assert answer(service, "second")
+
         remove(service, "second")
         assert http.get("/v1/models/second").status_code == 404
         with pytest.raises(openai.NotFoundError, match="Available: pocket"):

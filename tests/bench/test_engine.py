@@ -142,6 +142,11 @@ def test_a_default_that_does_not_fit_is_left_out_in_words(tmp_path: Path) -> Non
             "2048 prompt and 1 output tokens are more than the 2048",
         ),
         (("--sequences", "300"), 1, "LLM_MAX_BATCH_SIZE"),
+        (
+            ("--sequences", "4", "--prompts", "", "--prompt-tokens", "600", "--output-tokens", "2"),
+            1,
+            "raise --output-tokens",
+        ),
     ],
 )
 def test_what_cannot_be_measured_ends_in_words(

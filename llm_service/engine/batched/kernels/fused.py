@@ -138,7 +138,7 @@ class FusedLinear(QuantizedLinear):
         self._kernels, self.packed, self._struct = kernels, (packed,), packed.struct
 
     def workspace_bytes(self, num_tokens: int) -> int:
-        """As FusedDecoder's; all calls of a thread share one workspace."""
+        """Like FusedDecoder's; all calls of a thread share one workspace."""
         return self._kernels.linear_workspace(self._struct, num_tokens, torch.get_num_threads())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ public:
         wait();
     }
 
-    // As `share`, with chunks that shrink: each is a fraction of the items left, so that chunks are long
+    // Like `share`, with chunks that shrink: each is a fraction of the items left, so that chunks are long
     // and all threads still finish at about the same time (Polychronopoulos and Kuck 1987).
     template <class Work>
     void share_runs(int64_t count, const Work& work) {

@@ -94,7 +94,7 @@ constexpr float MIN_PEAK = 4e-37f;
 
 // The largest magnitude of `count` numbers; NaN if there is one.
 static inline float peak_of(const float* x, int64_t count) {
-    // Of floats without a sign the bits are ordered as the numbers are, and NaN is above infinity.
+    // The bits of floats without a sign are ordered as the numbers are, and NaN is above infinity.
     Ints most{};
     int64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
