@@ -31,8 +31,8 @@ RUN apt-get update -qq \
  && apt-get install -qq --yes --no-install-recommends g++ >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /kernels
-COPY llm_service/engine/batched/kernels/build.py ./
-COPY llm_service/engine/batched/kernels/csrc/ csrc/
+COPY llm_service/engine/kernels/build.py ./
+COPY llm_service/engine/kernels/csrc/ csrc/
 RUN python3 build.py lib
 
 FROM node:20-slim AS dashboard
@@ -55,7 +55,7 @@ COPY --chmod=755 docker/llm-service /usr/local/bin/llm-service
 COPY docs/ docs/
 COPY models/ models/
 COPY llm_service/ llm_service/
-COPY --from=kernels /kernels/lib/ llm_service/engine/batched/kernels/lib/
+COPY --from=kernels /kernels/lib/ llm_service/engine/kernels/lib/
 RUN /opt/venv/bin/python -m compileall -q llm_service
 # HOME: some libraries want to keep a file there, and the root file system is read-only.
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \

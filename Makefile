@@ -48,7 +48,7 @@ test-models: .venv/.dev ## Every architecture as a tiny model beside generate; w
 sanitize: .venv/.dev ## Run the kernels' tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/sanitize.sh
 
-CSRC := $(wildcard llm_service/engine/batched/kernels/csrc/*)
+CSRC := $(wildcard llm_service/engine/kernels/csrc/*)
 lint: .venv/.dev ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

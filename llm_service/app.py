@@ -248,10 +248,10 @@ class Runtime:
     def load_engine(self, config: EngineConfig) -> Engine:
         """An engine that reports to this service's metrics, not yet started. Takes seconds."""
         # torch and transformers take seconds to import; the port answers meanwhile.
-        from llm_service.engine.libraries import refuse_without_room
+        from llm_service.engine.loading.libraries import refuse_without_room
 
         refuse_without_room()
-        from llm_service.engine.factory import load_engine
+        from llm_service.engine.loading.factory import load_engine
 
         return load_engine(config, self.metrics.of_model, progress=lambda line: log.info(line))
 

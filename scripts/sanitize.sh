@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-kernels=llm_service/engine/batched/kernels
+kernels=llm_service/engine/kernels
 KERNELS_FLAVOUR=strict $python $kernels/build.py build/kernels &
 strict=$!
 

@@ -27,9 +27,9 @@ from llm_service.cli.findings import (
 from llm_service.cli.surroundings import Disk, Software, Window
 from llm_service.control_groups import Throttling
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import load_model
-from llm_service.engine.model_files import ModelFiles, ModelLoadError, bundled_models
-from llm_service.engine.outline import outline_model
+from llm_service.engine.loading.loader import load_model
+from llm_service.engine.loading.model_files import ModelFiles, ModelLoadError, bundled_models
+from llm_service.engine.loading.outline import outline_model
 from llm_service.machine import Machine
 
 GIB = 2**30

@@ -19,12 +19,12 @@ from llm_service.bench.prompts import Prompts
 from llm_service.engine import EngineInfo
 from llm_service.engine.batched import sequence as sequences
 from llm_service.engine.batched.core import EngineCore, Runner
-from llm_service.engine.batched.kernels.head import LogitNeeds
-from llm_service.engine.batched.quantization import WORTH_QUANTIZING
 from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import build_core, engine_info
-from llm_service.engine.loader import LoadedModel, Resources, load_model, plan_resources
+from llm_service.engine.kernels.head import LogitNeeds
+from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.loader import LoadedModel, Resources, load_model, plan_resources
+from llm_service.engine.loading.quantization import WORTH_QUANTIZING
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from llm_service.bench import BenchError
 from llm_service.engine.batched import sequence as sequences
-from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import build_core, engine_info
-from llm_service.engine.loader import LoadedModel, load_model, plan_resources
+from llm_service.engine.kernels.kv_cache import KVCache
+from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.loader import LoadedModel, load_model, plan_resources
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine

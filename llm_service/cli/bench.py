@@ -118,7 +118,7 @@ def engine(
     from llm_service.bench import engine_report, report
     from llm_service.bench.prompts import Prompts
     from llm_service.config import Settings, words_of
-    from llm_service.engine.model_files import ModelLoadError
+    from llm_service.engine.loading.model_files import ModelLoadError
 
     try:
         config = engine_config(Settings())
@@ -176,7 +176,7 @@ def quality(
     if unknown := set(names) - {"none", "8bit", "4bit"}:
         _fail(f"--schemes takes none, 8bit and 4bit, not {', '.join(sorted(unknown))}.", 2)
     from llm_service.bench import quality as measuring
-    from llm_service.engine.model_files import ModelLoadError
+    from llm_service.engine.loading.model_files import ModelLoadError
 
     with _in_words():
         _check_folder(json_file)

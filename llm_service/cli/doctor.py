@@ -17,7 +17,7 @@ from llm_service.machine import SPEEDING_FLAGS, readable
 if TYPE_CHECKING:  # loads torch: see there
     from llm_service.cli.examination import Report
     from llm_service.cli.findings import Finding
-    from llm_service.engine.outline import ModelOutline
+    from llm_service.engine.loading.outline import ModelOutline
 
 Lines = Iterator[tuple[str, str]]
 
@@ -32,8 +32,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Examine this machine, the settings and the model's memory; say what to do."""
-    from llm_service.engine.libraries import refuse_without_room
-    from llm_service.engine.model_files import ModelLoadError
+    from llm_service.engine.loading.libraries import refuse_without_room
+    from llm_service.engine.loading.model_files import ModelLoadError
 
     try:
         refuse_without_room()

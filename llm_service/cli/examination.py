@@ -27,14 +27,14 @@ from llm_service.engine import (
     Engine,
     GenerationRequest,
     SamplingParams,
-    outline,
     unobserved,
 )
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import load_engine
-from llm_service.engine.loader import examine_folder
-from llm_service.engine.model_files import ModelLoadError, Progress
-from llm_service.engine.outline import ModelOutline
+from llm_service.engine.loading import outline
+from llm_service.engine.loading.factory import load_engine
+from llm_service.engine.loading.loader import examine_folder
+from llm_service.engine.loading.model_files import ModelLoadError, Progress
+from llm_service.engine.loading.outline import ModelOutline
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_service.cli.surroundings import Disk, Software, Window
-from llm_service.engine import model_files, outline
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.model_config import stored_dtype
-from llm_service.engine.outline import Choice, ModelOutline
+from llm_service.engine.loading import model_files, outline
+from llm_service.engine.loading.model_config import stored_dtype
+from llm_service.engine.loading.outline import Choice, ModelOutline
 from llm_service.machine import Machine, readable
 
 _THROTTLED_SHARE = 0.1  # as the alert CPUThrottled has it

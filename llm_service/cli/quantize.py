@@ -18,10 +18,10 @@ def quantize(
     if out.exists():
         _fail(f"{out} is there already.", 2)
     # They load torch, which takes seconds.
-    from llm_service.engine.batched.kernels.files import save_fused
-    from llm_service.engine.batched.kernels.fused import fused_decoder
     from llm_service.engine.config import EngineConfig
-    from llm_service.engine.loader import ModelLoadError, load_model
+    from llm_service.engine.kernels.files import save_fused
+    from llm_service.engine.kernels.fused import fused_decoder
+    from llm_service.engine.loading.loader import ModelLoadError, load_model
     from llm_service.machine import Machine
 
     config = EngineConfig(model_id=model, device="cpu", quantization=scheme)

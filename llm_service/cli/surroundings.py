@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from llm_service.control_groups import Throttling
-from llm_service.engine.batched.kernels.build import KernelsUnavailable
-from llm_service.engine.batched.quantization import chosen_kernels
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.outline import num_threads
+from llm_service.engine.kernels.build import KernelsUnavailable
+from llm_service.engine.loading.outline import num_threads
+from llm_service.engine.loading.quantization import chosen_kernels
 from llm_service.machine import Machine
 
 _COMPILERS = ("c++", "g++", "clang++")

@@ -187,7 +187,7 @@ class Engine(Protocol):
     def tokenizer(self) -> PromptTokenizer: ...
 
     async def start(self) -> None:
-        """Begin stepping; the model is loaded already (`factory.load_engine`)."""
+        """Begin stepping; the model is loaded already (`loading.factory.load_engine`)."""
 
     async def stop(self, drain_seconds: float) -> None:
         """Refuse new requests, let running ones finish for so long, then fail the rest."""

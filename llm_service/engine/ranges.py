@@ -1,6 +1,6 @@
 """The ranges of sampling parameters, for requests and for a model's own defaults alike.
 
-Owns the numbers. `api/schemas.py` builds its fields from them; `engine/contents.py` checks
+Owns the numbers. `api/schemas.py` builds its fields from them; `engine/loading/contents.py` checks
 generation_config.json by them.
 """
 

@@ -21,13 +21,13 @@ from llm_service.engine import EngineInfo, Observe
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
-from llm_service.engine.batched.kernels.head import LogitNeeds
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import ScheduledBatch, Scheduler
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import LoadedModel, Resources
+from llm_service.engine.kernels.head import LogitNeeds
+from llm_service.engine.loading.loader import LoadedModel, Resources
 from llm_service.engine.observer import Phase
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vocabulary import Vocabulary

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from llm_service.engine import Engine, GenerationRequest, SamplingParams, unobserved
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import load_engine
+from llm_service.engine.loading.factory import load_engine
 from scripts.gpu_check.part import Failed, Figures, Part, Skipped
 
 _QUESTION, _ANSWER = "What is 7 plus 5?", "12"

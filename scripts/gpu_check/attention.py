@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
-from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
-from llm_service.engine.batched.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels.attention import AttentionOptions, PagedBatch, Span
+from llm_service.engine.kernels.kv_cache import KVCache, LayerShape
 from scripts.gpu_check.part import Failed, Figures
 
 LENGTHS = (*range(34, 66), 513, 1025)

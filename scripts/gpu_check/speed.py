@@ -22,12 +22,12 @@ from benchmarks.checkpoints import CONFIGS
 from benchmarks.vocabulary import SPECIAL, build_tokenizer
 from llm_service.bench.engine import Bench, Phase, PhaseResult
 from llm_service.bench.prompts import Prompts
-from llm_service.engine import memory, quantizers
-from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
-from llm_service.engine.batched.quantization import num_bytes
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import LoadedModel, Resources
-from llm_service.engine.memory import Form, MemoryNeed
+from llm_service.engine.loading import memory, quantizers
+from llm_service.engine.loading.compatibility import layer_shapes, why_not_batchable
+from llm_service.engine.loading.loader import LoadedModel, Resources
+from llm_service.engine.loading.memory import Form, MemoryNeed
+from llm_service.engine.loading.quantization import num_bytes
 from llm_service.machine import readable
 from scripts.gpu_check.answers import require_bitsandbytes
 from scripts.gpu_check.part import Failed, Figures, Part, Skipped

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from llm_service.engine.loader import bundled_models
+from llm_service.engine.loading.loader import bundled_models
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import RunningService
 

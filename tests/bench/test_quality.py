@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from llm_service.__main__ import app
 from llm_service.bench import BenchError, quality
 from llm_service.bench.quality import Quality
-from llm_service.engine.batched.kernels.build import usable_instruction_sets
+from llm_service.engine.kernels.build import usable_instruction_sets
 from llm_service.machine import Machine
 
 

@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 from llm_service.engine import EngineObserver, NullObserver
 from llm_service.engine.batched.core import EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
-from llm_service.engine.batched.kv_cache import block_bytes
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import batched_engine, build_core, engine_info
-from llm_service.engine.loader import Resources
+from llm_service.engine.kernels.kv_cache import block_bytes
+from llm_service.engine.loading.factory import batched_engine, build_core, engine_info
+from llm_service.engine.loading.loader import Resources
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.vocabulary import Vocabulary
 from tests.engine.models import (

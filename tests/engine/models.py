@@ -26,11 +26,11 @@ from transformers import (
     Qwen3Config,
 )
 
-from llm_service.engine.batched.compatibility import layer_shapes
-from llm_service.engine.batched.kernels.fused import FusedDecoder
-from llm_service.engine.batched.kv_cache import LayerShape
-from llm_service.engine.batched.quantization import prepare
-from llm_service.engine.loader import LoadedModel
+from llm_service.engine.kernels.fused import FusedDecoder
+from llm_service.engine.kernels.kv_cache import LayerShape
+from llm_service.engine.loading.compatibility import layer_shapes
+from llm_service.engine.loading.loader import LoadedModel
+from llm_service.engine.loading.quantization import prepare
 
 VOCAB_SIZE = 258  # the 256 bytes, <|endoftext|> and a control token
 EOS = 256

@@ -9,12 +9,12 @@ import pytest
 from torch import Tensor
 
 from llm_service.engine.batched.core import EngineCore, Runner
-from llm_service.engine.batched.kernels.head import LogitNeeds
 from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.batched.sequence import Sequence as Answer
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import build_core, engine_info
-from llm_service.engine.loader import LoadedModel, Resources, load_model
+from llm_service.engine.kernels.head import LogitNeeds
+from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.loader import LoadedModel, Resources, load_model
 from llm_service.engine.request import SamplingParams
 from llm_service.errors import EngineFailed
 from llm_service.machine import Machine

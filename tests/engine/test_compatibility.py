@@ -11,8 +11,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from llm_service.engine.batched.compatibility import layer_shapes, why_not_batchable
-from llm_service.engine.batched.kv_cache import LayerShape
+from llm_service.engine.kernels.kv_cache import LayerShape
+from llm_service.engine.loading.compatibility import layer_shapes, why_not_batchable
 from tests.engine.models import CONFIGS, fresh_model
 
 TINY: dict[str, Any] = {

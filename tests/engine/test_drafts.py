@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from transformers import PreTrainedModel
 
-from llm_service.engine import factory
 from llm_service.engine.batched.drafts import PromptLookup
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.loading import factory
 from llm_service.engine.observer import StepStats
 from llm_service.engine.request import FinishReason, SamplingParams
 from tests.engine.cores import make_core, make_sequence, output, run_to_end

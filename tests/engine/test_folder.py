@@ -7,8 +7,8 @@ import pytest
 
 from llm_service.api.schemas import SamplingFields
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import ModelLoadError, examine_folder, load_model
-from llm_service.engine.outline import outline_model
+from llm_service.engine.loading.loader import ModelLoadError, examine_folder, load_model
+from llm_service.engine.loading.outline import outline_model
 from llm_service.engine.ranges import RANGES
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers

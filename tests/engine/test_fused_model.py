@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.kernels.head import EVERY_LOGIT, LogitNeeds
-from llm_service.engine.batched.kernels.library import KernelError
-from llm_service.engine.batched.kernels.model import FusedModel
-from llm_service.engine.batched.kv_cache import KVCache
-from llm_service.engine.batched.quantization import prepare
+from llm_service.engine.kernels.attention import PagedBatch, Span
+from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
+from llm_service.engine.kernels.kv_cache import KVCache
+from llm_service.engine.kernels.library import KernelError
+from llm_service.engine.kernels.model import FusedModel
+from llm_service.engine.loading.quantization import prepare
 from tests.engine.models import FUSED, VOCAB_SIZE, distance, fresh_model, shapes_of
 
 BLOCK_SIZE, NUM_BLOCKS = 4, 300

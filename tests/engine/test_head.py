@@ -8,11 +8,11 @@ import torch
 from hypothesis import example, given
 from torch import Tensor
 
-from llm_service.engine.batched.kernels.fused import FusedLinear
-from llm_service.engine.batched.kernels.head import EVERY_LOGIT, FusedHead, LogitNeeds
-from llm_service.engine.batched.kernels.library import load_kernels
-from llm_service.engine.batched.kernels.packing import PackedLinear, Scheme, pack
 from llm_service.engine.batched.sampler import SampledToken, SamplingError
+from llm_service.engine.kernels.fused import FusedLinear
+from llm_service.engine.kernels.head import EVERY_LOGIT, FusedHead, LogitNeeds
+from llm_service.engine.kernels.library import load_kernels
+from llm_service.engine.kernels.packing import PackedLinear, Scheme, pack
 from tests.engine.test_kernels import each_instruction_set, random_shapes
 from tests.engine.test_sampler import params, sample, sequence
 

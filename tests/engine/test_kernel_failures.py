@@ -9,14 +9,14 @@ import textwrap
 import pytest
 import torch
 
-from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
-from llm_service.engine.batched.kernels import build, library
-from llm_service.engine.batched.kernels.build import KernelsUnavailable
-from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
-from llm_service.engine.batched.kernels.head import FusedHead
-from llm_service.engine.batched.kernels.library import KernelError, Kernels, Status, load_kernels
-from llm_service.engine.batched.kernels.packing import Scheme, pack
-from llm_service.engine.batched.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels import build, library
+from llm_service.engine.kernels.attention import AttentionOptions, PagedBatch, Span
+from llm_service.engine.kernels.build import KernelsUnavailable
+from llm_service.engine.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
+from llm_service.engine.kernels.head import FusedHead
+from llm_service.engine.kernels.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels.library import KernelError, Kernels, Status, load_kernels
+from llm_service.engine.kernels.packing import Scheme, pack
 from tests.engine.test_kernels import DIM, EPS, HEADS, HIDDEN, KV_HEADS, Weights
 
 FLOATS = torch.randn(3, 96)
@@ -65,9 +65,9 @@ def test_a_call_beyond_the_memory_limit_fails_and_the_process_lives():
     program = """
         import resource
         import torch
-        from llm_service.engine.batched.kernels.fused import FusedLinear
-        from llm_service.engine.batched.kernels.library import KernelError, load_kernels
-        from llm_service.engine.batched.kernels.packing import Scheme, pack
+        from llm_service.engine.kernels.fused import FusedLinear
+        from llm_service.engine.kernels.library import KernelError, load_kernels
+        from llm_service.engine.kernels.packing import Scheme, pack
 
         torch.set_num_threads(1)
         layer = FusedLinear(load_kernels(), pack(torch.randn(16, 32), None, Scheme.INT8))
@@ -293,9 +293,9 @@ sanitized = pytest.mark.skipif(build.flavour() != "sanitized", reason="needs the
 def test_a_write_beyond_an_output_is_reported():
     program = """
         import torch
-        from llm_service.engine.batched.kernels.fused import FusedLinear
-        from llm_service.engine.batched.kernels.library import load_kernels
-        from llm_service.engine.batched.kernels.packing import Scheme, pack
+        from llm_service.engine.kernels.fused import FusedLinear
+        from llm_service.engine.kernels.library import load_kernels
+        from llm_service.engine.kernels.packing import Scheme, pack
 
         layer = FusedLinear(load_kernels(), pack(torch.randn(16, 32), None, Scheme.INT8))
         layer._multiply(torch.randn(3, 32), torch.empty(2, 16))

@@ -12,12 +12,13 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from torch import Tensor
 
-from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
-from llm_service.engine.batched.kernels import build, library
-from llm_service.engine.batched.kernels.build import KernelsUnavailable
-from llm_service.engine.batched.kernels.fused import FusedDecoder, PackedLayer
-from llm_service.engine.batched.kernels.library import Kernels, load_kernels
-from llm_service.engine.batched.kernels.packing import (
+from llm_service.engine.kernels import build, library
+from llm_service.engine.kernels.attention import AttentionOptions, PagedBatch, Span
+from llm_service.engine.kernels.build import KernelsUnavailable
+from llm_service.engine.kernels.fused import FusedDecoder, PackedLayer
+from llm_service.engine.kernels.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels.library import Kernels, load_kernels
+from llm_service.engine.kernels.packing import (
     GROUP,
     PackedLinear,
     Scheme,
@@ -26,9 +27,8 @@ from llm_service.engine.batched.kernels.packing import (
     round_channels,
     round_groups,
 )
-from llm_service.engine.batched.kernels.reductions import FusedReductions
-from llm_service.engine.batched.kernels.torch_linear import TorchLinear
-from llm_service.engine.batched.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels.reductions import FusedReductions
+from llm_service.engine.kernels.torch_linear import TorchLinear
 from llm_service.machine import Machine
 
 HERE = build.usable_instruction_sets(Machine.detect().cpu_flags)

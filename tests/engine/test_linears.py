@@ -17,13 +17,13 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
-from llm_service.engine.batched import quantization
-from llm_service.engine.batched.compatibility import why_not_runnable
-from llm_service.engine.batched.kernels.packing import Scheme, round_channels, round_groups
-from llm_service.engine.batched.kernels.quantized import QuantizedLinear
-from llm_service.engine.batched.kernels.torch_linear import TorchLinear
-from llm_service.engine.batched.linears import watched
-from llm_service.engine.batched.quantization import CannotQuantize, prepare
+from llm_service.engine.kernels.packing import Scheme, round_channels, round_groups
+from llm_service.engine.kernels.quantized import QuantizedLinear
+from llm_service.engine.kernels.torch_linear import TorchLinear
+from llm_service.engine.loading import quantization
+from llm_service.engine.loading.compatibility import why_not_runnable
+from llm_service.engine.loading.linears import watched
+from llm_service.engine.loading.quantization import CannotQuantize, prepare
 
 SIZE = {"vocab_size": 258, "hidden_size": 64, "num_hidden_layers": 3}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}

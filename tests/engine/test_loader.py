@@ -19,12 +19,16 @@ from transformers import (
 )
 from transformers.quantizers import quantizer_finegrained_fp8
 
-from llm_service.engine import loader, memory, model_files, quantizers
-from llm_service.engine.batched import quantization
-from llm_service.engine.batched.kernels.build import usable_instruction_sets
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import ModelLoadError, bundled_models, load_model, plan_resources
-from llm_service.engine.outline import choose_dtype, outline_model
+from llm_service.engine.kernels.build import usable_instruction_sets
+from llm_service.engine.loading import loader, memory, model_files, quantization, quantizers
+from llm_service.engine.loading.loader import (
+    ModelLoadError,
+    bundled_models,
+    load_model,
+    plan_resources,
+)
+from llm_service.engine.loading.outline import choose_dtype, outline_model
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers
 from tests.engine.hub_server import hub_server

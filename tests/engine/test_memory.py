@@ -18,15 +18,14 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from llm_service.engine import memory
-from llm_service.engine.batched import quantization
-from llm_service.engine.batched.compatibility import layer_shapes
-from llm_service.engine.batched.kv_cache import block_bytes
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import load_model
-from llm_service.engine.memory import Form
-from llm_service.engine.model_files import ModelLoadError
-from llm_service.engine.outline import choices, outline_model, refuse_unless_fits
+from llm_service.engine.kernels.kv_cache import block_bytes
+from llm_service.engine.loading import memory, quantization
+from llm_service.engine.loading.compatibility import layer_shapes
+from llm_service.engine.loading.loader import load_model
+from llm_service.engine.loading.memory import Form
+from llm_service.engine.loading.model_files import ModelLoadError
+from llm_service.engine.loading.outline import choices, outline_model, refuse_unless_fits
 from llm_service.machine import Machine
 from tests.engine import models
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from llm_service.engine.batched.compatibility import layer_shapes
-from llm_service.engine.batched.kernels.head import LogitNeeds
-from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.model_runner import ModelRunner
-from llm_service.engine.batched.quantization import prepare
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
+from llm_service.engine.kernels.head import LogitNeeds
+from llm_service.engine.kernels.kv_cache import KVCache
+from llm_service.engine.loading.compatibility import layer_shapes
+from llm_service.engine.loading.quantization import prepare
 from tests.engine.cores import make_sequence
 from tests.engine.test_compatibility import build
 

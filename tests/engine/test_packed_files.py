@@ -13,8 +13,13 @@ from typer.testing import CliRunner
 from llm_service.__main__ import app
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import build_core, engine_info
-from llm_service.engine.loader import LoadedModel, ModelLoadError, load_model, plan_resources
+from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.loader import (
+    LoadedModel,
+    ModelLoadError,
+    load_model,
+    plan_resources,
+)
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine

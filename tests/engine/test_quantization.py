@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from llm_service.engine.batched import quantization
-from llm_service.engine.batched.attention import AttentionOptions
-from llm_service.engine.batched.compatibility import Layer, why_not_batchable
-from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
-from llm_service.engine.batched.kernels.torch_linear import TorchLinear
-from llm_service.engine.batched.kv_cache import LayerShape
-from llm_service.engine.batched.quantization import prepare
+from llm_service.engine.kernels.attention import AttentionOptions
+from llm_service.engine.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
+from llm_service.engine.kernels.kv_cache import LayerShape
+from llm_service.engine.kernels.torch_linear import TorchLinear
+from llm_service.engine.loading import quantization
+from llm_service.engine.loading.compatibility import Layer, why_not_batchable
+from llm_service.engine.loading.quantization import prepare
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import GREEDY, make_core, make_sequence, output, run_to_end
 from tests.engine.models import FUSED, distance, fresh_model, served_model, tiny_model

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_service.engine.batched.draws import uniform_of
-from llm_service.engine.batched.kernels.head import EVERY_LOGIT, LogitNeeds
-from llm_service.engine.batched.kernels.library import load_kernels
-from llm_service.engine.batched.kernels.reductions import FusedReductions, TorchReductions
 from llm_service.engine.batched.row import Row
 from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
+from llm_service.engine.kernels.library import load_kernels
+from llm_service.engine.kernels.reductions import FusedReductions, TorchReductions
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from tests.engine.masks import mask_of
 

@@ -12,7 +12,7 @@ from transformers import MambaConfig, MambaForCausalLM, PreTrainedModel
 
 from llm_service.engine import FinishReason, SamplingParams
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import Resources
+from llm_service.engine.loading.loader import Resources
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.errors import (
     DeadlineExceeded,

@@ -9,13 +9,13 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from llm_service.engine.batched.core import EngineCore
-from llm_service.engine.batched.kernels.model import FusedModel
-from llm_service.engine.batched.kv_cache import block_bytes
-from llm_service.engine.batched.quantization import prepare
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.factory import build_core, engine_info
-from llm_service.engine.loader import Resources
-from llm_service.engine.memory import kernel_workspace_bytes
+from llm_service.engine.kernels.kv_cache import block_bytes
+from llm_service.engine.kernels.model import FusedModel
+from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.loader import Resources
+from llm_service.engine.loading.memory import kernel_workspace_bytes
+from llm_service.engine.loading.quantization import prepare
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import make_sequence, run_to_end
 from tests.engine.models import VOCAB_SIZE, loaded_model, served_model, shapes_of

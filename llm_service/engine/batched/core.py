@@ -14,7 +14,6 @@ from typing import Protocol
 from torch import Tensor
 
 from llm_service.engine.batched.detokenizer import Detokenizer
-from llm_service.engine.batched.kernels.head import LogitNeeds
 from llm_service.engine.batched.row import Row
 from llm_service.engine.batched.sampler import SampledToken, Sampler, SamplingError
 from llm_service.engine.batched.scheduler import (
@@ -24,6 +23,7 @@ from llm_service.engine.batched.scheduler import (
     Scheduler,
 )
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.observer import Phase, StepStats
 from llm_service.engine.request import (
     FinishReason,

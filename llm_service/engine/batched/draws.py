@@ -15,8 +15,8 @@ from random import Random
 import torch
 from torch import Tensor
 
-from llm_service.engine.batched.kernels.reductions import Reductions
 from llm_service.engine.batched.row import Row
+from llm_service.engine.kernels.reductions import Reductions
 
 _CANDIDATE_STAGES = (64, 1024, 16_384)
 _BLOCK = 128

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched import attention
-from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.kernels.head import FusedHead, LogitNeeds
-from llm_service.engine.batched.kernels.model import FusedModel
-from llm_service.engine.batched.kv_cache import KVCache
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
+from llm_service.engine.kernels import attention
+from llm_service.engine.kernels.attention import PagedBatch, Span
+from llm_service.engine.kernels.head import FusedHead, LogitNeeds
+from llm_service.engine.kernels.kv_cache import KVCache
+from llm_service.engine.kernels.model import FusedModel
 
 
 class ModelRunner:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from llm_service.engine.batched.draws import Draw, Draws, put
-from llm_service.engine.batched.kernels.head import EVERY_LOGIT, LogitNeeds
-from llm_service.engine.batched.kernels.reductions import Reductions, TorchReductions
 from llm_service.engine.batched.logit_changes import LogitChanges
 from llm_service.engine.batched.row import Row, num_mask_words
+from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
+from llm_service.engine.kernels.reductions import Reductions, TorchReductions
 
 # In units of the temperature, below the best logit: what is less likely by e^-30 is never drawn.
 _DEPTH = 30.0

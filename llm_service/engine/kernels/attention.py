@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from llm_service.engine.batched.kv_cache import KVCache
+from llm_service.engine.kernels.kv_cache import KVCache
 
 IMPLEMENTATION = "paged"  # the name under which models find `paged_attention`
 

@@ -29,7 +29,7 @@ from tqdm.asyncio import tqdm_asyncio
 
 Progress = Callable[[str], None]
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 # In the source tree models/ lies beside the package, in a wheel inside it.
 _BUNDLE_FOLDERS = (_PACKAGE.parent / "models", _PACKAGE / "models")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from llm_service.engine.batched.kernels.fused import FusedDecoder, FusedLinear
-from llm_service.engine.batched.kernels.model import FusedModel
-from llm_service.engine.batched.kernels.packing import Scheme, pack
-from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.layer_config import largest, per_layer
-from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.kernels.fused import FusedDecoder, FusedLinear
+from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
+from llm_service.engine.kernels.model import FusedModel
+from llm_service.engine.kernels.packing import Scheme, pack
+from llm_service.engine.loading.layer_config import largest, per_layer
+from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.machine import readable
 
 _SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}

@@ -18,9 +18,9 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
 )
 
-from llm_service.engine.batched.kernels.files import CONFIG_KEY, Facts, FilesUnusable
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.model_files import ModelLoadError, no_config
+from llm_service.engine.kernels.files import CONFIG_KEY, Facts, FilesUnusable
+from llm_service.engine.loading.model_files import ModelLoadError, no_config
 
 
 def read_config(folder: Path) -> PreTrainedConfig:

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched.attention import AttentionOptions, PagedBatch, Span
-from llm_service.engine.batched.kernels import library
-from llm_service.engine.batched.kernels.library import Kernels
-from llm_service.engine.batched.kernels.packing import (
+from llm_service.engine.kernels import library
+from llm_service.engine.kernels.attention import AttentionOptions, PagedBatch, Span
+from llm_service.engine.kernels.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels.library import Kernels
+from llm_service.engine.kernels.packing import (
     PANEL,
     PackedLinear,
     Scheme,
     interleave,
     pack,
 )
-from llm_service.engine.batched.kernels.quantized import QuantizedLinear
-from llm_service.engine.batched.kv_cache import KVCache, LayerShape
+from llm_service.engine.kernels.quantized import QuantizedLinear
 
 CACHE_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # attention.h's
 _LAYER_PARTS = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}

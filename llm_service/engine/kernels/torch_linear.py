@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
-from llm_service.engine.batched.kernels.packing import Scheme, round_channels, round_groups
-from llm_service.engine.batched.kernels.quantized import QuantizedLinear
+from llm_service.engine.kernels.packing import Scheme, round_channels, round_groups
+from llm_service.engine.kernels.quantized import QuantizedLinear
 
 # The lower bound of a row's peak, so that 127 divided by it is finite.
 _LEAST_PEAK = 1e-30

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from llm_service.engine.batched.kernels.library import Kernels
+from llm_service.engine.kernels.library import Kernels
 
 
 class Reductions(Protocol):

@@ -11,17 +11,16 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from llm_service.engine import memory, model_files, quantizers
-from llm_service.engine.batched import quantization
-from llm_service.engine.batched.kernels.build import usable_instruction_sets
-from llm_service.engine.batched.kernels.files import Facts
-from llm_service.engine.batched.kernels.fused import CACHE_TYPES
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.layer_config import largest
-from llm_service.engine.memory import Form, MemoryNeed, Resources
-from llm_service.engine.model_config import packed_facts, read_config, shell_of
-from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress
-from llm_service.engine.quantizers import Quantizer
+from llm_service.engine.kernels.build import usable_instruction_sets
+from llm_service.engine.kernels.files import Facts
+from llm_service.engine.kernels.fused import CACHE_TYPES
+from llm_service.engine.loading import memory, model_files, quantization, quantizers
+from llm_service.engine.loading.layer_config import largest
+from llm_service.engine.loading.memory import Form, MemoryNeed, Resources
+from llm_service.engine.loading.model_config import packed_facts, read_config, shell_of
+from llm_service.engine.loading.model_files import ModelFiles, ModelLoadError, Progress
+from llm_service.engine.loading.quantizers import Quantizer
 from llm_service.machine import Machine, readable
 
 CONTEXT_WHEN_UNSTATED = 2048

@@ -18,16 +18,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched.attention import AttentionOptions
-from llm_service.engine.batched.kernels import library
-from llm_service.engine.batched.kernels.fused import (
+from llm_service.engine.kernels import library
+from llm_service.engine.kernels.attention import AttentionOptions
+from llm_service.engine.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
     PackedLayer,
 )
-from llm_service.engine.batched.kernels.head import FusedHead
-from llm_service.engine.batched.kernels.library import Kernels
-from llm_service.engine.batched.kernels.packing import GROUP, PANEL, PARTS, PackedLinear, Scheme
+from llm_service.engine.kernels.head import FusedHead
+from llm_service.engine.kernels.library import Kernels
+from llm_service.engine.kernels.packing import GROUP, PANEL, PARTS, PackedLinear, Scheme
 
 CONFIG_KEY = "llm_service"
 _WEIGHTS = "model.safetensors"

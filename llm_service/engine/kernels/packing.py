@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from llm_service.engine.batched.kernels import library
+from llm_service.engine.kernels import library
 
 PANEL = 16
 GROUP = 32  # inputs that share a scale, in 4 bits

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_service.engine.batched.kernels.fused import FusedLinear
+from llm_service.engine.kernels.fused import FusedLinear
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ An import that runs into the memory limit is killed without a word.
 """
 
 from llm_service import machine
-from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.loading.model_files import ModelLoadError
 
 # What importing them adds to a process, pages of their files left out.
 LIBRARIES_BYTES = 240 * 2**20

@@ -2,7 +2,7 @@
 bitsandbytes on CUDA.
 
 Owns whether they can be had here, in words, before anything is loaded. Rounding on a CPU is
-`batched.quantization`'s.
+`quantization`'s.
 """
 
 import logging
@@ -15,7 +15,7 @@ import torch
 from transformers import BitsAndBytesConfig, PreTrainedConfig
 from transformers.quantizers.auto import AutoHfQuantizer
 
-from llm_service.engine.model_files import ModelLoadError
+from llm_service.engine.loading.model_files import ModelLoadError
 
 # transformers names what it misses one at a time, and not always by name.
 _PACKAGES = {

@@ -13,26 +13,26 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.batched import attention
-from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.compatibility import (
-    Layer,
-    traced_layers,
-    why_not_runnable,
-)
-from llm_service.engine.batched.kernels.build import KernelsUnavailable
-from llm_service.engine.batched.kernels.fused import (
+from llm_service.engine.kernels import attention
+from llm_service.engine.kernels.attention import PagedBatch, Span
+from llm_service.engine.kernels.build import KernelsUnavailable
+from llm_service.engine.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
     heads_of,
     pack_layer,
     why_not_fusable,
 )
-from llm_service.engine.batched.kernels.head import FusedHead
-from llm_service.engine.batched.kernels.library import Kernels, load_kernels
-from llm_service.engine.batched.kernels.packing import Scheme, pack
-from llm_service.engine.batched.kv_cache import KVCache
-from llm_service.engine.batched.linears import exchange_linears, watched
+from llm_service.engine.kernels.head import FusedHead
+from llm_service.engine.kernels.kv_cache import KVCache
+from llm_service.engine.kernels.library import Kernels, load_kernels
+from llm_service.engine.kernels.packing import Scheme, pack
+from llm_service.engine.loading.compatibility import (
+    Layer,
+    traced_layers,
+    why_not_runnable,
+)
+from llm_service.engine.loading.linears import exchange_linears, watched
 
 # Below this many weights a model is fast as it is, and what rounding costs it shows.
 WORTH_QUANTIZING = 100_000_000

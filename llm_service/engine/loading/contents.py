@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from llm_service.engine.layer_config import largest
-from llm_service.engine.model_files import ModelLoadError, read_json
+from llm_service.engine.loading.layer_config import largest
+from llm_service.engine.loading.model_files import ModelLoadError, read_json
 from llm_service.engine.ranges import RANGES
 from llm_service.engine.tokenization import SealedTokenizer
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_service.engine.batched.attention import PagedBatch, Span
-from llm_service.engine.batched.kernels import library
-from llm_service.engine.batched.kernels.fused import (
+from llm_service.engine.kernels import library
+from llm_service.engine.kernels.attention import PagedBatch, Span
+from llm_service.engine.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
     fused_decoder,
@@ -22,8 +22,8 @@ from llm_service.engine.batched.kernels.fused import (
     norm_weights,
     step_of,
 )
-from llm_service.engine.batched.kernels.head import FusedHead, Limits, LogitNeeds, address
-from llm_service.engine.batched.kv_cache import KVCache
+from llm_service.engine.kernels.head import FusedHead, Limits, LogitNeeds, address
+from llm_service.engine.kernels.kv_cache import KVCache
 
 _FIRST_POSITIONS = 512
 _TOLERANCE = 1e-5  # of a norm's output

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils._pytree import tree_leaves
 
-from llm_service.engine.batched.kernels.fused import FusedLinear
-from llm_service.engine.batched.kernels.head import FusedHead
-from llm_service.engine.batched.kernels.library import Kernels
-from llm_service.engine.batched.kernels.packing import Scheme, pack
-from llm_service.engine.batched.kernels.quantized import FACTS
-from llm_service.engine.batched.kernels.torch_linear import TorchLinear
+from llm_service.engine.kernels.fused import FusedLinear
+from llm_service.engine.kernels.head import FusedHead
+from llm_service.engine.kernels.library import Kernels
+from llm_service.engine.kernels.packing import Scheme, pack
+from llm_service.engine.kernels.quantized import FACTS
+from llm_service.engine.kernels.torch_linear import TorchLinear
 
 
 @contextmanager

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
-from llm_service.engine.batched import attention
-from llm_service.engine.batched.attention import AttentionOptions
-from llm_service.engine.batched.kv_cache import KVCache, LayerShape
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.batched.sequence import Sequence
-from llm_service.engine.layer_config import per_layer
+from llm_service.engine.kernels import attention
+from llm_service.engine.kernels.attention import AttentionOptions
+from llm_service.engine.kernels.kv_cache import KVCache, LayerShape
+from llm_service.engine.loading.layer_config import per_layer
 from llm_service.engine.request import GenerationRequest, SamplingParams
 
 _TRIED_TOKENS = 3  # the first by the prompt, then by the cache

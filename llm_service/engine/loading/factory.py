@@ -9,22 +9,22 @@ from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.drafts import Drafter, PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
-from llm_service.engine.batched.kernels.library import load_kernels
-from llm_service.engine.batched.kernels.reductions import FusedReductions, Reductions
-from llm_service.engine.batched.kv_cache import KVCache, block_bytes
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import Scheduler
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loader import (
+from llm_service.engine.kernels.kv_cache import KVCache, block_bytes
+from llm_service.engine.kernels.library import load_kernels
+from llm_service.engine.kernels.reductions import FusedReductions, Reductions
+from llm_service.engine.loading.loader import (
     LoadedModel,
     ModelLoadError,
     Resources,
     load_model,
     plan_resources,
 )
-from llm_service.engine.memory import kernel_workspace_bytes
+from llm_service.engine.loading.memory import kernel_workspace_bytes
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vocabulary import Vocabulary

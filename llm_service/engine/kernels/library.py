@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from llm_service.engine.batched.kernels import build
-from llm_service.engine.batched.kernels.build import KernelsUnavailable
+from llm_service.engine.kernels import build
+from llm_service.engine.kernels.build import KernelsUnavailable
 from llm_service.machine import Machine
 
 

@@ -19,24 +19,27 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from llm_service.engine import memory, model_files
-from llm_service.engine.batched import quantization
-from llm_service.engine.batched.compatibility import (
+from llm_service.engine.config import EngineConfig
+from llm_service.engine.kernels.build import KernelsUnavailable
+from llm_service.engine.kernels.files import FilesUnusable, load_fused
+from llm_service.engine.kernels.fused import fused_decoder
+from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
+from llm_service.engine.loading import memory, model_files, quantization
+from llm_service.engine.loading.compatibility import (
     layer_shapes,
     why_not_batchable,
     why_not_runnable,
 )
-from llm_service.engine.batched.kernels.build import KernelsUnavailable
-from llm_service.engine.batched.kernels.files import FilesUnusable, load_fused
-from llm_service.engine.batched.kernels.fused import fused_decoder
-from llm_service.engine.batched.kv_cache import LayerShape, position_bytes
-from llm_service.engine.batched.quantization import CannotQuantize, Prepared
-from llm_service.engine.config import EngineConfig
-from llm_service.engine.contents import read_contents
-from llm_service.engine.memory import Resources
-from llm_service.engine.model_config import model_class, stored_dtype
-from llm_service.engine.model_files import ModelFiles, ModelLoadError, Progress, bundled_models
-from llm_service.engine.outline import (
+from llm_service.engine.loading.contents import read_contents
+from llm_service.engine.loading.memory import Resources
+from llm_service.engine.loading.model_config import model_class, stored_dtype
+from llm_service.engine.loading.model_files import (
+    ModelFiles,
+    ModelLoadError,
+    Progress,
+    bundled_models,
+)
+from llm_service.engine.loading.outline import (
     ModelOutline,
     asked_context,
     choose_dtype,
@@ -47,6 +50,7 @@ from llm_service.engine.outline import (
     outline_model,
     refuse_unless_fits,
 )
+from llm_service.engine.loading.quantization import CannotQuantize, Prepared
 from llm_service.machine import Machine, return_free_memory
 
 __all__ = [
