@@ -27,9 +27,10 @@ from llm_service.cli.findings import (
 from llm_service.cli.surroundings import Disk, Software, Window
 from llm_service.control_groups import Throttling
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.loading.checkpoint import examine
 from llm_service.engine.loading.loader import load_model
-from llm_service.engine.loading.model_files import ModelFiles, ModelLoadError, bundled_models
-from llm_service.engine.loading.outline import outline_model
+from llm_service.engine.loading.model_files import ModelLoadError, bundled_models
+from llm_service.engine.loading.plan import LoadingPlan, make_plan
 from llm_service.machine import Machine
 
 GIB = 2**30
@@ -72,6 +73,10 @@ def large(tmp_path):
         hidden_size=8192, intermediate_size=28672, num_hidden_layers=40, num_attention_heads=64
     ).save_pretrained(folder)
     return folder
+
+
+def plan_of(config: EngineConfig, machine: Machine) -> LoadingPlan:
+    return make_plan(examine(config.model_id, lambda line: None), config, machine)
 
 
 def window(seconds=10.0, stopped=0.0, periods=0, throttled=0):
@@ -306,8 +311,9 @@ def test_a_folder_that_is_yet_to_be_made_has_the_disk_of_the_one_above(tmp_path)
 
 
 def test_a_download_that_the_disk_cannot_hold_is_fatal(machine, large):
-    outline = outline_model(EngineConfig(str(large)), machine, lambda line: None)
-    on_hub = replace(outline, files=ModelFiles("owner/large", large, is_on_hub=True))
+    plan = plan_of(EngineConfig(model_id=str(large)), machine)
+    found_there = replace(plan.checkpoint, model_id="owner/large", is_on_hub=True)
+    on_hub = replace(plan, checkpoint=found_there)
     state = Disk(Path("state"), GIB, True)
     (found,) = disk_findings(state, Disk(Path("cache"), 10 * GIB, True), on_hub)
     assert found.is_fatal
@@ -322,9 +328,9 @@ def test_a_model_that_fits_only_when_it_is_rounded_is_told_how(machine, tmp_path
         num_attention_heads=32, num_key_value_heads=4, dtype="bfloat16",
     ).save_pretrained(tmp_path)  # fmt: skip
     (tmp_path / "model.safetensors").touch()
-    config = EngineConfig(str(tmp_path), quantization="none")
+    config = EngineConfig(model_id=str(tmp_path), quantization="none")
     tight = replace(machine, memory_available_bytes=2 * GIB)
-    (found,) = model_findings(outline_model(config, tight, lambda line: None), config, tight)
+    (found,) = model_findings(plan_of(config, tight), tight)
     assert found.is_fatal
     assert "2.00 GiB are free" in found.problem
     assert re.search(
@@ -336,7 +342,7 @@ def test_a_model_that_fits_only_when_it_is_rounded_is_told_how(machine, tmp_path
 
 def test_a_cache_that_cannot_be_is_told_with_one_that_can(machine):
     config = EngineConfig(kv_cache_bytes=8 * GIB)
-    (found,) = model_findings(outline_model(config, machine, lambda line: None), config, machine)
+    (found,) = model_findings(plan_of(config, machine), machine)
     assert found.is_fatal
     assert found.problem.startswith(f"LLM_KV_CACHE_BYTES={8 * GIB} is more than the ")
     assert re.match(r"What would fit: LLM_KV_CACHE_BYTES=\d+ \(", found.remedy)
@@ -345,7 +351,7 @@ def test_a_cache_that_cannot_be_is_told_with_one_that_can(machine):
 def test_a_context_that_is_cut_is_told_but_not_fatal(machine):
     tight = replace(machine, memory_available_bytes=160 * 2**20)
     config = EngineConfig()
-    (found,) = model_findings(outline_model(config, tight, lambda line: None), config, tight)
+    (found,) = model_findings(plan_of(config, tight), tight)
     assert not found.is_fatal
     assert "so requests are limited to" in found.problem
     assert "more memory would lift that" in found.remedy

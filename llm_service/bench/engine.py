@@ -23,8 +23,8 @@ from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.form import WORTH_QUANTIZING
 from llm_service.engine.loading.loader import LoadedModel, Resources, load_model, plan_resources
-from llm_service.engine.loading.quantization import WORTH_QUANTIZING
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine
@@ -98,15 +98,15 @@ class Bench:
 
     def __init__(self, config: EngineConfig, loaded: LoadedModel, resources: Resources) -> None:
         """Raises BenchError for a model that is not batched."""
-        if loaded.sequential_reason or config.engine == "sequential":
-            reason = loaded.sequential_reason or "LLM_ENGINE=sequential asks for that"
+        if not loaded.is_batched:
             raise BenchError(
-                f"{loaded.model_id} runs one request at a time because {reason}, and only the"
+                f"{loaded.model_id} runs one request at a time because"
+                f" {loaded.reasons.sequential}, and only the"
                 " batched engine has steps to measure; `llm-service bench http` measures both."
             )
         self.info: EngineInfo = engine_info(loaded, resources, config)
         self.why_quantization = _why_quantization(config, loaded)
-        is_on_cuda = loaded.device.type == "cuda"
+        is_on_cuda = loaded.model.device.type == "cuda"
         self._times: list[float] = []  # start and end of the last step's forward pass
         self._tokenizer = SealedTokenizer(loaded.tokenizer)
         self._core: EngineCore = build_core(
@@ -225,13 +225,15 @@ class Bench:
 def _why_quantization(config: EngineConfig, loaded: LoadedModel) -> str:
     if config.quantization != "auto":
         return "as asked"
-    for note in loaded.notes:
-        if "quantized" in note:
-            return f"it {note}"
-    if loaded.quantization != "none":
-        return "as its files hold it"
-    if loaded.device.type == "cuda":
-        return "auto rounds on a CPU alone"
+    reasons = loaded.reasons
+    if reasons.unquantized is not None:
+        return f"it is not quantized because then {reasons.unquantized}"
+    if reasons.quantization is not None:
+        return f"it {reasons.quantization}"
+    if loaded.form.quantization != "none":
+        return "as in its files"
+    if loaded.model.device.type == "cuda":
+        return "auto rounds on a CPU only"
     return f"it has fewer than {WORTH_QUANTIZING / 1e6:.0f} M weights"
 
 

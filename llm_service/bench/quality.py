@@ -114,8 +114,8 @@ def measure(
     )
     machine = Machine.detect()
     reference = load_model(config, machine, progress)
-    if reference.sequential_reason:
-        raise BenchError(f"{model_id} cannot be compared: {reference.sequential_reason}.")
+    if not reference.is_batched:
+        raise BenchError(f"{model_id} cannot be compared: {reference.reasons.sequential}.")
     read = _windows(reference, text) if text is not None else _answers(reference, config, machine)
     texts = list(_first(read, max_tokens))
     if not texts:
@@ -205,7 +205,11 @@ def _log_probabilities(loaded: LoadedModel, text: Text) -> Iterator[Tensor]:
     """
     num_blocks = -(-len(text.token_ids) // _BLOCK_SIZE)
     cache = KVCache(
-        loaded.layer_shapes, num_blocks, _BLOCK_SIZE, dtype=loaded.kv_dtype, device=loaded.device
+        loaded.layer_shapes,
+        num_blocks,
+        _BLOCK_SIZE,
+        dtype=loaded.form.kv_dtype,
+        device=loaded.model.device,
     )
     runner = ModelRunner(loaded.model, cache)
     request = GenerationRequest("text", text.token_ids[: text.start], SamplingParams(max_tokens=1))

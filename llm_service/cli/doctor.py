@@ -17,7 +17,8 @@ from llm_service.machine import SPEEDING_FLAGS, readable
 if TYPE_CHECKING:  # loads torch: see there
     from llm_service.cli.examination import Report
     from llm_service.cli.findings import Finding
-    from llm_service.engine.loading.outline import ModelOutline
+    from llm_service.engine.loading.memory import Resources
+    from llm_service.engine.loading.plan import LoadingPlan
 
 Lines = Iterator[tuple[str, str]]
 
@@ -54,7 +55,7 @@ def _print(report: "Report", *, was_loaded: bool) -> None:
     for title, lines in (
         ("Machine", _machine_lines(report)),
         ("Software", _software_lines(report)),
-        ("Model", _model_lines(report.model)),
+        ("Model", _model_lines(report.plan)),
     ):
         rows = list(lines)
         if rows:
@@ -63,7 +64,7 @@ def _print(report: "Report", *, was_loaded: bool) -> None:
             typer.echo(f"  {name:<13} {text}")
     if not report.findings:
         typer.echo(_styled("Nothing is wrong.", fg="green"))
-    if report.model is not None and not was_loaded and not report.is_fatal:
+    if report.plan is not None and not was_loaded and not report.is_fatal:
         typer.echo("The model was not run: add --load to load it and let it answer.")
     for finding in report.findings:
         typer.echo(_finding_line(finding))
@@ -78,7 +79,7 @@ def _finding_line(finding: "Finding") -> str:
 
 
 def _styled(text: str, **style: Any) -> str:
-    """In colour on a terminal, unless NO_COLOR says no (no-color.org)."""
+    """In colour on a terminal, unless NO_COLOR is set (no-color.org)."""
     is_plain = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
     return text if is_plain else typer.style(text, **style)
 
@@ -128,39 +129,56 @@ def _software_lines(report: "Report") -> Lines:
     yield "kernels", software.kernels or "none"
 
 
-def _model_lines(model: "ModelOutline | None") -> Lines:
-    if model is None:
+def _model_lines(plan: "LoadingPlan | None") -> Lines:
+    if plan is None:
         return
-    need, form = model.need, model.form
+    need, form, model = plan.need, plan.form, plan.checkpoint
     weights = need.weights
     rounded = "" if form.quantization == "none" else f", {form.quantization}"
     yield (
         "name",
-        f"{model.files.model_id}, {model.num_parameters / 1e6:,.1f} M weights"
+        f"{model.model_id}, {model.num_parameters / 1e6:,.1f} M weights"
         f" as {_dtype(form.dtype)}{rounded}",
     )
+    yield "runs", _how_it_runs(plan)
+    for note in plan.reasons.notes:
+        yield "reason", note
     yield (
         "weights",
         f"{readable(weights.total)}: embedding {readable(weights.embedding)},"
-        f" head {readable(weights.head) if weights.head else 'shared'},"
+        f" head {'shared' if weights.head is None else readable(weights.head)},"
         f" layers {readable(weights.layers)}",
     )
     yield "workspace", readable(need.workspace_bytes)
-    yield (
-        "KV cache",
-        f"{readable(need.kv_cache_bytes)} as {_dtype(form.kv_dtype)} would be useful",
-    )
-    if model.plan is not None and model.fits:
-        plan = model.plan
+    if plan.is_batched:
         yield (
-            "plan",
-            f"{readable(plan.kv_cache_bytes)} of KV cache, {plan.max_batch_size} requests at once,"
-            f" a context of {plan.max_context} tokens",
+            "KV cache",
+            f"{readable(need.kv_cache_bytes)} as {_dtype(form.kv_dtype)} would be useful",
         )
+    else:
+        yield "KV cache", "the model's own, which is not counted"
+    if plan.resources is not None and plan.fits:
+        yield "plan", _resources_in_words(plan.resources)
     yield (
         "together",
-        f"{readable(need.total_bytes)} of {readable(model.free_bytes)} that are free",
+        f"{readable(need.total_bytes)} of {readable(plan.free_bytes)} that are free",
     )
+
+
+def _how_it_runs(plan: "LoadingPlan") -> str:
+    form = plan.form
+    batched = "batched" if plan.is_batched else "one request at a time"
+    fused = ", all layers in one call" if form.is_fused else ""
+    kernels = "torch alone" if form.kernels is None else f"{form.kernels} kernels"
+    return f"{batched}{fused}, {kernels} on {plan.device.type}"
+
+
+def _resources_in_words(resources: "Resources") -> str:
+    cache = f"{readable(resources.kv_cache_bytes)} of KV cache, "
+    requests = f"{resources.max_batch_size} requests at once"
+    if not resources.kv_cache_bytes:
+        cache, requests = "", "one request at a time"
+    return f"{cache}{requests}, a context of {resources.max_context} tokens"
 
 
 def _facts(report: "Report") -> dict[str, Any]:
@@ -178,30 +196,34 @@ def _facts(report: "Report") -> dict[str, Any]:
         "software": dataclasses.asdict(report.software),
         "state": dataclasses.asdict(report.state) | {"path": str(report.state.path)},
         "cache": dataclasses.asdict(report.cache) | {"path": str(report.cache.path)},
-        "model": None if report.model is None else _model_facts(report.model),
+        "model": None if report.plan is None else _model_facts(report.plan),
     }
 
 
-def _model_facts(model: "ModelOutline") -> dict[str, Any]:
-    need, form = model.need, model.form
+def _model_facts(plan: "LoadingPlan") -> dict[str, Any]:
+    need, form, model = plan.need, plan.form, plan.checkpoint
     return {
-        "id": model.files.model_id,
+        "id": model.model_id,
         "num_parameters": model.num_parameters,
         "max_context": model.max_context,
-        "device": model.device.type,
+        "engine": "batched" if plan.is_batched else "sequential",
+        "device": plan.device.type,
         "dtype": _dtype(form.dtype),
         "quantization": form.quantization,
+        "kernels": form.kernels,
+        "is_fused": form.is_fused,
         "kv_cache_dtype": _dtype(form.kv_dtype),
+        "reasons": plan.reasons.notes,
         "embedding_bytes": need.weights.embedding,
-        "head_bytes": need.weights.head,
+        "head_bytes": need.weights.head or 0,
         "layers_bytes": need.weights.layers,
         "weights_bytes": need.weights.total,
         "loading_bytes": need.loading_bytes,
         "workspace_bytes": need.workspace_bytes,
         "useful_kv_cache_bytes": need.kv_cache_bytes,
-        "free_bytes": model.free_bytes,
-        "fits": model.fits,
-        "plan": None if model.plan is None else dataclasses.asdict(model.plan),
+        "free_bytes": plan.free_bytes,
+        "fits": plan.fits,
+        "plan": None if plan.resources is None else dataclasses.asdict(plan.resources),
     }
 
 

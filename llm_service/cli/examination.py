@@ -1,6 +1,6 @@
 """Looks at everything that `llm-service doctor` reports, once.
 
-Apart from `doctor.py`, because it loads torch, which takes seconds. It needs no running service
+Separate from `doctor.py` because it loads torch, which takes seconds. It needs no running service
 and starts none.
 """
 
@@ -30,11 +30,11 @@ from llm_service.engine import (
     unobserved,
 )
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loading import outline
+from llm_service.engine.loading.checkpoint import examine as examine_model
 from llm_service.engine.loading.factory import load_engine
-from llm_service.engine.loading.loader import examine_folder
+from llm_service.engine.loading.loader import check_folder
 from llm_service.engine.loading.model_files import ModelLoadError, Progress
-from llm_service.engine.loading.outline import ModelOutline
+from llm_service.engine.loading.plan import LoadingPlan, make_plan
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 
@@ -46,7 +46,7 @@ class Report:
     software: Software
     state: Disk
     cache: Disk
-    model: ModelOutline | None
+    plan: LoadingPlan | None  # None: there is no model, or no plan for it
     findings: tuple[Finding, ...]
 
     @property
@@ -55,9 +55,9 @@ class Report:
 
 
 def examine(model_id: str | None, progress: Progress, *, loads: bool = False) -> Report:
-    """Look at everything once. `model_id` takes the place of LLM_MODEL_ID.
+    """Look at everything once. `model_id` replaces LLM_MODEL_ID.
 
-    With `loads`, the model is loaded too, as the service would, and answers a token.
+    With `loads`, also load the model as the service would, and let it answer a token.
     """
     started, before = time.monotonic(), this_machine.throttling()
     machine = Machine.detect()
@@ -65,10 +65,10 @@ def examine(model_id: str | None, progress: Progress, *, loads: bool = False) ->
     config = EngineConfig() if settings is None else engine_config(settings)
     config = replace(config, model_id=model_id) if model_id else config
     software = software_of(config, machine)
-    model = None
+    plan = None
     if settings is not None or model_id:
         try:
-            model = outline.outline_model(config, machine, progress)
+            plan = make_plan(examine_model(config.model_id, progress), config, machine)
         except ModelLoadError as error:
             findings.append(Finding("model", True, str(error), ""))
     state = Disk.of(Path("state") if settings is None else settings.state_dir)
@@ -77,14 +77,22 @@ def examine(model_id: str | None, progress: Progress, *, loads: bool = False) ->
     window = Window(before, this_machine.throttling(), seconds, machine.cpu_cores)
     findings += cpu_findings(machine, software, window)
     findings += memory_findings(machine)
-    findings += disk_findings(state, cache, model)
-    if model is not None:
-        findings += model_findings(model, config, machine)
-        findings += folder_findings(*examine_folder(model, config))
+    findings += disk_findings(state, cache, plan)
+    if plan is not None:
+        findings += model_findings(plan, machine)
+        findings += folder_findings(*check_folder(plan))
         if loads and not any(finding.is_fatal for finding in findings):
             findings += _load(config, progress)
     findings.sort(key=lambda finding: not finding.is_fatal)
-    return Report(machine, window, software, state, cache, model, tuple(findings))
+    return Report(
+        machine=machine,
+        window=window,
+        software=software,
+        state=state,
+        cache=cache,
+        plan=plan,
+        findings=tuple(findings),
+    )
 
 
 def _load(config: EngineConfig, progress: Progress) -> list[Finding]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_service.cli.surroundings import Disk, Software, Window
-from llm_service.engine.config import EngineConfig
-from llm_service.engine.loading import model_files, outline
-from llm_service.engine.loading.model_config import stored_dtype
-from llm_service.engine.loading.outline import Choice, ModelOutline
+from llm_service.engine.loading import model_files
+from llm_service.engine.loading.checkpoint import Checkpoint
+from llm_service.engine.loading.plan import LoadingPlan, alternatives, changed_settings
 from llm_service.machine import Machine, readable
 
 _THROTTLED_SHARE = 0.1  # as the alert CPUThrottled has it
@@ -89,7 +88,7 @@ def memory_findings(machine: Machine) -> Iterator[Finding]:
         )
 
 
-def disk_findings(state: Disk, cache: Disk, model: ModelOutline | None) -> Iterator[Finding]:
+def disk_findings(state: Disk, cache: Disk, plan: LoadingPlan | None) -> Iterator[Finding]:
     if not state.is_writable:
         yield Finding(
             "state",
@@ -104,64 +103,69 @@ def disk_findings(state: Disk, cache: Disk, model: ModelOutline | None) -> Itera
             f"Only {readable(state.free_bytes)} are free for the state folder {state.path}.",
             "Free some, or set LLM_STATE_DIR to another disk.",
         )
-    if model is None or not model.files.is_on_hub or model_files.has_weights(model.files.folder):
+    model = None if plan is None else plan.checkpoint
+    if model is None or not model.is_on_hub or model_files.has_weights(model.folder):
         return
     needed = stored_bytes(model)
     if not cache.is_writable or needed > cache.free_bytes:
         yield Finding(
             "disk",
             True,
-            f"The weights of {model.files.model_id}, {readable(needed)}, are yet to be downloaded"
+            f"The weights of {model.model_id}, {readable(needed)}, are not downloaded yet"
             f" to {cache.path}, where {readable(cache.free_bytes)} are free"
             f"{'' if cache.is_writable else ' and nothing can be written'}.",
             "Free some, or set HF_HOME to another disk.",
         )
 
 
-def stored_bytes(model: ModelOutline) -> int:
-    """The size of the weights' files, in the type that config.json states."""
-    return model.num_parameters * stored_dtype(model.config).itemsize
+def stored_bytes(model: Checkpoint) -> int:
+    """The size of the weight files, in the type that config.json states."""
+    return model.num_parameters * model.stored_dtype.itemsize
 
 
-def model_findings(
-    model: ModelOutline, config: EngineConfig, machine: Machine
-) -> Iterator[Finding]:
-    if model.plan is not None and model.fits:
-        for note in model.plan.notes:
-            yield Finding("context", False, f"{_sentence(note)}.", _what_lifts(model))
+def model_findings(plan: LoadingPlan, machine: Machine) -> Iterator[Finding]:
+    if plan.resources is not None and plan.fits:
+        for note in plan.resources.notes:
+            yield Finding("context", False, f"{_sentence(note)}.", _what_lifts(plan))
         return
-    fitting = [_in_words(choice) for choice in outline.choices(model, config, machine)]
+    fitting = [_in_words(other, plan) for other in alternatives(plan, machine)]
     remedy = "Take a smaller model, or give the service more memory."
     if fitting:
         remedy = f"What would fit: {'; '.join(fitting)}."
-    if model.fits:
-        yield Finding("memory", True, _sentence(model.why_no_plan), remedy)
+    if plan.fits:
+        assert plan.problem is not None
+        yield Finding("memory", True, _sentence(plan.problem), remedy)
         return
+    cache = ""
+    if plan.is_batched:
+        cache = f" and a KV cache, {readable(plan.need.total_bytes)} with a cache of useful size"
     yield Finding(
         "memory",
         True,
-        f"{model.files.model_id} needs {readable(model.need.least_bytes)} and a KV cache besides,"
-        f" {readable(model.need.total_bytes)} with all that is useful;"
-        f" {readable(model.free_bytes)} are free.",
+        f"{plan.checkpoint.model_id} needs {readable(plan.need.least_bytes)}{cache};"
+        f" {readable(plan.free_bytes)} are free.",
         remedy,
     )
 
 
 def folder_findings(reasons: Iterable[str], notes: Iterable[str]) -> Iterator[Finding]:
-    """Problems of a model's folder: those that end a start, and parts that would be left out."""
+    """Problems of a model's folder: those that prevent a start, and parts that are ignored."""
     for reason in reasons:
         yield Finding("model", True, reason, "")
     for note in notes:
         yield Finding("model", False, f"The model {note}.", "")
 
 
-def _in_words(choice: Choice) -> str:
-    need, plan = choice.outline.need, choice.outline.plan
-    assert plan is not None
+def _in_words(other: LoadingPlan, plan: LoadingPlan) -> str:
+    resources = other.resources
+    assert resources is not None
+    cache, requests = "", "one request at a time"
+    if other.is_batched:
+        cache = f", {readable(resources.kv_cache_bytes)} of KV cache"
+        requests = f"{resources.max_batch_size} requests at once"
     return (
-        f"{choice.words} ({readable(need.weights.total)} of weights,"
-        f" {readable(plan.kv_cache_bytes)} of KV cache: a context of"
-        f" {plan.max_context} tokens, {plan.max_batch_size} requests at once)"
+        f"{changed_settings(other, plan.config)} ({readable(other.need.weights.total)} of weights"
+        f"{cache}: a context of {resources.max_context} tokens, {requests})"
     )
 
 
@@ -169,8 +173,8 @@ def _sentence(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _what_lifts(model: ModelOutline) -> str:
-    missing = model.need.total_bytes - model.free_bytes
+def _what_lifts(plan: LoadingPlan) -> str:
+    missing = plan.need.total_bytes - plan.free_bytes
     if missing > 0:
         return f"{readable(missing)} more memory would lift that."
     return "Raise LLM_KV_CACHE_BYTES to lift that."

@@ -11,9 +11,8 @@ import torch
 
 from llm_service.control_groups import Throttling
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.kernels.build import KernelsUnavailable
-from llm_service.engine.loading.outline import num_threads
-from llm_service.engine.loading.quantization import chosen_kernels
+from llm_service.engine.loading.form import find_kernels
+from llm_service.engine.loading.plan import num_threads
 from llm_service.machine import Machine
 
 _COMPILERS = ("c++", "g++", "clang++")
@@ -71,11 +70,7 @@ class Software:
 
 def software_of(config: EngineConfig, machine: Machine) -> Software:
     """Builds the kernels if they are not built yet, as the service would."""
-    kernels, reason = "", ""
-    try:
-        kernels = chosen_kernels(config.kernels).instruction_set
-    except KernelsUnavailable as error:
-        reason = "" if config.kernels == "none" else str(error)
+    kernels, reason = find_kernels(config.kernels)
     return Software(
         python=platform.python_version(),
         torch=torch.__version__,
@@ -84,8 +79,8 @@ def software_of(config: EngineConfig, machine: Machine) -> Software:
         threads=num_threads(config, machine),
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         compiler=compiler(),
-        kernels=kernels,
-        kernels_reason=reason,
+        kernels="" if kernels is None else kernels.instruction_set,
+        kernels_reason="" if reason is None or config.kernels == "none" else reason,
     )
 
 

@@ -25,8 +25,9 @@ from llm_service.bench.prompts import Prompts
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loading import memory, quantizers
 from llm_service.engine.loading.compatibility import layer_shapes, why_not_batchable
+from llm_service.engine.loading.form import Form
 from llm_service.engine.loading.loader import LoadedModel, Resources
-from llm_service.engine.loading.memory import Form, MemoryNeed
+from llm_service.engine.loading.memory import MemoryNeed
 from llm_service.engine.loading.quantization import num_bytes
 from llm_service.machine import readable
 from scripts.gpu_check.answers import require_bitsandbytes
@@ -115,14 +116,13 @@ def _label(result: PhaseResult) -> str:
 
 
 def _form(quantization: str) -> Form:
-    asked = None if quantization == "none" else quantizers.bitsandbytes(quantization)
     return Form(
         dtype=torch.bfloat16,
         quantization=quantization,
-        kv_dtype=torch.bfloat16,
-        kernels=False,
+        kernels=None,
         is_fused=False,
-        weight_bits=asked.weight_bits if asked else None,
+        kv_dtype=torch.bfloat16,
+        quantizer=None if quantization == "none" else quantizers.bitsandbytes(quantization),
     )
 
 
@@ -135,6 +135,7 @@ def _predicted(case: _Case, form: Form, config: EngineConfig) -> MemoryNeed:
         max_context=case.config.max_position_embeddings,
         max_batch_size=max(case.streams),
         max_batched_tokens=config.max_batched_tokens,
+        is_batched=True,
     )
 
 
@@ -159,14 +160,14 @@ def _loaded(device: torch.device, case: _Case) -> LoadedModel:
     model.eval().requires_grad_(False)
     if case.quantization != "none":
         _round(model, case.quantization)
-    if reason := why_not_batchable(model):
+    if (reason := why_not_batchable(model)) is not None:
         raise Failed(f"it cannot be batched because {reason}")
     loaded = loaded_model(model, layer_shapes=layer_shapes(model), eos_token_ids=frozenset())
     return replace(
         loaded,
         tokenizer=_tokenizer(case.config.vocab_size),
         model_id=case.name,
-        quantization=case.quantization,
+        form=replace(loaded.form, quantization=case.quantization),
         weights_bytes=num_bytes(model),
         max_context=case.config.max_position_embeddings,
     )

@@ -6,6 +6,7 @@ so close that rounding could swap them.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,15 @@ from transformers import (
     Qwen3Config,
 )
 
+from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.fused import FusedDecoder
 from llm_service.engine.kernels.kv_cache import LayerShape
+from llm_service.engine.loading import quantization
+from llm_service.engine.loading.checkpoint import Checkpoint
 from llm_service.engine.loading.compatibility import layer_shapes
+from llm_service.engine.loading.form import Form, Reasons, choose_form, without_fusing
 from llm_service.engine.loading.loader import LoadedModel
-from llm_service.engine.loading.quantization import prepare
+from llm_service.machine import Machine
 
 VOCAB_SIZE = 258  # the 256 bytes, <|endoftext|> and a control token
 EOS = 256
@@ -93,8 +98,47 @@ def served_model(name: str, quantization: str = "none") -> PreTrainedModel:
     """The weights of `tiny_model`, for engines: they change how it attends."""
     model = fresh_model(FUSED.get(name, name))
     if name in FUSED:
-        assert prepare(model, quantization, is_batchable=True).is_fused
+        assert prepare(model, quantization)[0].is_fused
     return model
+
+
+def prepare(
+    model: PreTrainedModel,
+    scheme: str = "none",
+    *,
+    is_batched: bool = True,
+    kernels: str = "auto",
+) -> tuple[Form, Reasons]:
+    """Give `model` the form that a plan chooses for it; what came out, as the loader tells it."""
+    form, reasons = chosen_form(model, scheme, is_batched=is_batched, kernels=kernels)
+    unfused = quantization.prepare(model, form)
+    if unfused is None:
+        return form, reasons
+    return without_fusing(form, EngineConfig()), replace(reasons, unfused=unfused)
+
+
+def chosen_form(
+    shell: PreTrainedModel, scheme: str, *, is_batched: bool = True, kernels: str = "auto"
+) -> tuple[Form, Reasons]:
+    """What a plan chooses for a model with these modules, which needs no weights."""
+    dtype = str(shell.dtype).removeprefix("torch.")
+    engine = "auto" if is_batched else "sequential"
+    config = EngineConfig(dtype=dtype, quantization=scheme, kernels=kernels, engine=engine)
+    return choose_form(
+        config, checkpoint_of(shell), Machine.detect(), torch.device("cpu"), quantizer=None
+    )
+
+
+def checkpoint_of(shell: PreTrainedModel) -> Checkpoint:
+    return Checkpoint(
+        model_id="tiny",
+        folder=Path("tiny"),
+        is_on_hub=False,
+        config=shell.config,
+        shell=shell,
+        packed=None,
+        max_context=MAX_CONTEXT,
+    )
 
 
 def shapes_of(model: PreTrainedModel) -> list[LayerShape]:
@@ -144,17 +188,19 @@ def loaded_model(
         tokenizer=byte_tokenizer(),
         model_id="tiny",
         folder=Path("tiny"),
-        device=model.device,
-        dtype=model.dtype,
-        quantization="none",
-        kernels="",
+        form=Form(
+            dtype=model.dtype,
+            quantization="none",
+            kernels=None,
+            is_fused=False,
+            kv_dtype=model.dtype,
+        ),
+        reasons=Reasons(sequential=None if layer_shapes else "a test asks for that"),
         layer_shapes=tuple(layer_shapes),
-        kv_dtype=model.dtype,
         num_parameters=model.num_parameters(),
         weights_bytes=model.num_parameters() * 4,
         max_context=MAX_CONTEXT,
         eos_token_ids=eos_token_ids,
-        sequential_reason="",
         notes=(),
         default_sampling={},
         load_seconds=0.0,

@@ -40,19 +40,19 @@ def build(model_type: str, **fields: Any) -> PreTrainedModel:
 
 @pytest.mark.parametrize("architecture", CONFIGS)
 def test_the_architectures_that_are_tested_for_exactness_are_batched(architecture: str) -> None:
-    assert why_not_batchable(fresh_model(architecture)) == ""
+    assert why_not_batchable(fresh_model(architecture)) is None
 
 
 @pytest.mark.parametrize(
     "model_type", ["granite", "cohere2", "olmo2", "smollm3", "starcoder2", "gpt_neox"]
 )
 def test_other_decoder_only_architectures_are_batched_unchanged(model_type: str) -> None:
-    assert why_not_batchable(build(model_type)) == ""
+    assert why_not_batchable(build(model_type)) is None
 
 
 def test_a_mixture_of_experts_is_batched() -> None:
     model = build("mixtral", num_local_experts=4, num_experts_per_tok=2)
-    assert why_not_batchable(model) == ""
+    assert why_not_batchable(model) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_mixture_of_experts_is_batched() -> None:
 def test_what_cannot_be_batched_is_told_with_its_reason(
     model_type: str, fields: dict[str, Any], reason: str
 ) -> None:
-    found = why_not_batchable(build(model_type, **fields))
+    found = str(why_not_batchable(build(model_type, **fields)))
     assert any(word in found for word in reason.split("|")), found
 
 
@@ -79,7 +79,7 @@ def test_a_model_that_forgets_its_sliding_window_is_not_batched() -> None:
     """Its mask would tell transformers' own attention about the window, but not ours."""
     model = fresh_model("llama")
     model.config.sliding_window = 8
-    assert "sliding window" in why_not_batchable(model)
+    assert "sliding window" in str(why_not_batchable(model))
 
 
 def test_a_model_that_mixes_positions_outside_attention_is_not_batched() -> None:
@@ -89,13 +89,13 @@ def test_a_model_that_mixes_positions_outside_attention_is_not_batched() -> None
         return output + output.roll(1, dims=1)  # like a short convolution
 
     model.get_decoder().layers[1].mlp.register_forward_hook(mix)
-    assert "differ" in why_not_batchable(model)
+    assert "differ" in str(why_not_batchable(model))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 def test_half_precision_is_batched_too(architecture: str, dtype: torch.dtype) -> None:
-    assert why_not_batchable(fresh_model(architecture).to(dtype)) == ""
+    assert why_not_batchable(fresh_model(architecture).to(dtype)) is None
 
 
 def test_a_model_whose_layers_differ_is_batched() -> None:
@@ -104,7 +104,7 @@ def test_a_model_whose_layers_differ_is_batched() -> None:
     for projection in (attention.k_proj, attention.v_proj):
         projection.weight = torch.nn.Parameter(projection.weight[:16])  # one KV head, not two
     attention.num_key_value_groups = 4
-    assert why_not_batchable(model) == ""
+    assert why_not_batchable(model) is None
     assert [shape.num_kv_heads for shape in layer_shapes(model)] == [2, 1, 2]
 
 

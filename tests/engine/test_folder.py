@@ -7,8 +7,9 @@ import pytest
 
 from llm_service.api.schemas import SamplingFields
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.loading.loader import ModelLoadError, examine_folder, load_model
-from llm_service.engine.loading.outline import outline_model
+from llm_service.engine.loading.checkpoint import examine
+from llm_service.engine.loading.loader import ModelLoadError, check_folder, load_model
+from llm_service.engine.loading.plan import make_plan
 from llm_service.engine.ranges import RANGES
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers
@@ -44,10 +45,10 @@ def refusal(folder):
 def reasons(folder):
     config = EngineConfig(model_id=str(folder))
     try:
-        outline = outline_model(config, Machine.detect(), lambda line: None)
+        plan = make_plan(examine(str(folder), lambda line: None), config, Machine.detect())
     except ModelLoadError as error:
         return [str(error)]
-    return examine_folder(outline, config)[0]
+    return check_folder(plan)[0]
 
 
 def edit_json(file, **changes):

@@ -9,8 +9,7 @@ from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.kernels.kv_cache import KVCache
 from llm_service.engine.kernels.library import KernelError
 from llm_service.engine.kernels.model import FusedModel
-from llm_service.engine.loading.quantization import prepare
-from tests.engine.models import FUSED, VOCAB_SIZE, distance, fresh_model, shapes_of
+from tests.engine.models import FUSED, VOCAB_SIZE, distance, fresh_model, prepare, shapes_of
 
 BLOCK_SIZE, NUM_BLOCKS = 4, 300
 FIRST, SECOND = list(range(7, 7 + 200)), [5, 3, 0, 1]
@@ -21,7 +20,7 @@ class Steps:
 
     def __init__(self, architecture: str, quantization: str) -> None:
         model = fresh_model(architecture)
-        prepare(model, quantization, is_batchable=True)
+        prepare(model, quantization)
         made = FusedModel.of(model)
         assert made is not None
         self.model = made
@@ -130,7 +129,7 @@ def test_a_position_beyond_the_rotary_tables_fails_the_step():
 def test_a_model_that_is_not_fused_or_ends_in_another_norm_is_not_run_in_one_call():
     model = fresh_model("llama")
     assert FusedModel.of(model) is None
-    prepare(model, "none", is_batchable=True)
+    prepare(model)
     assert FusedModel.of(model) is not None
     model.model.norm = nn.LayerNorm(model.config.hidden_size)
     assert FusedModel.of(model) is None

@@ -23,7 +23,8 @@ from llm_service.engine.kernels.torch_linear import TorchLinear
 from llm_service.engine.loading import quantization
 from llm_service.engine.loading.compatibility import why_not_runnable
 from llm_service.engine.loading.linears import watched
-from llm_service.engine.loading.quantization import CannotQuantize, prepare
+from llm_service.engine.loading.quantization import CannotQuantize
+from tests.engine.models import prepare
 
 SIZE = {"vocab_size": 258, "hidden_size": 64, "num_hidden_layers": 3}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
@@ -73,8 +74,8 @@ def test_a_model_that_reads_weights_itself_is_quantized_but_for_these(
 ) -> None:
     model = mamba()
     expected = answer(model)
-    prepared = prepare(model, scheme, is_batchable=False, kernels=kernels)
-    assert prepared.quantization == scheme
+    form, _ = prepare(model, scheme, is_batched=False, kernels=kernels)
+    assert form.quantization == scheme
     mixer = model.backbone.layers[0].mixer
     assert type(mixer.dt_proj) is nn.Linear
     assert isinstance(mixer.in_proj, QuantizedLinear)
@@ -85,10 +86,10 @@ def test_a_model_that_reads_weights_itself_is_quantized_but_for_these(
 def test_a_model_that_does_not_run_quantized_is_not_quantized(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reasons = iter(["", "its logits are not finite"])  # before the exchange, and after
+    reasons = iter([None, "its logits are not finite"])  # before the exchange, and after
     monkeypatch.setattr(quantization, "why_not_runnable", lambda model: next(reasons))
     with pytest.raises(CannotQuantize, match="its logits are not finite"):
-        prepare(mamba(), "8bit", is_batchable=False)
+        prepare(mamba(), "8bit", is_batched=False)
 
 
 @pytest.mark.parametrize("kernels", ["auto", "none"])
@@ -103,7 +104,7 @@ def test_the_numbers_of_a_quantized_layer_can_be_read(
     model = mamba()
     expected = answer(model)
     plain = model.backbone.layers[0].mixer.dt_proj
-    prepare(model, scheme, is_batchable=False, kernels=kernels)
+    prepare(model, scheme, is_batched=False, kernels=kernels)
     layer = model.backbone.layers[0].mixer.dt_proj
     assert isinstance(layer, QuantizedLinear)
     round_ = round_channels if scheme == "8bit" else round_groups
@@ -119,11 +120,11 @@ def test_the_numbers_of_a_quantized_layer_can_be_read(
 
 def test_a_model_that_does_not_run_is_told() -> None:
     model = mamba()
-    assert why_not_runnable(model) == ""
+    assert why_not_runnable(model) is None
     model.backbone.layers[1].mixer.in_proj.weight.data.fill_(torch.nan)
     assert why_not_runnable(model) == "its logits are not finite"
     model.backbone.layers[1].mixer.in_proj = nn.Linear(3, 3)
-    assert why_not_runnable(model).startswith("it does not run (RuntimeError: ")
+    assert str(why_not_runnable(model)).startswith("it does not run (RuntimeError: ")
 
 
 def test_a_row_of_zeros_is_multiplied_without_kernels() -> None:
@@ -148,8 +149,8 @@ def test_layers_that_cannot_be_fused_run_part_by_part(
     model: Callable[[], PreTrainedModel], reason: str
 ) -> None:
     served = model().eval()
-    prepared = prepare(served, "8bit", is_batchable=True)
-    assert not prepared.is_fused
+    form, reasons = prepare(served, "8bit")
+    assert not form.is_fused
     assert any(note.startswith(f"runs its layers part by part because {reason}")
-               for note in prepared.notes)  # fmt: skip
-    assert why_not_runnable(served) == ""
+               for note in reasons.notes)  # fmt: skip
+    assert why_not_runnable(served) is None

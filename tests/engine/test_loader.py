@@ -21,14 +21,17 @@ from transformers.quantizers import quantizer_finegrained_fp8
 
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.build import usable_instruction_sets
-from llm_service.engine.loading import loader, memory, model_files, quantization, quantizers
+from llm_service.engine.loading import form as forms
+from llm_service.engine.loading import loader, memory, model_files, quantizers
+from llm_service.engine.loading.checkpoint import examine
+from llm_service.engine.loading.form import choose_dtype
 from llm_service.engine.loading.loader import (
     ModelLoadError,
     bundled_models,
     load_model,
     plan_resources,
 )
-from llm_service.engine.loading.outline import choose_dtype, outline_model
+from llm_service.engine.loading.plan import make_plan
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers
 from tests.engine.hub_server import hub_server
@@ -103,16 +106,16 @@ def edit_json(file, **changes):
 def test_the_bundled_model_loads_by_its_name(machine):
     loaded, lines = load(machine, "pocket")
     assert loaded.model_id == "pocket"
-    assert loaded.kv_dtype == torch.float32 == loaded.model.dtype
-    assert loaded.quantization == "none"
+    assert loaded.form.kv_dtype == torch.float32 == loaded.model.dtype
+    assert loaded.form.quantization == "none"
     assert not loaded.model.training
-    assert loaded.sequential_reason == ""
+    assert loaded.is_batched
     assert loaded.max_context == 2048
     control = loaded.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     assert loaded.eos_token_ids == set(control)
     # kernels read them as they are stored, though all is computed in float32
-    assert loaded.dtype == (torch.bfloat16 if loaded.kernels else torch.float32)
-    expected = loaded.num_parameters * loaded.dtype.itemsize
+    assert loaded.form.dtype == (torch.bfloat16 if loaded.form.kernels else torch.float32)
+    expected = loaded.num_parameters * loaded.form.dtype.itemsize
     assert loaded.weights_bytes == pytest.approx(expected, rel=0.01)
     assert any("pocket" in line for line in lines)
 
@@ -128,15 +131,15 @@ def test_a_folder_loads_under_its_own_name_with_its_own_sampling_defaults(machin
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_weights_are_loaded_in_the_type_that_was_asked_for(machine, saved, dtype):
     loaded, _ = load(machine, saved, dtype=dtype)
-    assert loaded.dtype == loaded.kv_dtype == getattr(torch, dtype)
-    expected = loaded.num_parameters * loaded.dtype.itemsize
+    assert loaded.form.dtype == loaded.form.kv_dtype == getattr(torch, dtype)
+    expected = loaded.num_parameters * loaded.form.dtype.itemsize
     assert loaded.weights_bytes == pytest.approx(expected, rel=0.03)  # packing fills up panels
 
 
 def test_torch_computes_in_bfloat16_where_the_processor_multiplies_it(machine, saved):
     capable = replace(machine, cpu_flags=machine.cpu_flags | {"avx512_bf16"})
     loaded, _ = load(capable, saved, kernels="none")
-    assert loaded.dtype == loaded.kv_dtype == torch.bfloat16
+    assert loaded.form.dtype == loaded.form.kv_dtype == torch.bfloat16
 
 
 @pytest.mark.skipif(not HAS_TUNED_KERNELS, reason="torch computes on this CPU")
@@ -144,8 +147,8 @@ def test_the_kernels_round_nothing_unasked_whatever_the_processor_multiplies(mac
     for flags in (set(), {"avx512_bf16"}):
         some_cpu = replace(machine, cpu_flags=machine.cpu_flags - {"avx512_bf16"} | flags)
         loaded, _ = load(some_cpu, saved)
-        assert loaded.kernels
-        assert loaded.dtype == loaded.kv_dtype == torch.float32
+        assert loaded.form.kernels
+        assert loaded.form.dtype == loaded.form.kv_dtype == torch.float32
 
 
 def test_a_model_that_cannot_be_batched_says_why(machine, tmp_path):
@@ -153,8 +156,8 @@ def test_a_model_that_cannot_be_batched_says_why(machine, tmp_path):
     MambaForCausalLM(config).save_pretrained(tmp_path)
     tokenizers.byte_level().save_pretrained(tmp_path)
     loaded, _ = load(machine, tmp_path)
-    assert loaded.sequential_reason
-    assert loaded.sequential_reason in loaded.notes[0]
+    assert loaded.reasons.sequential
+    assert loaded.reasons.sequential in loaded.notes[0]
 
 
 def test_a_model_that_also_sees_is_loaded_for_its_text(machine, tmp_path):
@@ -165,7 +168,7 @@ def test_a_model_that_also_sees_is_loaded_for_its_text(machine, tmp_path):
     LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
     tokenizers.byte_level().save_pretrained(tmp_path)
     loaded, _ = load(machine, tmp_path)
-    assert loaded.sequential_reason == "it takes more than text"
+    assert loaded.reasons.sequential == "it takes more than text"
     assert loaded.max_context == 64
 
 
@@ -274,9 +277,9 @@ def test_weights_that_transformers_can_turn_back_are_served_as_any_others(
 ):
     loaded, _ = load(machine, in_float8, quantization=scheme, kernels=kernels)
     plain, _ = load(machine, saved, quantization=scheme, kernels=kernels)
-    assert loaded.sequential_reason == ""
-    assert loaded.quantization == scheme
-    assert (loaded.kernels, loaded.kv_dtype) == (plain.kernels, plain.kv_dtype)
+    assert loaded.is_batched
+    assert loaded.form.quantization == scheme
+    assert (loaded.form.kernels, loaded.form.kv_dtype) == (plain.form.kernels, plain.form.kv_dtype)
     assert loaded.weights_bytes == plain.weights_bytes
     assert any("comes with fp8 weights" in note for note in loaded.notes)
     if kernels == "none" and scheme == "none":
@@ -287,8 +290,8 @@ def test_weights_that_transformers_can_turn_back_are_served_as_any_others(
 
 def test_weights_that_are_turned_back_are_counted_as_copied(machine, in_float8, saved):
     config = EngineConfig(model_id=str(in_float8), dtype="float32")
-    converted = outline_model(config, machine, print)
-    stored = outline_model(replace(config, model_id=str(saved)), machine, print)
+    converted = make_plan(examine(str(in_float8), print), config, machine)
+    stored = make_plan(examine(str(saved), print), config, machine)
     assert stored.need.loading_bytes == stored.need.weights.total
     assert converted.form.is_converted
     assert converted.need.weights == stored.need.weights
@@ -330,7 +333,7 @@ def test_a_gpu_computes_in_bfloat16_where_it_does_so_itself(machine, monkeypatch
 
 def test_kernels_can_be_switched_off(machine):
     loaded, _ = load(machine, "pocket", quantization="8bit", kernels="none")
-    assert loaded.kernels == ""
+    assert loaded.form.kernels is None
     assert any("LLM_KERNELS=none" in note for note in loaded.notes)
 
 
@@ -358,7 +361,7 @@ def test_a_quantized_model_is_smaller_and_says_so(machine):
     sizes = []
     for scheme in ("none", "8bit", "4bit"):
         loaded, _ = load(machine, "pocket", quantization=scheme)
-        assert loaded.quantization == scheme
+        assert loaded.form.quantization == scheme
         sizes.append(loaded.weights_bytes)
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[2] < 0.7 * sizes[1]
@@ -368,13 +371,13 @@ def test_the_cache_takes_the_type_that_was_asked_for(machine):
     sizes = []
     for dtype in ("float32", "bfloat16", "int8"):
         loaded, _ = load(machine, "pocket", kv_cache_dtype=dtype)
-        assert loaded.kv_dtype == getattr(torch, dtype)
+        assert loaded.form.kv_dtype == getattr(torch, dtype)
         sizes.append(plan_resources(EngineConfig(), loaded, machine).kv_cache_bytes)
     assert sizes[0] == 2 * sizes[1] > 2.5 * sizes[2]
 
 
 def test_a_cache_that_the_layers_cannot_use_is_refused(machine, saved, monkeypatch):
-    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("no compiler",)))
+    monkeypatch.setattr(forms, "find_kernels", lambda name: (None, "no compiler"))
     words = refusal(machine, saved, kv_cache_dtype="int8")
     assert "LLM_KV_CACHE_DTYPE=int8" in words
     assert "float32" in words
@@ -507,7 +510,8 @@ def test_a_context_that_cannot_be_is_refused_where_it_was_asked_for(loaded, mach
         plan_resources(EngineConfig(**{"max_context": 200, **config}), loaded, machine)
 
 
-def test_the_sequential_engine_has_one_slot_and_no_cache_of_ours(loaded, machine):
+def test_the_sequential_engine_has_one_slot_and_no_cache_of_ours(machine, saved):
+    loaded, _ = load(machine, saved, engine="sequential")
     plan = plan_resources(EngineConfig(engine="sequential"), loaded, machine)
     assert (plan.max_batch_size, plan.kv_cache_bytes) == (1, 0)
     assert plan.max_context == models.MAX_CONTEXT

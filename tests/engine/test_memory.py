@@ -20,12 +20,21 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.kv_cache import block_bytes
+from llm_service.engine.loading import form as forms
 from llm_service.engine.loading import memory, quantization
+from llm_service.engine.loading.checkpoint import examine
 from llm_service.engine.loading.compatibility import layer_shapes
-from llm_service.engine.loading.loader import load_model
-from llm_service.engine.loading.memory import Form
+from llm_service.engine.loading.form import Form
+from llm_service.engine.loading.loader import load_model, plan_resources
 from llm_service.engine.loading.model_files import ModelLoadError
-from llm_service.engine.loading.outline import choices, outline_model, refuse_unless_fits
+from llm_service.engine.loading.plan import (
+    LoadingPlan,
+    alternatives,
+    changed_settings,
+    make_plan,
+    refuse_unless_fits,
+)
+from llm_service.engine.loading.quantizers import Quantizer
 from llm_service.machine import Machine
 from tests.engine import models
 
@@ -77,31 +86,42 @@ def quiet(line):
     pass
 
 
+def plan_of(config: EngineConfig, machine: Machine) -> LoadingPlan:
+    return make_plan(examine(config.model_id, quiet), config, machine)
+
+
+def form_of(dtype: torch.dtype, quantization: str = "none", **changes: object) -> Form:
+    """Without kernels, and not fused, unless `changes` say so."""
+    plain = Form(
+        dtype=dtype, quantization=quantization, kernels=None, is_fused=False, kv_dtype=dtype
+    )
+    return replace(plain, **changes)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("is_tied", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_unquantized_weights_take_what_is_foretold(family, is_tied, dtype):
     config = family(**SIZES, tie_word_embeddings=is_tied)
-    found = memory.weights_bytes(shell_of(config), Form(dtype, "none", dtype, True, False))
+    found = memory.weights_bytes(shell_of(config), form_of(dtype))
     model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     # but for scalars, which some families keep as buffers in the type of the weights
     assert found.total == pytest.approx(model.get_memory_footprint(), abs=8)
     assert found.embedding == 2000 * 128 * dtype.itemsize
-    assert found.head == (0 if is_tied else found.embedding)
+    assert found.head == (None if is_tied else found.embedding)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("scheme", ["8bit", "4bit"])
-@pytest.mark.parametrize("is_batchable", [True, False])
-def test_quantized_weights_take_what_is_foretold_within_a_hundredth(family, scheme, is_batchable):
+@pytest.mark.parametrize("is_batched", [True, False])
+def test_quantized_weights_take_what_is_foretold_within_a_hundredth(family, scheme, is_batched):
     config = family(**SIZES, tie_word_embeddings=True)
     shell = shell_of(config)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-    foreseen = quantization.foresee(shell, scheme, is_batchable=is_batchable)
-    made = quantization.prepare(model, scheme, is_batchable=is_batchable)
-    assert foreseen.is_fused == made.is_fused
-    form = Form(torch.bfloat16, scheme, torch.bfloat16, bool(foreseen.kernels), foreseen.is_fused)
-    assert memory.weights_bytes(shell, form).total == pytest.approx(made.weights_bytes, rel=0.01)
+    form, _ = models.chosen_form(model, scheme, is_batched=is_batched)
+    assert quantization.prepare(model, form) is None
+    found = memory.weights_bytes(shell, form).total
+    assert found == pytest.approx(quantization.num_bytes(model), rel=0.01)
 
 
 def test_weights_that_transformers_keeps_quantized_are_counted_by_their_bits():
@@ -109,34 +129,39 @@ def test_weights_that_transformers_keeps_quantized_are_counted_by_their_bits():
     linear = sum(m.weight.numel() for m in shell.modules() if type(m) is nn.Linear)
     linear -= shell.get_output_embeddings().weight.numel()
     bfloat16 = torch.bfloat16
-    plain = memory.weights_bytes(shell, Form(bfloat16, "none", bfloat16, False, False))
-    form = Form(bfloat16, "gptq", bfloat16, False, False, weight_bits=4.5)
+    plain = memory.weights_bytes(shell, form_of(bfloat16))
+    form = form_of(bfloat16, "gptq", quantizer=Quantizer(name="gptq", weight_bits=4.5))
     found = memory.weights_bytes(shell, form)
     assert plain.layers - found.layers == pytest.approx(linear * (16 - 4.5) / 8, abs=1)
     assert (found.embedding, found.head) == (plain.embedding, plain.head)
 
 
 def test_without_kernels_quantized_weights_take_what_is_foretold(monkeypatch):
-    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("no compiler",)))
+    monkeypatch.setattr(forms, "find_kernels", lambda name: (None, "no compiler"))
     config = LlamaConfig(**SIZES)
     for scheme in ("8bit", "4bit"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-        made = quantization.prepare(model, scheme, is_batchable=True)
-        form = Form(torch.bfloat16, scheme, torch.bfloat16, False, False)
+        form, _ = models.prepare(model, scheme)
+        assert form.kernels is None
         found = memory.weights_bytes(shell_of(config), form).total
-        assert found == pytest.approx(made.weights_bytes, rel=0.01)
+        assert found == pytest.approx(quantization.num_bytes(model), rel=0.01)
 
 
 @pytest.mark.parametrize("scheme", ["none", "8bit", "4bit"])
 def test_the_bundled_model_takes_what_is_foretold(machine, scheme):
     config = EngineConfig(quantization=scheme)
-    outline = outline_model(config, machine, quiet)
+    plan = plan_of(config, machine)
     loaded = load_model(config, machine, quiet)
-    assert outline.num_parameters == loaded.num_parameters
-    assert outline.need.weights.total == pytest.approx(loaded.weights_bytes, rel=0.01)
-    assert (outline.form.dtype, outline.form.quantization) == (loaded.dtype, loaded.quantization)
-    assert outline.form.kv_dtype == loaded.kv_dtype
-    assert outline.max_context == loaded.max_context
+    assert plan.checkpoint.num_parameters == loaded.num_parameters
+    assert plan.need.weights.total == pytest.approx(loaded.weights_bytes, rel=0.01)
+    assert plan.form == loaded.form
+    assert plan.reasons == loaded.reasons
+    assert plan.checkpoint.max_context == loaded.max_context
+    assert plan.resources is not None
+    found = plan_resources(config, loaded, machine)
+    assert found.max_context == plan.resources.max_context
+    assert found.max_batch_size == plan.resources.max_batch_size
+    assert found.kv_cache_bytes == pytest.approx(plan.resources.kv_cache_bytes, rel=0.01)
 
 
 @pytest.mark.parametrize("architecture", list(models.CONFIGS))
@@ -150,7 +175,14 @@ def test_a_position_in_the_cache_takes_what_is_foretold(architecture, dtype):
 def test_a_model_without_attention_needs_no_cache():
     config = MambaConfig(vocab_size=258, hidden_size=16, num_hidden_layers=2, state_size=4)
     assert memory.kv_bytes_per_token(config, torch.float32) == 0
-    plan = memory.plan(EngineConfig(), threads=2, max_context=64, bytes_per_token=0, free_bytes=GIB)
+    plan = memory.plan(
+        EngineConfig(),
+        threads=2,
+        max_context=64,
+        bytes_per_token=0,
+        free_bytes=GIB,
+        is_batched=True,
+    )
     assert (plan.kv_cache_bytes, plan.max_batch_size) == (0, 1)
 
 
@@ -187,8 +219,8 @@ def test_layers_of_two_sizes_take_what_is_foretold_and_are_foretold_not_to_be_fu
                               vocab_size_per_layer_input=2000)  # fmt: skip
     model = AutoModelForCausalLM.from_config(config).eval()
     assert memory.kv_bytes_per_token(config, torch.float32) > 0
-    assert not quantization.foresee(shell_of(config), "8bit", is_batchable=True).is_fused
-    assert not quantization.prepare(model, "8bit", is_batchable=False).is_fused
+    assert not models.chosen_form(shell_of(config), "8bit")[0].is_fused
+    assert not models.prepare(model, "8bit", is_batched=False)[0].is_fused
 
 
 @pytest.mark.parametrize(
@@ -206,20 +238,20 @@ def test_a_configuration_that_names_or_states_its_parts_in_its_own_way_has_a_pla
 
 def test_converted_weights_are_counted_in_the_type_that_they_are_read_in(machine, folder):
     """Those of the stored type stay in their file; others are copied before they are rounded."""
-    stored = outline_model(EngineConfig(str(folder), quantization="4bit"), machine, quiet)
-    config = EngineConfig(str(folder), quantization="4bit", dtype="float32")
-    converted = outline_model(config, machine, quiet)
+    config = EngineConfig(model_id=str(folder), quantization="4bit")
+    stored = plan_of(config, machine)
+    converted = plan_of(replace(config, dtype="float32"), machine)
     assert stored.form.dtype == torch.bfloat16
     assert stored.need.loading_bytes == stored.need.weights.total
-    assert converted.need.loading_bytes == pytest.approx(4 * converted.num_parameters, rel=0.01)
+    num_parameters = converted.checkpoint.num_parameters
+    assert converted.need.loading_bytes == pytest.approx(4 * num_parameters, rel=0.01)
 
 
 def test_a_refusal_has_the_numbers_and_names_what_would_fit(machine, folder):
-    config = EngineConfig(str(folder), quantization="none")
+    config = EngineConfig(model_id=str(folder), quantization="none")
     tight = replace(machine, memory_available_bytes=3 * GIB)
-    outline = outline_model(config, tight, quiet)
     with pytest.raises(ModelLoadError) as caught:
-        refuse_unless_fits(outline, config, tight)
+        refuse_unless_fits(plan_of(config, tight), tight)
     words = str(caught.value)
     assert "needs 2.88 GiB for its 1,544 M weights as bfloat16" in words
     assert "only 3.00 GiB are free" in words
@@ -236,19 +268,21 @@ def test_a_refusal_has_the_numbers_and_names_what_would_fit(machine, folder):
     ],
 )
 def test_what_is_proposed_fits_when_it_is_taken(machine, folder, changes):
-    config = EngineConfig(str(folder), **changes)
+    config = EngineConfig(model_id=str(folder), **changes)
     tight = replace(machine, memory_available_bytes=int(2.4 * GIB))
-    outline = outline_model(config, tight, quiet)
-    assert outline.plan is None or not outline.fits
-    found = list(choices(outline, config, tight))
+    plan = plan_of(config, tight)
+    assert plan.resources is None or not plan.fits
+    found = list(alternatives(plan, tight))
     assert found
-    for choice in found:
-        fields = {name.removeprefix("LLM_").lower(): v for name, v in choice.settings.items()}
+    for other in found:
+        settings = dict(each.split("=") for each in changed_settings(other, config).split(" "))
+        fields = {name.removeprefix("LLM_").lower(): v for name, v in settings.items()}
         numbers = {name: int(v) for name, v in fields.items() if v.isdigit()}
-        taken = outline_model(replace(config, **(fields | numbers)), tight, quiet)
+        taken = plan_of(replace(config, **(fields | numbers)), tight)
         assert taken.fits
-        assert taken.plan is not None
-        assert taken.need.weights.total + taken.plan.kv_cache_bytes < tight.memory_available_bytes
+        assert taken.resources is not None
+        taken_bytes = taken.need.weights.total + taken.resources.kv_cache_bytes
+        assert taken_bytes < tight.memory_available_bytes
 
 
 def test_a_cache_larger_than_what_is_free_is_refused():
@@ -259,4 +293,5 @@ def test_a_cache_larger_than_what_is_free_is_refused():
             max_context=64,
             bytes_per_token=4,
             free_bytes=1000,
+            is_batched=True,
         )

@@ -9,8 +9,8 @@ from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequen
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.kernels.kv_cache import KVCache
 from llm_service.engine.loading.compatibility import layer_shapes
-from llm_service.engine.loading.quantization import prepare
 from tests.engine.cores import make_sequence
+from tests.engine.models import prepare
 from tests.engine.test_compatibility import build
 
 WIDE = {"vocab_size": 6000, "hidden_size": 64}
@@ -23,7 +23,7 @@ class Steps:
     def __init__(self, model_type: str, **fields: float) -> None:
         self.model = build(model_type, **WIDE, **fields)
         shapes = layer_shapes(self.model)
-        assert not prepare(self.model, "8bit", is_batchable=True).is_fused
+        assert not prepare(self.model, "8bit")[0].is_fused
         cache = KVCache(
             shapes, num_blocks=8, block_size=16, dtype=torch.float32, device=torch.device("cpu")
         )

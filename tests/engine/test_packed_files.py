@@ -68,7 +68,7 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def test_what_was_written_answers_as_what_is_rounded_while_loading(written: Path) -> None:
     scheme = written.name.split("-")[1]
     mapped, rounded = load(written), load("pocket", quantization=scheme)
-    for name in ("quantization", "kernels", "kv_dtype", "weights_bytes", "num_parameters",
+    for name in ("form", "weights_bytes", "num_parameters",
                  "eos_token_ids", "default_sampling", "layer_shapes", "max_context"):  # fmt: skip
         assert getattr(mapped, name) == getattr(rounded, name), name
     for question in ("What is 7 + 5?", "My name is Ada. What is my name?"):
@@ -99,7 +99,7 @@ def edit_facts(folder: Path, **changes: object) -> None:
 
 
 def test_settings_that_the_folder_cannot_follow_are_refused(folder: Path) -> None:
-    other = "4bit" if "8bit" in load(folder).quantization else "8bit"
+    other = "4bit" if "8bit" in load(folder).form.quantization else "8bit"
     assert f"LLM_QUANTIZATION={other}" in refusal(folder, quantization=other)
     assert "batched engine" in refusal(folder, engine="sequential")
 
@@ -108,7 +108,7 @@ def test_packed_weights_are_served_on_the_cpu_also_where_there_is_a_gpu(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert load(folder).device.type == "cpu"
+    assert load(folder).model.device.type == "cpu"
 
 
 def test_another_packing_is_refused(folder: Path) -> None:

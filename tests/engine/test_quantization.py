@@ -8,12 +8,19 @@ from llm_service.engine.kernels.attention import AttentionOptions
 from llm_service.engine.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
 from llm_service.engine.kernels.kv_cache import LayerShape
 from llm_service.engine.kernels.torch_linear import TorchLinear
+from llm_service.engine.loading import form as forms
 from llm_service.engine.loading import quantization
 from llm_service.engine.loading.compatibility import Layer, why_not_batchable
-from llm_service.engine.loading.quantization import prepare
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import GREEDY, make_core, make_sequence, output, run_to_end
-from tests.engine.models import FUSED, distance, fresh_model, served_model, tiny_model
+from tests.engine.models import (
+    FUSED,
+    distance,
+    fresh_model,
+    prepare,
+    served_model,
+    tiny_model,
+)
 
 PROMPT = tuple(range(40, 90))
 UNFUSED = ("gemma2", "gemma3")
@@ -36,10 +43,10 @@ def answer(model: nn.Module, prompt: tuple[int, ...] = PROMPT, **size: int) -> t
 @pytest.mark.parametrize("architecture", FUSED.values())
 def test_layers_of_the_usual_form_are_fused(architecture):
     model = fresh_model(architecture)
-    prepared = prepare(model, "none", is_batchable=True)
-    assert prepared.is_fused
-    assert prepared.kernels
-    assert prepared.notes == ()
+    form, reasons = prepare(model)
+    assert form.is_fused
+    assert form.kernels
+    assert reasons.notes == ()
     (decoder,) = model.get_decoder().layers
     assert isinstance(decoder, FusedDecoder)
     assert isinstance(model.get_input_embeddings(), FusedEmbedding)
@@ -56,7 +63,7 @@ def forward_calls(model: nn.Module) -> list[int]:
 @pytest.mark.parametrize("architecture", FUSED.values())
 def test_after_the_first_step_a_fused_model_runs_by_its_parts(architecture):
     model = fresh_model(architecture)
-    prepare(model, "none", is_batchable=True)
+    prepare(model)
     calls = forward_calls(model)
     assert len(answer(model)) > 2
     assert len(calls) == 1
@@ -64,7 +71,7 @@ def test_after_the_first_step_a_fused_model_runs_by_its_parts(architecture):
 
 def test_a_model_that_does_more_than_its_parts_runs_as_it_is():
     model = fresh_model("llama")
-    prepare(model, "none", is_batchable=True)
+    prepare(model)
     own = model.forward
 
     def doubled(*args, **kwargs):
@@ -81,9 +88,9 @@ def test_a_model_that_does_more_than_its_parts_runs_as_it_is():
 @pytest.mark.parametrize("architecture", UNFUSED)
 def test_layers_of_another_form_are_left_alone_and_say_why(architecture):
     model = fresh_model(architecture)
-    prepared = prepare(model, "none", is_batchable=True)
-    assert not prepared.is_fused
-    assert any(note.startswith("runs its layers part by part because") for note in prepared.notes)
+    form, reasons = prepare(model)
+    assert not form.is_fused
+    assert any(note.startswith("runs its layers part by part because") for note in reasons.notes)
     assert torch.equal(logits(model), logits(tiny_model(architecture)))
 
 
@@ -102,10 +109,10 @@ def test_layers_that_only_look_usual_are_found_out():
     model = fresh_model("llama")
     for layer in model.get_decoder().layers:
         layer.mlp = Doubled(layer.mlp)
-    assert why_not_batchable(model) == ""
-    prepared = prepare(model, "none", is_batchable=True)
-    assert not prepared.is_fused
-    assert "does not compute what the model's own does" in prepared.notes[0]
+    assert why_not_batchable(model) is None
+    form, reasons = prepare(model)
+    assert not form.is_fused
+    assert "does not compute what the model's own does" in reasons.notes[0]
 
 
 def test_layers_of_different_sizes_are_not_fused():
@@ -114,17 +121,17 @@ def test_layers_of_different_sizes_are_not_fused():
     for projection in (attention.k_proj, attention.v_proj):
         projection.weight = nn.Parameter(projection.weight[:16])
     attention.num_key_value_groups = 4
-    assert "its layers differ in size" in prepare(model, "none", is_batchable=True).notes[0]
+    assert prepare(model)[1].unfused == "its layers differ in size"
 
 
 @pytest.mark.parametrize("scheme", ["8bit", "4bit"])
 @pytest.mark.parametrize("architecture", ["llama", *UNFUSED])
 def test_a_quantized_model_is_smaller_and_close(architecture, scheme):
     model = fresh_model(architecture)
-    plain_bytes = prepare(fresh_model(architecture), "none", is_batchable=False).weights_bytes
-    prepared = prepare(model, scheme, is_batchable=False)
-    assert prepared.quantization == scheme
-    assert prepared.weights_bytes < 0.6 * plain_bytes
+    plain_bytes = quantization.num_bytes(model)
+    form, _ = prepare(model, scheme, is_batched=False)
+    assert form.quantization == scheme
+    assert quantization.num_bytes(model) < 0.6 * plain_bytes
     expected, found = logits(tiny_model(architecture)), logits(model)
     assert 0 < distance(found, expected) < (0.15 if scheme == "8bit" else 0.9)
 
@@ -132,11 +139,12 @@ def test_a_quantized_model_is_smaller_and_close(architecture, scheme):
 @pytest.mark.parametrize("scheme", ["8bit", "4bit"])
 def test_without_kernels_torch_gives_the_same_answers_but_for_rounding(monkeypatch, scheme):
     with_kernels = fresh_model("llama")
-    prepare(with_kernels, scheme, is_batchable=False)
-    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("has no kernels",)))
+    prepare(with_kernels, scheme, is_batched=False)
+    monkeypatch.setattr(forms, "find_kernels", lambda name: (None, "there is no compiler"))
     without = fresh_model("llama")
-    prepared = prepare(without, scheme, is_batchable=True)
-    assert (prepared.kernels, prepared.notes) == ("", ("has no kernels",))
+    form, reasons = prepare(without, scheme)
+    assert form.kernels is None
+    assert reasons.kernels == "there is no compiler"
     assert any(isinstance(module, TorchLinear) for module in without.modules())
     # inputs that lie between two steps may be rounded either way, which later layers magnify
     assert distance(logits(without), logits(with_kernels)) < 0.03
@@ -158,16 +166,16 @@ def test_a_quantized_answer_does_not_depend_on_what_runs_beside_it(scheme):
 
 
 def test_small_models_are_not_quantized_by_themselves():
-    assert prepare(fresh_model("llama"), "auto", is_batchable=True).quantization == "none"
+    assert prepare(fresh_model("llama"), "auto")[0].quantization == "none"
 
 
 def test_large_models_are_quantized_by_themselves_and_say_so(monkeypatch):
-    monkeypatch.setattr(quantization, "WORTH_QUANTIZING", 1000)
-    prepared = prepare(fresh_model("llama"), "auto", is_batchable=True)
-    assert prepared.quantization == "8bit"
-    assert any("quantized to 8 bits" in note for note in prepared.notes)
-    monkeypatch.setattr(quantization, "_kernels", lambda name: (None, ("has no kernels",)))
-    assert prepare(fresh_model("llama"), "auto", is_batchable=True).quantization == "none"
+    monkeypatch.setattr(forms, "WORTH_QUANTIZING", 1000)
+    form, reasons = prepare(fresh_model("llama"), "auto")
+    assert form.quantization == "8bit"
+    assert any("quantized to 8 bits" in note for note in reasons.notes)
+    monkeypatch.setattr(forms, "find_kernels", lambda name: (None, "there is no compiler"))
+    assert prepare(fresh_model("llama"), "auto")[0].quantization == "none"
 
 
 def test_each_kind_of_layer_is_tried():

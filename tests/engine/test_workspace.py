@@ -15,10 +15,9 @@ from llm_service.engine.kernels.model import FusedModel
 from llm_service.engine.loading.factory import build_core, engine_info
 from llm_service.engine.loading.loader import Resources
 from llm_service.engine.loading.memory import kernel_workspace_bytes
-from llm_service.engine.loading.quantization import prepare
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import make_sequence, run_to_end
-from tests.engine.models import VOCAB_SIZE, loaded_model, served_model, shapes_of
+from tests.engine.models import VOCAB_SIZE, loaded_model, prepare, served_model, shapes_of
 
 BLOCK_SIZE, NUM_TOKENS = 16, 256
 LIBC = ctypes.CDLL(None)
@@ -56,7 +55,7 @@ def model() -> PreTrainedModel:
         max_position_embeddings=2 * NUM_TOKENS,
     )
     model = AutoModelForCausalLM.from_config(config).float().eval()
-    assert prepare(model, "8bit", is_batchable=True).is_fused
+    assert prepare(model, "8bit")[0].is_fused
     return model
 
 
@@ -65,7 +64,7 @@ def core_over(model: PreTrainedModel) -> tuple[EngineCore, int]:
     loaded = loaded_model(model, layer_shapes=shapes_of(model))
     resources = Resources(
         threads=1,
-        kv_cache_bytes=64 * block_bytes(loaded.layer_shapes, BLOCK_SIZE, loaded.kv_dtype),
+        kv_cache_bytes=64 * block_bytes(loaded.layer_shapes, BLOCK_SIZE, loaded.form.kv_dtype),
         max_batch_size=2,
         max_context=2 * NUM_TOKENS,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from llm_service.engine.loading.model_config import read_config
+from llm_service.engine.loading.checkpoint import read_config
 from llm_service.engine.loading.model_files import ModelLoadError
 from tests.strangers.architectures import (
     ENCODER_DECODERS,

@@ -173,26 +173,29 @@ class FusedEmbedding(nn.Module):
         return out
 
 
-def why_not_fusable(model: PreTrainedModel) -> str:
-    """Completes the sentence "its layers cannot be fused because ..."; empty if they may be."""
+def why_not_fusable(model: PreTrainedModel) -> str | None:
+    """Completes the sentence "its layers cannot be fused because ..."; None if they may be.
+
+    `model` needs no weights: only its modules and their sizes are looked at.
+    """
     layers = _layers(model)
     if not layers:
         return "it has no list of layers"
-    if reason := next(filter(None, map(_why_layer_not_fusable, layers)), ""):
+    if reason := next(filter(None, map(_why_layer_not_fusable, layers)), None):
         return reason
     if len({tuple(p.shape for p in layer.parameters()) for layer in layers}) > 1:
         return "its layers differ in size"
     return _why_ends_not_fusable(model)
 
 
-def _why_ends_not_fusable(model: Any) -> str:
+def _why_ends_not_fusable(model: Any) -> str | None:
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if type(head) is not nn.Linear:
         return "its head is not a plain linear layer"
-    return "" if isinstance(embedding, nn.Embedding) else "its embedding is of another kind"
+    return None if isinstance(embedding, nn.Embedding) else "its embedding is of another kind"
 
 
-def _why_layer_not_fusable(layer: nn.Module) -> str:
+def _why_layer_not_fusable(layer: nn.Module) -> str | None:
     parts = _parts(layer)
     if set(parts) != _LAYER_PARTS:
         return f"a layer has the parts {', '.join(sorted(parts))}"
@@ -213,7 +216,7 @@ def _why_layer_not_fusable(layer: nn.Module) -> str:
     widths = (mlp["down_proj"].in_features, parts["self_attn"].head_dim)
     if any(width % PANEL for width in widths):
         return f"a width of {widths} is not a multiple of {PANEL}"
-    return ""
+    return None
 
 
 def _parts(module: nn.Module) -> dict[str, Any]:

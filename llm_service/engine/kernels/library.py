@@ -255,8 +255,12 @@ def _layout_of(structure: type[Any]) -> Iterator[tuple[tuple[str, str], tuple[in
 
 @cache
 def load_kernels(instruction_set: str | None = None) -> Kernels:
-    """The library for this CPU, built first if need be; raises KernelsUnavailable."""
-    name = instruction_set or build.usable_instruction_sets(Machine.detect().cpu_flags)[0]
+    """The library for this CPU, built first if need be; raises KernelsUnavailable.
+
+    Without an `instruction_set`, the best one that this CPU has.
+    """
+    if instruction_set is None:
+        return load_kernels(build.usable_instruction_sets(Machine.detect().cpu_flags)[0])
     import torch  # noqa: F401  # its OpenMP must be the one that the library finds
 
-    return Kernels(build.find(name) or build.build(name), name)
+    return Kernels(build.find(instruction_set) or build.build(instruction_set), instruction_set)

@@ -1,7 +1,7 @@
-"""Which models the batched engine can serve, found out by asking and then by trying.
+"""Decides which models the batched engine can serve: by their configuration, then by a trial.
 
-Owns that judgement. A model passes if its own forward pass and ours, paged, ragged and
-in chunks, agree; so a model with a trait that nobody thought of is not served wrongly.
+Owns that judgement. A model passes if its own forward pass and ours (paged, ragged and in chunks)
+give the same logits. A model with an unforeseen trait is therefore never served wrongly.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,17 +32,17 @@ _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 
 
-def why_not_batchable(model: PreTrainedModel) -> str:
-    """The end of a sentence: "it cannot be batched because ..."; empty if it can.
+def why_not_batchable(model: PreTrainedModel) -> str | None:
+    """Completes the sentence "it cannot be batched because ..."; None if it can be.
 
     Runs the model a few times over a dozen tokens, and leaves it as it was.
     """
-    return _stated_reason(model) or _found_reason(model)
+    return why_not_batchable_as_stated(model) or _found_reason(model)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one layer wants to keep per position, and how it attends."""
+    """What one layer keeps per position, and how it attends."""
 
     shape: LayerShape
     options: AttentionOptions
@@ -50,7 +50,7 @@ class Layer:
 
 @torch.inference_mode()
 def traced_layers(model: PreTrainedModel) -> list[Layer]:
-    """The layers, as seen when the model runs. Layer i is at index i."""
+    """The layers, as observed while the model runs. Layer i is at index i."""
     trace = _trace(model)
     return [trace.layers[i] for i in range(len(trace.layers))]
 
@@ -59,18 +59,18 @@ def layer_shapes(model: PreTrainedModel) -> list[LayerShape]:
     return [layer.shape for layer in traced_layers(model)]
 
 
-def why_not_runnable(model: PreTrainedModel) -> str:
-    """The end of a sentence: "it cannot be served because ..."; empty: `generate` answers."""
+def why_not_runnable(model: PreTrainedModel) -> str | None:
+    """Completes the sentence "it cannot be served because ..."; None if `generate` answers."""
     try:
         logits = _run_briefly(model)
-    except Exception as error:  # whatever a strange model raises, it is a reason
+    except Exception as error:  # whatever the model raises is the reason
         return f"it does not run ({type(error).__name__}: {error})"
-    return "" if torch.isfinite(logits.amax(dim=-1)).all() else "its logits are not finite"
+    return None if torch.isfinite(logits.amax(dim=-1)).all() else "its logits are not finite"
 
 
 @torch.inference_mode()
 def _run_briefly(model: PreTrainedModel) -> Tensor:
-    """Logits [_TRIED_TOKENS, vocab_size] of a greedy answer to a few tokens, by `generate`."""
+    """Let `generate` answer a few tokens greedily; its logits [_TRIED_TOKENS, vocab_size]."""
     generate: Any = model.generate
     make: Any = GenerationConfig
     ids = torch.tensor([_plain_ids(model.config)], device=model.device)
@@ -90,7 +90,7 @@ def _run_briefly(model: PreTrainedModel) -> Tensor:
 
 
 def _plain_ids(config: PreTrainedConfig) -> list[int]:
-    """Some token ids, but for those to which the configuration gives a meaning (images, ...)."""
+    """Some token ids, except those to which the configuration gives a meaning (images, ...)."""
     special = set(_token_ids(config.to_dict()))
     size = config.get_text_config().vocab_size
     ids = (i * 7919 % size for i in range(1, size))
@@ -109,7 +109,8 @@ def _flattened(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _stated_reason(model: PreTrainedModel) -> str:
+def why_not_batchable_as_stated(model: PreTrainedModel) -> str | None:
+    """As `why_not_batchable`, as far as the configuration tells. `model` needs no weights."""
     config = model.config
     if config.is_encoder_decoder:
         return "it is an encoder-decoder model"
@@ -125,7 +126,7 @@ def _stated_reason(model: PreTrainedModel) -> str:
         return "some of its layers share one KV cache"
     if odd_rope := set(_rope_types(config)) & _LENGTH_DEPENDENT_ROPE:
         return f"its position encoding ({odd_rope.pop()}) depends on the length of the text"
-    return ""
+    return None
 
 
 def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
@@ -137,7 +138,7 @@ def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
 
 
 @torch.inference_mode()
-def _found_reason(model: PreTrainedModel) -> str:
+def _found_reason(model: PreTrainedModel) -> str | None:
     try:
         expected = [_own_logits(model, prompt) for prompt in _prompts(model)]
         with _paged(model):
@@ -145,28 +146,28 @@ def _found_reason(model: PreTrainedModel) -> str:
             if reason := _window_reason(model.config, trace):
                 return reason
             found = _paged_logits(model, layer_shapes(model))
-    except Exception as error:  # whatever a strange model raises, it is a reason
+    except Exception as error:  # whatever the model raises is the reason
         return f"it does not run on the paged KV cache ({type(error).__name__}: {error})"
     tolerance = _TOLERANCE.get(model.dtype, 0.0)
     for ours, own in zip(found, expected, strict=True):
         if not torch.dist(ours, own) <= tolerance * torch.linalg.vector_norm(own):
             return "its answers on the paged KV cache differ from its own"
-    return ""
+    return None
 
 
-def _window_reason(config: PreTrainedConfig, trace: "_Trace") -> str:
-    """A short text cannot show whether a window is heeded; so look at what layers ask for."""
+def _window_reason(config: PreTrainedConfig, trace: "_Trace") -> str | None:
+    """Compare the windows that layers ask for: a text as short as ours cannot show them."""
     windows, kinds = per_layer(config, "sliding_window"), per_layer(config, "layer_types")
     for index, layer in trace.layers.items():
         is_sliding = kinds[index] in (None, "sliding_attention")
         if layer.options.window != (windows[index] if is_sliding else None):
             return "its sliding window does not reach the attention function"
-    return ""
+    return None
 
 
 @dataclass(slots=True)
 class _Trace:
-    """Attends within one text, without a cache, and takes down what each layer is."""
+    """Attends within one text, without a cache, and records the shape and options of each layer."""
 
     layers: dict[int, Layer] = field(default_factory=dict)
 
@@ -185,7 +186,7 @@ def _trace(model: PreTrainedModel) -> _Trace:
     with _paged(model):
         model(input_ids=ids, position_ids=torch.zeros_like(ids), use_cache=False, paged=trace)
     if sorted(trace.layers) != list(range(model.config.num_hidden_layers)):
-        raise ValueError(f"of its layers only {sorted(trace.layers)} attend")
+        raise ValueError(f"only its layers {sorted(trace.layers)} attend")
     return trace
 
 

@@ -1,7 +1,7 @@
-"""What a model's folder says beside its weights: tokenizer, chat template, sampling defaults.
+"""Reads a model's tokenizer, chat template and sampling defaults.
 
-Owns the reading and the checks of these files, or a refusal that names the file. Values that can be
-left out are left out with a note; the rest of the service can rely on what remains.
+Owns the checks of these files, and refusals that name the file. A wrong value that is not essential
+is left out with a note, so the rest of the service can rely on what remains.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _CANARY = ({"role": "user", "content": "Hello"},)
 _MAX_TOKEN_ID = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FolderContents:
-    """Checked. `notes` are sentences for the operator about what was left out."""
+    """All of it is checked. `notes` tell the operator what was left out."""
 
     tokenizer: PreTrainedTokenizerBase
     default_sampling: Mapping[str, float]
@@ -34,7 +34,7 @@ class FolderContents:
 
 
 def read_contents(folder: Path, config: PreTrainedConfig) -> FolderContents:
-    """Raises ModelLoadError where the model could not be served with what the folder says."""
+    """Raises ModelLoadError if the model could not be served with these files."""
     tokenizer = _read_tokenizer(folder)
     file = folder / _GENERATION_CONFIG
     stated = read_json(file) if file.is_file() else {}
@@ -44,11 +44,13 @@ def read_contents(folder: Path, config: PreTrainedConfig) -> FolderContents:
         eos |= _token_ids(getattr(part, "eos_token_id", None), "config.json")
     eos |= _token_ids(tokenizer.eos_token_id, "tokenizer_config.json")
     notes += _try_tokenizer(tokenizer, folder, largest(config, "vocab_size", 0))
-    return FolderContents(tokenizer, sampling, eos, tuple(notes))
+    return FolderContents(
+        tokenizer=tokenizer, default_sampling=sampling, eos_token_ids=eos, notes=tuple(notes)
+    )
 
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    # transformers would make an empty one
+    # Without one of these, transformers would make an empty tokenizer.
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelLoadError(f"{folder} holds no tokenizer ({' or '.join(_TOKENIZER_FILES)}).")
     try:
@@ -66,13 +68,13 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _read_if_json(file: Path) -> None:
-    """Raises ModelLoadError where `file` is there and holds no JSON object: this says more."""
+    """Raises ModelLoadError, which names the problem better, if `file` holds no JSON object."""
     if file.is_file():
         read_json(file)
 
 
 def _default_sampling(stated: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
-    """What the file itself says, within the ranges of the API; and what was wrong with the rest."""
+    """The values that lie within the API's ranges, and a note about each of the others."""
     sampling: dict[str, float] = {}
     notes = []
     for name in _SAMPLING_DEFAULTS:
@@ -105,15 +107,15 @@ def _token_ids(stated: Any, file: str) -> frozenset[int]:
                 f"eos_token_id in {file} is {repr(stated)[:40]}, but must be a token id or a list"
                 " of token ids."
             )
-    return frozenset(ids) - {-1}  # some write that for none
+    return frozenset(ids) - {-1}  # some files say -1 for none
 
 
 def _try_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size: int) -> list[str]:
-    """Encode a text and a message. Raises ModelLoadError where not even the text can be served."""
+    """Encode a text and a message. Raises ModelLoadError if not even the text can be encoded."""
     try:
         sealed = SealedTokenizer(tokenizer)
         sealed.encode_text("Hello")
-    except Exception as error:  # whatever a strange tokenizer raises
+    except Exception as error:  # a tokenizer may raise anything
         raise ModelLoadError(
             f"The tokenizer in {folder} cannot be used: {_words(error)}."
         ) from error
@@ -123,17 +125,17 @@ def _try_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size:
             f"knows {vocab_size} tokens, but its tokenizer has {count}: prompts with the others are"
             " refused"
         )
-    if sealed.has_chat_template and (reason := _why_no_chat(sealed)):
+    if sealed.has_chat_template and (reason := _why_no_chat(sealed)) is not None:
         notes.append(f"cannot chat, only complete text: {reason}")
     return notes
 
 
-def _why_no_chat(sealed: SealedTokenizer) -> str:
+def _why_no_chat(sealed: SealedTokenizer) -> str | None:
     try:
         sealed.encode_chat(_CANARY)
     except Exception as error:  # templates are programs
         return str(error).rstrip(".")
-    return ""
+    return None
 
 
 def _words(error: Exception) -> str:

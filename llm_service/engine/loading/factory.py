@@ -1,4 +1,4 @@
-"""Puts an engine together from a configuration: load the model, plan, choose, build."""
+"""Puts an engine together from a configuration: load the model, choose the engine, build it."""
 
 from collections.abc import Callable
 
@@ -17,6 +17,7 @@ from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.kv_cache import KVCache, block_bytes
 from llm_service.engine.kernels.library import load_kernels
 from llm_service.engine.kernels.reductions import FusedReductions, Reductions
+from llm_service.engine.loading.form import dtype_name
 from llm_service.engine.loading.loader import (
     LoadedModel,
     ModelLoadError,
@@ -46,15 +47,10 @@ def load_engine(
     machine = Machine.detect()
     loaded = load_model(config, machine, progress)
     resources = plan_resources(config, loaded, machine)
-    if config.engine == "batched" and loaded.sequential_reason:
-        raise ModelLoadError(
-            f"LLM_ENGINE=batched, but {loaded.model_id} cannot be batched because"
-            f" {loaded.sequential_reason}; use auto or sequential."
-        )
     engine = (
-        SequentialEngine(loaded, resources, config, observe)
-        if config.engine == "sequential" or loaded.sequential_reason
-        else batched_engine(loaded, resources, config, observe)
+        batched_engine(loaded, resources, config, observe)
+        if loaded.is_batched
+        else SequentialEngine(loaded, resources, config, observe)
     )
     _try_chat_template(engine.tokenizer, progress)
     return engine
@@ -103,8 +99,8 @@ def build_core(
         loaded.layer_shapes,
         info.num_blocks,
         info.block_size,
-        dtype=loaded.kv_dtype,
-        device=loaded.device,
+        dtype=loaded.form.kv_dtype,
+        device=loaded.model.device,
     )
     scheduler = Scheduler(
         BlockManager(info.num_blocks, info.block_size, prefix_cache=config.prefix_cache),
@@ -129,7 +125,8 @@ def choose_drafter(config: EngineConfig) -> Drafter | None:
 
 
 def _reductions(loaded: LoadedModel) -> Reductions | None:
-    return FusedReductions(load_kernels(loaded.kernels)) if loaded.kernels else None
+    kernels = loaded.form.kernels
+    return None if kernels is None else FusedReductions(load_kernels(kernels))
 
 
 def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
@@ -137,7 +134,7 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
 
     Raises ModelLoadError if the KV cache would not hold a single block.
     """
-    bytes_per_block = block_bytes(loaded.layer_shapes, config.block_size, loaded.kv_dtype)
+    bytes_per_block = block_bytes(loaded.layer_shapes, config.block_size, loaded.form.kv_dtype)
     num_blocks = resources.kv_cache_bytes // bytes_per_block
     if num_blocks < 1:
         raise ModelLoadError(
@@ -150,9 +147,9 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
         model_id=config.served_name or loaded.model_id,
         architecture=type(loaded.model).__name__,
         engine="batched",
-        device=loaded.device.type,
-        dtype=str(loaded.dtype).removeprefix("torch."),
-        quantization=loaded.quantization,
+        device=loaded.model.device.type,
+        dtype=dtype_name(loaded.form.dtype),
+        quantization=loaded.form.quantization,
         num_parameters=loaded.num_parameters,
         # any sequence must fit when it runs alone
         max_context=min(resources.max_context, num_blocks * config.block_size),
@@ -169,8 +166,8 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
             loaded.model, max_batched_tokens, resources.max_batch_size
         ),
         load_seconds=loaded.load_seconds,
-        kernels=loaded.kernels,
-        kv_cache_dtype=str(loaded.kv_dtype).removeprefix("torch."),
+        kernels=loaded.form.kernels or "",
+        kv_cache_dtype=dtype_name(loaded.form.kv_dtype),
         vocab_size=loaded.model.config.vocab_size,
         notes=(*loaded.notes, *resources.notes),
         default_sampling=loaded.default_sampling,

@@ -1,8 +1,8 @@
-"""What a configuration states of each layer, wherever it states it.
+"""Reads what a model's configuration states about each layer.
 
-Some state a number once, some in a list with an entry for each layer (Gemma 3n), and some override
-it for single layers (`per_layer_config` of transformers, Gemma 4). Reading such a number from the
-configuration as a whole raises an error, or gives a list where a number is wanted.
+Some configurations state a number once, some as a list with an entry for each layer (Gemma 3n), and
+some override it for single layers (`per_layer_config` of transformers, Gemma 4). Reading such a
+number from the whole configuration raises an error, or gives a list instead of a number.
 """
 
 from typing import Any

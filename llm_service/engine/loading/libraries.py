@@ -1,17 +1,17 @@
-"""Whether there is memory for torch and transformers: asked before they are imported.
+"""Checks that there is memory for torch and transformers before they are imported.
 
-An import that runs into the memory limit is killed without a word.
+A process that runs into its memory limit during the import is killed without a message.
 """
 
 from llm_service import machine
 from llm_service.engine.loading.model_files import ModelLoadError
 
-# What importing them adds to a process, pages of their files left out.
+# What importing them adds to a process, not counting pages of their files.
 LIBRARIES_BYTES = 240 * 2**20
 
 
 def refuse_without_room() -> None:
-    """Raises ModelLoadError where the import alone could not succeed."""
+    """Raises ModelLoadError if there is not enough memory for the import alone."""
     free = machine.memory_use().available_bytes
     if free < LIBRARIES_BYTES:
         raise ModelLoadError(

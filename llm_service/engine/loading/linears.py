@@ -1,7 +1,7 @@
 """Exchanges a model's linear layers one by one for quantized ones.
 
-Owns the judgement which of them may be exchanged. Some models read a layer's weights beside calling
-it; such a layer stays as it is. Which ones these are is observed while the model runs.
+Owns the decision which layers are exchanged. Some models read the weights of a layer in addition
+to calling it; such a layer stays as it is. They are found by watching the model run.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ from llm_service.engine.kernels.torch_linear import TorchLinear
 
 @contextmanager
 def watched(model: nn.Module) -> Iterator[set[nn.Linear]]:
-    """The linear layers of `model` of which others read weights or biases while it runs within.
+    """Collect the linear layers of `model` whose weights or biases other modules read.
 
-    A read of a weight's type, device or shape does not count.
+    Only reads within the context count, and none of a weight's type, device or shape.
     """
     read: set[nn.Linear] = set()
     layers = [module for module in model.modules() if type(module) is nn.Linear]
@@ -65,7 +65,7 @@ def _quantized(
 
 
 class _WatchedLinear(nn.Linear):
-    """A linear layer that tells when others than itself read its numbers."""
+    """A linear layer that reports when other modules read its numbers."""
 
     def forward(self, x: Tensor) -> Tensor:
         own = self._parameters
@@ -83,7 +83,7 @@ class _WatchedLinear(nn.Linear):
 
 
 class _WatchedTensor(Tensor):
-    """A weight that tells when its numbers are used."""
+    """A weight that reports when its numbers are used."""
 
     report: Callable[[], None]
 

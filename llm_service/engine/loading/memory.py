@@ -1,7 +1,7 @@
 """Predicts the bytes that a model takes before it is loaded, and plans what is left.
 
-Owns the arithmetic that the loader refuses by, the engine is sized by and `llm-service doctor`
-shows. A model comes as its shell: all of its modules on torch's meta device, no weights.
+Owns the arithmetic by which the loader refuses, the engine is sized and `llm-service doctor`
+reports. A model comes as its shell: all of its modules on torch's meta device, no weights.
 """
 
 from collections.abc import Iterator
@@ -18,17 +18,18 @@ from llm_service.engine.kernels.fused import FusedDecoder, FusedLinear
 from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
 from llm_service.engine.kernels.model import FusedModel
 from llm_service.engine.kernels.packing import Scheme, pack
+from llm_service.engine.loading.form import Form
 from llm_service.engine.loading.layer_config import largest, per_layer
 from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.machine import readable
 
 _SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}
-# Tokenizer, threads and allocators, beside what torch itself took before anything is loaded.
+# Tokenizer, threads and allocators, on top of what torch itself took before.
 _PROCESS_BYTES = 128 * 2**20
 _HEADS = ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size")
 _KV_CACHE_SHARE = 0.5
-# The share of all slots at the longest context that the cache is sized for: few texts reach it,
-# and those that do may be preempted.
+# The cache is sized for this share of the slots at the longest context: few texts reach it, and
+# those that do may be preempted.
 _USEFUL_KV_SHARE = 0.125
 _SEQUENCES_PER_CORE = 16
 _MAX_BATCH_SIZE = 256
@@ -36,43 +37,29 @@ _MAX_BATCH_SIZE = 256
 _LEAST_TOKENS_PER_SEQUENCE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """In what numbers a model is held."""
-
-    dtype: torch.dtype  # as which the weights are read
-    quantization: str  # none, 8bit, 4bit, or transformers' name for its own
-    kv_dtype: torch.dtype
-    kernels: bool  # whether they are there: without them, 4 bits take a byte
-    is_fused: bool  # then the embedding is quantized as well
-    # of linear layers but the head, where transformers keeps them quantized; None: we do, if any
-    weight_bits: float | None = None
-    is_converted: bool = False  # it turns what is stored into plain numbers first
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsBytes:
     embedding: int
-    head: int  # 0: it is the embedding's
+    head: int | None  # None: it shares the embedding's weights
     layers: int  # all else
 
     @property
     def total(self) -> int:
-        return self.embedding + self.head + self.layers
+        return self.embedding + (self.head or 0) + self.layers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeed:
-    """Bytes beside those that the process takes with torch loaded."""
+    """Bytes that the model adds to those of a process with torch loaded."""
 
     weights: WeightsBytes
-    loading_bytes: int  # the most that weights take meanwhile
-    kv_cache_bytes: int
+    loading_bytes: int  # the most that weights take at any time while they are read
+    kv_cache_bytes: int  # what would be useful; 0: the model keeps its own cache
     workspace_bytes: int
 
     @property
     def least_bytes(self) -> int:
-        """Without a KV cache, so not enough to answer."""
+        """Without a KV cache: enough to load the model, not to answer."""
         return self.loading_bytes + self.workspace_bytes
 
     @property
@@ -81,12 +68,12 @@ class MemoryNeed:
         return max(served, self.loading_bytes) + self.workspace_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What the engine may use. `notes` are sentences about choices that limit it."""
 
     threads: int
-    kv_cache_bytes: int
+    kv_cache_bytes: int  # 0: the model keeps its own cache
     max_batch_size: int
     max_context: int
     notes: tuple[str, ...] = ()
@@ -99,47 +86,47 @@ def predict(
     max_context: int,
     max_batch_size: int,
     max_batched_tokens: int,
+    is_batched: bool,
 ) -> MemoryNeed:
     """What serving `max_batch_size` sequences takes, an eighth of them at the longest context."""
     weights = weights_bytes(shell, form)
-    per_token = kv_bytes_per_token(shell.config, form.kv_dtype)
+    num_cached = useful_kv_tokens(max_batch_size, max_context) if is_batched else 0
     return MemoryNeed(
-        weights,
+        weights=weights,
         loading_bytes=max(weights.total, _read_bytes(shell, form)),
-        kv_cache_bytes=useful_kv_tokens(max_batch_size, max_context) * per_token,
+        kv_cache_bytes=num_cached * kv_bytes_per_token(shell.config, form.kv_dtype),
         workspace_bytes=workspace_bytes(shell.config, max_batch_size, max_batched_tokens),
     )
 
 
 def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
-    """Bytes of the weights as `quantization.prepare` leaves them, which is how they are served."""
+    """Bytes of the weights as they are served, that is, as `quantization.prepare` leaves them."""
     embedding = cast(nn.Embedding, shell.get_input_embeddings())
     head: nn.Linear | None = shell.get_output_embeddings()  # type: ignore[no-untyped-call]
-    is_tied = head is not None and head.weight is embedding.weight
-    total = _plain_bytes(shell, form.dtype)
-    head_bytes = 0 if head is None or is_tied else head.weight.numel() * form.dtype.itemsize
-    embedding_bytes = embedding.weight.numel() * form.dtype.itemsize
-    layers_bytes = total - head_bytes - embedding_bytes
-    if form.quantization == "none":
-        return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
-    if form.weight_bits is not None:
-        num_weights = sum(linear.weight.numel() for linear in _linears(shell) if linear is not head)
-        layers_bytes -= int(num_weights * (form.dtype.itemsize - form.weight_bits / 8))
-        return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
-    for linear in _linears(shell):
-        if linear is not head:
-            layers_bytes -= linear.weight.numel() * form.dtype.itemsize
+    own_head = None if head is None or head.weight is embedding.weight else head
+    size = form.dtype.itemsize
+    embedding_bytes = embedding.weight.numel() * size
+    head_bytes = None if own_head is None else own_head.weight.numel() * size
+    layers_bytes = _plain_bytes(shell, form.dtype) - (head_bytes or 0) - embedding_bytes
+    linears = [linear for linear in _linears(shell) if linear is not head]
+    if (kept := form.kept_quantizer) is not None and kept.weight_bits is not None:
+        num_weights = sum(linear.weight.numel() for linear in linears)
+        layers_bytes -= int(num_weights * (size - kept.weight_bits / 8))
+    elif form.quantization != "none":
+        for linear in linears:
+            layers_bytes -= linear.weight.numel() * size
             layers_bytes += _packed_bytes(linear.weight, form, _SCHEMES[form.quantization])
-    if head is not None:
-        head_bytes = _packed_bytes(head.weight, form, Scheme.PLANES)
-    if form.is_fused and type(embedding) is nn.Embedding:
-        embedding_bytes = _packed_bytes(embedding.weight, form, Scheme.PLANES)
-        head_bytes = 0 if is_tied else head_bytes
-    return WeightsBytes(embedding_bytes, head_bytes, layers_bytes)
+        is_embedding_packed = form.is_fused and type(embedding) is nn.Embedding
+        if is_embedding_packed:
+            embedding_bytes = _packed_bytes(embedding.weight, form, Scheme.PLANES)
+        # A packed head does not share the weights of an embedding that stays as it is.
+        if head is not None and not (own_head is None and is_embedding_packed):
+            head_bytes = _packed_bytes(head.weight, form, Scheme.PLANES)
+    return WeightsBytes(embedding=embedding_bytes, head=head_bytes, layers=layers_bytes)
 
 
 def kv_bytes_per_token(config: PreTrainedConfig, dtype: torch.dtype) -> int:
-    """Keys and values of one position in all layers; 0: the model keeps none."""
+    """Keys and values of one position in all layers; 0 for a model without attention."""
     stated = (per_layer(config, name) for name in _HEADS)
     return sum(position_bytes(shape, dtype) for shape in map(_layer_shape, *stated))
 
@@ -160,15 +147,15 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
     """What a step takes beside weights and KV cache: activations, logits, and the process."""
     hidden = largest(config, "hidden_size", 0)
     wide = largest(config, "intermediate_size", 4 * hidden)
-    # Some eight tensors as wide as the model live at once, four as wide as its MLP, and the
-    # sampler has four copies of the logits; all at most float32.
+    # About eight tensors as wide as the model exist at once, four as wide as its MLP, and the
+    # sampler has four copies of the logits; none is larger than float32.
     numbers = max_batched_tokens * (8 * hidden + 4 * wide)
     numbers += 4 * max_batch_size * largest(config, "vocab_size", 0)
     return _PROCESS_BYTES + 4 * numbers
 
 
 def kernel_workspace_bytes(model: PreTrainedModel, num_tokens: int, num_rows: int) -> int:
-    """What the kernels take once, for a step of `num_tokens` and `num_rows` of logits, and keep."""
+    """The workspace that the kernels allocate once, for `num_tokens` and `num_rows` of logits."""
     if fused := FusedModel.of(model):
         return fused.workspace_bytes(num_tokens, num_rows)
     users = (m for m in model.modules() if isinstance(m, FusedDecoder | FusedLinear))
@@ -176,7 +163,9 @@ def kernel_workspace_bytes(model: PreTrainedModel, num_tokens: int, num_rows: in
 
 
 def slots_wanted(config: EngineConfig, threads: int) -> int:
-    return config.max_batch_size or min(_SEQUENCES_PER_CORE * threads, _MAX_BATCH_SIZE)
+    if config.max_batch_size is not None:
+        return config.max_batch_size
+    return min(_SEQUENCES_PER_CORE * threads, _MAX_BATCH_SIZE)
 
 
 def useful_kv_tokens(max_batch_size: int, max_context: int) -> int:
@@ -184,15 +173,23 @@ def useful_kv_tokens(max_batch_size: int, max_context: int) -> int:
 
 
 def plan(
-    config: EngineConfig, *, threads: int, max_context: int, bytes_per_token: int, free_bytes: int
+    config: EngineConfig,
+    *,
+    threads: int,
+    max_context: int,
+    bytes_per_token: int,
+    free_bytes: int,
+    is_batched: bool,
 ) -> Resources:
     """KV-cache bytes, batch and context: as configured, else what `free_bytes` allow.
 
     `free_bytes` are what weights and workspace leave. Raises ModelLoadError when the
     configuration asks for what cannot be.
     """
-    if config.engine == "sequential" or not bytes_per_token:
-        return Resources(threads, 0, 1, max_context)
+    if not is_batched or not bytes_per_token:
+        return Resources(
+            threads=threads, kv_cache_bytes=0, max_batch_size=1, max_context=max_context
+        )
     num_slots = slots_wanted(config, threads)
     most_useful = useful_kv_tokens(num_slots, max_context) * bytes_per_token
     share = max(int(free_bytes * _KV_CACHE_SHARE), 0)
@@ -202,19 +199,28 @@ def plan(
             f" {max(free_bytes, 0)} bytes that are free beside the weights: lower it, or leave it"
             " out."
         )
-    kv_cache_bytes = config.kv_cache_bytes or min(share, most_useful)
+    kv_cache_bytes = config.kv_cache_bytes
+    if kv_cache_bytes is None:
+        kv_cache_bytes = min(share, most_useful)
     num_tokens = kv_cache_bytes // bytes_per_token // config.block_size * config.block_size
     context, notes = _context_that_fits(config, max_context, num_tokens, kv_cache_bytes)
     least_tokens = min(max(1, int(context * _USEFUL_KV_SHARE)), _LEAST_TOKENS_PER_SEQUENCE)
-    by_memory = max(1, num_tokens // least_tokens)
-    max_batch_size = config.max_batch_size or min(num_slots, by_memory)
-    return Resources(threads, kv_cache_bytes, max_batch_size, context, notes)
+    max_batch_size = config.max_batch_size
+    if max_batch_size is None:
+        max_batch_size = min(num_slots, max(1, num_tokens // least_tokens))
+    return Resources(
+        threads=threads,
+        kv_cache_bytes=kv_cache_bytes,
+        max_batch_size=max_batch_size,
+        max_context=context,
+        notes=notes,
+    )
 
 
 def _context_that_fits(
     config: EngineConfig, asked: int, num_tokens: int, kv_cache_bytes: int
 ) -> tuple[int, tuple[str, ...]]:
-    """The context that `num_tokens` cached positions can hold, and why, if it is less."""
+    """The context that `num_tokens` cached positions can hold, and a note if it is shorter."""
     if num_tokens >= asked:
         return asked, ()
     sentence = (
@@ -229,14 +235,14 @@ def _context_that_fits(
 
 
 def _linears(shell: PreTrainedModel) -> Iterator[nn.Linear]:
-    """Those that quantization exchanges: no subclasses, which may do more."""
+    """The layers that quantization exchanges: no subclasses, which may do more."""
     return (module for module in shell.modules() if type(module) is nn.Linear)
 
 
 def _packed_bytes(weight: torch.Tensor, form: Form, scheme: Scheme) -> int:
-    if form.kernels:
+    if form.kernels is not None:
         return _kernel_bytes(weight.shape, scheme)
-    # A byte each, and a scale for each row or for each 32 weights.
+    # A byte for each weight, and a scale for each row or for each 32 weights.
     num_rows = weight.shape[0]
     return weight.numel() + (weight.numel() // 16 if scheme is Scheme.INT4 else 4 * num_rows)
 
@@ -247,14 +253,14 @@ def _kernel_bytes(shape: torch.Size, scheme: Scheme) -> int:
 
 
 def _plain_bytes(shell: PreTrainedModel, dtype: torch.dtype) -> int:
-    """Weights in `dtype`; buffers, such as rotary frequencies, keep their own."""
+    """Weights in `dtype`; buffers, such as rotary frequencies, keep their own type."""
     num_weights = sum(p.numel() for p in shell.parameters())
     return num_weights * dtype.itemsize + sum(b.nbytes for b in shell.buffers())
 
 
 def _read_bytes(shell: PreTrainedModel, form: Form) -> int:
     """Weights of the type that they are stored in stay in their file, mapped; others are copied."""
-    if form.weight_bits is not None:
+    if form.kept_quantizer is not None:
         return 0
     is_stored = getattr(shell.config, "dtype", None) is form.dtype and not form.is_converted
     return 0 if is_stored else _plain_bytes(shell, form.dtype)

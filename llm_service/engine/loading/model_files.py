@@ -1,7 +1,7 @@
-"""Where a model's files are: a bundled name, a local folder or a hub id becomes a folder.
+"""Finds a model's folder by a bundled name, a local path or a hub id, and checks its files.
 
-Owns names and downloads. It loads nothing into memory.
-Only safetensors weights count; pickled ones are never fetched or read.
+Owns names and downloads. It loads nothing into memory. Only safetensors weights are used; pickled
+ones are never downloaded or read.
 """
 
 import json
@@ -9,7 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,11 @@ _WEIGHT_FILES = ("*.safetensors",)
 # Other formats of the same weights, and Mistral's second copy of them.
 _NOT_NEEDED = ("*/*", "consolidated*")
 _NO_GGUF = (
-    "this service reads safetensors only: take the folder or hub id of the model that it was made"
+    "this service reads safetensors only: use the folder or hub id of the model that it was made"
     " from"
 )
 _INDEX = "model.safetensors.index.json"
-# What is read of a folder: by us, or by transformers if it is there.
+# The files of a folder that we read, or that transformers reads if they are there.
 _READ_SUFFIXES = frozenset({".json", ".jinja", ".txt", ".model", ".safetensors"})
 _READ_FOLDERS = ("additional_chat_templates",)
 _JSON_FILES = (
@@ -70,34 +69,34 @@ def bundled_models() -> dict[str, Path]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """A model's id in the API and its folder; a hub model's weights may be yet to come."""
+def find(name: str) -> tuple[str, Path] | None:
+    """The id in the API and the folder of a bundled or local model; None: `name` is a hub id.
 
-    model_id: str
-    folder: Path
-    is_on_hub: bool = False
-
-
-def locate(name: str, progress: Progress) -> ModelFiles:
-    """Bundled name, else folder, else hub id. Raises ModelLoadError when it is none of them."""
+    Raises ModelLoadError if it is none of these.
+    """
     bundled = bundled_models()
     if name in bundled:
-        return ModelFiles(name, bundled[name])
+        return name, bundled[name]
     folder = Path(name).expanduser()
     if name.endswith(".gguf"):
         raise ModelLoadError(f"LLM_MODEL_ID={name!r} is a GGUF file; {_NO_GGUF}.")
     if name and folder.is_dir():
-        return ModelFiles(folder.resolve().name, folder)
+        return folder.resolve().name, folder
     if folder.exists() or not _HUB_ID.fullmatch(name):
         raise ModelLoadError(
             f"LLM_MODEL_ID={name!r} is no bundled model ({', '.join(bundled) or 'none'}),"
             " no folder on this machine and no hub id (owner/name)."
         )
-    return ModelFiles(name, _download(name, _SMALL_FILES, progress), is_on_hub=True)
+    return None
+
+
+def download_small_files(model_id: str, progress: Progress) -> Path:
+    """Download all but the weights; returns the folder."""
+    return _download(model_id, _SMALL_FILES, progress)
 
 
 def download_weights(model_id: str, progress: Progress) -> Path:
+    """Download all files; returns the folder."""
     return _download(model_id, (*_SMALL_FILES, *_WEIGHT_FILES), progress)
 
 
@@ -124,7 +123,7 @@ def read_json(file: Path) -> dict[str, Any]:
 def refuse_malformed(folder: Path) -> None:
     """Check what the loader and transformers read of `folder` beside the weights.
 
-    Raises ModelLoadError where a file lies outside of it, or is no JSON where JSON is read.
+    Raises ModelLoadError if a file lies outside of it or does not hold the JSON that it should.
     """
     for entry in sorted(folder.iterdir()):
         if entry.suffix in _READ_SUFFIXES or entry.name in _READ_FOLDERS:
@@ -140,7 +139,7 @@ def refuse_malformed(folder: Path) -> None:
 
 
 def refuse_outside(folder: Path, file: Path) -> None:
-    """Raises ModelLoadError where `file` leads out of `folder`, by its name or as a link.
+    """Raises ModelLoadError if `file` leads out of `folder`, by its name or as a link.
 
     A snapshot in the hub's cache consists of links to the blobs of that cache.
     """
@@ -160,7 +159,7 @@ def refuse_outside(folder: Path, file: Path) -> None:
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether all of them are there."""
+    """Whether all weight files are there."""
     try:
         return bool(weight_files(folder))
     except ModelLoadError:
@@ -200,7 +199,7 @@ def _indexed(folder: Path) -> list[str]:
 
 
 def refuse_unless_whole(file: Path) -> None:
-    """Raises ModelLoadError where a safetensors file is cut off or none at all."""
+    """Raises ModelLoadError if `file` is cut off or is not a safetensors file at all."""
     try:
         with safe_open(file, framework="pt"):
             pass
@@ -236,7 +235,7 @@ def _download(model_id: str, patterns: Sequence[str], progress: Progress) -> Pat
                 allow_patterns=[*patterns],
                 ignore_patterns=[*_NOT_NEEDED],
                 etag_timeout=_HUB_TIMEOUT_SECONDS,
-                local_files_only=bool(unreachable),
+                local_files_only=unreachable is not None,
                 tqdm_class=_progress_bar(model_id, progress),
             )
         )
@@ -249,8 +248,8 @@ def _download(model_id: str, patterns: Sequence[str], progress: Progress) -> Pat
         raise ModelLoadError(f"The download of {model_id} failed: {error}") from error
 
 
-def _why_unreachable(model_id: str) -> str:
-    """Empty when the hub offers the model. Raises ModelLoadError when it says that it won't."""
+def _why_unreachable(model_id: str) -> str | None:
+    """None if the hub offers the model. Raises ModelLoadError if it refuses the model."""
     try:
         HfApi().model_info(model_id, timeout=_HUB_TIMEOUT_SECONDS)
     except GatedRepoError as error:
@@ -266,11 +265,11 @@ def _why_unreachable(model_id: str) -> str:
         return "HF_HUB_OFFLINE is set"
     except (HfHubHTTPError, HTTPError, OSError) as error:
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    return ""
+    return None
 
 
 def _progress_bar(model_id: str, progress: Progress) -> "type[tqdm_asyncio[Any]]":
-    """A tqdm that says a line every few seconds, in place of drawing a bar."""
+    """A tqdm that reports a line every few seconds instead of drawing a bar."""
     lock = threading.Lock()
     last_said = time.monotonic()
 

@@ -1,12 +1,11 @@
-"""Gives a loaded model the form in which it is served: fused and quantized as far as that goes.
+"""Gives a loaded model the form that was planned: quantized, with fused layers.
 
-Owns the choice of the scheme, the exchange of modules, and the proof that fused layers compute
-what the model's own do. What a scheme does to numbers is `kernels.packing`'s.
+Owns the exchange of modules, and the trial that fused layers compute what the model's own layers
+do. The choice of the form is in `form`; how a scheme rounds numbers is in `kernels.packing`.
 """
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from transformers import PreTrainedModel
 
 from llm_service.engine.kernels import attention
 from llm_service.engine.kernels.attention import PagedBatch, Span
-from llm_service.engine.kernels.build import KernelsUnavailable
 from llm_service.engine.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
@@ -32,116 +30,47 @@ from llm_service.engine.loading.compatibility import (
     traced_layers,
     why_not_runnable,
 )
+from llm_service.engine.loading.form import Form
 from llm_service.engine.loading.linears import exchange_linears, watched
 
-# Below this many weights a model is fast as it is, and what rounding costs it shows.
-WORTH_QUANTIZING = 100_000_000
 _TOLERANCE = 1e-3  # of a layer's output, both in float32
 
 
 class CannotQuantize(Exception):
-    """Says why a model does not run with quantized linear layers: the end of a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """How the model is served now. `notes` are sentences for the operator."""
-
-    quantization: str  # none, 8bit, 4bit
-    kernels: str  # the instruction set; empty: torch does all the work
-    is_fused: bool
-    weights_bytes: int
-    notes: tuple[str, ...] = ()
+    """Why a model does not run with quantized linear layers: the end of a sentence."""
 
 
 @torch.inference_mode()
-def prepare(
-    model: PreTrainedModel, quantization: str, *, is_batchable: bool, kernels: str = "auto"
-) -> Prepared:
-    """Exchange modules of `model`, which is on the CPU, in place.
+def prepare(model: PreTrainedModel, form: Form) -> str | None:
+    """Give `model`, which is on the CPU, its form: exchange modules in place, layer by layer.
 
-    `quantization` is `auto` or a Prepared's, `kernels` as `chosen_kernels` takes it. A layer at
-    a time, so that at most one of them is there twice. Raises CannotQuantize.
+    At most one layer is in memory twice. Returns why the layers could not be fused although the
+    form says so; they then run part by part. Raises CannotQuantize.
     """
-    library, notes = _kernels(kernels)
-    chosen, why = _choose(model, quantization, library)
-    notes += why
-    instruction_set = library.instruction_set if library else ""
-    if library and is_batchable:
-        reason = _why_plain(model, library, chosen) or _why_not_fusable(model, library)
-        if not reason:
-            _fuse(model, library, chosen)
-            return Prepared(chosen, instruction_set, True, num_bytes(model), notes)
-        notes += (f"runs its layers part by part because {reason}",)
-    if chosen != "none":
-        _exchange_linears(model, library, chosen)
-        return Prepared(chosen, instruction_set, False, num_bytes(model), notes)
-    return Prepared(chosen, "", False, num_bytes(model), notes)
+    kernels = None if form.kernels is None else load_kernels(form.kernels)
+    reason: str | None = None
+    if form.is_fused:
+        assert kernels is not None
+        reason = _why_not_fusable(model, kernels)
+        if reason is None:
+            _fuse(model, kernels, form.quantization)
+            return None
+    if form.quantization != "none":
+        _exchange_linears(model, kernels, form.quantization)
+    return reason
 
 
-def foresee(
-    shell: PreTrainedModel, quantization: str, *, is_batchable: bool, kernels: str = "auto"
-) -> Prepared:
-    """What `prepare` would say of this model, which has no weights; its bytes are `memory`'s."""
-    library, _ = _kernels(kernels)
-    chosen, _ = _choose(shell, quantization, library)
-    is_fused = (
-        library is not None
-        and is_batchable
-        and not (_why_plain(shell, library, chosen) or why_not_fusable(shell))
-    )
-    is_used = is_fused or chosen != "none"
-    return Prepared(chosen, library.instruction_set if library and is_used else "", is_fused, 0)
-
-
-def chosen_kernels(name: str) -> Kernels:
-    """`name` is `auto`, `none` or an instruction set; raises KernelsUnavailable."""
-    if name == "none":
-        raise KernelsUnavailable("LLM_KERNELS=none asks for that")
-    return load_kernels(None if name == "auto" else name)
-
-
-def _kernels(name: str) -> tuple[Kernels | None, tuple[str, ...]]:
-    try:
-        return chosen_kernels(name), ()
-    except KernelsUnavailable as error:
-        return None, (f"computes with torch alone, which is slower, because {error}",)
-
-
-def _choose(
-    model: PreTrainedModel, quantization: str, kernels: Kernels | None
-) -> tuple[str, tuple[str, ...]]:
-    """The scheme, and why, if that is ours to say."""
-    if quantization != "auto":
-        return quantization, ()
-    num_weights = model.num_parameters()
-    if num_weights < WORTH_QUANTIZING:
-        return "none", ()
-    if kernels is None or not kernels.is_tuned:
-        return "none", ("is not quantized because it would not be faster on this CPU",)
-    return "8bit", ("is quantized to 8 bits, since decoding is as fast as weights can be read",)
-
-
-def _why_plain(model: PreTrainedModel, kernels: Kernels, quantization: str) -> str:
-    """Why weights that are kept as they are had better stay with torch."""
-    if quantization != "none":
-        return ""
-    if not kernels.is_tuned:
-        return "the kernels are not made for this CPU"
-    return "the kernels read no float16" if model.dtype is torch.float16 else ""
-
-
-def _why_not_fusable(model: PreTrainedModel, kernels: Kernels) -> str:
-    """The reason of `why_not_fusable`, or one found by a trial. Leaves the model as it is."""
+def _why_not_fusable(model: PreTrainedModel, kernels: Kernels) -> str | None:
+    """As `why_not_fusable`, also by a trial of each kind of layer. Leaves the model as it was."""
     if reason := why_not_fusable(model):
         return reason
     try:
         layers = traced_layers(model)
         chosen = _one_of_each(_decoder(model).layers, layers)
         is_equal = all(_is_equal(model, kernels, index, layers[index]) for index in chosen)
-    except Exception as error:  # whatever a strange model raises, it is a reason
+    except Exception as error:  # whatever the model raises is the reason
         return f"its layers cannot be fused ({type(error).__name__}: {error})"
-    return "" if is_equal else "a fused layer does not compute what the model's own does"
+    return None if is_equal else "a fused layer does not compute what the model's own does"
 
 
 def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> None:
@@ -160,7 +89,7 @@ def _fuse(model: PreTrainedModel, kernels: Kernels, quantization: str) -> None:
 
 
 def _schemes(model: PreTrainedModel, quantization: str) -> tuple[Scheme, Scheme]:
-    """Of the layers, and of head and embedding, which 4 bits would cost too much."""
+    """The schemes of the layers, and of head and embedding, which lose too much in 4 bits."""
     if quantization == "none":
         exact = Scheme.BFLOAT16 if model.dtype is torch.bfloat16 else Scheme.FLOAT32
         return exact, exact
@@ -168,7 +97,7 @@ def _schemes(model: PreTrainedModel, quantization: str) -> tuple[Scheme, Scheme]
 
 
 def _fuse_ends(model: PreTrainedModel, kernels: Kernels, scheme: Scheme) -> None:
-    """Head and embedding, packed once where they share their weights."""
+    """Pack head and embedding; once if they share their weights."""
     ends: Any = model
     head, embedding = ends.get_output_embeddings(), ends.get_input_embeddings()
     packed = pack(head.weight, head.bias, scheme)
@@ -181,18 +110,18 @@ def _fuse_ends(model: PreTrainedModel, kernels: Kernels, scheme: Scheme) -> None
 
 
 def _exchange_linears(model: PreTrainedModel, kernels: Kernels | None, quantization: str) -> None:
-    """Quantize each linear layer by itself. Raises CannotQuantize, and then the model is lost."""
+    """Quantize each linear layer by itself. After CannotQuantize the model cannot be used."""
     with watched(model) as read:
         reason = why_not_runnable(model)
-    if not reason:
+    if reason is None:
         exchange_linears(model, kernels, quantization, kept=read)
         reason = why_not_runnable(model)
-    if reason:
+    if reason is not None:
         raise CannotQuantize(reason)
 
 
 def num_bytes(model: PreTrainedModel) -> int:
-    """Of parameters and buffers, and of what fused modules keep instead."""
+    """Bytes of parameters and buffers, and of the packed weights of fused modules."""
     packed: dict[int, int] = {
         id(p): p.num_bytes for m in model.modules() for p in getattr(m, "packed", ())
     }
@@ -205,7 +134,7 @@ def _decoder(model: PreTrainedModel) -> Any:
 
 
 def _one_of_each(modules: Sequence[nn.Module], layers: Sequence[Layer]) -> list[int]:
-    """An index of each kind of layer, and the first one: a kind agrees in all but its weights."""
+    """The index of the first layer, and of one of each kind: layers of a kind differ in weights."""
     kinds = {
         (layer, _traits(module)): index
         for index, (module, layer) in enumerate(zip(modules, layers, strict=True))
@@ -214,7 +143,7 @@ def _one_of_each(modules: Sequence[nn.Module], layers: Sequence[Layer]) -> list[
 
 
 def _traits(layer: nn.Module) -> tuple[tuple[str, str, str], ...]:
-    """Types and switches of a layer and its parts, such as that it uses no rotary embedding."""
+    """Types and switches of a layer and its parts, such as whether it uses rotary embeddings."""
     return tuple(
         (name, type(part).__name__, f"{key}={value}")
         for name, part in layer.named_modules()

@@ -1,8 +1,8 @@
-"""Weights that transformers' own quantizers read or make: hub checkpoints that come quantized, and
+"""Weights that transformers' own quantizers read or make: checkpoints that come quantized, and
 bitsandbytes on CUDA.
 
-Owns whether they can be had here, in words, before anything is loaded. Rounding on a CPU is
-`quantization`'s.
+Owns the check, before anything is loaded, whether such weights can be used here. Rounding on a CPU
+is in `quantization`.
 """
 
 import logging
@@ -17,7 +17,7 @@ from transformers.quantizers.auto import AutoHfQuantizer
 
 from llm_service.engine.loading.model_files import ModelLoadError
 
-# transformers names what it misses one at a time, and not always by name.
+# transformers names the packages that it misses one at a time, and not always by name.
 _PACKAGES = {
     "gptq": ("optimum", "gptqmodel"),
     "awq": ("gptqmodel", "accelerate"),
@@ -26,32 +26,44 @@ _PACKAGES = {
     "fp8": ("accelerate",),
 }
 _SCALES_BITS = 0.5  # a 16-bit scale for each 32 weights, the finest that is usual
-# It would say so at each layer of each step that it casts its inputs.
+# It would log at each layer of each step that it casts its inputs.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 _REASONS = (ImportError, RuntimeError, ValueError, TypeError, KeyError, AttributeError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantizer:
     """How transformers quantizes a model's linear layers, the head excepted."""
 
-    name: str  # of the method in config.json, or 8bit and 4bit where we ask for it
-    weight_bits: float | None  # in memory; None: they are turned back into plain numbers
-    asked: BitsAndBytesConfig | None = None  # to round plain weights by
-    dtype: torch.dtype | None = None  # in which it was made to compute
+    name: str  # the method in config.json; 8bit or 4bit if we ask for the rounding
+    weight_bits: float | None  # in memory; None: the weights are turned back into plain numbers
+    asked: BitsAndBytesConfig | None = None  # how to round plain weights; None: they come rounded
+    dtype: torch.dtype | None = None  # in which the method was made to compute
 
     @property
     def is_undone(self) -> bool:
         return self.weight_bits is None
 
 
-def quantizer_of(
+def choose_quantizer(
     config: PreTrainedConfig, name: str, quantization: str, device: torch.device
 ) -> Quantizer | None:
-    """By what the checkpoint `name` comes quantized; None: by nothing.
+    """The quantizer of the checkpoint `name`, or the one that LLM_QUANTIZATION asks for on CUDA.
 
-    Where the method can turn its weights back, `config` is changed to have that done: the model is
-    then as good as unquantized. Raises ModelLoadError where it cannot be read here.
+    None: transformers quantizes nothing. Raises ModelLoadError if it cannot be used here.
+    """
+    found = _quantizer_of(config, name, quantization, device)
+    if found is None and device.type == "cuda" and quantization in ("8bit", "4bit"):
+        return bitsandbytes(quantization)
+    return found
+
+
+def _quantizer_of(
+    config: PreTrainedConfig, name: str, quantization: str, device: torch.device
+) -> Quantizer | None:
+    """The quantizer with which the checkpoint was made.
+
+    If its method can turn the weights back, `config` is changed to ask for that.
     """
     holder = next((c for c in (config, config.get_text_config()) if _stated(c)), None)
     if holder is None:
@@ -68,8 +80,8 @@ def quantizer_of(
     except _REASONS as error:
         raise ModelLoadError(
             f"{name} holds weights that are quantized already ({method}), and they cannot be used"
-            f" here: {str(error).rstrip('.')}. Else take the checkpoint that they were made from,"
-            " with LLM_QUANTIZATION=4bit."
+            f" here: {str(error).rstrip('.')}. Or use the checkpoint that they were made from, with"
+            " LLM_QUANTIZATION=4bit."
         ) from error
     is_undone = hasattr(parsed, "dequantize")
     possible = ("auto", "none") if is_undone else ("auto",)
@@ -80,26 +92,26 @@ def quantizer_of(
             f" ({method}): use auto, or the checkpoint that they were made from."
         )
     if is_undone:
-        return Quantizer(method, None)
+        return Quantizer(name=method, weight_bits=None)
     dtype = holder.dtype if isinstance(holder.dtype, torch.dtype) else None
-    return Quantizer(method, bits + _SCALES_BITS, dtype=dtype)
+    return Quantizer(name=method, weight_bits=bits + _SCALES_BITS, dtype=dtype)
 
 
 def bitsandbytes(quantization: str) -> Quantizer:
-    """8 or 4 bits on CUDA. Raises ModelLoadError where bitsandbytes is not there for it."""
+    """8 or 4 bits on CUDA. Raises ModelLoadError if bitsandbytes is not installed."""
     config = bitsandbytes_config(quantization)
     try:
         _refuse_without_packages("bitsandbytes")
         AutoHfQuantizer.from_config(config, pre_quantized=False).validate_environment()
     except _REASONS as error:
         raise ModelLoadError(
-            f"LLM_QUANTIZATION={quantization} on CUDA cannot be had here:"
-            f" {str(error).rstrip('.')}. It comes with the extra `cuda` of this package"
-            " (pip install 'llm_service[cuda]'); else use LLM_QUANTIZATION=none or LLM_DEVICE=cpu."
+            f"LLM_QUANTIZATION={quantization} on CUDA is not available here:"
+            f" {str(error).rstrip('.')}. The extra `cuda` of this package installs it"
+            " (pip install 'llm_service[cuda]'). Or use LLM_QUANTIZATION=none or LLM_DEVICE=cpu."
         ) from error
-    # Scales are rounded themselves: 8 bits for each 64 weights, and 32 for each 256 of them.
+    # The scales are rounded too: 8 bits for each 64 weights, and 32 bits for each 256 scales.
     weight_bits = 8.0 + _SCALES_BITS if quantization == "8bit" else 4.13
-    return Quantizer(quantization, weight_bits, config)
+    return Quantizer(name=quantization, weight_bits=weight_bits, asked=config)
 
 
 def bitsandbytes_config(quantization: str) -> BitsAndBytesConfig:
@@ -122,4 +134,4 @@ def _refuse_without_packages(method: str) -> None:
     missing = [name for name in _PACKAGES.get(method, ()) if find_spec(name) is None]
     if missing:
         names = " ".join(name.replace("_", "-") for name in missing)
-        raise ImportError(f"Python packages are missing for it (pip install {names})")
+        raise ImportError(f"it needs Python packages (pip install {names})")

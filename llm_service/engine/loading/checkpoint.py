@@ -1,0 +1,142 @@
+"""What a model's folder says without its weights: configuration, modules and longest context.
+
+Owns the reading of config.json, or a refusal that says what is wrong with it. Code from a model's
+folder is never run. It knows nothing of this machine and its settings (`plan`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+)
+
+from llm_service.engine.kernels.files import CONFIG_KEY, Facts, FilesUnusable
+from llm_service.engine.loading import model_files
+from llm_service.engine.loading.layer_config import largest
+from llm_service.engine.loading.model_files import ModelLoadError, Progress
+
+CONTEXT_WHEN_UNSTATED = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model that was found. The weights of one on the hub may not be downloaded yet."""
+
+    model_id: str  # its name in the API
+    folder: Path
+    is_on_hub: bool
+    config: PreTrainedConfig
+    shell: PreTrainedModel  # all of its modules on torch's meta device: shapes, no numbers
+    packed: Facts | None  # about weights that `llm-service quantize` wrote; None: any others
+    max_context: int  # the longest that the model is made for, in tokens
+
+    @property
+    def num_parameters(self) -> int:
+        return self.packed.num_parameters if self.packed else self.shell.num_parameters()
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """The type of the weights in their files; float32 if config.json does not state it."""
+        stated = getattr(self.config, "dtype", None)
+        return stated if isinstance(stated, torch.dtype) else torch.float32
+
+
+def examine(name: str, progress: Progress) -> Checkpoint:
+    """Find the model `name` and read all but its weights. Raises ModelLoadError."""
+    found = model_files.find(name)
+    model_id, folder = found or (name, model_files.download_small_files(name, progress))
+    model_files.refuse_malformed(folder)
+    config = read_config(folder)
+    try:
+        return Checkpoint(
+            model_id=model_id,
+            folder=folder,
+            is_on_hub=found is None,
+            config=config,
+            shell=_shell_of(config),
+            packed=_packed_facts(config),
+            max_context=_longest_context(config, folder),
+        )
+    except ModelLoadError:
+        raise
+    except FilesUnusable as error:
+        raise ModelLoadError(f"{folder} cannot be served: {error}.") from error
+    except Exception as error:  # a configuration can state anything
+        raise config_unusable(folder, error) from error
+
+
+def config_unusable(folder: Path, error: Exception) -> ModelLoadError:
+    reason = f"{type(error).__name__}: {error}".rstrip(".")
+    return ModelLoadError(f"The config.json in {folder} cannot be used: {reason}.")
+
+
+def read_config(folder: Path) -> PreTrainedConfig:
+    """Raises ModelLoadError unless the folder states a model that generates text."""
+    if not (folder / "config.json").is_file():
+        raise ModelLoadError(model_files.no_config(folder))
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        config.get_text_config()
+    except Exception as error:  # a configuration can state anything
+        if "trust_remote_code" in str(error):
+            raise ModelLoadError(
+                f"The model in {folder} needs Python code from its own folder, and such code is"
+                " never run here."
+            ) from error
+        raise config_unusable(folder, error) from error
+    if config.is_encoder_decoder:
+        raise ModelLoadError(
+            f"{folder} holds an encoder-decoder model ({config.model_type});"
+            " only decoder-only text models are served."
+        )
+    model_class(config)
+    return config
+
+
+def model_class(
+    config: PreTrainedConfig,
+) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return AutoModelForImageTextToText
+    raise ModelLoadError(
+        f"The architecture {config.model_type!r} does not generate text in the installed"
+        " transformers library."
+    )
+
+
+def _shell_of(config: PreTrainedConfig) -> PreTrainedModel:
+    with torch.device("meta"):
+        shell: PreTrainedModel = model_class(config).from_config(  # type: ignore[no-untyped-call]
+            config, trust_remote_code=False
+        )
+    return shell
+
+
+def _packed_facts(config: PreTrainedConfig) -> Facts | None:
+    stated = getattr(config, CONFIG_KEY, None)
+    return None if stated is None else Facts.of_config(stated)
+
+
+def _longest_context(config: PreTrainedConfig, folder: Path) -> int:
+    """In tokens, as config.json states it, or else the tokenizer's configuration."""
+    file = folder / "tokenizer_config.json"
+    stated = model_files.read_json(file).get("model_max_length") if file.is_file() else None
+    # transformers writes an astronomical number for a tokenizer without a length
+    unstated = CONTEXT_WHEN_UNSTATED
+    if isinstance(stated, int) and 0 < stated < 10**9:
+        unstated = stated
+    return largest(config, "max_position_embeddings", unstated)
