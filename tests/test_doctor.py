@@ -116,6 +116,53 @@ def test_programs_get_the_same_as_json(tmp_path):
     assert facts["throttling"]["window_seconds"] > 0
 
 
+def unbatchable(folder):
+    """Its position encoding becomes one that depends on the length of the text."""
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_the_plan_is_the_one_that_loading_carries_out(tmp_path):
+    result = run(tmp_path, "--json", LLM_QUANTIZATION="8bit", LLM_KERNELS="none")
+    config = EngineConfig(quantization="8bit", kernels="none")
+    loaded = load_model(config, Machine.detect(), lambda line: None)
+    model = json.loads(result.stdout)["model"]
+    assert model["engine"] == "batched"
+    assert model["kernels"] is None is loaded.form.kernels
+    assert model["is_fused"] is False is loaded.form.is_fused
+    assert model["weights_bytes"] == pytest.approx(loaded.weights_bytes, rel=0.01)
+    assert tuple(model["reasons"]) == loaded.reasons.notes
+    assert loaded.reasons.kernels == "LLM_KERNELS=none asks for that"
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_a_model_that_runs_one_request_at_a_time_gets_no_kv_cache(tmp_path, is_asked_for):
+    folder = copied(tmp_path)
+    if is_asked_for:
+        settings, reason = {"LLM_ENGINE": "sequential"}, "LLM_ENGINE=sequential asks for that"
+    else:
+        unbatchable(folder)
+        settings, reason = {}, "its position encoding (dynamic) depends on the length of the text"
+    model = json.loads(run(tmp_path, "--json", "--model", str(folder), **settings).stdout)["model"]
+    assert model["engine"] == "sequential"
+    assert model["useful_kv_cache_bytes"] == 0
+    assert model["plan"]["kv_cache_bytes"] == 0
+    assert model["plan"]["max_batch_size"] == 1
+    assert model["reasons"][0] == f"runs one request at a time because {reason}"
+    words = run(tmp_path, "--model", str(folder), **settings).output
+    assert "KV cache      the model's own, which is not counted" in words
+    assert re.search(r"plan +one request at a time, a context of 2048 tokens", words)
+
+
+def test_batching_that_was_asked_for_but_is_not_possible_is_told(tmp_path):
+    folder = copied(tmp_path)
+    unbatchable(folder)
+    result = run(tmp_path, "--model", str(folder), LLM_ENGINE="batched")
+    assert result.exit_code == 1
+    assert "WRONG  LLM_ENGINE=batched, but model cannot be batched because" in result.output
+
+
 def test_wrong_settings_are_told_without_their_values_and_the_machine_is_still_shown(tmp_path):
     result = run(tmp_path, LLM_PORT="no-number", LLM_DTYPE="float7", LLM_ADMIN_KEY="a-secret")
     assert result.exit_code == 1

@@ -12,7 +12,11 @@ from transformers import (
 )
 
 from llm_service.engine.kernels.kv_cache import LayerShape
-from llm_service.engine.loading.compatibility import layer_shapes, why_not_batchable
+from llm_service.engine.loading.compatibility import (
+    layer_shapes,
+    why_not_batchable,
+    why_shell_not_batchable,
+)
 from tests.engine.models import CONFIGS, fresh_model
 
 TINY: dict[str, Any] = {
@@ -31,10 +35,11 @@ TINY: dict[str, Any] = {
 }
 
 
-def build(model_type: str, **fields: Any) -> PreTrainedModel:
+def build(model_type: str, device: str = "cpu", **fields: Any) -> PreTrainedModel:
     config: PreTrainedConfig = AutoConfig.for_model(model_type, **{**TINY, **fields})
     torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    with torch.device(device):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     return model.float().eval()
 
 
@@ -73,6 +78,33 @@ def test_what_cannot_be_batched_is_told_with_its_reason(
 ) -> None:
     found = str(why_not_batchable(build(model_type, **fields)))
     assert any(word in found for word in reason.split("|")), found
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields", "reason"),
+    [
+        ("bloom", {"n_layer": 2, "n_head": 4}, "its attention cannot be replaced"),
+        ("doge", {"sliding_window": 8}, "its sliding window does not reach the attention function"),
+        # the compressed keys and values of DeepSeek's attention differ in size
+        ("minicpm3", {"num_key_value_heads": 4}, "layer 0 does not have one key and"),
+        # what needs numbers is not known without weights
+        ("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}, None),
+        ("qwen3", {}, None),
+    ],
+)
+def test_most_reasons_are_found_without_weights_and_they_are_the_same_with_them(
+    model_type: str, fields: dict[str, Any], reason: str | None
+) -> None:
+    found = why_shell_not_batchable(build(model_type, "meta", **fields))
+    assert str(found).startswith(str(reason))
+    assert why_not_batchable(build(model_type, **fields)) == found
+
+
+def test_a_shell_is_left_as_it_was() -> None:
+    shell = build("qwen3", "meta")
+    before = shell.config._attn_implementation
+    why_shell_not_batchable(shell)
+    assert shell.config._attn_implementation == before
 
 
 def test_a_model_that_forgets_its_sliding_window_is_not_batched() -> None:

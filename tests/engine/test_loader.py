@@ -16,14 +16,17 @@ from transformers import (
     LlavaForConditionalGeneration,
     MambaConfig,
     MambaForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 from transformers.quantizers import quantizer_finegrained_fp8
 
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.build import usable_instruction_sets
 from llm_service.engine.loading import form as forms
-from llm_service.engine.loading import loader, memory, model_files, quantizers
+from llm_service.engine.loading import loader, memory, model_files, quantization, quantizers
 from llm_service.engine.loading.checkpoint import examine
+from llm_service.engine.loading.factory import build_core, engine_info
 from llm_service.engine.loading.form import choose_dtype
 from llm_service.engine.loading.loader import (
     ModelLoadError,
@@ -32,6 +35,7 @@ from llm_service.engine.loading.loader import (
     plan_resources,
 )
 from llm_service.engine.loading.plan import make_plan
+from llm_service.engine.loading.quantization import CannotQuantize
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers
 from tests.engine.hub_server import hub_server
@@ -158,6 +162,55 @@ def test_a_model_that_cannot_be_batched_says_why(machine, tmp_path):
     loaded, _ = load(machine, tmp_path)
     assert loaded.reasons.sequential
     assert loaded.reasons.sequential in loaded.notes[0]
+
+
+def test_a_model_whose_layers_only_look_fusable_is_served_in_its_own_type(machine, tmp_path):
+    """The plan keeps the cache in float32, for the kernels; torch then computes in bfloat16."""
+    size = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 3, "vocab_size": 500}
+    config = SmolLM3Config(
+        **size, num_attention_heads=4, num_key_value_heads=2, initializer_range=0.4,
+        no_rope_layers=[1, 0, 1], pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    SmolLM3ForCausalLM(config).bfloat16().save_pretrained(tmp_path)
+    tokenizers.byte_level().save_pretrained(tmp_path)
+    loaded, _ = load(machine, tmp_path)
+    assert not loaded.form.is_fused
+    assert loaded.form.kv_dtype == loaded.form.dtype == loaded.model.dtype
+    if HAS_TUNED_KERNELS:
+        assert loaded.reasons.unfused == "a fused layer does not compute what the model's own does"
+    config = EngineConfig()
+    info = engine_info(loaded, plan_resources(config, loaded, machine), config)
+    build_core(loaded, info, config).warm_up()
+
+
+def test_a_model_that_cannot_be_batched_after_all_is_served_as_it_came_out(
+    machine, saved, monkeypatch
+):
+    monkeypatch.setattr(loader, "why_not_batchable", lambda model: "its answers differ")
+    loaded, _ = load(machine, saved)
+    assert not loaded.is_batched
+    assert not loaded.form.is_fused
+    assert loaded.layer_shapes == ()
+    assert loaded.notes[0] == "runs one request at a time because its answers differ"
+    assert loaded.reasons.unfused is None
+    assert plan_resources(EngineConfig(), loaded, machine).kv_cache_bytes == 0
+    words = refusal(machine, saved, engine="batched")
+    assert words.startswith("LLM_ENGINE=batched, but tiny cannot be batched because its answers")
+
+
+def test_a_model_that_cannot_be_quantized_after_all_is_served_plain_with_a_note(
+    machine, saved, monkeypatch
+):
+    def fail(model, kernels, quantization):
+        raise CannotQuantize("its logits are not finite")
+
+    monkeypatch.setattr(quantization, "_exchange_linears", fail)
+    loaded, _ = load(machine, saved, quantization="8bit", engine="sequential")
+    assert loaded.form.quantization == "none"
+    assert "is not quantized because then its logits are not finite" in loaded.notes
+    plain, _ = load(machine, saved, quantization="none", engine="sequential")
+    assert loaded.form == plain.form
+    assert loaded.weights_bytes == plain.weights_bytes
 
 
 def test_a_model_that_also_sees_is_loaded_for_its_text(machine, tmp_path):

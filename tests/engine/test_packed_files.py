@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from llm_service.__main__ import app
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.kernels import files
 from llm_service.engine.loading.factory import build_core, engine_info
 from llm_service.engine.loading.loader import (
     LoadedModel,
@@ -128,6 +130,93 @@ def test_weights_of_another_model_are_refused(folder: Path) -> None:
     tensors["head.weights"] = torch.zeros_like(tensors["head.weights"])
     save_file(tensors, folder / "model.safetensors")
     assert "not those that config.json was written for" in refusal(folder)
+
+
+only_8bit = pytest.mark.parametrize("written", ["8bit"], indirect=True)
+
+
+def half_of(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor[: len(tensor) // 2].contiguous()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("layers.1.down.weights", half_of, "is uint8 [|is int8 ["),
+        ("layers.0.qkv.weights", lambda t: t.to(torch.int32), "is int32 ["),
+        ("layers.2.mlp_norm", half_of, "is float32 [128], but config.json implies float32 [256]"),
+        ("head.lower", half_of, "is uint8 ["),
+        ("rest.model.norm.weight", half_of, "is float32 [128], but config.json implies"),
+        ("rest.model.norm.weight", torch.Tensor.bfloat16, "is bfloat16 ["),
+    ],
+)
+def test_a_tensor_that_does_not_fit_the_configuration_is_named(
+    folder: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor], words: str
+) -> None:
+    """Though config.json was written for just these tensors: the kernels would read beyond it."""
+    tensors = load_file(folder / "model.safetensors")
+    rewrite(folder, tensors | {name: change(tensors[name])})
+    refused = refusal(folder)
+    assert f"{name.removeprefix('rest.')} " in refused
+    assert any(each in refused for each in words.split("|"))
+
+
+@only_8bit
+def test_a_tensor_that_is_missing_or_too_many_is_named(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    scales = tensors.pop("head.scales")
+    rewrite(folder, tensors)
+    assert "it lacks head.scales" in refusal(folder)
+    rewrite(folder, tensors | {"head.scales": scales, "layers.99.mlp_norm": scales.clone()})
+    assert "it has layers.99.mlp_norm" in refusal(folder)
+
+
+@only_8bit
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"intermediate_size": 1024}, "the matrix layers.0.down is ["),
+        (
+            {"num_hidden_layers": 2, "layer_types": ["full_attention"] * 2},
+            "but config.json implies no such matrix",
+        ),
+        ({"num_key_value_heads": 1}, "the matrix layers.0.qkv is ["),
+        ({"vocab_size": 8192}, "the matrix head is ["),
+        ({"rms_norm_eps": 0.5}, "eps is "),
+        ({"hidden_act": "silu", "model_type": "gpt2"}, "is not that of a packed model"),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(
+    folder: Path, changes: dict[str, object], words: str
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    assert words in refusal(folder)
+
+
+@only_8bit
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_heads": 64}, "num_heads is 64 under llm_service"),
+        ({"shapes": []}, "no usable shapes"),
+        ({"shapes": {}}, "is absent"),
+        ({"how": []}, "attention is described for 0 layers"),
+        ({"how": [{"scale": 1.0}] * 6}, "the attention of a layer is not described"),
+        ({"quantization": "2bit"}, "states the quantization '2bit'"),
+    ],
+)
+def test_facts_that_do_not_fit_the_configuration_are_named(
+    folder: Path, changes: dict[str, object], words: str
+) -> None:
+    edit_facts(folder, **changes)
+    assert words in refusal(folder)
+
+
+def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write other tensors and their fingerprint."""
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    edit_facts(folder, fingerprint=files._fingerprint(tensors))
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:

@@ -12,9 +12,11 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from tests.strangers.architectures import FAMILIES
+from llm_service.engine.loading.compatibility import why_not_batchable, why_shell_not_batchable
+from tests.strangers.architectures import FAMILIES, tiny_config
 from tests.strangers.models import MAX_TOKENS, Answer, save_model
 from tests.strangers.table import Row, write_row, write_table
 from tests.support.service import RunningService
@@ -55,6 +57,16 @@ def test_a_tiny_model_answers_over_http_as_generate_does(model_type: str, tmp_pa
     finally:
         write_row(row)
     assert not row.problems()
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_an_architecture_that_is_batched_is_not_foretold_otherwise(model_type: str) -> None:
+    with torch.device("meta"):
+        shell = AutoModelForCausalLM.from_config(tiny_config(model_type)).eval()
+    foretold = why_shell_not_batchable(shell)
+    if foretold is not None:
+        model = AutoModelForCausalLM.from_config(tiny_config(model_type)).float().eval()
+        assert why_not_batchable(model) == foretold
 
 
 @contextmanager

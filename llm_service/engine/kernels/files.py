@@ -1,7 +1,8 @@
 """Reads and writes fused models in files, which are mapped into memory without a copy.
 
-Owns the format: an ordinary model folder, except that `model.safetensors` holds packed weights and
-`config.json` says so under `llm_service`.
+Owns the format: an ordinary model folder, except that `model.safetensors` holds packed weights,
+which `config.json` describes under `llm_service`. The kernels read packed weights without checks,
+so a file is used only if each of its tensors has the type and shape that config.json implies.
 """
 
 import hashlib
@@ -18,16 +19,27 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from llm_service.engine.kernels import library
 from llm_service.engine.kernels.attention import AttentionOptions
 from llm_service.engine.kernels.fused import (
     FusedDecoder,
     FusedEmbedding,
     PackedLayer,
+    heads_of,
+    matrix_sizes,
+    norm_sizes,
+    why_not_fusable,
 )
 from llm_service.engine.kernels.head import FusedHead
 from llm_service.engine.kernels.library import Kernels
-from llm_service.engine.kernels.packing import GROUP, PANEL, PARTS, PackedLinear, Scheme
+from llm_service.engine.kernels.packing import (
+    GROUP,
+    PANEL,
+    PARTS,
+    PackedLinear,
+    Scheme,
+    bias_shape,
+    packed_parts,
+)
 
 CONFIG_KEY = "llm_service"
 _WEIGHTS = "model.safetensors"
@@ -35,6 +47,9 @@ _FORMAT = f"packed-2/{PANEL}/{GROUP}"  # another packing needs another name
 _STORED_NAMES = {"error_bounds": "doubts"}  # of parts whose name in files is an older one
 _LINEARS = ("qkv", "output", "gate_up", "down")
 _NORMS = ("attention_norm", "mlp_norm", "query_norm", "key_norm")
+_SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}
+
+TensorType = tuple[tuple[int, ...], torch.dtype]
 
 
 class FilesUnusable(Exception):
@@ -65,7 +80,15 @@ class Facts:
             )
         if missing := {field.name for field in fields(cls)} - stated.keys():
             raise FilesUnusable(f"config.json lacks {', '.join(sorted(missing))}")
-        return cls(**{field.name: stated[field.name] for field in fields(cls)})
+        facts = cls(**{field.name: stated[field.name] for field in fields(cls)})
+        if not (isinstance(facts.shapes, dict) and isinstance(facts.how, list)):
+            raise FilesUnusable(f"config.json has no usable shapes and how under {CONFIG_KEY}")
+        if facts.quantization not in _SCHEMES:
+            raise FilesUnusable(
+                f"config.json states the quantization {facts.quantization!r}, not"
+                f" {' or '.join(_SCHEMES)}"
+            )
+        return facts
 
 
 def save_fused(
@@ -110,27 +133,131 @@ def save_fused(
 
 
 def load_fused(model: PreTrainedModel, folder: Path, facts: Facts, kernels: Kernels) -> None:
-    """Give `model`, which is on the meta device, the weights in `folder`, mapped into memory."""
+    """Give `model`, which is on the meta device, the weights in `folder`, mapped into memory.
+
+    Raises FilesUnusable if they are not those that config.json describes.
+    """
     parts: Any = model
     with safe_open(folder / _WEIGHTS, framework="pt") as file:
         tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    matrices = _expected_matrices(model, facts)
+    options = _attention_options(model, facts)
+    _refuse_other_types(tensors, _expected_types(model, matrices))
     if _fingerprint(tensors) != facts.fingerprint:
         raise FilesUnusable("its weights are not those that config.json was written for")
-    named = {name: _packed(tensors, name, facts.shapes[name]) for name in facts.shapes}
+    named = {name: _packed(tensors, name, *matrices[name][:3]) for name in matrices}
     layers = []
-    for i, how in enumerate(facts.how):
-        matrices: Any = {name: named[f"layers.{i}.{name}"] for name in _LINEARS}
+    for i, each in enumerate(options):
+        linears: Any = {name: named[f"layers.{i}.{name}"] for name in _LINEARS}
         norms: Any = {name: tensors.get(f"layers.{i}.{name}") for name in _NORMS}
-        layers.append(PackedLayer(**matrices, **norms, options=AttentionOptions(**how)))
-    heads = library.Heads(facts.num_heads, facts.num_kv_heads, facts.head_dim, 0, facts.eps)
+        layers.append(PackedLayer(**linears, **norms, options=each))
     decoder = parts.get_decoder()
+    heads = heads_of(decoder.layers[0])
     decoder.layers = nn.ModuleList([FusedDecoder(kernels, layers, heads)])
     parts.set_output_embeddings(FusedHead(kernels, named["head"]))
     embedding = named.get("embedding") or named["head"]
     parts.set_input_embeddings(FusedEmbedding(kernels, embedding))
     # The rotary tables are computed, not stored.
     decoder.rotary_emb = type(decoder.rotary_emb)(model.config)
+    _load_rest(model, tensors)
+
+
+Matrix = tuple[Scheme, int, int, bool]  # scheme, outputs, inputs, whether it has a bias
+
+
+def _expected_matrices(model: PreTrainedModel, facts: Facts) -> dict[str, Matrix]:
+    """The packed matrices of `model`, whose modules have the sizes that config.json states."""
+    if reason := why_not_fusable(model):
+        raise FilesUnusable(f"config.json is not that of a packed model: {reason}")
+    parts: Any = model
+    scheme = _SCHEMES[facts.quantization]
+    expected: dict[str, Matrix] = {
+        f"layers.{i}.{name}": (scheme, *size)
+        for i, layer in enumerate(parts.get_decoder().layers)
+        for name, size in matrix_sizes(layer).items()
+    }
+    head, embedding = parts.get_output_embeddings(), parts.get_input_embeddings()
+    expected["head"] = Scheme.PLANES, head.out_features, head.in_features, head.bias is not None
+    if head.weight is not embedding.weight:
+        sizes = embedding.num_embeddings, embedding.embedding_dim
+        expected["embedding"] = Scheme.PLANES, *sizes, False
+    stated = {name: list(matrix[:3]) for name, matrix in expected.items()}
+    for name in sorted(stated.keys() | facts.shapes.keys()):
+        if stated.get(name) != facts.shapes.get(name):
+            raise FilesUnusable(
+                f"the matrix {name} is {facts.shapes.get(name, 'absent')} (scheme, outputs,"
+                f" inputs), but config.json implies {stated.get(name, 'no such matrix')}"
+            )
+    return expected
+
+
+def _attention_options(model: PreTrainedModel, facts: Facts) -> list[AttentionOptions]:
+    """The stated options of each layer; heads and layers must be those of `model`."""
+    parts: Any = model
+    layers = parts.get_decoder().layers
+    heads = heads_of(layers[0])
+    for name in ("num_heads", "num_kv_heads", "head_dim", "eps"):
+        if getattr(facts, name) != getattr(heads, name):
+            raise FilesUnusable(
+                f"{name} is {getattr(facts, name)!r} under {CONFIG_KEY}, but config.json implies"
+                f" {getattr(heads, name)!r}"
+            )
+    if len(facts.how) != len(layers):
+        raise FilesUnusable(
+            f"attention is described for {len(facts.how)} layers, but config.json implies"
+            f" {len(layers)}"
+        )
+    try:
+        return [AttentionOptions(**how) for how in facts.how]
+    except TypeError as error:
+        raise FilesUnusable(f"the attention of a layer is not described: {error}") from error
+
+
+def _expected_types(model: PreTrainedModel, matrices: dict[str, Matrix]) -> dict[str, TensorType]:
+    """The shape and type of each tensor in the file, by its name there."""
+    parts: Any = model
+    expected: dict[str, TensorType] = {}
+    for name, (scheme, num_outputs, num_inputs, has_bias) in matrices.items():
+        for part, type_ in packed_parts(num_outputs, num_inputs, scheme).items():
+            expected[f"{name}.{_STORED_NAMES.get(part, part)}"] = type_
+        if has_bias:
+            expected[f"{name}.bias"] = bias_shape(num_outputs), torch.float32
+    for i, layer in enumerate(parts.get_decoder().layers):
+        for name, size in norm_sizes(layer).items():
+            expected[f"layers.{i}.{name}"] = (size,), torch.float32
+    return expected
+
+
+def _refuse_other_types(tensors: dict[str, Tensor], expected: dict[str, TensorType]) -> None:
+    """Tensors named `rest` are checked where they are given to their modules."""
+    packed = {name: t for name, t in tensors.items() if not name.startswith("rest.")}
+    for name in sorted(expected.keys() | packed.keys()):
+        if name not in packed:
+            raise FilesUnusable(f"it lacks {name}")
+        if name not in expected:
+            raise FilesUnusable(f"it has {name}, which config.json does not imply")
+        found = tuple(packed[name].shape), packed[name].dtype
+        if found != expected[name]:
+            raise FilesUnusable(
+                f"{name} is {_type_in_words(found)}, but config.json implies"
+                f" {_type_in_words(expected[name])}"
+            )
+
+
+def _type_in_words(type_: TensorType) -> str:
+    shape, dtype = type_
+    return f"{str(dtype).removeprefix('torch.')} {list(shape)}"
+
+
+def _load_rest(model: PreTrainedModel, tensors: dict[str, Tensor]) -> None:
+    """Give the modules that are not packed their tensors; all numbers are float32."""
     rest = {n.removeprefix("rest."): t for n, t in tensors.items() if n.startswith("rest.")}
+    own = model.state_dict()
+    expected = {
+        name: (tuple(t.shape), torch.float32 if t.is_floating_point() else t.dtype)
+        for name, t in own.items()
+    }
+    _refuse_other_types(rest, expected)
     model.load_state_dict(rest, assign=True)
     if left := [name for name, t in _all_tensors(model) if t.is_meta]:
         raise FilesUnusable(f"it lacks {', '.join(left)}")
@@ -147,14 +274,15 @@ def _named_matrices(decoder: FusedDecoder, model: Any) -> Iterator[tuple[str, Pa
         yield "embedding", embedding
 
 
-def _packed(tensors: dict[str, Tensor], name: str, shape: list[int]) -> PackedLinear:
-    scheme, num_outputs, num_inputs = shape
+def _packed(
+    tensors: dict[str, Tensor], name: str, scheme: Scheme, num_outputs: int, num_inputs: int
+) -> PackedLinear:
     parts: Any = {p: tensors.get(f"{name}.{_STORED_NAMES.get(p, p)}") for p in PARTS}
-    return PackedLinear(Scheme(scheme), num_outputs, num_inputs, **parts)
+    return PackedLinear(scheme, num_outputs, num_inputs, **parts)
 
 
 def _fingerprint(tensors: dict[str, Tensor]) -> str:
-    """Hashes only the beginning of each tensor, so that a large file is not read."""
+    """Hash only the beginning of each tensor, so that a large file is not read."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

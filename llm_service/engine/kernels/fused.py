@@ -259,6 +259,41 @@ def heads_of(layer: Any) -> library.Heads:
     )
 
 
+def matrix_sizes(layer: Any) -> dict[str, tuple[int, int, bool]]:
+    """Outputs, inputs and whether there is a bias of each matrix of the layer's PackedLayer.
+
+    `layer` needs no weights.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    qkv, gate_up = _qkv(attention), _gate_and_up(mlp)
+    output, down = attention.o_proj, mlp.down_proj
+    return {
+        "qkv": (
+            sum(linear.out_features for linear in qkv),
+            qkv[0].in_features,
+            any(linear.bias is not None for linear in qkv),
+        ),
+        "output": (output.out_features, output.in_features, output.bias is not None),
+        "gate_up": (
+            sum(len(weight) for weight, _ in gate_up),
+            gate_up[0][0].shape[1],
+            all(bias is not None for _, bias in gate_up),
+        ),
+        "down": (down.out_features, down.in_features, down.bias is not None),
+    }
+
+
+def norm_sizes(layer: Any) -> dict[str, int]:
+    """The size of each norm of the layer's PackedLayer. `layer` needs no weights."""
+    attention = layer.self_attn
+    hidden_size = attention.o_proj.out_features
+    sizes = {"attention_norm": hidden_size, "mlp_norm": hidden_size}
+    for name, own in (("query_norm", "q_norm"), ("key_norm", "k_norm")):
+        if getattr(attention, own, None) is not None:
+            sizes[name] = attention.head_dim
+    return sizes
+
+
 def _qkv(attention: Any) -> list[nn.Linear]:
     if hasattr(attention, "qkv_proj"):
         return [attention.qkv_proj]

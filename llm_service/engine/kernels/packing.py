@@ -1,11 +1,12 @@
-"""Weights in the form that the kernels read: panels of 16 channels (csrc/linear.h).
+"""Packs weights into the layout that the kernels read: panels of 16 channels (csrc/linear.h).
 
-Owns the schemes: how weights are rounded, and their layout in memory.
+Owns the schemes: how weights are rounded, and how they lie in memory.
 """
 
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -66,6 +67,24 @@ class PackedLinear:
     @property
     def num_bytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+@cache  # a model has few shapes, many times over
+def packed_parts(
+    num_outputs: int, num_inputs: int, scheme: Scheme
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """The shape and type of each tensor of a packed matrix without bias."""
+    one_panel = _pack_rows(torch.empty(PANEL, num_inputs, device="meta"), scheme)
+    num_panels = _padded(num_outputs, PANEL) // PANEL
+    return {
+        name: ((num_panels * part.shape[0], *part.shape[1:]), part.dtype)
+        for name, part in one_panel.items()
+    }
+
+
+def bias_shape(num_outputs: int) -> tuple[int, ...]:
+    """The shape of a packed matrix' bias, which is float32."""
+    return (_padded(num_outputs, PANEL),)
 
 
 def pack(weight: Tensor, bias: Tensor | None, scheme: Scheme) -> PackedLinear:

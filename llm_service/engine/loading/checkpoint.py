@@ -123,7 +123,7 @@ def _shell_of(config: PreTrainedConfig) -> PreTrainedModel:
         shell: PreTrainedModel = model_class(config).from_config(  # type: ignore[no-untyped-call]
             config, trust_remote_code=False
         )
-    return shell
+    return shell.eval()  # type: ignore[no-untyped-call,no-any-return]
 
 
 def _packed_facts(config: PreTrainedConfig) -> Facts | None:

@@ -32,12 +32,33 @@ _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 
 
+class UnfitLayers(Exception):
+    """Why the layers of a model do not fit the paged KV cache: the end of a sentence."""
+
+
 def why_not_batchable(model: PreTrainedModel) -> str | None:
     """Completes the sentence "it cannot be batched because ..."; None if it can be.
 
     Runs the model a few times over a dozen tokens, and leaves it as it was.
     """
-    return why_not_batchable_as_stated(model) or _found_reason(model)
+    return _stated_reason(model) or _found_reason(model)
+
+
+@torch.inference_mode()
+def why_shell_not_batchable(shell: PreTrainedModel) -> str | None:
+    """As `why_not_batchable`, as far as a model without weights (on the meta device) shows it.
+
+    Every reason found here would be found with weights as well, but not the other way round.
+    """
+    if reason := _stated_reason(shell):
+        return reason
+    try:
+        with _paged(shell):
+            return _window_reason(shell.config, _trace(shell))
+    except UnfitLayers as error:
+        return str(error)
+    except Exception:  # what fails without numbers may work with them
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +130,7 @@ def _flattened(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def why_not_batchable_as_stated(model: PreTrainedModel) -> str | None:
-    """As `why_not_batchable`, as far as the configuration tells. `model` needs no weights."""
+def _stated_reason(model: PreTrainedModel) -> str | None:
     config = model.config
     if config.is_encoder_decoder:
         return "it is an encoder-decoder model"
@@ -146,6 +166,8 @@ def _found_reason(model: PreTrainedModel) -> str | None:
             if reason := _window_reason(model.config, trace):
                 return reason
             found = _paged_logits(model, layer_shapes(model))
+    except UnfitLayers as error:
+        return str(error)
     except Exception as error:  # whatever the model raises is the reason
         return f"it does not run on the paged KV cache ({type(error).__name__}: {error})"
     tolerance = _TOLERANCE.get(model.dtype, 0.0)
@@ -175,7 +197,7 @@ class _Trace:
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions
     ) -> Tensor:
         if layer in self.layers or key.shape != value.shape:
-            raise ValueError(f"layer {layer} does not have one key and one value per position")
+            raise UnfitLayers(f"layer {layer} does not have one key and one value per position")
         self.layers[layer] = Layer(LayerShape(key.shape[1], key.shape[2]), options)
         return attention.attend_within(query, key, value, options)
 
@@ -186,7 +208,7 @@ def _trace(model: PreTrainedModel) -> _Trace:
     with _paged(model):
         model(input_ids=ids, position_ids=torch.zeros_like(ids), use_cache=False, paged=trace)
     if sorted(trace.layers) != list(range(model.config.num_hidden_layers)):
-        raise ValueError(f"only its layers {sorted(trace.layers)} attend")
+        raise UnfitLayers(f"only its layers {sorted(trace.layers)} attend")
     return trace
 
 

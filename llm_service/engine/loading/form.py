@@ -14,7 +14,7 @@ from llm_service.engine.kernels.build import KernelsUnavailable, usable_instruct
 from llm_service.engine.kernels.fused import CACHE_TYPES, why_not_fusable
 from llm_service.engine.kernels.library import Kernels, load_kernels
 from llm_service.engine.loading.checkpoint import Checkpoint
-from llm_service.engine.loading.compatibility import why_not_batchable_as_stated
+from llm_service.engine.loading.compatibility import why_shell_not_batchable
 from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.engine.loading.quantizers import Quantizer
 from llm_service.machine import Machine
@@ -110,7 +110,7 @@ def _why_sequential(config: EngineConfig, checkpoint: Checkpoint) -> str | None:
     if config.engine == "sequential":
         return "LLM_ENGINE=sequential asks for that"
     # Packed weights were written by the batched engine, after a trial.
-    return None if checkpoint.packed else why_not_batchable_as_stated(checkpoint.shell)
+    return None if checkpoint.packed else why_shell_not_batchable(checkpoint.shell)
 
 
 def _why_converted(form: Form) -> str | None:

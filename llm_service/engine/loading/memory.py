@@ -4,9 +4,9 @@ Owns the arithmetic by which the loader refuses, the engine is sized and `llm-se
 reports. A model comes as its shell: all of its modules on torch's meta device, no weights.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import cast
 
 import torch
@@ -17,7 +17,7 @@ from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.fused import FusedDecoder, FusedLinear
 from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
 from llm_service.engine.kernels.model import FusedModel
-from llm_service.engine.kernels.packing import Scheme, pack
+from llm_service.engine.kernels.packing import Scheme, packed_parts
 from llm_service.engine.loading.form import Form
 from llm_service.engine.loading.layer_config import largest, per_layer
 from llm_service.engine.loading.model_files import ModelLoadError
@@ -240,16 +240,16 @@ def _linears(shell: PreTrainedModel) -> Iterator[nn.Linear]:
 
 
 def _packed_bytes(weight: torch.Tensor, form: Form, scheme: Scheme) -> int:
+    num_outputs, num_inputs = weight.shape
     if form.kernels is not None:
-        return _kernel_bytes(weight.shape, scheme)
+        return _kernel_bytes(num_outputs, num_inputs, scheme)
     # A byte for each weight, and a scale for each row or for each 32 weights.
-    num_rows = weight.shape[0]
-    return weight.numel() + (weight.numel() // 16 if scheme is Scheme.INT4 else 4 * num_rows)
+    return weight.numel() + (weight.numel() // 16 if scheme is Scheme.INT4 else 4 * num_outputs)
 
 
-@cache  # a model has few shapes, many times over
-def _kernel_bytes(shape: torch.Size, scheme: Scheme) -> int:
-    return pack(torch.empty(shape, device="meta"), None, scheme).num_bytes
+def _kernel_bytes(num_outputs: int, num_inputs: int, scheme: Scheme) -> int:
+    parts = packed_parts(num_outputs, num_inputs, scheme).values()
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in parts)
 
 
 def _plain_bytes(shell: PreTrainedModel, dtype: torch.dtype) -> int:
