@@ -36,6 +36,7 @@ from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.running import RunningRequests
 from llm_service.config import Settings
 from llm_service.engine import Engine, GpuUse
+from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.served import Models, ServedModel
 from llm_service.machine import return_free_memory
@@ -122,6 +123,7 @@ class Runtime:
         self.metrics.watch_key_database(lambda: not self.keys.problem)
         self.usage = UsageLog(self.keys.database)
         self.models = Models()
+        self.budget = Budget()
         self.limiter = Limiter(self.link, self.metrics)
         recorder = Recorder(self.metrics, self.history, self.usage)
         self.running = RunningRequests(recorder, settings.request_timeout_seconds)
@@ -205,7 +207,11 @@ class Runtime:
 
         Raises ValueError, with the engine stopped, if a model of that name is served already.
         """
-        await engine.start()
+        try:
+            await engine.start()
+        except Exception:
+            self.budget.give_back(engine.info.model_id)
+            raise
         model = ServedModel.of(engine)
         try:
             self.models.add(model)
@@ -218,6 +224,7 @@ class Runtime:
         """Serve the model no more: its requests get so long to finish, then they fail."""
         await self.models.remove(name).engine.stop(drain_seconds)
         self.metrics.model_removed(name)
+        self.budget.give_back(name)
         await asyncio.to_thread(release_memory)
 
     async def _stop_engines(self, drain_seconds: float) -> None:
@@ -253,7 +260,9 @@ class Runtime:
         refuse_without_room()
         from llm_service.engine.loading.factory import load_engine
 
-        return load_engine(config, self.metrics.of_model, progress=lambda line: log.info(line))
+        return load_engine(
+            config, self.metrics.of_model, self.budget, progress=lambda line: log.info(line)
+        )
 
 
 def release_memory() -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Limiter, Permit
-from llm_service.engine import EngineInfo
+from llm_service.engine import ModelInfo
 
 
 class Admission:
@@ -18,7 +18,7 @@ class Admission:
 
     @asynccontextmanager
     async def charged(
-        self, key: ApiKey, info: EngineInfo, num_choices: int = 0
+        self, key: ApiKey, info: ModelInfo, num_choices: int = 0
     ) -> AsyncIterator[Permit]:
         """Charge one request for `num_choices` sequences of a model. Raises RateLimited.
 
@@ -35,7 +35,7 @@ class Admission:
             permit.refund()
             raise
 
-    def choices_per_key(self, info: EngineInfo) -> int:
+    def choices_per_key(self, info: ModelInfo) -> int:
         """By default one key can fill every slot and half of the queue, but no more."""
         if self._max_choices_per_key is not None:
             return self._max_choices_per_key

@@ -23,7 +23,7 @@ from llm_service.api.responses import (
 )
 from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.api.sse import WireFormat, respond
-from llm_service.engine import GenerationChunk
+from llm_service.engine import GenerationChunk, Prompt
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -60,7 +60,7 @@ async def create_chat_completion(
             model,
             request,
             permit,
-            [tuple(prompt)],
+            [Prompt(tuple(prompt))],
             [sampling],
             choices_per_prompt=body.n,
             is_stream=body.stream,

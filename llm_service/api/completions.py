@@ -22,7 +22,7 @@ from llm_service.api.responses import (
 )
 from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import WireFormat, respond
-from llm_service.engine import GenerationChunk
+from llm_service.engine import GenerationChunk, Prompt
 from llm_service.engine.served import ServedModel
 from llm_service.errors import InvalidRequest
 
@@ -61,7 +61,7 @@ async def create_completion(
             model,
             request,
             permit,
-            prompts,
+            [Prompt(token_ids) for token_ids in prompts],
             samplings,
             choices_per_prompt=body.n,
             is_stream=body.stream,

@@ -9,23 +9,36 @@ from llm_service.machine import SPEEDING_FLAGS, Machine
 
 router = APIRouter()
 
+_LOCAL_FACTS = (
+    "architecture",
+    "num_parameters",
+    "device",
+    "dtype",
+    "quantization",
+    "weights_bytes",
+    "load_seconds",
+)
+
 
 class ModelOut(BaseModel):
-    """Sizes are in bytes and tokens. `default_sampling` is the model folder's own."""
+    """Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
+
+    What can be null is known only of a model that this process computes.
+    """
 
     id: str
     is_demonstration: bool
     summary: str
-    architecture: str
-    num_parameters: int
     vocab_size: int
     max_context: int
-    device: str
-    dtype: str
-    quantization: str
     engine: str
-    weights_bytes: int
-    load_seconds: float
+    architecture: str | None
+    num_parameters: int | None
+    device: str | None
+    dtype: str | None
+    quantization: str | None
+    weights_bytes: int | None
+    load_seconds: float | None
     default_sampling: dict[str, float | int | bool | str]
     notes: list[str]
 
@@ -54,7 +67,10 @@ class MachineOut(BaseModel):
 
 
 class EngineOut(BaseModel):
-    """`kv_cache_bytes` is 0 where the model keeps its own cache."""
+    """`kv_cache_bytes` is 0 where the model keeps its own cache.
+
+    `threads` is null where another process computes the model.
+    """
 
     num_running: int
     num_waiting: int
@@ -62,17 +78,20 @@ class EngineOut(BaseModel):
     max_waiting: int
     kv_cache_used_bytes: int
     kv_cache_bytes: int
-    threads: int
+    threads: int | None
     num_restarts: int
 
 
 class EngineFactsOut(EngineOut):
-    """`num_blocks` is 0 where the model keeps its own cache."""
+    """`num_blocks` and `block_size` are 0 where the model keeps its own cache.
+
+    `max_batched_tokens` is null where another process computes the model.
+    """
 
     kind: str
     is_ready: bool
     reason: str
-    max_batched_tokens: int
+    max_batched_tokens: int | None
     block_size: int
     num_blocks: int
     has_prefix_cache: bool
@@ -104,31 +123,27 @@ def model_out(model: ServedModel) -> ModelOut:
         id=info.model_id,
         is_demonstration=model.is_demonstration,
         summary=model.summary,
-        architecture=info.architecture,
-        num_parameters=info.num_parameters,
         vocab_size=info.vocab_size,
         max_context=info.max_context,
-        device=info.device,
-        dtype=info.dtype,
-        quantization=info.quantization,
         engine=info.engine,
-        weights_bytes=info.weights_bytes,
-        load_seconds=info.load_seconds,
         default_sampling=dict(info.default_sampling),
         notes=list(info.notes),
+        # all null where another process computes the model
+        **{name: getattr(info.local, name, None) for name in _LOCAL_FACTS},
     )
 
 
 def engine_out(model: ServedModel) -> EngineOut:
     info, status = model.info, model.engine.status()
+    local = info.local
     return EngineOut(
         num_running=status.num_running,
         num_waiting=status.num_waiting,
         max_batch_size=info.max_batch_size,
         max_waiting=info.max_waiting,
         kv_cache_used_bytes=status.kv_cache_used_bytes,
-        kv_cache_bytes=info.kv_cache_bytes,
-        threads=info.threads,
+        kv_cache_bytes=0 if local is None else local.kv_cache_bytes,
+        threads=None if local is None else local.threads,
         num_restarts=status.num_restarts,
     )
 
@@ -153,13 +168,15 @@ def _machine_facts(machine: Machine) -> MachineOut:
 
 def _engine_facts(model: ServedModel) -> EngineFactsOut:
     info, status = model.info, model.engine.status()
+    local = info.local
+    cache = None if local is None else local.kv_cache
     return EngineFactsOut(
         **dict(engine_out(model)),
         kind=info.engine,
         is_ready=status.is_ready,
         reason=status.reason,
-        max_batched_tokens=info.max_batched_tokens,
-        block_size=info.block_size,
-        num_blocks=info.num_blocks,
-        has_prefix_cache=info.has_prefix_cache,
+        max_batched_tokens=None if local is None else local.max_batched_tokens,
+        block_size=0 if cache is None else cache.block_size,
+        num_blocks=0 if cache is None else cache.num_blocks,
+        has_prefix_cache=cache is not None and cache.has_prefix_cache,
     )

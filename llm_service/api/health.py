@@ -5,6 +5,7 @@ from starlette.responses import JSONResponse
 
 from llm_service import __version__
 from llm_service.api.dependencies import CurrentServices, Services
+from llm_service.engine import ModelInfo
 
 router = APIRouter()
 
@@ -61,10 +62,8 @@ def service_facts(services: Services) -> dict[str, object]:
         **facts,
         "model": info.model_id,
         "summary": model.summary,
-        "device": info.device,
-        "dtype": info.dtype,
-        "quantization": info.quantization,
         "engine": info.engine,
+        **_where_it_is_computed(info),
         "limits": {
             "max_context": info.max_context,
             "max_batch_size": info.max_batch_size,
@@ -73,3 +72,10 @@ def service_facts(services: Services) -> dict[str, object]:
             "default_rpm": services.facts.default_rpm,
         },
     }
+
+
+def _where_it_is_computed(info: ModelInfo) -> dict[str, object]:
+    local = info.local
+    if local is None:
+        return {}
+    return {"device": local.device, "dtype": local.dtype, "quantization": local.quantization}

@@ -15,7 +15,7 @@ from llm_service.api.json_route import JsonRoute
 from llm_service.api.prompts import chat_token_ids, text_token_ids
 from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
 from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
-from llm_service.engine import EngineInfo
+from llm_service.engine import ModelInfo
 from llm_service.engine.served import ServedModel
 from llm_service.errors import ContextLengthExceeded, InvalidRequest
 
@@ -89,7 +89,7 @@ async def _token_ids(model: ServedModel, body: TokenizeRequest) -> list[int]:
     return await chat_token_ids(model, messages, add_generation_prompt=body.add_generation_prompt)
 
 
-def _model(info: EngineInfo, created: float) -> Model:
+def _model(info: ModelInfo, created: float) -> Model:
     return Model(
         id=info.model_id,
         created=int(created),
@@ -98,7 +98,7 @@ def _model(info: EngineInfo, created: float) -> Model:
     )
 
 
-def _default_sampling(info: EngineInfo) -> dict[str, float]:
+def _default_sampling(info: ModelInfo) -> dict[str, float]:
     """What a request that states nothing is sampled with, by the code that samples it."""
     sampling = SamplingFields(model=info.model_id).sampling(
         dict(info.default_sampling), max_tokens=1, num_logprobs=None, vocab_size=info.vocab_size

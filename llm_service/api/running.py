@@ -10,7 +10,7 @@ from fastapi import Request
 from llm_service.access.limits import Permit
 from llm_service.api.generation import Generation
 from llm_service.api.records import Recorder, new_record
-from llm_service.engine import GenerationRequest, SamplingParams
+from llm_service.engine import GenerationRequest, Prompt, SamplingParams
 from llm_service.engine.served import ServedModel
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class RunningRequests:
         model: ServedModel,
         request: Request,
         permit: Permit,
-        prompts: list[tuple[int, ...]],
+        prompts: list[Prompt],
         samplings: list[SamplingParams],
         *,
         choices_per_prompt: int,
@@ -56,7 +56,7 @@ class RunningRequests:
             [
                 GenerationRequest(
                     request_id=f"{request_id}-{i}",
-                    prompt_token_ids=prompt,
+                    prompt=prompt,
                     sampling=sampling,
                     cache_salt=permit.key.cache_salt,
                     deadline=deadline,

@@ -16,15 +16,16 @@ from torch import Tensor
 from llm_service.bench import BenchError
 from llm_service.bench.facts import load_average, read_bandwidths
 from llm_service.bench.prompts import Prompts
-from llm_service.engine import EngineInfo
+from llm_service.engine import KVCacheInfo, LocalEngineInfo
 from llm_service.engine.batched import sequence as sequences
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.head import LogitNeeds
-from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.form import WORTH_QUANTIZING
 from llm_service.engine.loading.loader import LoadedModel, Resources, load_model, plan_resources
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine
@@ -104,7 +105,11 @@ class Bench:
                 f" {loaded.reasons.sequential}, and only the"
                 " batched engine has steps to measure; `llm-service bench http` measures both."
             )
-        self.info: EngineInfo = engine_info(loaded, resources, config)
+        self.info = model_info(loaded, resources, config)
+        assert self.info.local is not None
+        assert self.info.local.kv_cache is not None
+        self.local: LocalEngineInfo = self.info.local
+        self.kv_cache: KVCacheInfo = self.info.local.kv_cache
         self.why_quantization = _why_quantization(config, loaded)
         is_on_cuda = loaded.model.device.type == "cuda"
         self._times: list[float] = []  # start and end of the last step's forward pass
@@ -195,7 +200,7 @@ class Bench:
         token_ids: list[int] = []
         while len(token_ids) < num_tokens:  # each word makes at least one token
             token_ids += self._tokenizer.encode_text(prompts.make(num_tokens))
-        request = GenerationRequest(name, tuple(token_ids[:num_tokens]), sampling)
+        request = GenerationRequest(name, Prompt(tuple(token_ids[:num_tokens])), sampling)
         return sequences.Sequence.from_request(request, time.monotonic())
 
     def why_not(self, phase: Phase) -> str | None:
@@ -212,12 +217,13 @@ class Bench:
                 " at once here: raise LLM_MAX_BATCH_SIZE."
             )
         # The scheduler admits a sequence only where a spare block is left for each that runs.
-        num_blocks = phase.num_sequences * (-(-num_tokens // info.block_size) + 1)
-        if phase.num_sequences > 1 and num_blocks > info.num_blocks:
+        cache = self.kv_cache
+        num_blocks = phase.num_sequences * (-(-num_tokens // cache.block_size) + 1)
+        if phase.num_sequences > 1 and num_blocks > cache.num_blocks:
             return (
                 f"{phase.num_sequences} sequences of {num_tokens} tokens need"
-                f" {num_blocks * info.block_size} positions in the KV cache, which has"
-                f" {info.num_blocks * info.block_size}: raise LLM_KV_CACHE_BYTES."
+                f" {num_blocks * cache.block_size} positions in the KV cache, which has"
+                f" {cache.num_blocks * cache.block_size}: raise LLM_KV_CACHE_BYTES."
             )
         return None
 

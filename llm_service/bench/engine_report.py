@@ -23,14 +23,14 @@ _COLUMNS = (
 
 def table(bench: Bench, results: Sequence[PhaseResult]) -> str:
     """Two lines about the engine, a row per phase with its medians, then the engine's notes."""
-    info = bench.info
+    info, local = bench.info, bench.local
     lines = [
-        f"{info.model_id}: {info.num_parameters / 1e6:,.1f} M weights in"
-        f" {info.weights_bytes / 1e6:,.1f} MB, read as {info.dtype};"
-        f" quantization {info.quantization} ({bench.why_quantization})",
-        f"KV cache {info.kv_cache_bytes / 1e6:,.1f} MB as {info.kv_cache_dtype},"
-        f" {info.threads} threads on {info.device}, {info.kernels or 'no'} kernels,"
-        f" loaded in {info.load_seconds:.2f} s",
+        f"{info.model_id}: {local.num_parameters / 1e6:,.1f} M weights in"
+        f" {local.weights_bytes / 1e6:,.1f} MB, read as {local.dtype};"
+        f" quantization {local.quantization} ({bench.why_quantization})",
+        f"KV cache {local.kv_cache_bytes / 1e6:,.1f} MB as {bench.kv_cache.dtype},"
+        f" {local.threads} threads on {local.device}, {local.kernels or 'no'} kernels,"
+        f" loaded in {local.load_seconds:.2f} s",
     ]
     rows: list[tuple[str, ...]] = [_COLUMNS]
     for result in results:
@@ -56,7 +56,24 @@ def as_json(
     """The whole record: `options` are what was asked for."""
     return {
         **report.heading(seed),
-        "engine": {**asdict(bench.info), "why_quantization": bench.why_quantization},
+        "engine": _engine_facts(bench),
         "options": dict(options),
         "phases": [result.as_json() for result in results],
+    }
+
+
+def _engine_facts(bench: Bench) -> dict[str, Any]:
+    """The facts about model and engine in one flat object, as earlier records have them."""
+    facts = asdict(bench.info)
+    local = facts.pop("local")
+    cache = local.pop("kv_cache")
+    return {
+        **facts,
+        **local,
+        "kv_cache_dtype": cache["dtype"],
+        "kv_cache_bytes": cache["num_bytes"],
+        "num_blocks": cache["num_blocks"],
+        "block_size": cache["block_size"],
+        "has_prefix_cache": cache["has_prefix_cache"],
+        "why_quantization": bench.why_quantization,
     }

@@ -19,8 +19,9 @@ from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.kv_cache import KVCache
-from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import LoadedModel, load_model, plan_resources
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine
@@ -152,7 +153,7 @@ def _windows(loaded: LoadedModel, text: str) -> Iterator[Text]:
 
 def _answers(loaded: LoadedModel, config: EngineConfig, machine: Machine) -> Iterator[Text]:
     tokenizer = SealedTokenizer(loaded.tokenizer)
-    info = engine_info(loaded, plan_resources(config, loaded, machine), config)
+    info = model_info(loaded, plan_resources(config, loaded, machine), config)
     core = build_core(loaded, info, config)
     sampling = SamplingParams(max_tokens=_ANSWER_TOKENS, temperature=0.0)
     asked = []
@@ -161,7 +162,7 @@ def _answers(loaded: LoadedModel, config: EngineConfig, machine: Machine) -> Ite
             prompt = tokenizer.encode_chat([{"role": "user", "content": question}])
         else:
             prompt = tokenizer.encode_text(question)
-        request = GenerationRequest(str(i), tuple(prompt), sampling)
+        request = GenerationRequest(str(i), Prompt(tuple(prompt)), sampling)
         asked.append(sequences.Sequence.from_request(request, 0.0))
         core.add(asked[-1])
     while core.has_work:
@@ -212,7 +213,9 @@ def _log_probabilities(loaded: LoadedModel, text: Text) -> Iterator[Tensor]:
         device=loaded.model.device,
     )
     runner = ModelRunner(loaded.model, cache)
-    request = GenerationRequest("text", text.token_ids[: text.start], SamplingParams(max_tokens=1))
+    request = GenerationRequest(
+        "text", Prompt(text.token_ids[: text.start]), SamplingParams(max_tokens=1)
+    )
     sequence = sequences.Sequence.from_request(request, 0.0)
     sequence.block_table = list(range(num_blocks))
     while len(sequence.token_ids) < len(text.token_ids):

@@ -26,9 +26,11 @@ from llm_service.config import Settings, words_of
 from llm_service.engine import (
     Engine,
     GenerationRequest,
+    Prompt,
     SamplingParams,
     unobserved,
 )
+from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loading.checkpoint import examine as examine_model
 from llm_service.engine.loading.factory import load_engine
@@ -97,7 +99,7 @@ def examine(model_id: str | None, progress: Progress, *, loads: bool = False) ->
 
 def _load(config: EngineConfig, progress: Progress) -> list[Finding]:
     try:
-        engine = load_engine(config, unobserved, progress=progress)
+        engine = load_engine(config, unobserved, Budget(), progress=progress)
         asyncio.run(_answer(engine))
     except (ModelLoadError, ServiceError) as error:
         return [Finding("model", True, str(error), "")]
@@ -109,7 +111,7 @@ async def _answer(engine: Engine) -> None:
     prompt = tuple(engine.tokenizer.encode_text("Hello"))
     try:
         async for _ in engine.submit(
-            GenerationRequest("doctor", prompt, SamplingParams(max_tokens=1))
+            GenerationRequest("doctor", Prompt(prompt), SamplingParams(max_tokens=1))
         ):
             pass
     finally:

@@ -154,11 +154,12 @@ def banner(services: Services, host: str, port: int, new_key: str | None) -> str
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
     model = services.models.resolve(None)
     info = model.info
+    where = "" if info.local is None else f"{info.local.dtype} on {info.local.device}, "
     messages = [{"role": "user", "content": "What is 7 plus 5?"}]
     body = json.dumps({"model": info.model_id, "messages": messages})
     lines = [
         "",
-        f"  llm_service {__version__}, {info.dtype} on {info.device}, {info.engine} engine",
+        f"  llm_service {__version__}, {where}{info.engine} engine",
         f"  {model.summary}",
         *(f"  Note       {note}" for note in (*info.notes, *services.warnings())),
         "",

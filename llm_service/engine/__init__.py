@@ -6,10 +6,12 @@ metrics library and no keys; it reports to an `EngineObserver`.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from llm_service.engine.info import KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
+from llm_service.engine.prompt import Attachment, Prompt
 from llm_service.engine.request import (
     FinishReason,
     GenerationChunk,
@@ -27,18 +29,22 @@ from llm_service.engine.request import (
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
+    "Attachment",
     "Engine",
-    "EngineInfo",
     "EngineObserver",
     "EngineStatus",
     "FinishReason",
     "GenerationChunk",
     "GenerationRequest",
     "GpuUse",
+    "KVCacheInfo",
+    "LocalEngineInfo",
+    "ModelInfo",
     "NullObserver",
     "Observe",
     "Phase",
     "PositionLogprobs",
+    "Prompt",
     "PromptTokenizer",
     "SamplingParams",
     "StepStats",
@@ -51,42 +57,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What is served and how; fixed once the engine has started. Sizes in bytes and tokens."""
-
-    model_id: str
-    architecture: str
-    engine: str  # batched, sequential
-    device: str  # cpu, cuda
-    dtype: str
-    quantization: str
-    num_parameters: int
-    max_context: int
-    max_batch_size: int
-    max_batched_tokens: int
-    max_waiting: int
-    threads: int
-    weights_bytes: int
-    kv_cache_bytes: int
-    block_size: int
-    load_seconds: float
-    kernels: str = ""  # their instruction set; empty: torch computes everything
-    kv_cache_dtype: str = ""  # empty: the model keeps its own cache
-    vocab_size: int = 0  # token ids are below it
-    num_blocks: int = 0  # of the KV cache; 0: the model keeps its own
-    has_prefix_cache: bool = False
-    compute_bytes: int = 0  # what the kernels' workspace takes in the largest step
-    # sentences about choices that the operator should know ("runs sequentially because ...")
-    notes: tuple[str, ...] = ()
-    # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
-    default_sampling: Mapping[str, Any] = field(default_factory=dict)
+Observe = Callable[[ModelInfo], EngineObserver]
 
 
-Observe = Callable[[EngineInfo], EngineObserver]
-
-
-def unobserved(info: EngineInfo) -> EngineObserver:
+def unobserved(info: ModelInfo) -> EngineObserver:
     """An `Observe` for offline use: nobody hears of the engine."""
     return NullObserver()
 
@@ -181,7 +155,7 @@ class Engine(Protocol):
     """`submit` and `status` are called on the event loop and never block it."""
 
     @property
-    def info(self) -> EngineInfo: ...
+    def info(self) -> ModelInfo: ...
 
     @property
     def tokenizer(self) -> PromptTokenizer: ...

@@ -1,9 +1,11 @@
 """What an engine tells the outside world while it runs. No metrics library here.
 
-All methods are called on the engine's thread, must not block and must not raise.
+The methods must not block and must not raise. All but `tokens_delivered` are called on the
+engine's thread, if it has one.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Phase = Literal["queue", "prefill", "decode"]
@@ -25,16 +27,21 @@ class StepStats:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     kv_cache_used_bytes: int = 0
-    # (request_id, seconds from submit to first token), for sequences that got theirs
-    first_tokens: list[tuple[str, float]] = field(default_factory=list)
-    # seconds since the same sequence's previous token
-    inter_token_seconds: list[float] = field(default_factory=list)
 
 
 class EngineObserver(Protocol):
     """`observability.metrics.Metrics` is the real one; `NullObserver` hears nothing."""
 
     def step_finished(self, stats: StepStats) -> None: ...
+
+    def tokens_delivered(
+        self, first_tokens: Sequence[tuple[str, float]], gaps: Sequence[float]
+    ) -> None:
+        """Tokens have reached their streams. Called on the event loop, once per step.
+
+        `first_tokens` has (request_id, seconds since the submit) of each sequence whose first
+        token is among them; `gaps` the seconds since the same sequence's previous token.
+        """
 
     def queue_changed(self, num_running: int, num_waiting: int, kv_cache_used_bytes: int) -> None:
         """The queues changed outside a step: a submit, an abort, a failed engine."""
@@ -51,6 +58,10 @@ class NullObserver:
     """Hears nothing; for tests and offline use."""
 
     def step_finished(self, stats: StepStats) -> None: ...
+
+    def tokens_delivered(
+        self, first_tokens: Sequence[tuple[str, float]], gaps: Sequence[float]
+    ) -> None: ...
 
     def queue_changed(
         self, num_running: int, num_waiting: int, kv_cache_used_bytes: int

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from llm_service.engine.prompt import Prompt
+
 NO_BIAS: Mapping[int, float] = MappingProxyType({})
 
 
@@ -70,7 +72,7 @@ class GenerationRequest:
     """
 
     request_id: str
-    prompt_token_ids: tuple[int, ...]
+    prompt: Prompt
     sampling: SamplingParams
     cache_salt: str = ""
     deadline: float | None = None
@@ -114,11 +116,15 @@ class GenerationChunk:
 
 @dataclass(slots=True)
 class Timings:
-    """`time.monotonic()` seconds at which a sequence reached each point; None: not yet."""
+    """`time.monotonic()` seconds at which a sequence reached each point; None: not yet.
+
+    The engine states when it was first scheduled; a `DeliveryMeter` the times after that.
+    """
 
     submitted: float
     first_scheduled: float | None = None
     first_token: float | None = None
+    last_token: float | None = None
     finished: float | None = None
 
     @property

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from llm_service.engine import EngineInfo, Observe
+from llm_service.engine import ModelInfo, Observe
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
@@ -25,13 +25,16 @@ from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import ScheduledBatch, Scheduler
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.budget import Turn
 from llm_service.engine.kernels.head import LogitNeeds
-from llm_service.engine.loading.loader import LoadedModel, Resources
+from llm_service.engine.loading.loader import LoadedModel
 from llm_service.engine.observer import Phase
+from llm_service.engine.request import GenerationRequest
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vocabulary import Vocabulary
-from llm_service.errors import ServiceError
+from llm_service.errors import InvalidRequest, ServiceError
+
+_BLOCK_SIZE = 16  # tokens; the blocks only count, as the model keeps its own cache
 
 
 class SequentialEngine(BatchedEngine):
@@ -40,33 +43,41 @@ class SequentialEngine(BatchedEngine):
     def __init__(
         self,
         loaded: LoadedModel,
-        resources: Resources,
-        config: EngineConfig,
+        info: ModelInfo,
         observe: Observe,
         *,
+        turn: Turn | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        info = _info(loaded, resources, config)
         tokenizer = SealedTokenizer(loaded.tokenizer)
         # The sampling defaults of the model's folder are in `default_sampling`; callers apply them.
         loaded.model.generation_config = _generation_config(info.max_context)
 
-        def build_core() -> EngineCore:
-            torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
-            return SequentialCore(loaded, info)
+        assert info.local is not None
+        threads = info.local.threads
 
-        super().__init__(build_core, info, tokenizer, observe(info), backoff or Backoff())
+        def build_core() -> EngineCore:
+            torch.set_num_threads(threads)  # OpenMP keeps the number per thread
+            return SequentialCore(loaded, info, threads)
+
+        super().__init__(
+            build_core, info, tokenizer, observe(info), backoff or Backoff(), turn or Turn()
+        )
+
+    def _refuse_attachments(self, request: GenerationRequest) -> None:
+        if request.prompt.attachments:
+            raise InvalidRequest("A model that runs one request at a time takes no attachments.")
 
 
 class SequentialCore(EngineCore):
     """Runs the batched core with one slot over `generate`; frees its cache after each sequence."""
 
-    def __init__(self, loaded: LoadedModel, info: EngineInfo) -> None:
-        num_blocks = -(-info.max_context // info.block_size)
-        self._generate = GenerateRunner(loaded.model, info.threads)
+    def __init__(self, loaded: LoadedModel, info: ModelInfo, threads: int) -> None:
+        num_blocks = -(-info.max_context // _BLOCK_SIZE)
+        self._generate = GenerateRunner(loaded.model, threads)
         super().__init__(
             Scheduler(
-                BlockManager(num_blocks, info.block_size, prefix_cache=False),
+                BlockManager(num_blocks, _BLOCK_SIZE, prefix_cache=False),
                 max_batch_size=1,
                 max_batched_tokens=info.max_context,  # `generate` takes a prompt as a whole
                 max_context=info.max_context,
@@ -213,28 +224,3 @@ def _generation_config(max_context: int) -> GenerationConfig:
     make: Any = GenerationConfig
     config: GenerationConfig = make(do_sample=False, max_length=max_context + 1, pad_token_id=0)
     return config
-
-
-def _info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
-    return EngineInfo(
-        model_id=config.served_name or loaded.model_id,
-        architecture=type(loaded.model).__name__,
-        engine="sequential",
-        device=loaded.model.device.type,
-        dtype=str(loaded.form.dtype).removeprefix("torch."),
-        quantization=loaded.form.quantization,
-        num_parameters=loaded.num_parameters,
-        max_context=resources.max_context,
-        max_batch_size=1,
-        max_batched_tokens=resources.max_context,
-        max_waiting=config.max_waiting,
-        threads=resources.threads,
-        weights_bytes=loaded.weights_bytes,
-        kv_cache_bytes=0,
-        block_size=config.block_size,
-        load_seconds=loaded.load_seconds,
-        kernels=loaded.form.kernels or "",
-        vocab_size=loaded.model.config.get_text_config().vocab_size,
-        notes=(*loaded.notes, *resources.notes),
-        default_sampling=loaded.default_sampling,
-    )

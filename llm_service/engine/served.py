@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm_service.engine import Engine, EngineInfo, PromptTokenizer
+from llm_service.engine import Engine, ModelInfo, PromptTokenizer
 from llm_service.errors import ModelNotFound, NotLoaded
 
 BUNDLED_MODEL = "pocket"
@@ -17,7 +17,7 @@ class ServedModel:
     A request resolves its model once, at its endpoint, and hands it on.
     """
 
-    info: EngineInfo
+    info: ModelInfo
     tokenizer: PromptTokenizer
     engine: Engine
 
@@ -32,13 +32,16 @@ class ServedModel:
     @property
     def summary(self) -> str:
         """One line about the model, for the dashboard, the banner and `GET /`."""
-        info, size = self.info, round(self.info.num_parameters / 1e6)
+        name, local = self.info.model_id, self.info.local
+        if local is None:
+            return f"{name}: computed elsewhere."
+        size = round(local.num_parameters / 1e6)
         if self.is_demonstration:
             return (
-                f"{info.model_id}: a {size} M-parameter demonstration model."
+                f"{name}: a {size} M-parameter demonstration model."
                 " Set LLM_MODEL_ID to serve another."
             )
-        return f"{info.model_id}: {size} M parameters, {info.dtype} on {info.device}."
+        return f"{name}: {size} M parameters, {local.dtype} on {local.device}."
 
     def not_ready_reason(self) -> str | None:
         """Why the engine does not answer now; None when it takes requests and steps."""

@@ -4,9 +4,10 @@
 that no metric knows which model is meant.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
-from llm_service.engine import EngineInfo, Phase, StepStats
+from llm_service.engine import LocalEngineInfo, ModelInfo, Phase, StepStats
 from llm_service.observability.buckets import BATCH, FIRST_TOKEN, INTER_TOKEN, LAG
 from llm_service.observability.families import Declare
 from llm_service.observability.gpu import ReadGpu, compute_bytes
@@ -138,35 +139,40 @@ class EngineFamilies:
 
 
 class ModelMetrics:
-    """Implements `EngineObserver` for one model: its methods run on the engine's thread."""
+    """Implements `EngineObserver` for one model: see there for the threads."""
 
-    def __init__(
-        self, families: EngineFamilies, info: EngineInfo, read_gpu: ReadGpu | None
-    ) -> None:
+    def __init__(self, families: EngineFamilies, info: ModelInfo, read_gpu: ReadGpu | None) -> None:
         """`read_gpu` is given where the model is on a GPU."""
         self._families = families
         self._model = model = info.model_id
         families.ready.remove(NO_MODEL)
-        families.load_seconds.of(model).set(info.load_seconds)
         families.slots.of(model).set(info.max_batch_size)
         families.queue_capacity.of(model).set(info.max_waiting)
-        families.kv_capacity.of(model).set(info.kv_cache_bytes)
-        families.memory.of(model, "weights").set(info.weights_bytes)
-        families.memory.of(model, "kv_cache").set(info.kv_cache_bytes)
+        local = info.local
+        facts = ("", info.engine, "", "", "", "")
+        if local is not None:
+            self._set_memory(local, read_gpu)
+            facts = (
+                local.architecture,
+                info.engine,
+                local.device,
+                local.dtype,
+                local.quantization,
+                local.kernels or "",
+            )
+        families.info.of(model, *facts).set(1)
+
+    def _set_memory(self, local: LocalEngineInfo, read_gpu: ReadGpu | None) -> None:
+        families, model = self._families, self._model
+        families.load_seconds.of(model).set(local.load_seconds)
+        families.kv_capacity.of(model).set(local.kv_cache_bytes)
+        families.memory.of(model, "weights").set(local.weights_bytes)
+        families.memory.of(model, "kv_cache").set(local.kv_cache_bytes)
         compute = families.memory.of(model, "compute")
-        compute.set(info.compute_bytes)
+        compute.set(local.compute_bytes)
         if read_gpu is not None:
-            held_bytes = info.weights_bytes + info.kv_cache_bytes
+            held_bytes = local.weights_bytes + local.kv_cache_bytes
             compute.set_function(partial(compute_bytes, read_gpu, held_bytes))
-        families.info.of(
-            model,
-            info.architecture,
-            info.engine,
-            info.device,
-            info.dtype,
-            info.quantization,
-            info.kernels,
-        ).set(1)
 
     def step_finished(self, stats: StepStats) -> None:
         families, model = self._families, self._model
@@ -181,11 +187,15 @@ class ModelMetrics:
         families.draft_tokens.of(model, "rejected").inc(stats.num_draft_tokens - num_accepted)
         families.busy.of(model, "prefill").inc(stats.prefill_seconds)
         families.busy.of(model, "decode").inc(stats.decode_seconds)
-        families.inter_token.of(model).observe_all(stats.inter_token_seconds)
-        for sequence_id, seconds in stats.first_tokens:
+
+    def tokens_delivered(
+        self, first_tokens: Sequence[tuple[str, float]], gaps: Sequence[float]
+    ) -> None:
+        self._families.inter_token.of(self._model).observe_all(gaps)
+        for sequence_id, seconds in first_tokens:
             # A sequence's id is its request's and the number of the choice.
             request_id = sequence_id.rpartition("-")[0] or sequence_id
-            families.first_token.of(model).observe(seconds, {"trace_id": request_id})
+            self._families.first_token.of(self._model).observe(seconds, {"trace_id": request_id})
 
     def queue_changed(self, num_running: int, num_waiting: int, kv_cache_used_bytes: int) -> None:
         self._families.running.of(self._model).set(num_running)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 
 from llm_service import __version__
-from llm_service.engine import EngineInfo
+from llm_service.engine import ModelInfo
 from llm_service.observability.buckets import (
     FIRST_TOKEN,
     HTTP,
@@ -242,11 +242,13 @@ class Metrics:
 
     # Models
 
-    def of_model(self, info: EngineInfo) -> ModelMetrics:
+    def of_model(self, info: ModelInfo) -> ModelMetrics:
         """Let the series of a loaded model begin; what its engine reports to."""
         self._models.add(info.model_id)
         self._declare.begin_model(info.model_id)
-        read_gpu = self._read_gpu if info.device == "cuda" else None
+        read_gpu = (
+            self._read_gpu if info.local is not None and info.local.device == "cuda" else None
+        )
         if read_gpu is not None and not self._has_gpu:
             self._has_gpu = True
             self.registry.register(GpuCollector(read_gpu))

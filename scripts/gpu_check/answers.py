@@ -4,7 +4,8 @@ import asyncio
 from functools import partial
 from importlib.util import find_spec
 
-from llm_service.engine import Engine, GenerationRequest, SamplingParams, unobserved
+from llm_service.engine import Engine, GenerationRequest, Prompt, SamplingParams, unobserved
+from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loading.factory import load_engine
 from scripts.gpu_check.part import Failed, Figures, Part, Skipped
@@ -43,19 +44,20 @@ def require_bitsandbytes() -> None:
 def _ask(config: EngineConfig) -> Figures:
     if config.device == "cuda" and config.quantization != "none":
         require_bitsandbytes()
-    engine = load_engine(config, unobserved)
-    info = engine.info
-    if info.device != config.device:
-        raise Failed(f"it runs on {info.device}, not on {config.device}")
+    engine = load_engine(config, unobserved, Budget())
+    local = engine.info.local
+    assert local is not None
+    if local.device != config.device:
+        raise Failed(f"it runs on {local.device}, not on {config.device}")
     text = asyncio.run(asyncio.wait_for(_answer(engine), _SECONDS))
     if _ANSWER not in text:
         raise Failed(f"{_QUESTION!r} was answered {text!r}, without {_ANSWER}")
     return {
         "answer": text,
-        "dtype": info.dtype,
-        "quantization": info.quantization,
-        "weights_bytes": info.weights_bytes,
-        "load_seconds": info.load_seconds,
+        "dtype": local.dtype,
+        "quantization": local.quantization,
+        "weights_bytes": local.weights_bytes,
+        "load_seconds": local.load_seconds,
     }
 
 
@@ -64,7 +66,7 @@ async def _answer(engine: Engine) -> str:
     try:
         ids = engine.tokenizer.encode_chat([{"role": "user", "content": _QUESTION}])
         sampling = SamplingParams(_MAX_TOKENS, temperature=0.0)
-        stream = engine.submit(GenerationRequest("sum", tuple(ids), sampling))
+        stream = engine.submit(GenerationRequest("sum", Prompt(tuple(ids)), sampling))
         return "".join([chunk.text async for chunk in stream])
     finally:
         await engine.stop(drain_seconds=1.0)

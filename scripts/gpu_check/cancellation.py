@@ -6,6 +6,7 @@ from functools import partial
 from transformers import PreTrainedModel
 
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest
 from llm_service.errors import RequestCancelled
 from scripts.gpu_check.part import Failed, Figures, Part, use_one_thread
@@ -27,7 +28,7 @@ _SECONDS = 60.0
 def run(part: Part) -> None:
     use_one_thread()
     reference = fresh_model(_ARCHITECTURE).to(part.device)
-    expected = generate_greedily(reference, PROMPTS[1], GREEDY.max_tokens)
+    expected = generate_greedily(reference, Prompt(PROMPTS[1]), GREEDY.max_tokens)
     model = fresh_model(_ARCHITECTURE).to(part.device)
     for phase in ("queue", "prefill", "decode"):
         part.check(f"leaves in {phase}", partial(_leave, model, phase, expected))
@@ -68,8 +69,8 @@ async def _leave_stream(model: PreTrainedModel, expected: tuple[int, ...]) -> Fi
     engine = make_engine(model)
     await engine.start()
     try:
-        stays = engine.submit(GenerationRequest("stays", PROMPTS[1], GREEDY))
-        leaves = engine.submit(GenerationRequest("leaves", PROMPTS[4], GREEDY))
+        stays = engine.submit(GenerationRequest("stays", Prompt(PROMPTS[1]), GREEDY))
+        leaves = engine.submit(GenerationRequest("leaves", Prompt(PROMPTS[4]), GREEDY))
         await anext(leaves)
         leaves.abort()
         try:

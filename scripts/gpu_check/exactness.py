@@ -45,7 +45,7 @@ def _compare(part: Part, architecture: str) -> Figures:
     served = fresh_model(architecture).to(part.device)
     sequences = _answers(served)
     for scenario, sequence in sequences:
-        prompt = sequence.request.prompt_token_ids
+        prompt = sequence.request.prompt.token_ids
         if sequence.error is not None:
             raise Failed(f"{scenario}: {sequence.error.message}")
         if output(sequence) != expected[prompt]:

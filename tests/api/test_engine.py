@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from llm_service.engine import EngineInfo
+from llm_service.engine import ModelInfo
 from llm_service.machine import SPEEDING_FLAGS, Machine
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import RunningService
@@ -11,13 +11,13 @@ from tests.support.service import RunningService
 def test_the_facts_are_those_of_the_bundled_model_and_this_machine(
     service: RunningService,
 ) -> None:
-    info: EngineInfo = service.engine.info
+    info: ModelInfo = service.engine.info
     machine = Machine.detect()
     with service.client() as http:
         facts = http.get("/api/engine").json()
     assert facts["model"]["id"] == "pocket"
     assert facts["model"]["is_demonstration"] is True
-    assert facts["model"]["weights_bytes"] == info.weights_bytes > 0
+    assert facts["model"]["weights_bytes"] == info.local.weights_bytes > 0
     assert facts["model"]["default_sampling"] == dict(info.default_sampling)
     assert facts["machine"]["cpu_cores"] == machine.cpu_cores
     assert facts["machine"]["cpu_model"] == machine.cpu_model
@@ -31,7 +31,7 @@ def test_the_facts_are_those_of_the_bundled_model_and_this_machine(
     assert engine["has_prefix_cache"] is True
     assert engine["num_blocks"] * engine["block_size"] >= facts["model"]["max_context"]
     assert engine["kv_cache_bytes"] % engine["num_blocks"] == 0
-    assert engine["max_batched_tokens"] == info.max_batched_tokens
+    assert engine["max_batched_tokens"] == info.local.max_batched_tokens
 
 
 def test_while_the_model_loads_there_are_the_machine_and_nulls(tmp_path: Path) -> None:

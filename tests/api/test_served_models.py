@@ -11,6 +11,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from llm_service.engine import Engine
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.engine.served import Models, ServedModel
 from llm_service.machine import process_memory
 from tests.engine.models import byte_tokenizer
@@ -71,7 +72,7 @@ def test_a_second_model_is_served_under_its_name_and_removed(tmp_path: Path) -> 
             running = other.get("/api/requests").json()["requests"]
         assert {record["model"] for record in running} == {"pocket", "second"}
 
-        with pytest.raises(ValueError, match="served as 'second' already"):
+        with pytest.raises(ModelLoadError, match="loaded as 'second' already"):
             add(service, served_name="second")
         assert answer(service, "second")
 

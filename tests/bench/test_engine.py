@@ -95,7 +95,7 @@ def test_settings_of_the_environment_switch_parts_off(tmp_path: Path) -> None:
     )
     assert [phase["kind"] for phase in found["phases"]] == ["decode"]
     engine = found["engine"]
-    assert (engine["quantization"], engine["kernels"], engine["threads"]) == ("8bit", "", 1)
+    assert (engine["quantization"], engine["kernels"], engine["threads"]) == ("8bit", None, 1)
     assert engine["has_prefix_cache"] is False
     assert engine["why_quantization"] == "as asked"
 

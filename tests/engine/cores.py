@@ -12,10 +12,12 @@ from llm_service.engine.batched.core import EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
+from llm_service.engine.budget import Turn
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.kv_cache import block_bytes
-from llm_service.engine.loading.factory import batched_engine, build_core, engine_info
+from llm_service.engine.loading.factory import batched_engine, build_core, model_info
 from llm_service.engine.loading.loader import Resources
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.vocabulary import Vocabulary
 from tests.engine.models import (
@@ -56,14 +58,20 @@ class Size(TypedDict, total=False):
 
 
 def make_engine(
-    model: PreTrainedModel, observer: EngineObserver | None = None, **size: Unpack[Size]
+    model: PreTrainedModel,
+    observer: EngineObserver | None = None,
+    *,
+    turn: Turn | None = None,
+    **size: Unpack[Size],
 ) -> BatchedEngine:
     resources, config = _configured(model, **size)
+    loaded = loaded_model(model, layer_shapes=shapes_of(model))
     return batched_engine(
-        loaded_model(model, layer_shapes=shapes_of(model)),
-        resources,
+        loaded,
+        model_info(loaded, resources, config),
         config,
         lambda info: observer or NullObserver(),
+        turn=turn,
         backoff=QUICK_BACKOFF,
     )
 
@@ -71,7 +79,7 @@ def make_engine(
 def make_core(model: PreTrainedModel, **size: Unpack[Size]) -> EngineCore:
     resources, config = _configured(model, **size)
     loaded = loaded_model(model, layer_shapes=shapes_of(model))
-    info = engine_info(loaded, resources, config)
+    info = model_info(loaded, resources, config)
     return build_core(loaded, info, config)
 
 
@@ -110,7 +118,7 @@ def make_sequence(
     request_id: str = "r",
     cache_salt: str = "",
 ) -> Sequence:
-    request = GenerationRequest(request_id, prompt, sampling, cache_salt)
+    request = GenerationRequest(request_id, Prompt(prompt), sampling, cache_salt)
     return Sequence.from_request(request, time.monotonic())
 
 

@@ -13,7 +13,7 @@ from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.batched.sequence import Sequence as Answer
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.head import LogitNeeds
-from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import LoadedModel, Resources, load_model
 from llm_service.engine.request import SamplingParams
 from llm_service.errors import EngineFailed
@@ -47,7 +47,7 @@ def make_core(
     config = EngineConfig(model_id="pocket", speculation=speculation)
     resources = Resources(threads=1, kv_cache_bytes=100_000_000, max_batch_size=8, max_context=512)
     model = loaded(quantization)
-    core = build_core(model, engine_info(model, resources, config), config, wrap_runner=wrap_runner)
+    core = build_core(model, model_info(model, resources, config), config, wrap_runner=wrap_runner)
     core.warm_up()
     return core
 

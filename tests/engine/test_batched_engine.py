@@ -17,6 +17,7 @@ from llm_service.engine import (
     GenerationRequest,
     NullObserver,
     Phase,
+    Prompt,
     SamplingParams,
     StepStats,
     TokenStream,
@@ -125,7 +126,7 @@ async def running(engine: BatchedEngine) -> AsyncIterator[BatchedEngine]:
 def ask(
     prompt: tuple[int, ...] = PROMPT, sampling: SamplingParams = GREEDY, **fields: Any
 ) -> GenerationRequest:
-    return GenerationRequest("r", prompt, sampling, **fields)
+    return GenerationRequest("r", Prompt(prompt), sampling, **fields)
 
 
 async def tokens(stream: TokenStream) -> tuple[int, ...]:

@@ -7,13 +7,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 
 BLOCK_SIZE = 4
 
 
 def sequence(*tokens: int, salt: str = "") -> Sequence:
-    request = GenerationRequest("r", tokens, SamplingParams(max_tokens=1), cache_salt=salt)
+    request = GenerationRequest("r", Prompt(tokens), SamplingParams(max_tokens=1), cache_salt=salt)
     return Sequence.from_request(request, submitted=0.0)
 
 

@@ -211,7 +211,6 @@ def test_a_steps_stats_add_up(core: EngineCore) -> None:
     stats = [result.stats for result in run_to_end(core)]
     assert sum(s.num_computed_prompt_tokens + s.num_cached_prompt_tokens for s in stats) == 19
     assert sum(s.num_output_tokens for s in stats) == sum(len(output(s)) for s in sequences)
-    assert sum(len(s.first_tokens) for s in stats) == 2
     assert stats[0].kv_cache_used_bytes > 0
     assert stats[0].decode_seconds == 0.0 < stats[0].prefill_seconds
     assert stats[1].prefill_seconds == 0.0 < stats[1].decode_seconds

@@ -22,7 +22,7 @@ def sequence_of(*token_ids: int) -> Sequence:
 
 def say(sequence: Sequence, *token_ids: int) -> None:
     for token_id in token_ids:
-        sequence.record_token(token_id, 0.0)
+        sequence.record_token(token_id)
 
 
 def test_what_followed_the_last_three_tokens_before_is_proposed():

@@ -188,5 +188,5 @@ def _sum(results: list[StepResult], counter: str) -> int:
 
 def _assert_exact(architecture: str, sequences: list[Sequence]) -> None:
     for sequence in sequences:
-        prompt = sequence.request.prompt_token_ids
+        prompt = sequence.request.prompt.token_ids
         assert output(sequence) == greedy_reference(architecture, prompt, GREEDY.max_tokens)

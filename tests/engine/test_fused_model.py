@@ -49,7 +49,9 @@ class Steps:
         tokens = torch.randint(VOCAB_SIZE, (len(positions),), generator=self.generator)
         found = self.model.forward(tokens.tolist(), slots, rows, spans, self.cache, needs)
         paged = PagedBatch(self.other_cache, spans, torch.tensor(slots), torch.float32)
-        expected = self.model.by_parts(tokens, torch.tensor(positions), torch.tensor(rows), paged)
+        expected = self.model.by_parts(
+            self.model.embed(tokens), torch.tensor([positions]), torch.tensor(rows), paged
+        )
         return found, expected
 
 

@@ -26,7 +26,7 @@ from llm_service.engine.kernels.build import usable_instruction_sets
 from llm_service.engine.loading import form as forms
 from llm_service.engine.loading import loader, memory, model_files, quantization, quantizers
 from llm_service.engine.loading.checkpoint import examine
-from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.form import choose_dtype
 from llm_service.engine.loading.loader import (
     ModelLoadError,
@@ -179,7 +179,7 @@ def test_a_model_whose_layers_only_look_fusable_is_served_in_its_own_type(machin
     if HAS_TUNED_KERNELS:
         assert loaded.reasons.unfused == "a fused layer does not compute what the model's own does"
     config = EngineConfig()
-    info = engine_info(loaded, plan_resources(config, loaded, machine), config)
+    info = model_info(loaded, plan_resources(config, loaded, machine), config)
     build_core(loaded, info, config).warm_up()
 
 

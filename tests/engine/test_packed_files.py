@@ -15,13 +15,14 @@ from llm_service.__main__ import app
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels import files
-from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import (
     LoadedModel,
     ModelLoadError,
     load_model,
     plan_resources,
 )
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.machine import Machine
@@ -40,10 +41,12 @@ def quantize(model: Path | str, out: Path, *options: str) -> tuple[int, str]:
 
 def answer(loaded: LoadedModel, question: str) -> list[int]:
     config, tokenizer = EngineConfig(), SealedTokenizer(loaded.tokenizer)
-    info = engine_info(loaded, plan_resources(config, loaded, Machine.detect()), config)
+    info = model_info(loaded, plan_resources(config, loaded, Machine.detect()), config)
     core = build_core(loaded, info, config)
     prompt = tokenizer.encode_chat([{"role": "user", "content": question}])
-    request = GenerationRequest("r", tuple(prompt), SamplingParams(max_tokens=40, temperature=0.0))
+    request = GenerationRequest(
+        "r", Prompt(tuple(prompt)), SamplingParams(max_tokens=40, temperature=0.0)
+    )
     sequence = Sequence.from_request(request, 0.0)
     core.add(sequence)
     while core.has_work:

@@ -16,12 +16,15 @@ from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.kernels.library import load_kernels
 from llm_service.engine.kernels.reductions import FusedReductions, TorchReductions
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 from tests.engine.masks import mask_of
 
 
 def sequence(params, prompt=(1, 2, 3), output=()):
-    made = Sequence.from_request(GenerationRequest("r", tuple(prompt), params), submitted=0.0)
+    made = Sequence.from_request(
+        GenerationRequest("r", Prompt(tuple(prompt)), params), submitted=0.0
+    )
     made.token_ids += output
     return made
 
@@ -392,7 +395,7 @@ def test_counts_grow_with_the_sequence_and_outlive_a_preemption():
     counts = made.output_counts()
     assert counts == {1: 0, 2: 0, 3: 0}
     for token_id in (2, 9, 9):
-        made.record_token(token_id, 0.0)
+        made.record_token(token_id)
     made.num_computed_tokens = 0  # as after a preemption
     assert made.output_counts() is counts
     assert counts == {1: 0, 2: 1, 3: 0, 9: 2}

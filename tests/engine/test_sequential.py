@@ -12,6 +12,7 @@ from transformers import MambaConfig, MambaForCausalLM, PreTrainedModel
 
 from llm_service.engine import FinishReason, SamplingParams
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.loading.factory import model_info
 from llm_service.engine.loading.loader import Resources
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.errors import (
@@ -49,10 +50,12 @@ pytestmark = pytest.mark.anyio
 def sequential(
     model: PreTrainedModel, recorder: Recorder, max_waiting: int = 8
 ) -> SequentialEngine:
+    loaded = loaded_model(model)
+    resources = Resources(threads=1, kv_cache_bytes=0, max_batch_size=1, max_context=MAX_CONTEXT)
+    config = EngineConfig(engine="sequential", max_waiting=max_waiting)
     return SequentialEngine(
-        loaded_model(model),
-        Resources(threads=1, kv_cache_bytes=0, max_batch_size=1, max_context=MAX_CONTEXT),
-        EngineConfig(engine="sequential", max_waiting=max_waiting),
+        loaded,
+        model_info(loaded, resources, config),
         lambda info: recorder,
         backoff=QUICK_BACKOFF,
     )

@@ -12,7 +12,7 @@ from llm_service.engine.batched.core import EngineCore
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.kv_cache import block_bytes
 from llm_service.engine.kernels.model import FusedModel
-from llm_service.engine.loading.factory import build_core, engine_info
+from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import Resources
 from llm_service.engine.loading.memory import kernel_workspace_bytes
 from llm_service.engine.request import SamplingParams
@@ -71,8 +71,8 @@ def core_over(model: PreTrainedModel) -> tuple[EngineCore, int]:
     config = EngineConfig(
         max_batched_tokens=NUM_TOKENS, block_size=BLOCK_SIZE, max_inter_token_ms=1_000_000
     )
-    info = engine_info(loaded, resources, config)
-    return build_core(loaded, info, config), info.compute_bytes
+    info = model_info(loaded, resources, config)
+    return build_core(loaded, info, config), info.local.compute_bytes
 
 
 @pytest.mark.skipif(not hasattr(LIBC, "mallinfo2"), reason="the C library does not tell")

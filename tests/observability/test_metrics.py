@@ -28,7 +28,7 @@ from llm_service.observability.metrics import (
 )
 from llm_service.observability.record import OUTCOMES
 from tests.observability.conftest import MakeRecord
-from tests.support.fake_engine import INFO
+from tests.support.fake_engine import INFO, LOCAL
 from tests.support.fake_gpu import ON_GPU, FakeGpu
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
@@ -102,7 +102,8 @@ def used(make_record: MakeRecord) -> Metrics:
     metrics.http_finished("/v1/models", "GET", 200, 0.01)
     metrics.request_finished(make_record())
     engine.ready_changed(True, "")
-    engine.step_finished(StepStats(first_tokens=[("request-1-0", 0.3)], inter_token_seconds=[0.1]))
+    engine.step_finished(StepStats())
+    engine.tokens_delivered([("request-1-0", 0.3)], [0.1])
     engine.sequence_cancelled("decode", 0.01)
     metrics.redis_up(True)
     metrics.redis_operation("admit", 0.002)
@@ -357,10 +358,9 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
             prefill_seconds=0.5,
             decode_seconds=0.25,
             kv_cache_used_bytes=4096,
-            first_tokens=[("a-0", 0.3), ("plain", 0.4)],
-            inter_token_seconds=[0.02, 0.021, 9.0],
         )
     )
+    metrics.of_model(INFO).tokens_delivered([("a-0", 0.3), ("plain", 0.4)], [0.02, 0.021, 9.0])
     pocket = {"model": "pocket"}
     assert total(registry, "llm_requests_running", **pocket) == 2
     assert total(registry, "llm_requests_waiting", **pocket) == 1
@@ -380,9 +380,9 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
 @pytest.mark.parametrize("amounts", [[], [0.02], [0.005, 0.0051, 0.3, 99.0, 0.0]])
 def test_observing_a_batch_counts_as_observing_each(amounts: list[float]) -> None:
     at_once, one_by_one = Metrics(), Metrics()
-    at_once.of_model(INFO).step_finished(StepStats(inter_token_seconds=amounts))
+    at_once.of_model(INFO).tokens_delivered([], amounts)
     for amount in amounts:
-        one_by_one.of_model(INFO).step_finished(StepStats(inter_token_seconds=[amount]))
+        one_by_one.of_model(INFO).tokens_delivered([], [amount])
     name = "llm_inter_token_latency_seconds"
     assert samples_of(at_once, name) == pytest.approx(samples_of(one_by_one, name))
 
@@ -395,8 +395,8 @@ def samples_of(metrics: Metrics, name: str) -> dict[tuple[str, str], float]:
 def test_the_loaded_model_tells_its_capacity(registry: CollectorRegistry) -> None:
     assert total(registry, "llm_slots", model="pocket") == INFO.max_batch_size
     assert total(registry, "llm_queue_capacity", model="pocket") == INFO.max_waiting
-    assert total(registry, "llm_kv_cache_capacity_bytes", model="pocket") == INFO.kv_cache_bytes
-    for kind, num_bytes in (("weights", INFO.weights_bytes), ("compute", INFO.compute_bytes)):
+    assert total(registry, "llm_kv_cache_capacity_bytes", model="pocket") == LOCAL.kv_cache_bytes
+    for kind, num_bytes in (("weights", LOCAL.weights_bytes), ("compute", LOCAL.compute_bytes)):
         assert total(registry, "llm_memory_bytes", model="pocket", kind=kind) == num_bytes == 1
 
 

@@ -142,7 +142,7 @@ def test_requests_per_second_by_outcome(
 
 def test_a_quantile_without_samples_is_null_and_says_how_many(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.of_model(INFO).step_finished(StepStats(first_tokens=[("a-0", 0.15), ("b-0", 0.15)]))
+    metrics.of_model(INFO).tokens_delivered([("a-0", 0.15), ("b-0", 0.15)], [])
     film.run(2)
     panel = film.panel("ttft")
     lines = {line["name"]: line for line in panel["series"]}
@@ -156,9 +156,9 @@ def test_a_quantile_without_samples_is_null_and_says_how_many(film: Film, metric
 def test_a_quantile_beyond_the_last_bucket_is_clipped_and_says_so(
     film: Film, metrics: Metrics
 ) -> None:
-    metrics.of_model(INFO).step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
+    metrics.of_model(INFO).tokens_delivered([("a-0", 999.0)], [])
     film.run(2)
-    metrics.of_model(INFO).step_finished(StepStats(first_tokens=[("a-0", 999.0)]))
+    metrics.of_model(INFO).tokens_delivered([("a-0", 999.0)], [])
     film.run(2)
     (p50, *_) = film.panel("ttft")["series"]
     assert p50["values"][-1] == 900
@@ -240,10 +240,9 @@ def test_every_panel_has_something_to_show_after_mixed_load(
             prefill_seconds=0.1,
             decode_seconds=0.1,
             num_preemptions=1,
-            first_tokens=[("a-0", 0.1)],
-            inter_token_seconds=[0.02],
         )
     )
+    metrics.of_model(INFO).tokens_delivered([("a-0", 0.1)], [0.02])
     asyncio.run(watch_for(metrics, 0.3))
     film.run(2)
     for name in PANELS:
@@ -319,7 +318,7 @@ async def test_the_history_runs_by_itself_and_survives_a_failing_read(
 
 def test_a_heatmap_counts_what_fell_between_two_bounds(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.of_model(INFO).step_finished(StepStats(inter_token_seconds=[0.001, 0.015, 0.016, 99.0]))
+    metrics.of_model(INFO).tokens_delivered([], [0.001, 0.015, 0.016, 99.0])
     film.run(2)
     latest = {le: values[-1] for le, values in film.lines("itl_heatmap").items()}
     assert {le: value for le, value in latest.items() if value} == {
@@ -348,7 +347,7 @@ def test_shares_are_between_nothing_and_all(film: Film, metrics: Metrics) -> Non
 
 def test_the_speed_of_a_stream_is_one_over_the_mean_gap(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.of_model(INFO).step_finished(StepStats(inter_token_seconds=[0.02, 0.03]))
+    metrics.of_model(INFO).tokens_delivered([], [0.02, 0.03])
     film.run(2)
     assert film.lines("stream_speed")["mean"][-1] == pytest.approx(40)
 

@@ -53,9 +53,10 @@ def live(metrics: Metrics, make_record: MakeRecord, random: Generator) -> None:
             prefill_seconds=random.uniform(0, 0.5),
             decode_seconds=random.uniform(0.1, 0.5),
             kv_cache_used_bytes=int(random.integers(0, 2)),
-            first_tokens=[("a-0", random.exponential(1))],
-            inter_token_seconds=random.exponential(0.1, 40).tolist(),
         )
+    )
+    metrics.of_model(INFO).tokens_delivered(
+        [("a-0", random.exponential(1))], random.exponential(0.1, 40).tolist()
     )
     metrics.rejected("admin", "requests")
     metrics._lag.observe(random.exponential(0.01))

@@ -11,35 +11,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_service.engine import (
-    EngineInfo,
     EngineStatus,
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    KVCacheInfo,
+    LocalEngineInfo,
+    ModelInfo,
     Timings,
     Usage,
 )
 from llm_service.errors import Overloaded, RequestCancelled, ServiceError, Unavailable
 
-INFO = EngineInfo(
-    model_id="pocket",
+LOCAL = LocalEngineInfo(
     architecture="Fake",
-    engine="fake",
+    num_parameters=1,
+    hidden_size=1,
     device="cpu",
     dtype="float32",
     quantization="none",
-    num_parameters=1,
+    kernels=None,
+    threads=1,
+    max_batched_tokens=64,
+    weights_bytes=1,
+    compute_bytes=1,
+    load_seconds=0.0,
+    kv_cache=KVCacheInfo(
+        dtype="float32", num_blocks=1, block_size=16, num_bytes=1, has_prefix_cache=False
+    ),
+)
+INFO = ModelInfo(
+    model_id="pocket",
+    engine="fake",
+    vocab_size=256,
     max_context=1000,
     max_batch_size=8,
-    max_batched_tokens=64,
     max_waiting=8,
-    threads=1,
-    weights_bytes=1,
-    kv_cache_bytes=1,
-    block_size=16,
-    load_seconds=0.0,
-    vocab_size=256,
-    compute_bytes=1,
+    local=LOCAL,
 )
 
 
@@ -137,7 +145,7 @@ class FakeStream:
     ) -> None:
         self.request = request
         self.timings = Timings(submitted=time.monotonic())
-        self.usage = Usage(num_prompt_tokens=len(request.prompt_token_ids))
+        self.usage = Usage(num_prompt_tokens=len(request.prompt))
         self.gate = asyncio.Event()
         self._free_tokens = free_tokens
         self._engine = engine

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from llm_service.engine import GpuUse
-from tests.support.fake_engine import INFO
+from tests.support.fake_engine import INFO, LOCAL
 
-ON_GPU = replace(INFO, device="cuda")
+ON_GPU = replace(INFO, local=replace(LOCAL, device="cuda"))
 
 
 class FakeGpu:

@@ -735,7 +735,9 @@ export interface components {
         };
         /**
          * EngineFactsOut
-         * @description `num_blocks` is 0 where the model keeps its own cache.
+         * @description `num_blocks` and `block_size` are 0 where the model keeps its own cache.
+         *
+         *     `max_batched_tokens` is null where another process computes the model.
          */
         EngineFactsOut: {
             /** Num Running */
@@ -751,7 +753,7 @@ export interface components {
             /** Kv Cache Bytes */
             kv_cache_bytes: number;
             /** Threads */
-            threads: number;
+            threads: number | null;
             /** Num Restarts */
             num_restarts: number;
             /** Kind */
@@ -761,7 +763,7 @@ export interface components {
             /** Reason */
             reason: string;
             /** Max Batched Tokens */
-            max_batched_tokens: number;
+            max_batched_tokens: number | null;
             /** Block Size */
             block_size: number;
             /** Num Blocks */
@@ -772,6 +774,8 @@ export interface components {
         /**
          * EngineOut
          * @description `kv_cache_bytes` is 0 where the model keeps its own cache.
+         *
+         *     `threads` is null where another process computes the model.
          */
         EngineOut: {
             /** Num Running */
@@ -787,7 +791,7 @@ export interface components {
             /** Kv Cache Bytes */
             kv_cache_bytes: number;
             /** Threads */
-            threads: number;
+            threads: number | null;
             /** Num Restarts */
             num_restarts: number;
         };
@@ -1044,6 +1048,8 @@ export interface components {
         /**
          * ModelOut
          * @description Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
+         *
+         *     What can be null is known only of a model that this process computes.
          */
         ModelOut: {
             /** Id */
@@ -1052,26 +1058,26 @@ export interface components {
             is_demonstration: boolean;
             /** Summary */
             summary: string;
-            /** Architecture */
-            architecture: string;
-            /** Num Parameters */
-            num_parameters: number;
             /** Vocab Size */
             vocab_size: number;
             /** Max Context */
             max_context: number;
-            /** Device */
-            device: string;
-            /** Dtype */
-            dtype: string;
-            /** Quantization */
-            quantization: string;
             /** Engine */
             engine: string;
+            /** Architecture */
+            architecture: string | null;
+            /** Num Parameters */
+            num_parameters: number | null;
+            /** Device */
+            device: string | null;
+            /** Dtype */
+            dtype: string | null;
+            /** Quantization */
+            quantization: string | null;
             /** Weights Bytes */
-            weights_bytes: number;
+            weights_bytes: number | null;
             /** Load Seconds */
-            load_seconds: number;
+            load_seconds: number | null;
             /** Default Sampling */
             default_sampling: {
                 [key: string]: number | boolean | string;

@@ -122,14 +122,17 @@ class BlockManager:
         return found
 
     def _block_hash(self, sequence: Sequence, index: int) -> bytes:
-        """Hash of the salt and of all tokens up to the end of block `index`."""
+        """Hash of the salt and of all tokens and attachments up to the end of block `index`."""
         hashes = sequence.block_hashes
         while len(hashes) <= index:
             start = len(hashes) * self.block_size
             salt = sequence.request.cache_salt.encode()
             parent = hashes[-1] if hashes else blake2b(salt, digest_size=_DIGEST_BYTES).digest()
-            tokens = array("q", sequence.token_ids[start : start + self.block_size])
+            end = start + self.block_size
+            tokens = array("q", sequence.token_ids[start:end])
             digest = blake2b(parent + tokens.tobytes(), digest_size=_DIGEST_BYTES)
+            for attachment, first, _ in sequence.request.prompt.attached(start, end):
+                digest.update(attachment.content_hash + first.to_bytes(8))
             hashes.append(digest.digest())
         return hashes[index]
 

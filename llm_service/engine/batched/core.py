@@ -25,6 +25,7 @@ from llm_service.engine.batched.scheduler import (
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.observer import Phase, StepStats
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import (
     FinishReason,
     GenerationChunk,
@@ -108,13 +109,13 @@ class EngineCore:
     def add(self, sequence: Sequence) -> None:
         request = sequence.request
         sequence.detokenizer = Detokenizer(
-            self._vocabulary, request.prompt_token_ids, request.sampling.stop
+            self._vocabulary, request.prompt.token_ids, request.sampling.stop
         )
         self._scheduler.add(sequence)
 
     def abort(self, sequence: Sequence, error: ServiceError) -> Phase:
         """Free the sequence's slot and blocks now; return the phase that it was in."""
-        return self._scheduler.abort(sequence, error, self._clock())
+        return self._scheduler.abort(sequence, error)
 
     def expire(self) -> list[Delivery]:
         """End the sequences, waiting or running, that are past their deadline."""
@@ -137,7 +138,7 @@ class EngineCore:
     def warm_up(self) -> None:
         """Run a request of two tokens; raises whatever keeps the engine from finishing it."""
         sampling = SamplingParams(max_tokens=2, temperature=0.0, ignore_eos=True)
-        request = GenerationRequest("warm-up", prompt_token_ids=(0,), sampling=sampling)
+        request = GenerationRequest("warm-up", Prompt((0,)), sampling=sampling)
         sequence = Sequence.from_request(request, self._clock())
         self.add(sequence)
         while self.has_work:

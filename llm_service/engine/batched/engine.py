@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from llm_service.engine import EngineInfo, EngineStatus, PromptTokenizer, TokenStream
+from llm_service.engine import EngineStatus, ModelInfo, PromptTokenizer, TokenStream
 from llm_service.engine.admission_queue import AdmissionQueue
 from llm_service.engine.batched.core import Delivery, EngineCore
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff, EngineWorker
+from llm_service.engine.budget import Turn
+from llm_service.engine.delivery import DeliveryMeter
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.request import GenerationChunk, GenerationRequest
 from llm_service.errors import (
@@ -31,14 +33,16 @@ class BatchedEngine:
     def __init__(
         self,
         build_core: Callable[[], EngineCore],
-        info: EngineInfo,
+        info: ModelInfo,
         tokenizer: PromptTokenizer,
         observer: EngineObserver,
         backoff: Backoff,
+        turn: Turn,
     ) -> None:
         self._info = info
         self._tokenizer = tokenizer
-        self._worker = EngineWorker(build_core, self._cross_back, observer, backoff)
+        self._worker = EngineWorker(build_core, self._cross_back, observer, backoff, turn)
+        self._meter = DeliveryMeter(observer)
         self._streams: dict[Sequence, BatchedStream] = {}
         self._queue = AdmissionQueue(info.max_waiting, info.max_batch_size)
         self._is_stopping = False
@@ -47,7 +51,7 @@ class BatchedEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
-    def info(self) -> EngineInfo:
+    def info(self) -> ModelInfo:
         return self._info
 
     @property
@@ -113,7 +117,7 @@ class BatchedEngine:
         return time.monotonic() - max(self._worker.last_progress, self._queue.busy_since)
 
     def _refuse_impossible(self, request: GenerationRequest) -> None:
-        ids, limit = request.prompt_token_ids, self._info.max_context
+        ids, limit = request.prompt.token_ids, self._info.max_context
         if not ids or request.sampling.max_tokens < 1:
             raise InvalidRequest(
                 "The prompt needs at least one token, and max_tokens must be at least 1."
@@ -122,6 +126,16 @@ class BatchedEngine:
             raise InvalidRequest(f"Token ids lie between 0 and {self._info.vocab_size - 1}.")
         if len(ids) >= limit:
             raise ContextLengthExceeded.of_prompt(limit, len(ids))
+        self._refuse_attachments(request)
+
+    def _refuse_attachments(self, request: GenerationRequest) -> None:
+        """Raise InvalidRequest for attachments that the model cannot read."""
+        assert self._info.local is not None
+        for attachment in request.prompt.attachments:
+            found = tuple(attachment.embeddings.shape)
+            expected = (attachment.num_tokens, self._info.local.hidden_size)
+            if found != expected:
+                raise InvalidRequest(f"An attachment has embeddings {found}, not {expected}.")
 
     def _cross_back(self, deliveries: list[Delivery]) -> None:
         """Called on the engine's thread."""
@@ -130,6 +144,9 @@ class BatchedEngine:
             self._loop.call_soon_threadsafe(self._deliver, deliveries)
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
+        self._meter.measure(
+            (d.sequence.request.request_id, d.sequence.timings, d.event) for d in deliveries
+        )
         for delivery in deliveries:
             self._streams[delivery.sequence].put(delivery.event)
             if delivery.is_last:

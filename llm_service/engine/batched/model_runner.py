@@ -4,13 +4,15 @@ Owns the model's forward call and the KV cache. It decides neither what runs nor
 logits mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from llm_service.engine.batched.positions import LINEAR_POSITIONS, PositionScheme
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.kernels import attention
 from llm_service.engine.kernels.attention import PagedBatch, Span
@@ -26,11 +28,14 @@ class ModelRunner:
     logits, bit for bit, it computes all later steps.
     """
 
-    def __init__(self, model: PreTrainedModel, cache: KVCache) -> None:
+    def __init__(
+        self, model: PreTrainedModel, cache: KVCache, scheme: PositionScheme = LINEAR_POSITIONS
+    ) -> None:
         attention.register()
         model.set_attn_implementation(attention.IMPLEMENTATION)
         self._model = model
         self._cache = cache
+        self._scheme = scheme
         # The model's own properties walk through all of its modules.
         self._device, self._dtype = model.device, model.dtype
         self._fused = FusedModel.of(model)
@@ -48,52 +53,74 @@ class ModelRunner:
         `needs` [rows] names the logits that are exact; the others are approximate. Without
         `needs`, all are exact.
         """
-        tokens, positions, slots, rows, fresh_blocks = self._lay_out(batch)
+        tokens, slots, rows, fresh_blocks = self._lay_out(batch)
         spans = [_span(item) for item in batch.items]
+        attached = _attached(batch)
         if fresh_blocks:
             self._cache.clear(*self._tensors(fresh_blocks))
-        if self._fused and self._is_proven:
+        if self._fused and self._is_proven and self._scheme.is_linear and not attached:
             return self._fused.forward(tokens, slots, rows, spans, self._cache, needs)
-        ids, places, logit_rows, slot_ids = self._tensors(tokens, positions, rows, slots)
-        step = ids, places, logit_rows, PagedBatch(self._cache, spans, slot_ids, self._dtype)
+        axes = self._positions(batch)
+        ids, logit_rows, slot_ids, *places = self._tensors(tokens, rows, slots, *axes)
+        inputs = {"inputs_embeds": self._embed(ids, attached)} if attached else {"input_ids": ids}
+        paged = PagedBatch(self._cache, spans, slot_ids, self._dtype)
+        step = _Step(inputs, torch.stack(places), logit_rows, paged)
         if not self._is_proven:
-            return self._prove(*step)
+            return self._prove(step)
+        if self._fused:
+            return self._by_parts(self._fused, step, needs)
         if self._split:
-            return self._split.forward(*step, needs)
-        return self._by_model(*step)
+            return self._split.forward(step, needs)
+        return self._by_model(step)
 
-    def _prove(self, *step: Any) -> Tensor:
+    def _prove(self, step: "_Step") -> Tensor:
         """Compute the first step by the model; drop the faster ways that give other logits."""
-        logits = self._by_model(*step)
-        if self._fused and not torch.equal(logits, self._fused.by_parts(*step)):
+        logits = self._by_model(step)
+        if self._fused and not torch.equal(logits, self._by_parts(self._fused, step)):
             self._fused = None
-        if self._split and not (self._fused or self._split.gives(logits, *step)):
+        if self._split and not (self._fused or self._split.gives(logits, step)):
             self._split = None
         self._is_proven = True
         return logits
 
-    def _by_model(
-        self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch
-    ) -> Tensor:
-        output = self._model(
-            input_ids=tokens[None],
-            position_ids=positions[None],
-            use_cache=False,
-            logits_to_keep=rows,
-            paged=paged,
-        )
+    def _by_model(self, step: "_Step") -> Tensor:
+        output = self._model(**step.arguments(), logits_to_keep=step.rows)
         logits: Tensor = output.logits[0]
         return logits
+
+    def _by_parts(
+        self, fused: FusedModel, step: "_Step", needs: Sequence[LogitNeeds] = ()
+    ) -> Tensor:
+        embeddings = step.inputs.get("inputs_embeds")
+        if embeddings is None:
+            embeddings = fused.embed(step.inputs["input_ids"])
+        return fused.by_parts(embeddings, step.position_ids, step.rows, step.paged, needs)
+
+    def _embed(self, ids: Tensor, attached: Sequence[tuple[int, Tensor]]) -> Tensor:
+        """Return [tokens, hidden_size]: embeddings of `ids`, and from row `first` on, others."""
+        embeddings: Tensor = self._model.get_input_embeddings()(ids)
+        for first, rows in attached:
+            embeddings[first : first + len(rows)] = rows.to(embeddings)
+        return embeddings
+
+    def _positions(self, batch: ScheduledBatch) -> list[list[int]]:
+        """Return [axes, tokens]."""
+        axes: list[list[int]] = [[] for _ in range(self._scheme.num_axes)]
+        for item in batch.items:
+            span = _span(item)
+            found = self._scheme.positions(item.sequence, span.start, span.end)
+            for axis, positions in zip(axes, found, strict=True):
+                axis += positions
+        return axes
 
     def _lay_out(self, batch: ScheduledBatch) -> tuple[list[int], ...]:
         """Lay the items' tokens out one after the other.
 
-        Returns the id, position and slot of each token, the numbers of the tokens after which
-        logits are computed, and the blocks in which this step writes the first position.
+        Returns the id and slot of each token, the numbers of the tokens after which logits are
+        computed, and the blocks in which this step writes the first position.
         """
         size = self._cache.block_size
         tokens: list[int] = []
-        positions: list[int] = []
         slots: list[int] = []
         rows: list[int] = []
         fresh_blocks: list[int] = []
@@ -101,14 +128,13 @@ class ModelRunner:
             span = _span(item)
             tokens += item.sequence.token_ids[span.start : span.end]
             tokens += item.draft
-            positions += range(span.start, span.end)
             table = span.block_table
             slots += [table[p // size] * size + p % size for p in range(span.start, span.end)]
             last_block = (span.end - 1) // size
             if last_block * size >= span.start:
                 fresh_blocks.append(table[last_block])
             rows += range(len(tokens) - item.num_rows, len(tokens))
-        return tokens, positions, slots, rows, fresh_blocks
+        return tokens, slots, rows, fresh_blocks
 
     def _tensors(self, *lists: list[int]) -> tuple[Tensor, ...]:
         """Make an int64 tensor of each list, all in one call, because calls are what takes time."""
@@ -133,28 +159,62 @@ class _SplitModel:
         head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         return cls(model.base_model, head) if isinstance(head, FusedHead) else None
 
-    def forward(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        rows: Tensor,
-        paged: PagedBatch,
-        needs: Sequence[LogitNeeds] = (),
-    ) -> Tensor:
-        """Return logits [rows, vocab_size] after the tokens numbered `rows`."""
-        output = self._base(
-            input_ids=tokens[None], position_ids=positions[None], use_cache=False, paged=paged
-        )
-        logits: Tensor = self._head(output.last_hidden_state[0, rows], needs)
+    def forward(self, step: "_Step", needs: Sequence[LogitNeeds] = ()) -> Tensor:
+        """Return logits [rows, vocab_size] of the step's rows."""
+        output = self._base(**step.arguments())
+        logits: Tensor = self._head(output.last_hidden_state[0, step.rows], needs)
         return logits
 
-    def gives(self, logits: Tensor, *step: Any) -> bool:
+    def gives(self, logits: Tensor, step: "_Step") -> bool:
         """Return whether `forward` computes exactly the model's own `logits` of the step."""
         try:
-            found = self.forward(*step)
+            found = self.forward(step)
         except Exception:  # whatever the base of a strange model raises, it cannot be used
             return False
         return torch.equal(found.float(), logits.float())
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One forward pass. `inputs` is input_ids [tokens] or inputs_embeds [tokens, hidden_size].
+
+    `positions` is [axes, tokens]; `rows` numbers the tokens after which logits are computed.
+    """
+
+    inputs: Mapping[str, Tensor]
+    positions: Tensor
+    rows: Tensor
+    paged: PagedBatch
+
+    @property
+    def position_ids(self) -> Tensor:
+        """As models take them: [1, tokens], or [axes, 1, tokens] if there are several."""
+        return self.positions if len(self.positions) == 1 else self.positions[:, None]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a model's forward pass is called with."""
+        batched = {name: tensor[None] for name, tensor in self.inputs.items()}
+        return {
+            **batched,
+            "position_ids": self.position_ids,
+            "use_cache": False,
+            "paged": self.paged,
+        }
+
+
+def _attached(batch: ScheduledBatch) -> list[tuple[int, Tensor]]:
+    """Return what stands at placeholders in this step: (first row, embeddings of the rows)."""
+    found: list[tuple[int, Tensor]] = []
+    row = 0
+    for item in batch.items:
+        prompt = item.sequence.request.prompt
+        if prompt.attachments:
+            span = _span(item)
+            for attachment, first, last in prompt.attached(span.start, span.end):
+                place = row + attachment.start + first - span.start
+                found.append((place, attachment.embeddings[first:last]))
+        row += item.num_scheduled_tokens
+    return found
 
 
 def _span(item: ScheduledSequence) -> Span:

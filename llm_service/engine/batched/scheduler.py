@@ -152,15 +152,15 @@ class Scheduler:
         )
         for item, outcome in zip(batch.items, outcomes, strict=True):
             stats.num_computed_prompt_tokens += _num_prompt_tokens(item)
-            self._record(item, outcome, now, stats)
+            self._record(item, outcome, stats)
         self._learn_speed(batch, now)
         stats.num_running, stats.num_waiting = self.num_running, self.num_waiting
         return stats
 
-    def abort(self, sequence: Sequence, error: ServiceError, now: float) -> Phase:
+    def abort(self, sequence: Sequence, error: ServiceError) -> Phase:
         """Finish the sequence now, in whatever phase it is; return that phase."""
         phase = sequence.phase
-        self._finish(sequence, FinishReason.ABORT, now, error)
+        self._finish(sequence, FinishReason.ABORT, error)
         return phase
 
     def expire(self, now: float) -> list[tuple[Sequence, ServiceError]]:
@@ -169,7 +169,7 @@ class Scheduler:
         for sequence in [s for s in self.live if s.is_late(now)]:
             seconds = now - sequence.timings.submitted
             error = DeadlineExceeded(f"The request was not finished after {seconds:.1f} seconds.")
-            self.abort(sequence, error, now)
+            self.abort(sequence, error)
             late.append((sequence, error))
         return late
 
@@ -256,23 +256,22 @@ class Scheduler:
 
         return min(self._waiting, key=turn)  # the first of equal ones
 
-    def _record(
-        self, item: ScheduledSequence, outcome: Outcome, now: float, stats: StepStats
-    ) -> None:
+    def _record(self, item: ScheduledSequence, outcome: Outcome, stats: StepStats) -> None:
         sequence = item.sequence
         if outcome.error is not None:
             # The KV itself may be wrong, so it must not become a prefix for other sequences.
-            self._finish(sequence, FinishReason.ABORT, now, outcome.error)
+            self._finish(sequence, FinishReason.ABORT, outcome.error)
             return
         for token_id in outcome.token_ids:
-            _count_token(stats, sequence, sequence.record_token(token_id, now))
+            sequence.record_token(token_id)
+        stats.num_output_tokens += len(outcome.token_ids)
         num_computed = item.num_scheduled_tokens
         if item.draft:
             num_computed = len(outcome.token_ids)  # KV of rejected tokens is overwritten later
             self._learn(item, num_computed - 1, stats)
         self._blocks.advance(sequence, num_computed)
         if outcome.finish_reason is not None:
-            self._finish(sequence, outcome.finish_reason, now)
+            self._finish(sequence, outcome.finish_reason)
 
     def _learn(self, item: ScheduledSequence, num_accepted: int, stats: StepStats) -> None:
         assert self._drafter is not None
@@ -284,7 +283,6 @@ class Scheduler:
         self,
         sequence: Sequence,
         reason: FinishReason,
-        now: float,
         error: ServiceError | None = None,
     ) -> None:
         queue: deque[Sequence] | list[Sequence] = self._running
@@ -292,7 +290,7 @@ class Scheduler:
             queue = self._waiting
         queue.remove(sequence)
         self._blocks.free(sequence)
-        sequence.finish(reason, now, error)
+        sequence.finish(reason, error)
 
 
 def _is_prefill(sequence: Sequence) -> bool:
@@ -311,14 +309,6 @@ def _schedule(batch: ScheduledBatch, sequence: Sequence, budget: int) -> int:
         is_decode = not _is_prefill(sequence) and sequence.num_output_tokens > 0
         batch.items.append(ScheduledSequence(sequence, num_tokens, is_sampled, is_decode))
     return num_tokens
-
-
-def _count_token(stats: StepStats, sequence: Sequence, gap: float | None) -> None:
-    stats.num_output_tokens += 1
-    if gap is not None:
-        stats.inter_token_seconds.append(gap)
-    elif (seconds := sequence.timings.ttft_seconds) is not None:
-        stats.first_tokens.append((sequence.request.request_id, seconds))
 
 
 def _num_prompt_tokens(item: ScheduledSequence) -> int:

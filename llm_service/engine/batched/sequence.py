@@ -66,7 +66,6 @@ class Sequence:
     detokenizer: Detokenizer | None = None  # set when it enters the core
     constraint: TokenConstraint | None = None
     draft_state: DraftState | None = None
-    last_token_at: float | None = None  # time.monotonic() seconds
     # what `output_counts` returns, and how many of `token_ids` it includes
     _output_counts: dict[int, int] = field(default_factory=dict)
     _num_counted: int = 0
@@ -75,14 +74,14 @@ class Sequence:
     def from_request(cls, request: GenerationRequest, submitted: float) -> Self:
         return cls(
             request=request,
-            token_ids=list(request.prompt_token_ids),
+            token_ids=list(request.prompt.token_ids),
             timings=Timings(submitted=submitted),
-            usage=Usage(num_prompt_tokens=len(request.prompt_token_ids)),
+            usage=Usage(num_prompt_tokens=len(request.prompt)),
         )
 
     @property
     def num_prompt_tokens(self) -> int:
-        return len(self.request.prompt_token_ids)
+        return len(self.request.prompt)
 
     @property
     def num_output_tokens(self) -> int:
@@ -96,7 +95,7 @@ class Sequence:
     def phase(self) -> Phase:
         if self.status is SequenceStatus.WAITING:
             return "queue"
-        return "prefill" if self.timings.first_token is None else "decode"
+        return "decode" if self.num_output_tokens else "prefill"
 
     def is_late(self, now: float) -> bool:
         return self.request.deadline is not None and self.request.deadline < now
@@ -109,25 +108,19 @@ class Sequence:
         """
         counts = self._output_counts
         if not self._num_counted:
-            counts.update(dict.fromkeys(self.request.prompt_token_ids, 0))
+            counts.update(dict.fromkeys(self.request.prompt.token_ids, 0))
             self._num_counted = self.num_prompt_tokens
         for token_id in self.token_ids[self._num_counted :]:
             counts[token_id] = counts.get(token_id, 0) + 1
         self._num_counted = len(self.token_ids)
         return counts
 
-    def record_token(self, token_id: int, now: float) -> float | None:
-        """Append one output token; return the seconds since the previous one, if there is one."""
-        gap = None if self.last_token_at is None else now - self.last_token_at
-        if self.timings.first_token is None:
-            self.timings.first_token = now
-        self.last_token_at = now
+    def record_token(self, token_id: int) -> None:
+        """Append one output token."""
         self.token_ids.append(token_id)
         self.usage.num_output_tokens += 1
-        return gap
 
-    def finish(self, reason: FinishReason, now: float, error: ServiceError | None = None) -> None:
+    def finish(self, reason: FinishReason, error: ServiceError | None = None) -> None:
         self.status = SequenceStatus.FINISHED
         self.finish_reason = reason
         self.error = error
-        self.timings.finished = now

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from llm_service.engine.batched.core import Delivery, EngineCore
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.budget import Turn
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.request import FinishReason
 from llm_service.errors import EngineFailed, RequestCancelled, ServiceError, Unavailable
@@ -54,11 +55,14 @@ class EngineWorker:
         deliver: Callable[[list[Delivery]], None],
         observer: EngineObserver,
         backoff: Backoff,
+        turn: Turn,
     ) -> None:
+        """The core steps only while it has the `turn`, which engines on the same cores share."""
         self._build_core = build_core
         self._deliver = deliver
         self._observer = observer
         self._backoff = backoff
+        self._turn = turn
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._started: Future[None] = Future()
         self._changed = threading.Condition()  # guards the four below
@@ -123,7 +127,8 @@ class EngineWorker:
 
     def _begin(self) -> EngineCore:
         core = self._build_core()
-        core.warm_up()
+        with self._turn:
+            core.warm_up()
         if self._started.done():
             self.num_restarts += 1
         self._ready_since = time.monotonic()
@@ -136,7 +141,8 @@ class EngineWorker:
         """The thread's loop, until it is stopped or a step raises."""
         while self._take_in(core):
             if core.has_work:
-                result = core.step()
+                with self._turn:
+                    result = core.step()
                 self._note_progress(core)
                 self._observer.step_finished(result.stats)
                 self._send(result.deliveries)
@@ -204,9 +210,8 @@ class EngineWorker:
         with self._changed:
             self._live.update(self._submitted)
             self._submitted, self._aborted = [], []
-        now = time.monotonic()
         for sequence in self._live:
-            sequence.finish(FinishReason.ABORT, now, error)
+            sequence.finish(FinishReason.ABORT, error)
         self._send([Delivery(sequence, error) for sequence in self._live])
         self.snapshot = Snapshot()
         self._report_queues()

@@ -85,14 +85,27 @@ class FusedModel:
             self._struct, num_tokens, num_rows, torch.get_num_threads()
         )
 
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings float32 [tokens, hidden_size]."""
+        embeddings: Tensor = self._embedding(tokens)
+        return embeddings
+
     def by_parts(
-        self, tokens: Tensor, positions: Tensor, rows: Tensor, paged: PagedBatch
+        self,
+        embeddings: Tensor,
+        positions: Tensor,
+        rows: Tensor,
+        paged: PagedBatch,
+        needs: Sequence[LogitNeeds] = (),
     ) -> Tensor:
-        """Compute what `forward` does by calling the parts one after the other, as modules."""
-        hidden = self._embedding(tokens[None])
-        tables = self._rotary(hidden, positions[None])
+        """Compute what `forward` does after `embed`, part by part, from any positions.
+
+        `positions` is [1, tokens] or, with several axes, [axes, 1, tokens].
+        """
+        hidden = embeddings[None]
+        tables = self._rotary(hidden, positions)
         hidden = self._decoder(hidden, position_embeddings=tables, paged=paged)
-        logits: Tensor = self._head(self._norm(hidden[0, rows]))
+        logits: Tensor = self._head(self._norm(hidden[0, rows]), needs)
         return logits
 
     def forward(

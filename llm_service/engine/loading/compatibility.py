@@ -21,6 +21,7 @@ from llm_service.engine.kernels import attention
 from llm_service.engine.kernels.attention import AttentionOptions
 from llm_service.engine.kernels.kv_cache import KVCache, LayerShape
 from llm_service.engine.loading.layer_config import per_layer
+from llm_service.engine.prompt import Prompt
 from llm_service.engine.request import GenerationRequest, SamplingParams
 
 _TRIED_TOKENS = 3  # the first by the prompt, then by the cache
@@ -247,7 +248,7 @@ def _paged_logits(model: PreTrainedModel, shapes: list[LayerShape]) -> list[Tens
 
 
 def _sequence(prompt: tuple[int, ...]) -> Sequence:
-    request = GenerationRequest("probe", prompt, SamplingParams(max_tokens=1))
+    request = GenerationRequest("probe", Prompt(prompt), SamplingParams(max_tokens=1))
     return Sequence.from_request(request, submitted=0.0)
 
 

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import torch
 
-from llm_service.engine import Engine, EngineInfo, Observe, PromptTokenizer
+from llm_service.engine import (
+    Engine,
+    KVCacheInfo,
+    LocalEngineInfo,
+    ModelInfo,
+    Observe,
+    PromptTokenizer,
+)
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.drafts import Drafter, PromptLookup
@@ -13,6 +20,7 @@ from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import Scheduler
 from llm_service.engine.batched.worker import Backoff
+from llm_service.engine.budget import Budget, Turn
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.kv_cache import KVCache, block_bytes
 from llm_service.engine.kernels.library import load_kernels
@@ -36,21 +44,40 @@ from llm_service.machine import Machine
 def load_engine(
     config: EngineConfig,
     observe: Observe,
+    budget: Budget,
     *,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Engine:
     """Load the configured model and return its engine, not yet started. Takes seconds.
 
-    `observe` gives the observer of a model that is loaded. Raises ModelLoadError with what to do
-    about it.
+    `observe` gives the observer of a model that is loaded. The model takes memory from `budget`;
+    whoever stops the engine gives it back. Raises ModelLoadError with what to do about it.
     """
-    machine = Machine.detect()
+    with budget.loading() as machine:
+        return _load_engine(config, observe, budget, machine, progress)
+
+
+def _load_engine(
+    config: EngineConfig,
+    observe: Observe,
+    budget: Budget,
+    machine: Machine,
+    progress: Callable[[str], None],
+) -> Engine:
     loaded = load_model(config, machine, progress)
     resources = plan_resources(config, loaded, machine)
+    info = model_info(loaded, resources, config)
+    is_on_cpu = loaded.model.device.type == "cpu"
+    assert info.local is not None
+    try:
+        budget.take(info.model_id, info.local.held_bytes if is_on_cpu else 0)
+    except ValueError as error:
+        raise ModelLoadError(str(error)) from error
+    turn = budget.turn if is_on_cpu else Turn()
     engine = (
-        batched_engine(loaded, resources, config, observe)
+        batched_engine(loaded, info, config, observe, turn=turn)
         if loaded.is_batched
-        else SequentialEngine(loaded, resources, config, observe)
+        else SequentialEngine(loaded, info, observe, turn=turn)
     )
     _try_chat_template(engine.tokenizer, progress)
     return engine
@@ -67,26 +94,30 @@ def _try_chat_template(tokenizer: PromptTokenizer, progress: Callable[[str], Non
 
 def batched_engine(
     loaded: LoadedModel,
-    resources: Resources,
+    info: ModelInfo,
     config: EngineConfig,
     observe: Observe,
     *,
+    turn: Turn | None = None,
     backoff: Backoff | None = None,
 ) -> BatchedEngine:
     """Build the batched engine for a model that can be batched."""
     tokenizer = SealedTokenizer(loaded.tokenizer)
-    info = engine_info(loaded, resources, config)
+    assert info.local is not None
+    threads = info.local.threads
 
     def build() -> EngineCore:
-        torch.set_num_threads(info.threads)  # OpenMP keeps the number per thread
+        torch.set_num_threads(threads)  # OpenMP keeps the number per thread
         return build_core(loaded, info, config)
 
-    return BatchedEngine(build, info, tokenizer, observe(info), backoff or Backoff())
+    return BatchedEngine(
+        build, info, tokenizer, observe(info), backoff or Backoff(), turn or Turn()
+    )
 
 
 def build_core(
     loaded: LoadedModel,
-    info: EngineInfo,
+    info: ModelInfo,
     config: EngineConfig,
     *,
     wrap_runner: Callable[[Runner], Runner] = lambda runner: runner,
@@ -95,17 +126,21 @@ def build_core(
 
     `wrap_runner` receives the runner that computes the steps and returns the one to use.
     """
+    local = info.local
+    assert local is not None
+    assert local.kv_cache is not None
+    num_blocks, block_size = local.kv_cache.num_blocks, local.kv_cache.block_size
     cache = KVCache(
         loaded.layer_shapes,
-        info.num_blocks,
-        info.block_size,
+        num_blocks,
+        block_size,
         dtype=loaded.form.kv_dtype,
         device=loaded.model.device,
     )
     scheduler = Scheduler(
-        BlockManager(info.num_blocks, info.block_size, prefix_cache=config.prefix_cache),
+        BlockManager(num_blocks, block_size, prefix_cache=config.prefix_cache),
         max_batch_size=info.max_batch_size,
-        max_batched_tokens=info.max_batched_tokens,
+        max_batched_tokens=local.max_batched_tokens,
         max_context=info.max_context,
         max_inter_token_seconds=config.max_inter_token_ms / 1000,
         drafter=choose_drafter(config),
@@ -129,11 +164,50 @@ def _reductions(loaded: LoadedModel) -> Reductions | None:
     return None if kernels is None else FusedReductions(load_kernels(kernels))
 
 
-def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> EngineInfo:
-    """Return what the batched engine will be with these resources.
+def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> ModelInfo:
+    """Return what the engine of this model will be with these resources.
 
     Raises ModelLoadError if the KV cache would not hold a single block.
     """
+    kv_cache = _kv_cache_info(loaded, resources, config) if loaded.is_batched else None
+    max_context, max_batched_tokens = resources.max_context, resources.max_context
+    if kv_cache is not None:
+        # any sequence must fit when it runs alone
+        max_context = min(max_context, kv_cache.num_blocks * kv_cache.block_size)
+        # a step has room for one token of each running sequence
+        max_batched_tokens = max(config.max_batched_tokens, resources.max_batch_size)
+    return ModelInfo(
+        model_id=config.served_name or loaded.model_id,
+        engine="batched" if loaded.is_batched else "sequential",
+        vocab_size=loaded.model.config.get_text_config().vocab_size,
+        max_context=max_context,
+        max_batch_size=resources.max_batch_size,
+        max_waiting=config.max_waiting,
+        local=LocalEngineInfo(
+            architecture=type(loaded.model).__name__,
+            num_parameters=loaded.num_parameters,
+            hidden_size=loaded.model.config.get_text_config().hidden_size,
+            device=loaded.model.device.type,
+            dtype=dtype_name(loaded.form.dtype),
+            quantization=loaded.form.quantization,
+            kernels=loaded.form.kernels,
+            threads=resources.threads,
+            max_batched_tokens=max_batched_tokens,
+            weights_bytes=loaded.weights_bytes,
+            compute_bytes=kernel_workspace_bytes(
+                loaded.model, max_batched_tokens, resources.max_batch_size
+            )
+            if loaded.is_batched
+            else 0,
+            load_seconds=loaded.load_seconds,
+            kv_cache=kv_cache,
+        ),
+        notes=(*loaded.notes, *resources.notes),
+        default_sampling=loaded.default_sampling,
+    )
+
+
+def _kv_cache_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) -> KVCacheInfo:
     bytes_per_block = block_bytes(loaded.layer_shapes, config.block_size, loaded.form.kv_dtype)
     num_blocks = resources.kv_cache_bytes // bytes_per_block
     if num_blocks < 1:
@@ -141,34 +215,10 @@ def engine_info(loaded: LoadedModel, resources: Resources, config: EngineConfig)
             f"The KV cache of {resources.kv_cache_bytes} bytes does not hold one block of"
             f" {bytes_per_block} bytes: raise LLM_KV_CACHE_BYTES."
         )
-    # a step has room for one token of each running sequence
-    max_batched_tokens = max(config.max_batched_tokens, resources.max_batch_size)
-    return EngineInfo(
-        model_id=config.served_name or loaded.model_id,
-        architecture=type(loaded.model).__name__,
-        engine="batched",
-        device=loaded.model.device.type,
-        dtype=dtype_name(loaded.form.dtype),
-        quantization=loaded.form.quantization,
-        num_parameters=loaded.num_parameters,
-        # any sequence must fit when it runs alone
-        max_context=min(resources.max_context, num_blocks * config.block_size),
-        max_batch_size=resources.max_batch_size,
-        max_batched_tokens=max_batched_tokens,
-        max_waiting=config.max_waiting,
-        threads=resources.threads,
-        weights_bytes=loaded.weights_bytes,
-        kv_cache_bytes=num_blocks * bytes_per_block,
-        block_size=config.block_size,
+    return KVCacheInfo(
+        dtype=dtype_name(loaded.form.kv_dtype),
         num_blocks=num_blocks,
+        block_size=config.block_size,
+        num_bytes=num_blocks * bytes_per_block,
         has_prefix_cache=config.prefix_cache,
-        compute_bytes=kernel_workspace_bytes(
-            loaded.model, max_batched_tokens, resources.max_batch_size
-        ),
-        load_seconds=loaded.load_seconds,
-        kernels=loaded.form.kernels or "",
-        kv_cache_dtype=dtype_name(loaded.form.kv_dtype),
-        vocab_size=loaded.model.config.vocab_size,
-        notes=(*loaded.notes, *resources.notes),
-        default_sampling=loaded.default_sampling,
     )

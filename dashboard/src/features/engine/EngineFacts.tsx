@@ -54,19 +54,28 @@ function FactCard({ title, facts, notes, children }: FactCardProps) {
   );
 }
 
+/** Facts that are null are left out: the service knows them only of a model that it computes. */
 function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
-  return [
+  return known([
     { name: "id", value: model.id },
     { name: "architecture", value: model.architecture },
-    { name: "parameters", value: formatCount(model.num_parameters) },
-    { name: "weights", value: formatBytes(model.weights_bytes) },
+    { name: "parameters", value: written(model.num_parameters, formatCount) },
+    { name: "weights", value: written(model.weights_bytes, formatBytes) },
     { name: "precision", value: model.dtype },
     { name: "quantization", value: model.quantization },
     { name: "device", value: model.device },
     { name: "context length", value: `${formatCount(model.max_context)} tokens` },
     { name: "vocabulary", value: `${formatCount(model.vocab_size)} tokens` },
-    { name: "load time", value: formatSeconds(model.load_seconds) },
-  ];
+    { name: "load time", value: written(model.load_seconds, formatSeconds) },
+  ]);
+}
+
+function written(value: number | null, format: (value: number) => string): string | null {
+  return value === null ? null : format(value);
+}
+
+function known(facts: { name: string; value: string | null }[]): Fact[] {
+  return facts.flatMap(({ name, value }) => (value === null ? [] : [{ name, value }]));
 }
 
 function engineFacts(engine: NonNullable<EnginePage["engine"]>): Fact[] {
@@ -74,18 +83,18 @@ function engineFacts(engine: NonNullable<EnginePage["engine"]>): Fact[] {
     engine.num_blocks === 0
       ? "managed by the model"
       : `${formatCount(engine.num_blocks)} × ${engine.block_size} tokens`;
-  return [
+  return known([
     { name: "kind", value: engine.kind },
     { name: "state", value: engine.is_ready ? "ready" : engine.reason },
-    { name: "threads", value: formatCount(engine.threads) },
+    { name: "threads", value: written(engine.threads, formatCount) },
     { name: "running", value: `${engine.num_running} of ${engine.max_batch_size}` },
     { name: "waiting", value: `${engine.num_waiting} of ${engine.max_waiting}` },
-    { name: "max tokens per step", value: formatCount(engine.max_batched_tokens) },
+    { name: "max tokens per step", value: written(engine.max_batched_tokens, formatCount) },
     { name: "KV blocks", value: blocks },
     { name: "KV cache", value: kvWords(engine.kv_cache_used_bytes, engine.kv_cache_bytes) },
     { name: "prefix cache", value: engine.has_prefix_cache ? "on, separate per key" : "off" },
     { name: "restarts", value: formatCount(engine.num_restarts) },
-  ];
+  ]);
 }
 
 function kvWords(used: number, capacity: number): string {

@@ -1,0 +1,65 @@
+"""What an engine tells about its model: fixed once the engine has started."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class KVCacheInfo:
+    """The paged KV cache: `num_blocks` blocks of `block_size` tokens, `num_bytes` in all."""
+
+    dtype: str
+    num_blocks: int
+    block_size: int
+    num_bytes: int
+    has_prefix_cache: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngineInfo:
+    """How this process computes a model. Sizes are in bytes and tokens."""
+
+    architecture: str
+    num_parameters: int
+    hidden_size: int  # of the embeddings of a token or of an attachment
+    device: str  # cpu, cuda
+    dtype: str  # of the weights, before they were quantized
+    quantization: str
+    kernels: str | None  # their instruction set; None: torch computes everything
+    threads: int
+    max_batched_tokens: int
+    weights_bytes: int
+    compute_bytes: int  # of the kernels' workspace in the largest step
+    load_seconds: float
+    kv_cache: KVCacheInfo | None  # None: the model keeps its own cache
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """0 where the model keeps its own cache, which is not counted."""
+        return 0 if self.kv_cache is None else self.kv_cache.num_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the model takes as long as it is served."""
+        return self.weights_bytes + self.kv_cache_bytes + self.compute_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What every engine can tell about its model, wherever the model is computed.
+
+    `local` is None for an engine that asks another process to compute.
+    """
+
+    model_id: str
+    engine: str  # batched, sequential
+    vocab_size: int  # token ids are below it
+    max_context: int
+    max_batch_size: int
+    max_waiting: int
+    local: LocalEngineInfo | None
+    # sentences about choices that the operator should know ("runs sequentially because ...")
+    notes: tuple[str, ...] = ()
+    # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
+    default_sampling: Mapping[str, Any] = field(default_factory=dict)
