@@ -6,7 +6,7 @@ from grafana.queries import INSTANCES, MODELS, gauge, mean, quantile, quantiles,
 TTFT = "llm_time_to_first_token_seconds"
 ITL = "llm_inter_token_latency_seconds"
 DURATION = "llm_request_duration_seconds"
-REFUSED = f'{INSTANCES},phase="admission",kind=~"backend|internal|oom|overloaded|redis"'
+REFUSED = f'{INSTANCES},phase="admission",kind=~"backend|overloaded"'
 ANSWERED = f'{MODELS},outcome!~"cancelled|rejected"'
 FAILED = f'{MODELS},outcome=~"error|timeout"'
 ALWAYS = steps((GOOD, None))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from llm_service import __version__
 from llm_service.access.api_key import ApiKey
@@ -28,7 +28,7 @@ from llm_service.api.authentication import OPEN_PATHS, Authentication
 from llm_service.api.body import Bodies
 from llm_service.api.dashboard import create_dashboard_router, dashboard_files
 from llm_service.api.dependencies import Facts, Services
-from llm_service.api.handlers import install_handlers
+from llm_service.api.handlers import install_handlers, record_early_end
 from llm_service.api.leniency import Leniency
 from llm_service.api.parameters import UnknownFieldLog
 from llm_service.api.records import Recorder
@@ -87,7 +87,12 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         files=frozenset(files),
     )
     app.add_middleware(Leniency)
-    app.add_middleware(Observability, metrics=services.metrics, quiet_routes=QUIET_ROUTES)
+    app.add_middleware(
+        Observability,
+        metrics=services.metrics,
+        quiet_routes=QUIET_ROUTES,
+        on_crash=lambda scope, error: record_early_end(Request(scope), error),
+    )
     return app
 
 

@@ -19,6 +19,7 @@
      ├─ RequestCancelled          499  the caller left
      │   └─ CancelledByOperator   499  an operator cancelled it
      ├─ EngineFailed              500  the engine failed while this was in flight
+     │   └─ OutOfMemory           500  because memory could not be allocated
      └─ Unavailable               503  the engine is not ready
          ├─ NotLoaded             503  nor has it been: the model loads
          ├─ Overloaded            503  the queue is full: try again later
@@ -205,6 +206,10 @@ class CancelledByOperator(RequestCancelled):
 class EngineFailed(ServiceError):
     code = "engine_failed"
     kind = "backend"
+
+
+class OutOfMemory(EngineFailed):
+    kind = "oom"
 
 
 class Unavailable(ServiceError):

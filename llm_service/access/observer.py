@@ -5,7 +5,7 @@ All methods are called on the event loop, must not block and must not raise.
 
 from typing import Literal, Protocol
 
-LimitName = Literal["requests", "tokens", "concurrency", "ip", "refused"]
+LimitName = Literal["requests", "concurrency", "ip", "refused"]
 
 
 class LimitObserver(Protocol):

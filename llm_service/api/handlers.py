@@ -23,11 +23,9 @@ from llm_service.errors import (
     ServiceError,
 )
 
-# The middleware gives these to every answer; some errors are made in front of it.
+# The middleware adds these to every answer, but some errors never pass through it.
 NEVER_KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-
-
-MAX_NAME = 64  # characters that are quoted of a name in the request
+MAX_NAME = 64  # an error quotes so many characters of a name in the request
 
 _SUBJECT = re.compile(r"^[A-Z][a-z]+ should")
 _WORDS = {
@@ -42,12 +40,12 @@ _WORDS = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "int_parsing_size": "must be an integer of fewer digits",
-    "extra_forbidden": "is no field of this request",
+    "extra_forbidden": "is not a field of this request",
 }
 
 
 def error_response(error: ServiceError) -> Response:
-    # ASCII, because a message may quote what no encoding can write (half a surrogate pair).
+    # As ASCII: a message may quote half of a surrogate pair, which no encoding can write.
     body = json.dumps(error.envelope())
     return Response(
         body,
@@ -75,11 +73,16 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _client_left)
 
 
-async def _service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+def record_early_end(request: Request, error: Exception) -> None:
+    """Count the request if it asked for inference and was not submitted to an engine."""
     services = get_services(request)
     model = services.models.default
-    services.recorder.refused(request, error, "other" if model is None else model.info.model_id)
+    services.recorder.ended_early(request, error, "other" if model is None else model.info.model_id)
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    record_early_end(request, error)
     return error_response(error)
 
 
@@ -120,18 +123,18 @@ def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
 
 
 def _param(location: Sequence[int | str]) -> str:
-    """The field's name with a dot between steps. A step may be an arbitrary key from the caller."""
+    """Join the steps of a field's name with dots. A step may be any key that the caller sent."""
     steps = [str(step)[:MAX_NAME] for step in location if not _is_type(step)]
     return ".".join(steps)
 
 
 def _is_type(step: int | str) -> bool:
-    """Whether a step of the location is a type that was tried, like `list[TextPart]`."""
+    """Return whether the step names a type that pydantic tried, like `list[TextPart]`."""
     return isinstance(step, str) and (step in ("str", "int", "float", "bool") or "[" in step)
 
 
 def _words(error: Mapping[str, Any]) -> str:
-    """Pydantic's sentence, to follow the field's name, without pydantic's names for JSON types."""
+    """Return what is wrong, to follow the field's name; JSON types have their JSON names."""
     if (words := _WORDS.get(error["type"])) is not None:
         return words
     message = str(error["msg"]).replace(" after validation", "")

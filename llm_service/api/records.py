@@ -41,17 +41,27 @@ class Recorder:
         self._tell(record)
         self._usage.add(key.id, record.prompt_tokens, record.output_tokens)
 
-    def refused(self, request: Request, error: ServiceError, model: str) -> None:
-        """Count an inference request that ended before it had streams; others are not counted."""
+    def ended_early(self, request: Request, error: Exception, model: str) -> None:
+        """Count an inference request that `error` ended before it was submitted to an engine.
+
+        Other requests are not counted.
+        """
         state = request.scope["state"]
         if request.url.path not in OPERATIONS or "record" in state or "key" not in state:
             return
         record = new_record(request, state["key"], model, is_stream=False)
-        record.outcome = "cancelled" if isinstance(error, RequestCancelled) else "rejected"
-        record.error_kind, record.error_phase = error.kind, "admission"
+        record.outcome = _outcome(error)
+        record.error_kind = error.kind if isinstance(error, ServiceError) else "internal"
+        record.error_phase = "admission"
         record.duration_seconds = time.time() - record.started_at
         self._tell(record)
 
     def _tell(self, record: RequestRecord) -> None:
         self._metrics.request_finished(record)
         self._history.request_finished(record)
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, RequestCancelled):
+        return "cancelled"
+    return "rejected" if isinstance(error, ServiceError) else "error"

@@ -28,7 +28,7 @@ KEPT_REQUESTS = 1000
 
 
 class History:
-    """1,800 snapshots of 122 floats: 1.7 MB (`num_bytes`), taken at the start and never more."""
+    """1,800 snapshots of 119 floats: 1.7 MB (`num_bytes`), taken at the start and never more."""
 
     def __init__(self, metrics: Metrics, *, clock: Callable[[], float] = time.time) -> None:
         self._registry = metrics.registry

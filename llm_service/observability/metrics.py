@@ -34,7 +34,7 @@ from llm_service.observability.record import (
     RequestRecord,
 )
 
-LIMITS = ("requests", "tokens", "concurrency", "ip", "refused")
+LIMITS = ("requests", "concurrency", "ip", "refused")
 REDIS_OPS = ("admit", "count", "ip", "join", "merge", "ping", "publish", "remove")
 LAG_EVERY_SECONDS = 0.25
 

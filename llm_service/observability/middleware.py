@@ -8,6 +8,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -33,15 +34,21 @@ class Observability:
 
     Reads `key` and `record` from the state at the end, where others have left them.
     `quiet_routes` are asked every few seconds for ever: their lines are for debugging, except
-    for errors.
+    for errors. `on_crash` gets what nobody caught, before the answer.
     """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, quiet_routes: frozenset[str] = frozenset()
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        quiet_routes: frozenset[str] = frozenset(),
+        on_crash: Callable[[Scope, Exception], None] = lambda _scope, _error: None,
     ) -> None:
         self.app = app
         self._metrics = metrics
         self._quiet_routes = quiet_routes
+        self._on_crash = on_crash
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,8 +60,9 @@ class Observability:
                 await self.app(scope, receive, exchange.send)
             except ClientDisconnect:
                 pass  # counted as 499
-            except Exception:
+            except Exception as error:
                 log.exception("unhandled error")
+                self._on_crash(scope, error)
                 await exchange.fail()
             finally:
                 self._finish(exchange)

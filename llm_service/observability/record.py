@@ -12,7 +12,6 @@ OPERATIONS = ("chat", "completion")
 OUTCOMES = (
     "stop",
     "length",
-    "tool_calls",
     "cancelled",
     "timeout",
     "error",
@@ -26,8 +25,7 @@ ERROR_KINDS = (
     "overloaded",
     "deadline",
     "backend",
-    "oom",
-    "redis",
+    "oom",  # memory for an engine step could not be allocated
     "internal",
 )
 ERROR_PHASES = ("admission", "queue", "prefill", "decode")

@@ -324,7 +324,7 @@ def test_an_error_quotes_little_of_what_was_sent(
         ("GET", "/api/requests?limit=" + "9" * 5000, None, "limit must be an integer of fewer"),
         ("GET", "/api/requests?limit=many", None, "limit must be a valid integer"),
         ("POST", "/api/keys", {"name": "a", "scopes": [], "x" * 9999: 1}, "scopes must have at"),
-        ("PATCH", "/api/keys/a", {"x" * 5000: 1}, "x" * 64 + " is no field of this request."),
+        ("PATCH", "/api/keys/a", {"x" * 5000: 1}, "x" * 64 + " is not a field of this request."),
         ("PATCH", "/api/keys/a", {"rpm": 10**99}, "rpm must be less than or equal to"),
         ("DELETE", "/api/keys/" + "A" * 5000, None, "key_id must match pattern"),
     ],

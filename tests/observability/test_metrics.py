@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,21 +13,23 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from llm_service import access
-from llm_service.access.observer import LimitObserver
+from llm_service.access.observer import LimitName, LimitObserver
 from llm_service.config import Settings
-from llm_service.engine import StepStats
+from llm_service.engine import FinishReason, StepStats
 from llm_service.engine.observer import EngineObserver
+from llm_service.errors import ServiceError
 from llm_service.observability.engine_metrics import ModelMetrics
 from llm_service.observability.metrics import (
     FIRST_TOKEN,
     HTTP,
     INTER_TOKEN,
+    LIMITS,
     LONG,
     QUEUE,
     REDIS_OPS,
     Metrics,
 )
-from llm_service.observability.record import OUTCOMES
+from llm_service.observability.record import ERROR_KINDS, OUTCOMES
 from tests.observability.conftest import MakeRecord
 from tests.support.fake_engine import INFO, LOCAL
 from tests.support.fake_gpu import ON_GPU, FakeGpu
@@ -209,10 +212,20 @@ def test_every_outcome_begins_at_zero_so_that_a_rate_sees_the_first(
         labels = {"operation": "chat", "outcome": outcome}
         assert total(registry, "llm_requests_total", model="pocket", **labels) == 0
         assert total(registry, "llm_key_requests_total", key_name="admin", outcome=outcome) == 0
-    for limit in ("requests", "tokens", "concurrency", "ip"):
+    for limit in LIMITS:
         labels = {"key_name": "admin", "limit": limit}
         assert total(registry, "llm_rate_limit_rejections_total", **labels) == 0
     assert total(registry, "llm_time_to_first_token_seconds_count", model="pocket") == 0
+
+
+def test_every_kind_of_error_and_every_limit_that_is_listed_is_one_that_something_reports() -> None:
+    errors: list[type[ServiceError]] = [ServiceError]
+    for error in errors:
+        errors += error.__subclasses__()
+    assert {error.kind for error in errors} == set(ERROR_KINDS)
+    assert set(get_args(LimitName)) == set(LIMITS)
+    reported = {*FinishReason, "cancelled", "timeout", "error", "rejected"}
+    assert reported - {FinishReason.ABORT} == set(OUTCOMES)
 
 
 def test_the_thresholds_of_the_objectives_are_bucket_bounds() -> None:

@@ -193,6 +193,26 @@ def test_a_200_that_dies_mid_stream_is_an_error(http: httpx.Client, engine: Fake
     assert (sample(http, errors), sample(http, kinds)) == (before[0] + 1, before[1] + 1)
 
 
+def test_a_fault_before_the_engine_is_an_error_in_admission(
+    http: httpx.Client, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = 'llm_requests_total{model="pocket",operation="chat",outcome="error"}'
+    kinds = 'llm_request_errors_total{kind="internal",phase="admission"}'
+    before = sample(http, errors), sample(http, kinds)
+
+    def fail(*_: object, **__: object) -> list[int]:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(engine.tokenizer, "encode_chat", fail)
+    answer = http.post("/v1/chat/completions", json=body())
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert (sample(http, errors), sample(http, kinds)) == (before[0] + 1, before[1] + 1)
+    record = http.get("/api/requests", params={"limit": 1}).json()["requests"][0]
+    assert (record["outcome"], record["error_kind"]) == ("error", "internal")
+    assert record["error_phase"] == "admission"
+
+
 def test_prompts_and_keys_are_in_no_answer(running: RunningService, http: httpx.Client) -> None:
     http.post("/v1/chat/completions", json=body())
     for path in ("/metrics", "/api/status", "/api/series", "/api/requests"):

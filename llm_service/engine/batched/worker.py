@@ -11,11 +11,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from llm_service.engine.batched.core import Delivery, EngineCore
+from llm_service.engine.batched.failures import failure_of
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.budget import Turn
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.request import FinishReason
-from llm_service.errors import EngineFailed, RequestCancelled, ServiceError, Unavailable
+from llm_service.errors import RequestCancelled, ServiceError, Unavailable
 
 _STARTING = "starting"
 _STOPPING = "stopping"
@@ -202,7 +203,7 @@ class EngineWorker:
         # The error's own words may tell what only the operator should know: the observer has them.
         reason = f"the engine failed ({type(error).__name__}) and is restarting"
         self._observer.engine_failed(error)
-        self._close(reason, EngineFailed("The engine failed while it worked on this request."))
+        self._close(reason, failure_of(error))
 
     def _close(self, reason: str, error: ServiceError) -> None:
         """Take nothing more in, and end everything that is in flight with `error`."""

@@ -25,7 +25,6 @@ export const TRAFFIC: ChartPlan[] = [
     isSparse: true,
     looks: {
       stop: { color: "series-1", kind: "stack" },
-      tool_calls: { color: "series-3", kind: "stack", dash: [4, 2], as: "tool calls" },
       length: { color: "series-6", kind: "stack", dash: DASHED },
       cancelled: { color: "series-7", kind: "stack", dash: DOTTED },
       rejected: { color: "series-5", kind: "stack", dash: [8, 2, 2, 2] },
