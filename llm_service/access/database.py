@@ -10,15 +10,15 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from llm_service.access.tables import create_tables
+from llm_service.access.migrations import MIGRATIONS, Migration, NewerSchema, migrate
 
 _SQLITE_BUSY_SECONDS = 5
 # How long to wait for a PostgreSQL that does not answer. The URL can override it.
@@ -67,7 +67,7 @@ def default_url(state_dir: Path) -> str:
 class Database:
     """A database that is opened by the first `begin`, and not before."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         """Raises ValueError, without the URL in it, when no engine can be made from `url`."""
         try:
             self._url = make_url(url)
@@ -81,6 +81,7 @@ class Database:
             raise ValueError(f"LLM_DATABASE_URL cannot be used: {_why(error)}.") from None
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_pragmas)
+        self._migrations = migrations
         self._lock = threading.Lock()
         self._is_prepared = False
 
@@ -94,13 +95,15 @@ class Database:
         except IntegrityError:
             raise
         except (SQLAlchemyError, OSError):
-            # The next connection may reach another file or server, so its tables are checked again.
+            # The next connection may reach another file or server, so its version is checked again.
             self._is_prepared = False
             self._engine.dispose()
             raise
 
     def cause_of(self, error: Exception) -> str:
         """Why the database does not work, without addresses or names."""
+        if isinstance(error, NewerSchema):
+            return str(error)
         cause = error.orig if isinstance(error, DBAPIError) else error
         path = self._sqlite_path()
         if path is not None and _is_full(path.parent):
@@ -127,7 +130,7 @@ class Database:
         with self._lock:
             if not self._is_prepared:
                 with _private_file(self._sqlite_path()):
-                    _create_tables(self._engine)
+                    migrate(self._engine, self._migrations)
                 self._is_prepared = True
 
     def _sqlite_path(self) -> Path | None:
@@ -169,16 +172,6 @@ def _is_full(folder: Path) -> bool:
     with contextlib.suppress(OSError):
         return os.statvfs(folder).f_bavail == 0
     return False
-
-
-def _create_tables(engine: Engine) -> None:
-    try:
-        with engine.begin() as connection:
-            create_tables(connection)
-    except (IntegrityError, ProgrammingError):
-        # PostgreSQL: two processes that create a table together, one of which has now done it.
-        with engine.begin() as connection:
-            create_tables(connection)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

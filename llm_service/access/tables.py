@@ -1,21 +1,8 @@
-"""What stands in the database: the tables, and how one of an older version becomes today's."""
+"""The tables of the database, as the newest version of `migrations` makes them."""
 
 import secrets
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    insert,
-    inspect,
-    select,
-)
-from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -58,32 +45,6 @@ usage = Table(
     Column("last_used_at", BigInteger, nullable=False),
 )
 
-# Version 0.1 deleted the keys that it revoked, and knew none by an id.
-_old_keys = Table(
-    "api_keys",
-    MetaData(),
-    *(Column(name, keys.c[name].type) for name in ("name", "digest", "scopes", "rpm")),
-    *(Column(name, keys.c[name].type) for name in ("cache_salt", "created_at", "expires_at")),
-)
-
-
-def create_tables(connection: Connection) -> None:
-    """Make what is missing. Several may do so at once where `connection` can be rolled back."""
-    for table in metadata.sorted_tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in table.indexes:
-            connection.execute(CreateIndex(index, if_not_exists=True))
-    if inspect(connection).has_table(_old_keys.name):
-        _adopt_old_keys(connection)
-
 
 def new_key_id() -> str:
     return "key_" + secrets.token_hex(8)
-
-
-def _adopt_old_keys(connection: Connection) -> None:
-    rows = connection.execute(select(_old_keys)).mappings().all()
-    adopted = [{**row, "id": new_key_id(), "prefix": "llms_"} for row in rows]
-    if adopted:
-        connection.execute(insert(keys), adopted)
-    connection.execute(DropTable(_old_keys))

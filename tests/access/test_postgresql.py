@@ -16,11 +16,17 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.exc import SQLAlchemyError
 
 from llm_service.access.api_key import ApiKey
+from llm_service.access.database import Database
 from llm_service.access.keys import KeyStore, KeyStoreUnavailable, Scope
+from llm_service.access.migrations import MIGRATIONS
+from llm_service.access.tables import metadata
 from llm_service.access.usage import UsageLog
 from llm_service.errors import Conflict
+from tests.access.test_migrations import add_column, fail, shape
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
@@ -52,6 +58,14 @@ class PostgreSQL:
     @property
     def url(self) -> SecretStr:
         return SecretStr(f"postgresql+psycopg://llm@127.0.0.1:{self._port}/postgres")
+
+    def url_of_schema(self, name: str) -> str:
+        """The URL of a new, empty schema beside the one of `url`."""
+        engine = create_engine(self.url.get_secret_value())
+        with engine.begin() as db:
+            db.exec_driver_sql(f"CREATE SCHEMA {name}")
+        engine.dispose()
+        return f"{self.url.get_secret_value()}?options=-csearch_path%3D{name}"
 
     def _run(self, program: str, *args: str) -> None:
         path = shutil.which(program) or next(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
@@ -96,10 +110,68 @@ def test_first_starts_at_once_make_the_tables_and_one_admin_key(
         with ThreadPoolExecutor(num_starts) as threads:
             secrets = list(threads.map(start, stores))
         with stores[0].database.begin() as db:
-            db.exec_driver_sql("DROP TABLE keys, usage, former_secrets")
+            db.exec_driver_sql("DROP TABLE keys, usage, former_secrets, schema_version")
         for store in stores:
             store.close()
         assert [secret is not None for secret in secrets].count(True) == 1
+
+
+def test_of_starts_at_once_each_migration_runs_in_one(server: PostgreSQL) -> None:
+    num_starts = 6
+    together = threading.Barrier(num_starts)
+    url = server.url_of_schema("migrated")
+
+    def start(_: int) -> None:
+        database = Database(url, (*MIGRATIONS, add_column))
+        together.wait()
+        with database.begin():
+            pass
+        database.close()
+
+    with ThreadPoolExecutor(num_starts) as threads:
+        list(threads.map(start, range(num_starts)))
+    database = Database(url, (*MIGRATIONS, add_column))
+    with database.begin() as db:
+        versions = db.exec_driver_sql("SELECT version FROM schema_version").all()
+    database.close()
+    assert [tuple(row) for row in versions] == [(len(MIGRATIONS) + 1,)]
+
+
+def test_the_migrations_make_the_tables_that_the_service_uses(server: PostgreSQL) -> None:
+    database = Database(server.url_of_schema("made"))
+    with database.begin() as db:
+        made = shape(db)
+    database.close()
+    plain = create_engine(server.url_of_schema("plain"))
+    metadata.create_all(plain)
+    with plain.connect() as db:
+        assert made == shape(db)
+    plain.dispose()
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(server: PostgreSQL) -> None:
+    url = server.url_of_schema("failed")
+    database = Database(url, (*MIGRATIONS, add_column, fail))
+    for _ in range(2):
+        with pytest.raises(SQLAlchemyError, match="nowhere"), database.begin():
+            pass
+    database.close()
+    plain = create_engine(url)
+    with plain.connect() as db:
+        assert inspect(db).get_table_names() == []
+    plain.dispose()
+
+
+async def test_a_newer_database_is_refused_in_words(server: PostgreSQL, tmp_path: Path) -> None:
+    url = server.url_of_schema("newer")
+    newer = Database(url, (*MIGRATIONS, add_column))
+    with newer.begin():
+        pass
+    newer.close()
+    store = KeyStore.open(tmp_path, database_url=SecretStr(url))
+    with pytest.raises(KeyStoreUnavailable, match="its schema has version 2"):
+        await store.find("llms_some-stored-key")
+    store.close()
 
 
 async def test_the_life_of_a_key(stores: list[KeyStore]) -> None:
