@@ -2,71 +2,32 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
-from llm_service.api.dependencies import (
-    AdmissionDep,
-    InferenceKey,
-    ModelsDep,
-    RunningDep,
-    UnknownFieldsDep,
-)
-from llm_service.api.generation import Answer, Generation
+from llm_service.api.choice import Choice, Delta, joined
+from llm_service.api.inference import InferenceDep
 from llm_service.api.json_route import JsonRoute
-from llm_service.api.prompts import allowed_tokens, chat_token_ids
+from llm_service.api.prompts import chat_token_ids
 from llm_service.api.responses import (
     AssistantMessage,
     ChatChoice,
     ChatCompletion,
+    UsageOut,
     chat_logprobs,
 )
 from llm_service.api.schemas import ChatCompletionRequest
-from llm_service.api.sse import WireFormat, respond
-from llm_service.engine import GenerationChunk, Prompt
+from llm_service.api.sse import WireFormat
 
 router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion)
-async def create_chat_completion(
-    body: ChatCompletionRequest,
-    request: Request,
-    key: InferenceKey,
-    models: ModelsDep,
-    admission: AdmissionDep,
-    running: RunningDep,
-    unknown_fields: UnknownFieldsDep,
-) -> Response:
+async def create_chat_completion(body: ChatCompletionRequest, inference: InferenceDep) -> Response:
     """Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`."""
-    model = models.resolve(body.model)
-    body.check_extra_fields(unknown_fields)
+    model = inference.resolve(body)
     messages = [message.to_template(i) for i, message in enumerate(body.messages)]
-    async with admission.charged(key, model.info, body.n) as permit:
-        prompt = await chat_token_ids(model, messages)
-        sampling = body.sampling(
-            dict(model.info.default_sampling),
-            max_tokens=allowed_tokens(
-                len(prompt),
-                body.requested_tokens,
-                model.info.max_context,
-                prompt_param="messages",
-                tokens_param=body.tokens_param,
-            ),
-            num_logprobs=body.num_logprobs,
-            vocab_size=model.info.vocab_size,
-        )
-        generation = running.open(
-            model,
-            request,
-            permit,
-            [Prompt(tuple(prompt))],
-            [sampling],
-            choices_per_prompt=body.n,
-            is_stream=body.stream,
-        )
-    wire = ChatFormat(generation, body.includes_usage, body.num_logprobs is not None)
-    return await respond(request, generation, wire, is_stream=body.stream)
+    return await inference.answer(body, model, [messages], chat_token_ids, ChatFormat)
 
 
 class ChatFormat(WireFormat):
@@ -75,21 +36,21 @@ class ChatFormat(WireFormat):
     id_prefix = "chatcmpl"
     event_object = "chat.completion.chunk"
 
-    def opening(self) -> list[dict[str, Any]]:
+    def opening(self, num_choices: int) -> list[dict[str, Any]]:
         delta = {"role": "assistant", "content": ""}
-        return [self._chunk(index, delta, None, None) for index in range(len(self.answers))]
+        return [self._chunk(index, delta, None, None) for index in range(num_choices)]
 
-    def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
-        self.answers[index].add(chunk)
-        delta = {"content": chunk.text} if chunk.text else {}
-        logprobs = chat_logprobs(list(chunk.logprobs)).model_dump() if chunk.logprobs else None
-        return self._chunk(index, delta, logprobs, chunk.finish_reason)
+    def increment(self, index: int, deltas: list[Delta]) -> dict[str, Any]:
+        text, positions, reason = joined(deltas)
+        delta = {"content": text} if text else {}
+        logprobs = chat_logprobs(positions).model_dump() if positions else None
+        return self._chunk(index, delta, logprobs, reason)
 
-    def whole(self, generation: Generation) -> ChatCompletion:
+    def whole(self, choices: list[Choice], usage: UsageOut) -> ChatCompletion:
         return ChatCompletion(
             **self.head,
-            choices=[self._choice(index, answer) for index, answer in enumerate(self.answers)],
-            usage=generation.usage(),
+            choices=[self._choice(index, choice) for index, choice in enumerate(choices)],
+            usage=usage,
         )
 
     def _chunk(
@@ -103,10 +64,10 @@ class ChatFormat(WireFormat):
         }
         return self.event([choice])
 
-    def _choice(self, index: int, answer: Answer) -> ChatChoice:
+    def _choice(self, index: int, choice: Choice) -> ChatChoice:
         return ChatChoice(
             index=index,
-            message=AssistantMessage(content=answer.text),
-            logprobs=chat_logprobs(answer.logprobs) if self.includes_logprobs else None,
-            finish_reason=answer.finish_reason,
+            message=AssistantMessage(content=choice.text),
+            logprobs=chat_logprobs(choice.logprobs) if self.includes_logprobs else None,
+            finish_reason=choice.finish_reason or "",
         )

@@ -1,25 +1,19 @@
 """One accepted inference request, from admission to its end.
 
-Owns the permit, the token streams and the record. However the request ends, `close` runs once: it
-aborts the streams, settles the permit, completes the record and reports the end. It does not know
-wire formats.
+Owns the permit, the token stream, the choices and the record. However the request ends, `close`
+runs once: it aborts the stream, settles the permit, completes the record and reports the end. It
+does not know wire formats.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
+from llm_service.api.choice import Choice, Delta, PlainText
 from llm_service.api.responses import UsageOut, usage_out
-from llm_service.engine import (
-    FinishReason,
-    GenerationChunk,
-    Phase,
-    PositionLogprobs,
-    Timings,
-    TokenStream,
-)
+from llm_service.engine import Phase, SequenceProgress, Timings, TokenStream
 from llm_service.errors import (
     CancelledByOperator,
     DeadlineExceeded,
@@ -28,7 +22,7 @@ from llm_service.errors import (
 )
 from llm_service.observability.record import RequestRecord
 
-Event = tuple[int, GenerationChunk]
+Event = tuple[int, list[Delta]]  # a choice's index, and what is new in it; may be nothing
 
 
 class Generation:
@@ -38,7 +32,7 @@ class Generation:
         self,
         record: RequestRecord,
         permit: Permit,
-        streams: list[TokenStream],
+        stream: TokenStream,
         *,
         choices_per_prompt: int,
         max_tokens: int,
@@ -46,15 +40,12 @@ class Generation:
     ) -> None:
         """`max_tokens` is for all choices; `ended` is called once, with the record complete."""
         self._permit = permit
-        self._streams = streams
+        self._stream = stream
         self._choices_per_prompt = choices_per_prompt
         self._ended = ended
         self._is_closed = False
         self._cancellation: CancelledByOperator | None = None
-        self._reasons: dict[int, FinishReason] = {}
-        self._pumps: list[asyncio.Task[None]] = []
-        self._queue: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
-        self._events = self._merge()
+        self.choices = [Choice(sequence, PlainText()) for sequence in stream.sequences]
         self.record = record
         self.max_tokens = max_tokens
 
@@ -65,7 +56,7 @@ class Generation:
     @property
     def timings(self) -> Timings:
         """The timings of the first choice, which stand for the request."""
-        return self._streams[0].timings
+        return self.choices[0].sequence.timings
 
     @property
     def limit_headers(self) -> dict[str, str]:
@@ -73,20 +64,17 @@ class Generation:
         return {} if snapshot is None else snapshot.headers()
 
     @property
-    def num_choices(self) -> int:
-        return len(self._streams)
-
-    @property
     def num_cached_tokens(self) -> int:
-        """Cached tokens of the prompts, each counted once, as its first choice found it."""
-        firsts = self._streams[:: self._choices_per_prompt]
-        return sum(stream.usage.num_cached_tokens for stream in firsts)
+        """Prompt tokens that the first choice of each prompt found in the cache, summed."""
+        return sum(sequence.usage.num_cached_tokens for sequence in self._first_sequences())
 
     @property
     def num_computed_tokens(self) -> int:
-        """Computed tokens of the prompts, each counted as far as its first choice has come."""
-        firsts = self._streams[:: self._choices_per_prompt]
-        return sum(min(s.num_computed_tokens, s.usage.num_prompt_tokens) for s in firsts)
+        """Prompt tokens that the first choice of each prompt has computed so far, summed."""
+        return sum(
+            min(sequence.num_computed_tokens, sequence.usage.num_prompt_tokens)
+            for sequence in self._first_sequences()
+        )
 
     @property
     def phase(self) -> Phase:
@@ -98,22 +86,20 @@ class Generation:
 
     @property
     def num_output_tokens(self) -> int:
-        return sum(stream.usage.num_output_tokens for stream in self._streams)
+        return sum(choice.sequence.usage.num_output_tokens for choice in self.choices)
 
     def usage(self) -> UsageOut:
         return usage_out(self.record.prompt_tokens, self.num_cached_tokens, self.num_output_tokens)
 
     async def next_event(self) -> Event | None:
-        """Return the next increment of any choice, with the choice's index; None at the end."""
-        try:
-            event = await anext(self._events, None)
-        except RequestCancelled as error:
-            raise self._cancellation or error from None
+        """Return what the next chunk of any choice adds to it; None when all have finished."""
+        event = await anext(self._stream, None)
         if self._cancellation is not None:
             raise self._cancellation
-        if event is not None and event[1].finish_reason is not None:
-            self._reasons[event[0]] = event[1].finish_reason
-        return event
+        if event is None:
+            return None
+        index, chunk = event
+        return index, self.choices[index].feed(chunk)
 
     def cancel(self) -> None:
         """End the request now, in any phase; a caller that awaits an event gets the reason."""
@@ -121,17 +107,13 @@ class Generation:
             "An operator of this service cancelled this request."
         )
         self.close(self._cancellation)
-        self._queue.put_nowait(self._cancellation)
 
     def close(self, error: BaseException | None = None) -> None:
         """End the request; only the first call counts."""
         if self._is_closed:
             return
         self._is_closed = True
-        for stream in self._streams:
-            stream.abort()
-        for pump in self._pumps:
-            pump.cancel()
+        self._stream.abort(self._cancellation)
         self._finish_record(error)
         self._permit.settle(self.record.prompt_tokens + self.record.output_tokens)
         self._ended(self)
@@ -152,8 +134,8 @@ class Generation:
 
     def _outcome(self, error: BaseException | None) -> str:
         match error:
-            case None if len(self._reasons) == len(self._streams):
-                return str(self._reasons[0])
+            case None if all(choice.finish_reason for choice in self.choices):
+                return str(self.choices[0].finish_reason)
             case None | RequestCancelled() | asyncio.CancelledError() | GeneratorExit() | OSError():
                 return "cancelled"
             case DeadlineExceeded():
@@ -161,54 +143,9 @@ class Generation:
             case _:
                 return "error"
 
-    async def _merge(self) -> AsyncIterator[Event]:
-        if len(self._streams) == 1:
-            async for chunk in self._streams[0]:
-                yield 0, chunk
-            return
-        queue = self._queue
-        self._pumps = [
-            asyncio.create_task(_pump(index, stream, queue))
-            for index, stream in enumerate(self._streams)
-        ]
-        num_open = len(self._pumps)
-        while num_open:
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            if item is None:
-                num_open -= 1
-            else:
-                yield item
-
-
-class Answer:
-    """The text, logprobs and finish reason of one choice so far."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self.logprobs: list[PositionLogprobs] = []
-        self.finish_reason = ""
-
-    @property
-    def text(self) -> str:
-        return "".join(self._texts)
-
-    def add(self, chunk: GenerationChunk) -> None:
-        self._texts.append(chunk.text)
-        self.logprobs.extend(chunk.logprobs)
-        self.finish_reason = chunk.finish_reason or self.finish_reason
-
-
-async def _pump(
-    index: int, stream: TokenStream, queue: asyncio.Queue[Event | Exception | None]
-) -> None:
-    try:
-        async for chunk in stream:
-            queue.put_nowait((index, chunk))
-        queue.put_nowait(None)
-    except Exception as error:
-        queue.put_nowait(error)
+    def _first_sequences(self) -> list[SequenceProgress]:
+        """The sequence of each prompt's first choice; the others share its prompt."""
+        return [choice.sequence for choice in self.choices[:: self._choices_per_prompt]]
 
 
 def _phase(timings: Timings) -> Phase:

@@ -42,8 +42,8 @@ class RunningRequests:
     ) -> Generation:
         """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
 
-        `prompts` and `samplings` go together. Raises Overloaded or Unavailable; then nothing
-        runs, and the caller has to end the permit. Otherwise `Generation.close` ends it.
+        `samplings` has one entry for each prompt. Raises Overloaded or Unavailable if nothing was
+        submitted; the caller then has to end the permit. Otherwise `Generation.close` ends it.
         """
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + self._timeout_seconds
@@ -52,8 +52,8 @@ class RunningRequests:
             for prompt, sampling in zip(prompts, samplings, strict=True)
             for choice in range(choices_per_prompt)
         ]
-        streams = model.engine.submit_all(
-            [
+        stream = model.engine.submit(
+            *(
                 GenerationRequest(
                     request_id=f"{request_id}-{i}",
                     prompt=prompt,
@@ -62,14 +62,14 @@ class RunningRequests:
                     deadline=deadline,
                 )
                 for i, (prompt, sampling) in enumerate(choices)
-            ]
+            )
         )
         record = new_record(request, permit.key, model.info.model_id, is_stream)
         record.prompt_tokens = sum(map(len, prompts))
         generation = Generation(
             record,
             permit,
-            streams,
+            stream,
             choices_per_prompt=choices_per_prompt,
             max_tokens=choices_per_prompt * sum(sampling.max_tokens for sampling in samplings),
             ended=self._ended,

@@ -70,7 +70,7 @@ class Message(WireModel):
     function_call: Any = None
 
     def to_template(self, position: int) -> dict[str, str]:
-        """The message as chat templates take it: flat text, `developer` as `system`."""
+        """Return the message as chat templates take it: plain text, and `developer` as `system`."""
         for field in ("tool_calls", "function_call"):
             if getattr(self, field):
                 raise UnsupportedParameter(
@@ -108,26 +108,30 @@ Messages = Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
 
 class EndpointBody(WireModel):
-    """The body of an endpoint whose fields `parameter_table` has."""
+    """The body of an endpoint; `parameter_table` lists its fields."""
 
     endpoint: ClassVar[Endpoint]
 
     def check_extra_fields(self, unknown_fields: parameters.UnknownFieldLog) -> None:
-        """Look at the fields that the schema does not have.
+        """Check the fields that the schema does not have.
 
-        Raises UnsupportedParameter for one whose effect would be missed, naming it; one that
-        nobody knows is noted in `unknown_fields`.
+        Raises UnsupportedParameter, with the name, for a known field whose effect the caller would
+        miss. Unknown fields are noted in `unknown_fields`.
         """
         self.refuse_unsupported()
         unknown_fields.note(self.endpoint, self.model_extra or {})
 
     def refuse_unsupported(self) -> None:
-        """Raise UnsupportedParameter for what would be ignored, naming it."""
+        """Raise UnsupportedParameter, with the name, for a field that would be ignored."""
         parameters.refuse_unsupported(self.endpoint, self.model_extra or {})
 
 
 class SamplingFields(EndpointBody):
     """The fields that chat and text completions share. None: the model's own default."""
+
+    prompt_param: ClassVar[str]  # the field that holds the prompt
+    # Without max_tokens an answer has at most this many; None: as many as the context allows.
+    default_max_tokens: ClassVar[int | None] = None
 
     model: Text
     stream: bool = False
@@ -149,6 +153,20 @@ class SamplingFields(EndpointBody):
     logit_bias: LogitBias | None = None
 
     @property
+    def num_logprobs(self) -> int | None:
+        """The value of `SamplingParams.num_logprobs`."""
+        return None
+
+    @property
+    def requested_tokens(self) -> int | None:
+        return self.max_tokens
+
+    @property
+    def tokens_param(self) -> str:
+        """The field in which the caller sent `requested_tokens`."""
+        return "max_tokens"
+
+    @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
@@ -166,7 +184,7 @@ class SamplingFields(EndpointBody):
         num_logprobs: int | None,
         vocab_size: int,
     ) -> SamplingParams:
-        """Fill what the caller left out from `defaults`, the model's generation config."""
+        """Return the parameters; `defaults`, the model's own, replace what the caller left out."""
 
         def choose(name: str, fallback: Any) -> Any:
             value = getattr(self, name)
@@ -214,6 +232,7 @@ class SamplingFields(EndpointBody):
 
 class ChatCompletionRequest(SamplingFields):
     endpoint = "chat"
+    prompt_param = "messages"
 
     messages: Messages
     max_completion_tokens: PositiveCount | None = None
@@ -234,7 +253,7 @@ class ChatCompletionRequest(SamplingFields):
 
     @property
     def tokens_param(self) -> str:
-        """The name by which the caller asked for so many tokens."""
+        """`max_completion_tokens` counts if both are sent."""
         return "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
 
     def refuse_unsupported(self) -> None:
@@ -246,14 +265,16 @@ class ChatCompletionRequest(SamplingFields):
 
 class CompletionRequest(SamplingFields):
     endpoint = "completions"
+    prompt_param = "prompt"
+    default_max_tokens = 16  # as at OpenAI: this endpoint answers briefly unless told otherwise
 
     prompt: Prompt
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
 
     @property
-    def requested_tokens(self) -> int | None:
-        return self.max_tokens
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
 
     def refuse_unsupported(self) -> None:
         super().refuse_unsupported()
@@ -264,7 +285,10 @@ class CompletionRequest(SamplingFields):
             )
 
     def prompts(self) -> list[str | list[int]]:
-        """The prompts one by one, each text or token ids; refuses more answers than MAX_CHOICES."""
+        """Return the prompts, each as text or token ids.
+
+        Raises InvalidRequest if there is none, or if more than MAX_CHOICES answers are asked for.
+        """
         prompt: Any = self.prompt
         if isinstance(prompt, str):
             return [prompt]

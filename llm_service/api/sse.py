@@ -15,10 +15,13 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from llm_service.api.choice import Choice, Delta
 from llm_service.api.disconnect import unless_client_leaves
-from llm_service.api.generation import Answer, Event, Generation
-from llm_service.engine import GenerationChunk, Timings
+from llm_service.api.generation import Event, Generation
+from llm_service.api.responses import UsageOut
+from llm_service.engine import Timings
 from llm_service.errors import EngineFailed, RequestCancelled, ServiceError
+from llm_service.observability.record import RequestRecord
 
 log = structlog.get_logger()
 
@@ -26,15 +29,14 @@ DONE = b"data: [DONE]\n\n"
 
 
 class WireFormat(ABC):
-    """One request's answer in the shape of its endpoint, with the choices so far."""
+    """The shape that one request's answer has at its endpoint. It keeps nothing of the answer."""
 
     id_prefix: ClassVar[str]
     event_object: ClassVar[str]
 
     def __init__(
-        self, generation: Generation, includes_usage: bool, includes_logprobs: bool
+        self, record: RequestRecord, *, includes_usage: bool, includes_logprobs: bool
     ) -> None:
-        record = generation.record
         self.includes_usage = includes_usage
         self.includes_logprobs = includes_logprobs
         self.head = {
@@ -42,23 +44,22 @@ class WireFormat(ABC):
             "created": int(time.time()),
             "model": record.model,
         }
-        self.answers = [Answer() for _ in range(generation.num_choices)]
 
-    def opening(self) -> list[dict[str, Any]]:
-        """Events that come before the first increment."""
+    def opening(self, num_choices: int) -> list[dict[str, Any]]:
+        """Return the events that come before the first increment."""
         return []
 
     @abstractmethod
-    def delta(self, index: int, chunk: GenerationChunk) -> dict[str, Any]:
-        """One increment of choice `index`."""
+    def increment(self, index: int, deltas: list[Delta]) -> dict[str, Any]:
+        """Return the event for `deltas`, what one chunk has added to choice `index`."""
 
     @abstractmethod
-    def whole(self, generation: Generation) -> BaseModel:
-        """The whole answer, from all that `delta` has seen."""
+    def whole(self, choices: list[Choice], usage: UsageOut) -> BaseModel:
+        """Return the whole answer."""
 
-    def usage(self, generation: Generation) -> dict[str, Any]:
-        """The last event when the caller asked for usage."""
-        return {**self.event([]), "usage": generation.usage().model_dump()}
+    def usage(self, usage: UsageOut) -> dict[str, Any]:
+        """Return the last event when the caller asked for usage."""
+        return {**self.event([]), "usage": usage.model_dump()}
 
     def event(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self.head, "object": self.event_object, "choices": choices}
@@ -67,24 +68,27 @@ class WireFormat(ABC):
 async def respond(
     request: Request, generation: Generation, wire: WireFormat, *, is_stream: bool
 ) -> Response:
-    """Answer `request`. The first increment is awaited before headers are sent, so that what
-    fails before it has a status of its own and the headers can carry queue and prefill times."""
+    """Answer `request`.
+
+    The first increment is awaited before headers are sent: an error before it then has a status
+    of its own, and the headers can carry the queue and prefill times.
+    """
     try:
         if is_stream:
             first = await unless_client_leaves(request, generation.next_event())
             return EventStream(generation, _events(generation, first, wire))
-        await unless_client_leaves(request, _collect(generation, wire))
+        await unless_client_leaves(request, _run(generation))
+        body = wire.whole(generation.choices, generation.usage()).model_dump()
         generation.close()
-        body = wire.whole(generation).model_dump()
         return JSONResponse(body, headers=answer_headers(generation))
     except BaseException as error:
         generation.close(error)
         raise
 
 
-async def _collect(generation: Generation, wire: WireFormat) -> None:
-    while (event := await generation.next_event()) is not None:
-        wire.delta(*event)
+async def _run(generation: Generation) -> None:
+    while await generation.next_event() is not None:
+        pass
 
 
 def answer_headers(generation: Generation) -> dict[str, str]:
@@ -93,7 +97,7 @@ def answer_headers(generation: Generation) -> dict[str, str]:
 
 
 def server_timing(timings: Timings) -> str:
-    """The phases that are over, in milliseconds, as the Server-Timing header has them."""
+    """Return the Server-Timing header: each phase that is over, in milliseconds."""
     phases = {
         "queue": timings.queue_seconds,
         "prefill": timings.prefill_seconds,
@@ -132,15 +136,16 @@ async def _events(
     generation: Generation, first: Event | None, wire: WireFormat
 ) -> AsyncIterator[bytes]:
     try:
-        for opening in wire.opening():
+        for opening in wire.opening(len(generation.choices)):
             yield encode(opening)
         event = first
         while event is not None:
-            if _is_worth_sending(event[1]):
-                yield encode(wire.delta(*event))
+            index, deltas = event
+            if deltas:
+                yield encode(wire.increment(index, deltas))
             event = await generation.next_event()
         if wire.includes_usage:
-            yield encode(wire.usage(generation))
+            yield encode(wire.usage(generation.usage()))
         generation.close()
         yield DONE
     except ServiceError as error:
@@ -154,7 +159,3 @@ async def _events(
 
 def encode(event: dict[str, Any]) -> bytes:
     return b"data: %b\n\n" % json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _is_worth_sending(chunk: GenerationChunk) -> bool:
-    return bool(chunk.text or chunk.logprobs or chunk.finish_reason)

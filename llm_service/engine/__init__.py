@@ -1,6 +1,6 @@
 """The engine's public face: everything that the rest of the service may import from it.
 
-An engine turns a `GenerationRequest` into a `TokenStream`. It knows no web, no
+An engine turns `GenerationRequest`s into a `TokenStream`. It knows no web, no
 metrics library and no keys; it reports to an `EngineObserver`.
 """
 
@@ -22,6 +22,7 @@ from llm_service.engine.request import (
     TokenLogprob,
     Usage,
 )
+from llm_service.errors import ServiceError
 
 # Read by OpenMP when torch is loaded, which every module that does so finds done by then.
 # By default its threads spin while they wait for each other; as soon as anything else
@@ -47,6 +48,7 @@ __all__ = [
     "Prompt",
     "PromptTokenizer",
     "SamplingParams",
+    "SequenceProgress",
     "StepStats",
     "Timings",
     "TokenLogprob",
@@ -127,27 +129,42 @@ class PromptTokenizer(Protocol):
         """All of `token_ids` as text, control tokens included."""
 
 
-class TokenStream(Protocol):
-    """One sequence's answer as it is made; ends after the chunk with a finish reason.
+class SequenceProgress(Protocol):
+    """How far one sequence is. Its values change while the engine works."""
 
-    Iterating raises EngineFailed, Unavailable or DeadlineExceeded if the sequence could not finish.
-    """
+    @property
+    def timings(self) -> Timings: ...
 
-    timings: Timings
-    usage: Usage
+    @property
+    def usage(self) -> Usage: ...
 
     @property
     def num_computed_tokens(self) -> int:
         """Positions of prompt and answer that are computed now, cached ones included."""
 
+
+class TokenStream(Protocol):
+    """The answers of the sequences that were submitted together, while they are made.
+
+    Iterating yields the chunks of all sequences in the order in which they are made, each with
+    the index of its sequence, and ends when every sequence has finished. It raises EngineFailed,
+    Unavailable or DeadlineExceeded, and ends, when the first sequence could not finish.
+    """
+
+    @property
+    def sequences(self) -> Sequence[SequenceProgress]:
+        """One for each request, in their order."""
+
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> GenerationChunk: ...
+    async def __anext__(self) -> tuple[int, GenerationChunk]: ...
 
-    def abort(self) -> None:
-        """Give the slot and the blocks back within one step; harmless when finished.
+    def abort(self, error: ServiceError | None = None) -> None:
+        """Give the slots and blocks back within one step; harmless when all have finished.
 
-        Iterating then ends with RequestCancelled, unless the answer was complete.
+        Iterating then raises RequestCancelled when the first slot is free, unless the answers
+        were complete. With `error` it raises that instead, without waiting for a step. Chunks
+        that were made before the call still come first.
         """
 
 
@@ -166,13 +183,11 @@ class Engine(Protocol):
     async def stop(self, drain_seconds: float) -> None:
         """Refuse new requests, let running ones finish for so long, then fail the rest."""
 
-    def submit(self, request: GenerationRequest) -> TokenStream:
-        """Raises Overloaded (queue full) or Unavailable (not ready, stopping)."""
+    def submit(self, *requests: GenerationRequest) -> TokenStream:
+        """Submit the sequences of one caller's request: all of them or none.
 
-    def submit_all(self, requests: list[GenerationRequest]) -> list[TokenStream]:
-        """Submit the sequences of one request: all of them, or none and raise as `submit` does.
-
-        They may be more than have room in an empty queue.
+        They may be more than have room in an empty queue. Raises Overloaded (queue full) or
+        Unavailable (not ready, stopping).
         """
 
     def status(self) -> EngineStatus: ...

@@ -67,6 +67,6 @@ async def _answer(engine: Engine) -> str:
         ids = engine.tokenizer.encode_chat([{"role": "user", "content": _QUESTION}])
         sampling = SamplingParams(_MAX_TOKENS, temperature=0.0)
         stream = engine.submit(GenerationRequest("sum", Prompt(tuple(ids)), sampling))
-        return "".join([chunk.text async for chunk in stream])
+        return "".join([chunk.text async for _, chunk in stream])
     finally:
         await engine.stop(drain_seconds=1.0)

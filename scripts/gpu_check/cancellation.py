@@ -79,7 +79,7 @@ async def _leave_stream(model: PreTrainedModel, expected: tuple[int, ...]) -> Fi
             raise Failed("the request that left was answered to its end")
         except RequestCancelled:
             pass
-        token_ids = tuple([i async for chunk in stays for i in chunk.token_ids])
+        token_ids = tuple([i async for _, chunk in stays for i in chunk.token_ids])
         used = engine.status().kv_cache_used_bytes
     finally:
         await engine.stop(drain_seconds=1.0)

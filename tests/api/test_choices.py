@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 from pydantic import SecretStr
 
-from llm_service.engine import GenerationRequest, TokenStream
+from llm_service.engine import GenerationRequest, SequenceProgress, TokenStream
 from llm_service.errors import DeadlineExceeded, EngineFailed
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
@@ -195,19 +195,19 @@ def test_another_keys_request_gets_the_next_slot(
         service.client(ALICE) as http,
     ):
         engine = service.engine
-        submit_all = engine.submit_all
-        streams: list[TokenStream] = []
+        submit = engine.submit
+        sequences: list[SequenceProgress] = []
 
-        def submit_and_add_another(requests: list[GenerationRequest]) -> list[TokenStream]:
-            streams.extend(submit_all(requests))
+        def submit_and_add_another(*requests: GenerationRequest) -> TokenStream:
+            stream = submit(*requests)
             # At once, so that the others cannot be through.
-            other = replace(requests[0], request_id="other-0", cache_salt="bob")
-            streams.extend(submit_all([other]))
-            return streams[:-1]
+            another = submit(replace(requests[0], request_id="other-0", cache_salt="bob"))
+            sequences.extend([*stream.sequences, *another.sequences])
+            return stream
 
-        monkeypatch.setattr(engine, "submit_all", submit_and_add_another)
+        monkeypatch.setattr(engine, "submit", submit_and_add_another)
         assert http.post(COMPLETIONS, json=many).status_code == 200
-    *timings, other = [stream.timings for stream in streams]
+    *timings, other = [sequence.timings for sequence in sequences]
     assert other.first_scheduled is not None
     begun = [each.first_scheduled for each in timings if each.first_scheduled is not None]
     # A step that was being planned when it came may still have filled both slots.

@@ -159,7 +159,7 @@ def test_a_full_queue_takes_none_of_a_requests_answers(
         waiting = pool.submit(http.post, CHAT, json=body(n=8))
         assert all(engine.submitted.acquire(timeout=WAIT_SECONDS) for _ in range(8))
         assert http.post(CHAT, json=body(n=3)).status_code == 503
-        assert len(engine.streams) == 8
+        assert len(engine.active) == 8
         engine.release()
         assert waiting.result(WAIT_SECONDS).status_code == 200
 

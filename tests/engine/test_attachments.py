@@ -91,7 +91,7 @@ async def test_what_is_computed_is_shared_between_equal_attachments_only(
         for prompt in (first, other, first, Prompt(PROMPT), other):
             stream = engine.submit(request(prompt))
             await tokens(stream)
-            cached.append(stream.usage.num_cached_tokens)
+            cached.append(stream.sequences[0].usage.num_cached_tokens)
     # Of blocks of four tokens, the first ends before the attachment.
     assert cached == [0, 4, 28, 4, 28]
 

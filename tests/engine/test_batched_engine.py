@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import torch
 from transformers import PreTrainedModel
 
 from llm_service.engine import (
@@ -23,8 +24,10 @@ from llm_service.engine import (
     TokenStream,
 )
 from llm_service.engine.batched.engine import BatchedEngine
+from llm_service.engine.batched.kernels.library import KernelError, Status
 from llm_service.engine.batched.worker import Backoff
 from llm_service.errors import (
+    CancelledByOperator,
     ContextLengthExceeded,
     DeadlineExceeded,
     EngineFailed,
@@ -131,7 +134,15 @@ def ask(
 
 async def tokens(stream: TokenStream) -> tuple[int, ...]:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return tuple([i async for chunk in stream for i in chunk.token_ids])
+        return tuple([i async for _, chunk in stream for i in chunk.token_ids])
+
+
+async def tokens_of_each(stream: TokenStream) -> list[tuple[int, ...]]:
+    answers: list[tuple[int, ...]] = [() for _ in stream.sequences]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for index, chunk in stream:
+            answers[index] += chunk.token_ids
+    return answers
 
 
 async def first_chunk(stream: TokenStream) -> None:
@@ -154,14 +165,15 @@ async def test_a_streams_timings_and_usage_are_told_in_order() -> None:
     async with running(make_engine(fresh_model("llama"))) as engine:
         stream = engine.submit(ask())
         answer = await tokens(stream)
-    timings = stream.timings
+    (sequence,) = stream.sequences
+    timings = sequence.timings
     assert timings.first_scheduled is not None
     assert timings.first_token is not None
     assert timings.finished is not None
     assert timings.submitted <= timings.first_scheduled <= timings.first_token
     assert timings.first_token <= timings.finished <= time.monotonic()
-    assert stream.usage.num_prompt_tokens == len(PROMPT)
-    assert stream.usage.num_output_tokens == len(answer)
+    assert sequence.usage.num_prompt_tokens == len(PROMPT)
+    assert sequence.usage.num_output_tokens == len(answer)
 
 
 async def test_iterating_a_finished_stream_again_yields_nothing() -> None:
@@ -211,19 +223,86 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 async def test_a_request_of_more_sequences_than_the_queue_holds_waits_in_it() -> None:
     engine = make_engine(fresh_model("llama"), max_batch_size=1, max_waiting=2)
     async with running(engine):
-        streams = engine.submit_all([ask()] * 9)
+        stream = engine.submit(*[ask()] * 9)
         with pytest.raises(Overloaded):
-            engine.submit_all([ask()] * 2)
-        answers = await asyncio.gather(*(tokens(stream) for stream in streams))
+            engine.submit(*[ask()] * 2)
+        answers = await tokens_of_each(stream)
         assert len(answers) == 9
         assert set(answers) == {await tokens(engine.submit(ask()))}
+
+
+async def test_one_stream_yields_the_chunks_of_all_its_sequences_each_with_its_index() -> None:
+    prompts = [PROMPT[i:] for i in range(6)]
+    async with running(make_engine(fresh_model("llama"), max_batch_size=2)) as engine:
+        stream = engine.submit(*map(ask, prompts))
+        answers = await tokens_of_each(stream)
+        usages = [sequence.usage for sequence in stream.sequences]
+        assert [usage.num_prompt_tokens for usage in usages] == [len(p) for p in prompts]
+        assert [usage.num_output_tokens for usage in usages] == [len(a) for a in answers]
+        assert await tokens(stream) == ()  # it has ended
+    for prompt, answer in zip(prompts, answers, strict=True):
+        assert answer == greedy_reference("llama", prompt, GREEDY.max_tokens)
+
+
+async def test_chunks_of_one_stream_come_while_other_sequences_of_it_wait() -> None:
+    model = fresh_model("llama")
+    gate = Gate(model)
+    async with running(make_engine(model, max_batch_size=1)) as engine:
+        gate.shut()
+        stream = engine.submit(ask(sampling=ENDLESS), ask(sampling=ENDLESS))
+        await gate.arrival()
+        gate.let_one_pass()
+        index, _ = await anext(stream)
+        assert index == 0
+        assert stream.sequences[1].timings.first_scheduled is None
+        stream.abort()
+        gate.open()
+
+
+async def test_the_first_sequence_that_fails_ends_its_stream() -> None:
+    async with running(make_engine(fresh_model("llama"))) as engine:
+        stream = engine.submit(ask(sampling=ENDLESS), ask(deadline=time.monotonic()))
+        with pytest.raises(DeadlineExceeded):
+            await tokens(stream)
+        assert await tokens(stream) == ()
+        stream.abort()
+
+
+async def test_an_abort_frees_every_sequence_of_its_stream() -> None:
+    model, recorder = fresh_model("llama"), Recorder()
+    gate = Gate(model)
+    async with running(make_engine(model, recorder, max_batch_size=2)) as engine:
+        gate.shut()
+        stream = engine.submit(*[ask(sampling=ENDLESS)] * 5)
+        await gate.arrival()
+        stream.abort()
+        gate.open()
+        with pytest.raises(RequestCancelled):
+            await tokens(stream)
+        await recorder.until(lambda: len(recorder.named("cancelled")) == 5)
+        await recorder.until(lambda: engine.status().kv_cache_used_bytes == 0)
+
+
+async def test_an_abort_with_an_error_wakes_who_waits_before_the_step_ends() -> None:
+    model = fresh_model("llama")
+    gate = Gate(model)
+    async with running(make_engine(model)) as engine:
+        gate.shut()
+        stream = engine.submit(ask(sampling=ENDLESS), ask(sampling=ENDLESS))
+        await gate.arrival()
+        waiting = asyncio.ensure_future(first_chunk(stream))
+        await asyncio.sleep(0)  # so that it waits
+        stream.abort(CancelledByOperator("Enough."))
+        with pytest.raises(CancelledByOperator, match="Enough"):
+            await waiting
+        gate.open()
 
 
 async def test_of_a_request_with_one_impossible_sequence_none_is_submitted() -> None:
     engine = make_engine(fresh_model("llama"))
     async with running(engine):
         with pytest.raises(InvalidRequest):
-            engine.submit_all([ask(), ask((VOCAB_SIZE,))])
+            engine.submit(ask(), ask((VOCAB_SIZE,)))
         assert engine.status().num_waiting == engine.status().num_running == 0
 
 
@@ -288,7 +367,7 @@ async def test_an_abort_frees_within_one_step_in_every_phase(phase: Phase) -> No
         before = recorder.events[: recorder.events.index(("cancelled", *cancelled))]
         assert cancelled[0] == phase
         assert sum(name == "step" for name, *_ in before) <= num_steps + 1
-        assert victim.timings.finished is not None
+        assert victim.sequences[0].timings.finished is not None
         bystander.abort()
         prefill.abort()
         await recorder.until(lambda: engine.status().kv_cache_used_bytes == 0)
@@ -303,7 +382,7 @@ async def test_a_stream_tells_how_much_of_its_prompt_is_computed() -> None:
         progress = []
         for _ in range(4):
             await gate.arrival()
-            progress.append(stream.num_computed_tokens)
+            progress.append(stream.sequences[0].num_computed_tokens)
             gate.let_one_pass()
         assert progress == [0, 8, 16, 20]
         gate.open()
@@ -335,7 +414,7 @@ async def test_a_prefix_is_shared_under_one_salt_and_not_under_another() -> None
         for salt in ("alice", "bob", "alice"):
             stream = engine.submit(ask(cache_salt=salt))
             await tokens(stream)
-            cached.append(stream.usage.num_cached_tokens)
+            cached.append(stream.sequences[0].usage.num_cached_tokens)
     assert cached == [0, 0, 16]
 
 
@@ -364,6 +443,36 @@ async def test_an_engine_failure_ends_what_is_in_flight_and_the_engine_restarts(
     assert readiness[0] is True
     assert readiness[-2:] == [True, False]
     assert set(readiness[1:-2]) == {False}
+
+
+def _allocation_error() -> Exception:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55, dtype=torch.uint8)  # more than any address space
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (_allocation_error(), "oom"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "oom"),
+        (MemoryError(), "oom"),
+        (KernelError("f", Status.OUT_OF_MEMORY, "memory cannot be allocated"), "oom"),
+        (KernelError("f", Status.OUT_OF_BOUNDS, "too much was taken"), "backend"),
+        (RuntimeError("boom"), "backend"),
+    ],
+)
+async def test_requests_are_told_apart_that_failed_for_want_of_memory(
+    error: Exception, kind: str
+) -> None:
+    model = fresh_model("llama")
+    gate = Gate(model)
+    async with running(make_engine(model)) as engine:
+        gate.error = error
+        with pytest.raises(EngineFailed) as failed:
+            await tokens(engine.submit(ask()))
+    assert failed.value.kind == kind
+    assert failed.value.code == "engine_failed"
 
 
 async def test_an_engine_that_stands_still_with_work_says_for_how_long() -> None:
@@ -418,5 +527,5 @@ async def test_stopping_fails_what_does_not_finish_in_time() -> None:
 async def test_a_length_finish_is_told_in_the_last_chunk() -> None:
     async with running(make_engine(fresh_model("llama"))) as engine:
         sampling = dataclasses.replace(GREEDY, max_tokens=3, ignore_eos=True)
-        chunks = [chunk async for chunk in engine.submit(ask(sampling=sampling))]
+        chunks = [chunk async for _, chunk in engine.submit(ask(sampling=sampling))]
     assert [c.finish_reason for c in chunks] == [None, None, FinishReason.LENGTH]

@@ -62,7 +62,7 @@ async def test_an_engine_computes_only_while_it_has_the_turn() -> None:
         with turn:
             stream = engine.submit(ask((5, 6, 7)))
             assert turn.somebody_waits.wait(10)
-            assert stream.usage.num_output_tokens == 0
+            assert stream.sequences[0].usage.num_output_tokens == 0
         assert await tokens(stream)
     finally:
         await engine.stop(0)

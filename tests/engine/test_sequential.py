@@ -122,7 +122,7 @@ async def test_both_engines_mean_the_same_by_every_parameter(sampling: SamplingP
     ):
         async with running(engine):
             stream = engine.submit(ask(sampling=sampling))
-            chunks = [chunk async for chunk in stream]
+            chunks = [chunk async for _, chunk in stream]
             answers.append(
                 [
                     (c.text, c.token_ids, c.finish_reason, [p.chosen.token_id for p in c.logprobs])
@@ -142,14 +142,14 @@ async def test_tokens_come_one_by_one_with_timings_and_usage() -> None:
         gate.let_one_pass()
         await first_chunk(stream)  # while the second token is not even begun
         await gate.arrival()
-        assert stream.usage.num_output_tokens == 1
-        assert stream.timings.finished is None
+        assert stream.sequences[0].usage.num_output_tokens == 1
+        assert stream.sequences[0].timings.finished is None
         stream.abort()
         gate.open()
         with pytest.raises(RequestCancelled):
             await tokens(stream)
-    assert stream.timings.first_token is not None
-    assert stream.timings.finished is not None
+    assert stream.sequences[0].timings.first_token is not None
+    assert stream.sequences[0].timings.finished is not None
 
 
 async def test_the_models_own_sampling_settings_are_not_applied_a_second_time() -> None:
@@ -165,11 +165,11 @@ async def test_the_models_own_sampling_settings_are_not_applied_a_second_time() 
 async def test_answers_end_at_the_context_and_at_end_of_sequence() -> None:
     async with running(sequential(fresh_model("llama"), Recorder())) as engine:
         stream = engine.submit(ask(sampling=dataclasses.replace(ENDLESS, max_tokens=10_000)))
-        chunks = [chunk async for chunk in stream]
+        chunks = [chunk async for _, chunk in stream]
         assert chunks[-1].finish_reason is FinishReason.LENGTH
-        assert stream.usage.num_output_tokens == MAX_CONTEXT - len(PROMPT)
+        assert stream.sequences[0].usage.num_output_tokens == MAX_CONTEXT - len(PROMPT)
         biased = dataclasses.replace(GREEDY, logit_bias={EOS: 1000.0})
-        chunks = [chunk async for chunk in engine.submit(ask(sampling=biased))]
+        chunks = [chunk async for _, chunk in engine.submit(ask(sampling=biased))]
         assert [(c.text, c.finish_reason) for c in chunks] == [("", FinishReason.STOP)]
     assert EOS in EOS_TOKEN_IDS
 
@@ -214,7 +214,7 @@ async def test_an_abort_ends_the_generation_within_one_step(num_steps: int) -> N
         with pytest.raises(RequestCancelled):
             await tokens(stream)
         await recorder.until(lambda: engine.status().num_running == 0)
-        assert stream.usage.num_output_tokens == num_steps + 1
+        assert stream.sequences[0].usage.num_output_tokens == num_steps + 1
         assert generating_threads() == []
 
 

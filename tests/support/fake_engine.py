@@ -1,7 +1,8 @@
 """An engine whose every token is the test's to give: for faults that a real one rarely has.
 
-One token is one byte. Streams say "ok " for ever, or until max_tokens, but only while
-the engine is open; `hold` and `release` are called from the test's thread.
+One token is one byte. Sequences say "ok " for ever, or until max_tokens, but only while
+the engine is open; `hold` and `release` are called from the test's thread. The sequences of a
+stream take turns.
 """
 
 import asyncio
@@ -96,28 +97,25 @@ class FakeEngine:
             await stream.wait_finished(deadline - time.monotonic())
             stream.fail(Unavailable("The service is stopping."))
 
-    def submit(self, request: GenerationRequest) -> "FakeStream":
-        return self.submit_all([request])[0]
-
-    def submit_all(self, requests: list[GenerationRequest]) -> "list[FakeStream]":
+    def submit(self, *requests: GenerationRequest) -> "FakeStream":
         if self.refuses_with is not None:
             raise self.refuses_with
         if not self._is_ready:
             raise Unavailable("The service is stopping.")
         if len(self.active) >= INFO.max_waiting:
             raise Overloaded("The queue is full.", retry_after=3)
-        streams = [FakeStream(r, self, self._is_open, self._free_tokens) for r in requests]
-        self.streams += streams
-        self.submitted.release(len(streams))
-        return streams
+        stream = FakeStream(requests, self, self._is_open, self._free_tokens)
+        self.streams.append(stream)
+        self.submitted.release(len(requests))
+        return stream
 
     def status(self) -> EngineStatus:
         reason = "" if self._is_ready else "stopping"
         return EngineStatus(self._is_ready, reason, len(self.active), 0, 0, 0)
 
     @property
-    def active(self) -> "list[FakeStream]":
-        return [stream for stream in self.streams if not stream.is_finished]
+    def active(self) -> "list[FakeSequence]":
+        return [sequence for stream in self.streams for sequence in stream.unfinished()]
 
     def hold(self, after: int = 0) -> None:
         """Give no more tokens to present streams, and only the first `after` to future ones."""
@@ -137,68 +135,91 @@ class FakeEngine:
         self._loop.call_soon_threadsafe(action)
 
 
-class FakeStream:
-    """Implements `llm_service.engine.TokenStream`."""
+class FakeSequence:
+    """Implements `llm_service.engine.SequenceProgress`."""
 
-    def __init__(
-        self, request: GenerationRequest, engine: FakeEngine, is_open: bool, free_tokens: int
-    ) -> None:
-        self.request = request
+    def __init__(self, request: GenerationRequest) -> None:
         self.timings = Timings(submitted=time.monotonic())
         self.usage = Usage(num_prompt_tokens=len(request.prompt))
-        self.gate = asyncio.Event()
-        self._free_tokens = free_tokens
-        self._engine = engine
-        self._error: ServiceError | None = None
-        self._finished = asyncio.Event()
-        if is_open:
-            self.gate.set()
+        self._max_tokens = request.sampling.max_tokens
 
     @property
     def num_computed_tokens(self) -> int:
         is_computed = self.timings.first_token is not None
         return self.usage.num_prompt_tokens + self.usage.num_output_tokens if is_computed else 0
 
-    @property
-    def is_finished(self) -> bool:
-        return self._finished.is_set()
-
-    def __aiter__(self) -> "FakeStream":
-        return self
-
-    async def __anext__(self) -> GenerationChunk:
-        if self.is_finished and self._error is None:
-            raise StopAsyncIteration
-        if self.usage.num_output_tokens >= self._free_tokens:
-            await self.gate.wait()
-        await asyncio.sleep(0)
-        if self._error is not None:
-            self._finished.set()
-            raise self._error
-        return self._next_token()
-
-    def _next_token(self) -> GenerationChunk:
+    def next_token(self) -> GenerationChunk:
         now = time.monotonic()
         self.timings.first_scheduled = self.timings.first_scheduled or now
         self.timings.first_token = self.timings.first_token or now
         text = "ok "[self.usage.num_output_tokens % 3]
         self.usage.num_output_tokens += 1
-        is_last = self.usage.num_output_tokens >= self.request.sampling.max_tokens
+        is_last = self.usage.num_output_tokens >= self._max_tokens
         if is_last:
             self.timings.finished = now
-            self._finished.set()
         reason = FinishReason.LENGTH if is_last else None
         return GenerationChunk(text, (ord(text),), finish_reason=reason)
+
+
+class FakeStream:
+    """Implements `llm_service.engine.TokenStream`."""
+
+    def __init__(
+        self,
+        requests: Sequence[GenerationRequest],
+        engine: FakeEngine,
+        is_open: bool,
+        free_tokens: int,
+    ) -> None:
+        self.sequences = [FakeSequence(request) for request in requests]
+        self.gate = asyncio.Event()
+        self._free_tokens = free_tokens  # of each sequence
+        self._engine = engine
+        self._error: ServiceError | None = None
+        self._finished = asyncio.Event()
+        if is_open:
+            self.gate.set()
+
+    def unfinished(self) -> list[FakeSequence]:
+        if self._finished.is_set():
+            return []
+        return [sequence for sequence in self.sequences if sequence.timings.finished is None]
+
+    def __aiter__(self) -> "FakeStream":
+        return self
+
+    async def __anext__(self) -> tuple[int, GenerationChunk]:
+        if self._finished.is_set() and self._error is None:
+            raise StopAsyncIteration
+        index, sequence = self._next_in_turn()
+        if sequence.usage.num_output_tokens >= self._free_tokens:
+            await self.gate.wait()
+        await asyncio.sleep(0)
+        if self._error is not None:
+            self._finished.set()
+            raise self._error
+        chunk = sequence.next_token()
+        if not self.unfinished():
+            self._finished.set()
+        return index, chunk
+
+    def _next_in_turn(self) -> tuple[int, FakeSequence]:
+        """The first of the unfinished sequences that have the fewest tokens."""
+        return min(
+            enumerate(self.sequences),
+            key=lambda s: (s[1].timings.finished is not None, s[1].usage.num_output_tokens),
+        )
 
     def fail(self, error: ServiceError) -> None:
         self._error = error
         self.gate.set()
 
-    def abort(self) -> None:
-        if not self.is_finished:
-            self.fail(RequestCancelled("The request was cancelled."))
+    def abort(self, error: ServiceError | None = None) -> None:
+        num_unfinished = len(self.unfinished())
+        if num_unfinished:
+            self.fail(error or RequestCancelled("The request was cancelled."))
             self._finished.set()
-            self._engine.aborted.release()
+            self._engine.aborted.release(num_unfinished)
 
     async def wait_finished(self, seconds: float) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The batched engine's async face: submit a request, iterate over its answer.
+"""The batched engine's async face: submit requests, iterate over their answers.
 
 Owns the streams. It runs on the event loop and never blocks
 it; the work is `EngineWorker`'s, on its own thread. The two meet in `submit` (a bounded
@@ -43,7 +43,7 @@ class BatchedEngine:
         self._tokenizer = tokenizer
         self._worker = EngineWorker(build_core, self._cross_back, observer, backoff, turn)
         self._meter = DeliveryMeter(observer)
-        self._streams: dict[Sequence, BatchedStream] = {}
+        self._streams: dict[Sequence, tuple[BatchedStream, int]] = {}  # and the index in it
         self._queue = AdmissionQueue(info.max_waiting, info.max_batch_size)
         self._is_stopping = False
         self._is_idle = asyncio.Event()
@@ -70,10 +70,7 @@ class BatchedEngine:
         self._worker.stop()
         await asyncio.to_thread(self._worker.join)
 
-    def submit(self, request: GenerationRequest) -> TokenStream:
-        return self.submit_all([request])[0]
-
-    def submit_all(self, requests: list[GenerationRequest]) -> list[TokenStream]:
+    def submit(self, *requests: GenerationRequest) -> TokenStream:
         """Also raises InvalidRequest or ContextLengthExceeded for what could never run."""
         if self._is_stopping:
             raise Unavailable("The service is stopping.")
@@ -88,10 +85,10 @@ class BatchedEngine:
         self._worker.submit(sequences)
         if not self._streams:
             self._queue.became_busy()
-        streams = {sequence: BatchedStream(sequence, self._worker.abort) for sequence in sequences}
-        self._streams |= streams
+        stream = BatchedStream(sequences, self._worker.abort)
+        self._streams |= {sequence: (stream, i) for i, sequence in enumerate(sequences)}
         self._is_idle.clear()
-        return list(streams.values())
+        return stream
 
     def status(self) -> EngineStatus:
         reason = "stopping" if self._is_stopping else self._worker.reason
@@ -148,7 +145,8 @@ class BatchedEngine:
             (d.sequence.request.request_id, d.sequence.timings, d.event) for d in deliveries
         )
         for delivery in deliveries:
-            self._streams[delivery.sequence].put(delivery.event)
+            stream, index = self._streams[delivery.sequence]
+            stream.put(index, delivery.event)
             if delivery.is_last:
                 del self._streams[delivery.sequence]
                 self._queue.finished()
@@ -157,36 +155,34 @@ class BatchedEngine:
 
 
 class BatchedStream:
-    """Implements `TokenStream`; `timings` and `usage` are the sequence's own, and live."""
+    """Implements `TokenStream` with one queue for all of its sequences."""
 
-    def __init__(self, sequence: Sequence, abort: Callable[[Sequence], None]) -> None:
-        self.timings = sequence.timings
-        self.usage = sequence.usage
-        self._sequence = sequence
+    def __init__(self, sequences: list[Sequence], abort: Callable[[Sequence], None]) -> None:
+        self.sequences = sequences
         self._abort = abort
-        self._events: asyncio.Queue[GenerationChunk | ServiceError] = asyncio.Queue()
-        self._is_over = False
-
-    @property
-    def num_computed_tokens(self) -> int:
-        return self._sequence.num_computed_tokens
+        self._num_unfinished = len(sequences)
+        self._events: asyncio.Queue[tuple[int, GenerationChunk] | ServiceError] = asyncio.Queue()
 
     def __aiter__(self) -> "BatchedStream":
         return self
 
-    async def __anext__(self) -> GenerationChunk:
-        if self._is_over:
+    async def __anext__(self) -> tuple[int, GenerationChunk]:
+        if not self._num_unfinished:
             raise StopAsyncIteration
         event = await self._events.get()
         if isinstance(event, ServiceError):
-            self._is_over = True
+            self._num_unfinished = 0
             raise event
-        self._is_over = event.finish_reason is not None
+        _, chunk = event
+        self._num_unfinished -= chunk.finish_reason is not None
         return event
 
-    def put(self, event: GenerationChunk | ServiceError) -> None:
-        self._events.put_nowait(event)
+    def put(self, index: int, event: GenerationChunk | ServiceError) -> None:
+        self._events.put_nowait(event if isinstance(event, ServiceError) else (index, event))
 
-    def abort(self) -> None:
-        if self.timings.finished is None:
-            self._abort(self._sequence)
+    def abort(self, error: ServiceError | None = None) -> None:
+        for sequence in self.sequences:
+            if sequence.timings.finished is None:
+                self._abort(sequence)
+        if error is not None:
+            self._events.put_nowait(error)

@@ -1,0 +1,97 @@
+"""The steps from the body of an inference request to its answer, which its endpoints share."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from llm_service.api.dependencies import (
+    AdmissionDep,
+    InferenceKey,
+    ModelsDep,
+    RunningDep,
+    UnknownFieldsDep,
+)
+from llm_service.api.prompts import allowed_tokens
+from llm_service.api.schemas import SamplingFields
+from llm_service.api.sse import WireFormat, respond
+from llm_service.engine import ModelInfo, Prompt, SamplingParams
+from llm_service.engine.served import ServedModel
+
+P = TypeVar("P")
+
+
+class Inference:
+    """One request at an inference endpoint: `resolve` its model, then `answer` its prompts."""
+
+    def __init__(
+        self,
+        request: Request,
+        key: InferenceKey,
+        models: ModelsDep,
+        admission: AdmissionDep,
+        running: RunningDep,
+        unknown_fields: UnknownFieldsDep,
+    ) -> None:
+        self._request = request
+        self._key = key
+        self._models = models
+        self._admission = admission
+        self._running = running
+        self._unknown_fields = unknown_fields
+
+    def resolve(self, body: SamplingFields) -> ServedModel:
+        """Return the model for `body`. Raises ModelNotFound, NotLoaded or UnsupportedParameter."""
+        model = self._models.resolve(body.model)
+        body.check_extra_fields(self._unknown_fields)
+        return model
+
+    async def answer(
+        self,
+        body: SamplingFields,
+        model: ServedModel,
+        prompts: Sequence[P],
+        encode: Callable[[ServedModel, P], Awaitable[Sequence[int]]],
+        wire_format: type[WireFormat],
+    ) -> Response:
+        """Charge the key, encode the prompts, submit `body.n` sequences for each, and respond."""
+        num_choices = len(prompts) * body.n
+        async with self._admission.charged(self._key, model.info, num_choices) as permit:
+            token_ids = [tuple(await encode(model, prompt)) for prompt in prompts]
+            generation = self._running.open(
+                model,
+                self._request,
+                permit,
+                [Prompt(ids) for ids in token_ids],
+                [_sampling(body, model.info, len(ids)) for ids in token_ids],
+                choices_per_prompt=body.n,
+                is_stream=body.stream,
+            )
+        wire = wire_format(
+            generation.record,
+            includes_usage=body.includes_usage,
+            includes_logprobs=body.num_logprobs is not None,
+        )
+        return await respond(self._request, generation, wire, is_stream=body.stream)
+
+
+def _sampling(body: SamplingFields, info: ModelInfo, num_prompt_tokens: int) -> SamplingParams:
+    max_tokens = allowed_tokens(
+        num_prompt_tokens,
+        body.requested_tokens,
+        info.max_context,
+        prompt_param=body.prompt_param,
+        tokens_param=body.tokens_param,
+    )
+    if body.requested_tokens is None and body.default_max_tokens is not None:
+        max_tokens = min(max_tokens, body.default_max_tokens)
+    return body.sampling(
+        dict(info.default_sampling),
+        max_tokens=max_tokens,
+        num_logprobs=body.num_logprobs,
+        vocab_size=info.vocab_size,
+    )
+
+
+InferenceDep = Annotated[Inference, Depends()]
