@@ -33,7 +33,10 @@ class BudgetOut(BaseModel):
 
 
 class ObjectiveOut(BaseModel):
-    """Over the last `window_seconds`; null where there was no traffic. Below 0: overspent."""
+    """Values are for the last `window_seconds`, and null without traffic.
+
+    `budget_left_ratio` below 0: more than the budget is spent.
+    """
 
     name: Literal["availability", "ttft"]
     title: str
@@ -81,7 +84,7 @@ router = APIRouter()
 
 @router.get("/api/alerts", response_model=AlertsOut)
 def alerts(key: MetricsKey, prometheus: PrometheusDep) -> dict[str, object]:
-    """The objectives with their budgets, and the alerts, the worst first."""
+    """Return the objectives with their budgets, and the alerts, the worst first."""
     now, reason = time.time(), NO_PROMETHEUS
     if prometheus is not None:
         try:
@@ -97,7 +100,7 @@ def alerts(key: MetricsKey, prometheus: PrometheusDep) -> dict[str, object]:
 
 @router.get("/api/runbooks/{name}", response_model=RunbookOut)
 def runbook(name: str, key: MetricsKey) -> RunbookOut:
-    """What to do about the alert `name`: its section of docs/runbooks.md, in Markdown."""
+    """Return what to do about the alert `name`: its section of docs/runbooks.md, in Markdown."""
     markdown = read_runbooks().get(name.lower())
     if markdown is None:
         raise NotFound(f"There is no runbook {name[:40]!r}.", param="name")

@@ -20,8 +20,8 @@ class Authentication:
     """Puts the caller's ApiKey into the request's state as `key`, or refuses.
 
     Callers without a valid key, also on open paths, are limited by address.
-    `open_paths` are exact. `files`, the dashboard's own, are open and not even counted: one page
-    is dozens of them, from memory.
+    `open_paths` are exact. `files` are the dashboard's: open, and not counted either, because a
+    page needs dozens of them and they come from memory.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Authentication:
             raise
 
     async def _let_in(self, scope: Scope, sent: set[str]) -> None:
-        """Answer an open path, also while keys cannot be looked up.
+        """Let a request for an open path in, also while keys cannot be looked up.
 
-        For this, a key is looked up only if the address has spent its limit.
+        A key is therefore looked up only if the address has spent its limit.
         """
         try:
             await self._ip_guard.check(scope)

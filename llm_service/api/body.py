@@ -27,11 +27,11 @@ from llm_service.errors import (
     UnsupportedMediaType,
 )
 
-# Below this, parsing and validating take less than a few milliseconds, so they stay on the loop.
+# Bodies up to this size are parsed and validated on the event loop: it takes a few milliseconds.
 SMALL_BYTES = 16_384
 # The server holds this much of any body before it is asked for, so counting it protects nothing.
 UNCOUNTED_BYTES = 65_536
-MIN_BYTES_PER_SECOND = 16_384  # of a body that takes longer than its timeout
+MIN_BYTES_PER_SECOND = 16_384  # for a body that takes longer than the timeout
 MAX_FIELDS = 256
 NOT_JSON = "The body must be a JSON object, sent as application/json."
 
@@ -49,7 +49,7 @@ class Bodies:
 
     @contextmanager
     def hold(self) -> Iterator["HeldBody"]:
-        """A body whose bytes are counted until the block is left."""
+        """Yield an empty body whose bytes are counted until the block is left."""
         body = HeldBody(self)
         try:
             yield body
@@ -57,9 +57,10 @@ class Bodies:
             self.num_held_bytes -= body.num_counted
 
     async def read(self, request: Request, body: "HeldBody") -> None:
-        """Read the whole body into `body`, or raise a ServiceError at the first sign of too much.
+        """Read the whole body into `body`.
 
-        Raises ClientDisconnect when the client leaves.
+        Raises a ServiceError as soon as it exceeds a bound, and ClientDisconnect when the client
+        leaves.
         """
         self._check_headers(request.headers)
         try:
@@ -70,25 +71,25 @@ class Bodies:
                     timer.reschedule(started + seconds)
         except TimeoutError:
             raise RequestTimeout(
-                f"The body came too slowly: after {self._timeout_seconds:g} seconds it must have"
-                f" come with {MIN_BYTES_PER_SECOND} bytes a second."
+                f"The body came too slowly. It may take {self._timeout_seconds:g} seconds, and one"
+                f" more for each {MIN_BYTES_PER_SECOND} bytes that have arrived."
             ) from None
 
     async def parse(self, route: APIRoute, body: "HeldBody") -> Any:
-        """The validated body of `route`. Raises InvalidRequest or RequestValidationError."""
+        """Return the validated body. Raises InvalidRequest or RequestValidationError."""
         if len(body.content) <= SMALL_BYTES:
             return _parse(route, body.content)
         return await to_thread.run_sync(_parse, route, body.content, limiter=self._parser)
 
     def count(self, body: "HeldBody") -> None:
-        """Count what `body` holds by now, or raise BodyTooLarge or BodyMemoryFull."""
+        """Count the bytes that `body` holds now. Raises BodyTooLarge or BodyMemoryFull."""
         num_bytes = len(body.content)
         if num_bytes > self._max_bytes:
             raise self._too_large()
         more = max(0, num_bytes - UNCOUNTED_BYTES) - body.num_counted
         if self.num_held_bytes + more > self._max_total_bytes:
             raise BodyMemoryFull(
-                "The service holds as many large request bodies as it may. Try again in a second.",
+                "The service holds as many large request bodies as it can. Try again in a second.",
                 retry_after=1,
             )
         self.num_held_bytes += more
@@ -105,7 +106,7 @@ class Bodies:
         if declared.isdigit() and int(declared[:20]) > self._max_bytes:
             raise self._too_large()
         if declared in ("", "0") and "transfer-encoding" not in headers:
-            return  # no body, which some routes allow
+            return  # some routes allow a request without a body
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         main, _, subtype = media_type.partition("/")
         if main != "application" or not (subtype == "json" or subtype.endswith("+json")):
@@ -122,8 +123,8 @@ class Bodies:
             if len(body.content) + len(piece) <= SMALL_BYTES:
                 body.add(piece)
                 continue
-            # A piece takes about a millisecond. One at a time, so that between two of them the
-            # loop does what else there is, however many bodies arrive.
+            # A piece takes about a millisecond. They take turns, so that the loop can do other
+            # work between two pieces, however many bodies arrive.
             async with self._turn:
                 body.add(piece)
                 await asyncio.sleep(0)

@@ -49,9 +49,9 @@ class InstructionSetOut(BaseModel):
 
 
 class MachineOut(BaseModel):
-    """`cpu_cores` is what quota, cpuset and affinity leave of `num_cpus`; limits are the tightest.
+    """The quota, cpuset and affinity allow `cpu_cores` of `num_cpus`; limits are the tightest.
 
-    `throttled_seconds` is how long the quota has held us back; null: not counted here.
+    `throttled_seconds` is how long the quota has held the process back; null: it is not counted.
     """
 
     cpu_model: str
@@ -108,7 +108,7 @@ class EnginePageOut(BaseModel):
 # A plain function: reading /proc takes milliseconds when the machine is busy.
 @router.get("/api/engine", response_model=EnginePageOut)
 def engine_page(key: MetricsKey, models: ModelsDep) -> EnginePageOut:
-    """What is served, on what, and within which limits."""
+    """Return what is served, on which machine, and the engine's limits."""
     model = models.default
     return EnginePageOut(
         model=None if model is None else model_out(model),

@@ -20,7 +20,7 @@ ELSEWHERE = (
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def liveness() -> dict[str, str]:
-    """The process lives; it may not serve."""
+    """Return 200 while the process lives, also if it cannot serve requests."""
     return {"status": "ok"}
 
 
@@ -29,9 +29,9 @@ async def liveness() -> dict[str, str]:
 @router.get("/health")
 @router.get("/readyz")
 async def readiness(services: CurrentServices) -> JSONResponse:
-    """200 only when the engine takes requests and steps; else 503 with the reason.
+    """Return 200 only when the engine takes requests and steps; else 503 with the reason.
 
-    `warnings`: what does not work though the service does.
+    `warnings` lists what does not work while the service still answers.
     """
     reason = services.models.not_ready_reason() or services.locked_out_reason()
     if reason:

@@ -14,7 +14,7 @@ from llm_service.api.body import SMALL_BYTES
 from llm_service.api.dependencies import Services, get_services
 from llm_service.errors import ServiceError
 
-# Refusals that are the caller's own doing, and cost it something: see access/refusals.py.
+# Refusals that are the caller's fault and count against its budget: see access/refusals.py.
 _CHARGED = frozenset({400, 403, 404, 408, 413, 415})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -61,7 +61,10 @@ class _ParsedRequest(Request):
 
 
 async def _refuse_spent_key(services: Services, key: ApiKey, request: Request) -> None:
-    """Refuse a spent key before its large body is read; `Limiter.admit` decides about all later."""
+    """Refuse a key without requests left before its large body is read.
+
+    `Limiter.admit` checks all requests later.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) <= SMALL_BYTES:
         return

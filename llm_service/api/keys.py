@@ -1,4 +1,4 @@
-"""/api/keys: make, list, change, rotate and revoke keys. Everything here wants the scope admin."""
+"""/api/keys: make, list, change, rotate and revoke keys. Every route needs the scope admin."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ router = APIRouter(
     prefix="/api/keys", route_class=JsonRoute, responses={409: {"model": ErrorEnvelope}}
 )
 
-_END_OF_TIME = 253402300799  # the last second that a datetime can tell
+_END_OF_TIME = 253402300799  # the last second that a datetime can hold
 
 Scopes = Annotated[list[Scope], Field(min_length=1, max_length=10, fail_fast=True)]
 Rpm = Annotated[int, Field(ge=0, le=MAX_RPM, description="Requests per minute; 0: no limit.")]
@@ -44,7 +44,7 @@ class NewKey(BaseModel):
 
 
 class KeyChange(BaseModel):
-    """What is not sent stays as it is. `expires_at` null: the key never expires."""
+    """Fields that are not sent stay as they are. With `expires_at` null the key never expires."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ class KeyChange(BaseModel):
 
 
 class Rotation(BaseModel):
-    """For how long the old secret stays valid beside the new one; 0: it ends now."""
+    """`overlap_seconds`: how long the old secret stays valid beside the new one; 0: it ends now."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,7 +71,7 @@ class DayOut(BaseModel):
 
 
 class KeyUsageOut(BaseModel):
-    """Since the key was made, and by day (UTC, today last); requests count at their end."""
+    """Totals since the key was made, and by day (UTC, today last). Requests count when they end."""
 
     requests: int
     prompt_tokens: int
@@ -80,17 +80,17 @@ class KeyUsageOut(BaseModel):
 
 
 class RemainingOut(BaseModel):
-    """`reset_seconds`: until more than `requests` are accepted."""
+    """`reset_seconds` is the time until more than `requests` are accepted."""
 
     requests: int
     reset_seconds: float
 
 
 class KeyOut(BaseModel):
-    """Times are unix seconds. `remaining` is null for a key without a limit, or one that is over.
+    """Times are unix seconds. `remaining` is null without a limit, and after the key has ended.
 
-    `prefix` is how the secret begins; empty for a key that the settings provide.
-    `old_secret_valid_until`: when the last secret from before a rotation ends; null: none is valid.
+    `prefix` is the beginning of the secret; empty for a key that the settings provide.
+    `old_secret_valid_until` is when the last secret from before a rotation ends; null: none.
     """
 
     id: str
@@ -120,7 +120,7 @@ class KeysOut(BaseModel):
 
 @router.get("", response_model=KeysOut)
 async def list_keys(admin: AdminKey, services: CurrentServices) -> KeysOut:
-    """Every key, revoked ones too: the newest first, those of the settings last."""
+    """List all keys, revoked ones too: the newest first, those of the settings last."""
     usage = await services.keys.call(services.usage.read)
     keys = await services.keys.call(services.keys.all_keys)
     return KeysOut(
@@ -167,7 +167,7 @@ async def rotate_key(
 
 @router.delete("/{key_id}", response_model=KeyOut)
 async def revoke_key(key_id: KeyId, admin: AdminKey, services: CurrentServices) -> KeyOut:
-    """End a key: it opens nothing from now on. What it has running runs on."""
+    """Revoke a key: it is refused from now on. Its running requests go on."""
     usage = await services.keys.call(services.usage.read)
     key = await services.keys.call(services.keys.revoke, key_id)
     _audit("key revoked", admin, key)
@@ -178,7 +178,7 @@ def _changes(body: KeyChange) -> KeyChanges:
     """Only `expires_at` may be null. Raises InvalidRequest."""
     sent = body.model_fields_set
     if not sent:
-        raise InvalidRequest("Send what to change: scopes, rpm or expires_at.")
+        raise InvalidRequest("Send at least one of the fields scopes, rpm and expires_at.")
     changes: KeyChanges = {}
     for name in sorted(sent - {"expires_at"}):
         if getattr(body, name) is None:

@@ -34,7 +34,7 @@ router = APIRouter(route_class=JsonRoute)
 
 @router.get("/v1/models")
 async def list_models(key: InferenceKey, models: ModelsDep, facts: FactsDep) -> ModelList:
-    models.resolve(None)  # an empty list would read as if nothing were ever served
+    models.resolve(None)  # raises: an empty list would look as if nothing were ever served
     return ModelList(data=[_model(model.info, facts.started_at) for model in models])
 
 
@@ -99,7 +99,7 @@ def _model(info: ModelInfo, created: float) -> Model:
 
 
 def _default_sampling(info: ModelInfo) -> dict[str, float]:
-    """What a request that states nothing is sampled with, by the code that samples it."""
+    """Return the parameters of a request that sets none, made by the code that serves requests."""
     sampling = SamplingFields(model=info.model_id).sampling(
         dict(info.default_sampling), max_tokens=1, num_logprobs=None, vocab_size=info.vocab_size
     )

@@ -1,7 +1,7 @@
-"""Every request field that is known here, and what is done with it: the one list of them.
+"""The one list of known request fields and of what the service does with each.
 
 A field is served, accepted because it cannot change the answer, or refused by name. Fields that
-are served are also in the request's schema (`schemas.py`). Known are the fields of OpenAI's API
+are served are also in the request's schema (`schemas.py`). The list has the fields of OpenAI's API
 and of the servers that callers come from: vLLM, llama.cpp, SGLang, TGI and Ollama.
 
 docs/parameters.md is written from this list by `scripts/parameters.py`.
@@ -30,9 +30,9 @@ class Treatment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One field. The name of a nested one has its parent before it: `messages.prefix`.
+    """One field. The name of a nested field begins with its parent's: `messages.prefix`.
 
-    `accepted` are the values, besides null, with which a refused field asks for nothing special.
+    A refused field is accepted if its value is null or in `accepted`: these change nothing.
     """
 
     name: str

@@ -25,10 +25,10 @@ _KNOWN = {(endpoint, row.name) for row in TABLE for endpoint in row.endpoints}
 def refuse_unsupported(
     endpoint: Endpoint, fields: Mapping[str, Any], parent: str = "", position: str = ""
 ) -> None:
-    """Raise UnsupportedParameter for the first of `fields` that would be ignored wrongly.
+    """Raise UnsupportedParameter for the first of `fields` whose effect the caller would miss.
 
-    For a nested object `parent` is its place in the table ("messages."), and `position` its
-    place in the request ("messages.3.").
+    For the fields of a nested object, `parent` is the object's name in the table ("messages."),
+    and `position` its name in the request ("messages.3.").
     """
     for name, value in fields.items():
         row = _REFUSED.get((endpoint, parent + name))
@@ -38,13 +38,13 @@ def refuse_unsupported(
 
 
 class UnknownFieldLog:
-    """Logs the names of unknown fields once each, so that typos show and the log stays small."""
+    """Logs each name of an unknown field once: typos become visible and the log stays small."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
     def note(self, endpoint: Endpoint, fields: Mapping[str, Any]) -> None:
-        """Log which of `fields` the table does not have, and no more than MAX_LOGGED_FIELDS."""
+        """Log the names in `fields` that the table does not have: MAX_LOGGED_FIELDS in all."""
         unknown = {name[:MAX_LOGGED_LENGTH] for name in fields if (endpoint, name) not in _KNOWN}
         if new := sorted(unknown - self._logged)[: MAX_LOGGED_FIELDS - len(self._logged)]:
             self._logged.update(new)

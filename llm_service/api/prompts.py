@@ -13,7 +13,10 @@ from llm_service.errors import ContextLengthExceeded, InvalidRequest
 async def chat_token_ids(
     model: ServedModel, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
 ) -> list[int]:
-    """A conversation's prompt. Raises InvalidRequest; ContextLengthExceeded if far too long."""
+    """Encode a conversation by the model's template.
+
+    Raises InvalidRequest, and ContextLengthExceeded if it is far too long.
+    """
     encode = partial(
         model.tokenizer.encode_chat, messages, add_generation_prompt=add_generation_prompt
     )
@@ -21,7 +24,7 @@ async def chat_token_ids(
 
 
 async def text_token_ids(model: ServedModel, text: str) -> list[int]:
-    """Plain text. Raises ContextLengthExceeded if it is far too long."""
+    """Encode plain text. Raises ContextLengthExceeded if it is far too long."""
     return await _token_ids(model, partial(model.tokenizer.encode_text, text), "prompt")
 
 
@@ -33,10 +36,11 @@ def allowed_tokens(
     prompt_param: str,
     tokens_param: str = "max_tokens",
 ) -> int:
-    """How many tokens a model with a context of `limit` tokens may generate for the prompt.
+    """Return how many tokens may be generated in a context of `limit` tokens.
 
-    The last two are the fields in which the caller sent the prompt and `requested`. Raises
-    ContextLengthExceeded, with the numbers, and InvalidRequest for an empty prompt.
+    `prompt_param` and `tokens_param` name the fields in which the caller sent the prompt and
+    `requested`. Raises ContextLengthExceeded, with the numbers, and InvalidRequest for an empty
+    prompt.
     """
     room = limit - prompt_tokens
     if prompt_tokens == 0:

@@ -1,8 +1,8 @@
-"""HTTP/1.1 on one connection, within bounds: uvicorn's protocol with what it leaves unbounded.
+"""HTTP/1.1 on one connection: uvicorn's protocol with bounds where it has none.
 
 Bounds the size and number of headers before they are parsed, the time that a client may take to
 send them or to take its answer, and the requests that may queue on a connection. What the parser
-refuses is answered in the envelope. How many connections there are is `connections.py`'s to decide.
+refuses is answered in the envelope. `connections.py` decides how many connections there may be.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from llm_service.errors import (
 
 MAX_HEADERS = 100
 MAX_LINE_BYTES = 8192
-# Requests that a client may send ahead of answers. Nobody needs it; uvicorn would queue thousands.
+# Requests that a client may send ahead of answers. Hardly any does; uvicorn would queue thousands.
 MAX_PIPELINED = 8
-# After an answer that came before the end of its request, what still arrives is dropped for so
-# long: closing at once would reset the connection, and the client could lose the answer.
+# After an answer to a request that has not ended, the rest of the request is dropped for so long:
+# closing at once would reset the connection, and the client could lose the answer.
 LINGER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class HttpBounds:
-    """What `LLM_MAX_HEADER_BYTES` and its neighbours say."""
+    """The bounds of one connection, from the settings."""
 
     max_header_bytes: int
     header_timeout_seconds: float
@@ -57,8 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_body_come = False
         self._has_begun_head = False
         self._num_heads = 0
-        self._num_fed_bytes = 0  # of this head, or of what frames a body, as they came
-        self._num_head_bytes = 0  # of this head, as they were parsed
+        self._num_fed_bytes = 0  # bytes received of this head, or of what frames the body
+        self._num_head_bytes = 0  # bytes of this head that were parsed
         self._is_lingering = False
         self._refusal: ServiceError | None = None
         self._is_refused = False
@@ -86,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def evict(self) -> None:
-        """Close at once, for another connection or because the client let it stand."""
+        """Close at once: another connection needs the place, or the client was idle too long."""
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -153,7 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._open_connections.set_waiting(self, not self._is_answering)
 
     def send_400_response(self, msg: str) -> None:
-        """The parser has refused what came, or one of our callbacks has."""
+        """Called when the parser, or one of our callbacks, has refused the request."""
         self._refuse(self._refusal or InvalidRequest("The request is not valid HTTP."))
 
     # Requests and answers
@@ -189,14 +189,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_answering:
             if not self.cycle.more_body or self.cycle.response_started or self.pipeline:
                 return
-            # The rest of this body will not come, so nobody needs to wait for it.
+            # The rest of this body is not read any more, so the endpoint must not wait for it.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(_error_bytes(error, self.server_state.default_headers))
         self._linger()
 
     def _linger(self) -> None:
-        """Say no more, and drop what comes until the client leaves or has had its time."""
+        """Send nothing more; drop what arrives until the client leaves or its time is over."""
         self._cancel_head_timer()
         self._unset_keepalive_if_required()
         self._is_lingering = True
@@ -219,14 +219,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_timed_out(self) -> None:
-        if not (self._has_begun_head or self._num_fed_bytes):  # nobody who waits for an answer
+        if not (self._has_begun_head or self._num_fed_bytes):  # nobody waits for an answer
             self.evict()
             return
         seconds = self._bounds.header_timeout_seconds
         self._refuse(RequestTimeout(f"The headers did not arrive within {seconds:g} seconds."))
 
     def _count_fed(self, num_bytes: int) -> None:
-        """All of these bytes are part of one head, or came where a body should have come."""
+        """Count bytes that all belong to one head, or came in place of a body's."""
         self._num_fed_bytes = 0 if self._has_body_come else self._num_fed_bytes + num_bytes
         if self._num_fed_bytes > self._bounds.max_header_bytes:
             self._refuse(self._head_too_large())
@@ -241,17 +241,17 @@ class BoundedProtocol(HttpToolsProtocol):
         return HeadersTooLarge(f"The request line and headers are larger than {limit} bytes.")
 
     def _raise(self, error: ServiceError) -> NoReturn:
-        """End the parse. The parser wraps what is raised, so `error` is kept."""
+        """Raise `error` to end the parse. It is kept, because the parser wraps what is raised."""
         self._refusal = error
         raise error
 
 
 def _answering_politely(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
-    """`app` with two kinds of answers that uvicorn would send so that they may be lost.
+    """Return `app` with a change to two kinds of answers that a client could lose otherwise.
 
-    To HTTP/1.0 it would send chunks, which such a client cannot read: there, an answer of
-    unknown length ends where the connection does. And where the answer comes before the end of
-    the body, it would close at once and so reset the connection: there, the protocol lingers.
+    An answer of unknown length to an HTTP/1.0 client ends with the connection: uvicorn would send
+    chunks, which such a client cannot read. After an answer that precedes the end of the request's
+    body the protocol lingers: uvicorn would close at once, and so reset the connection.
     """
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
@@ -291,7 +291,7 @@ def _error_bytes(error: ServiceError, default_headers: list[tuple[bytes, bytes]]
 def protocol_factory(
     bounds: HttpBounds, connections: Connections
 ) -> Callable[..., asyncio.Protocol]:
-    """What `uvicorn.Config(http=...)` calls for each connection."""
+    """Return the function that `uvicorn.Config(http=...)` calls for each connection."""
 
     def create(**options: Any) -> asyncio.Protocol:
         return cast(asyncio.Protocol, BoundedProtocol(bounds, connections, **options))

@@ -32,7 +32,7 @@ router = APIRouter(prefix="/api/requests")
 class RunningOut(BaseModel):
     """A request that was admitted and has not ended. `started_at` is in unix seconds.
 
-    `num_computed_tokens` of its `prompt_tokens` are done; `max_tokens` is for all its choices.
+    `num_computed_tokens` of `prompt_tokens` are computed; `max_tokens` is for all choices together.
     """
 
     request_id: str
@@ -52,7 +52,7 @@ class RunningOut(BaseModel):
 
 
 class RequestsOut(BaseModel):
-    """`running`: the oldest first; `requests`: ended, the newest first. Of `replica` alone."""
+    """Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first."""
 
     replica: str
     running: list[RunningOut]
@@ -73,7 +73,7 @@ def list_requests(
     history: HistoryDep,
     limit: Annotated[int, Query(ge=1, le=KEPT_REQUESTS)] = 50,
 ) -> Response:
-    """What runs now, and the latest inference requests."""
+    """List the running and the latest ended inference requests."""
     answer = {
         "replica": REPLICA,
         "running": [_running_out(generation).model_dump() for generation in running],
@@ -86,7 +86,7 @@ def list_requests(
 async def get_request(
     request_id: str, key: MetricsKey, running: RunningDep, history: HistoryDep
 ) -> RunningOut | RequestRecord:
-    """One request by its id: as in `running` while it runs, as in `requests` once it has ended.
+    """Return one request by its id: as in `running` while it runs, then as in `requests`.
 
     Callers choose ids. If several requests share this one, the oldest that runs is returned, else
     the latest that ended. Only the replica that ran a request knows it.

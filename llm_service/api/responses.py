@@ -120,7 +120,7 @@ class ErrorEnvelope(BaseModel):
 
 
 def compressed(request: Request, body: bytes, media_type: str) -> Response:
-    """An answer that is not cached, and compressed if the client accepts that."""
+    """Return a response that is not cached, and is compressed if the client accepts that."""
     headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, compresslevel=1)
@@ -159,15 +159,15 @@ def completion_logprobs(positions: list[PositionLogprobs]) -> CompletionLogprobs
 
 
 def _alternatives(position: PositionLogprobs) -> dict[str, float]:
-    """The likeliest tokens and, like OpenAI's, always the chosen one."""
+    """Return the likeliest tokens and, as OpenAI does, always the chosen one."""
     names = {_name(token): _finite(token.logprob) for token in reversed(position.top)}
     return {_name(position.chosen): _finite(position.chosen.logprob), **names}
 
 
 def _name(token: TokenLogprob) -> str:
-    """The token's text; as OpenAI has it, `bytes:\\xe2\\x82` if it holds a part of a character.
+    """Return its text, or a name like OpenAI's `bytes:\\xe2\\x82` for a part of a character.
 
-    Without it tokens that are parts of characters would all have the same name.
+    The text of all parts of characters is the same, and names must differ.
     """
     try:
         return token.token_bytes.decode()
@@ -182,5 +182,5 @@ def _top(token: TokenLogprob) -> TopLogprob:
 
 
 def _finite(logprob: float) -> float:
-    """OpenAI's least value instead of minus infinity, which JSON cannot write."""
+    """Replace minus infinity, which JSON cannot write, by OpenAI's least value."""
     return max(logprob, LEAST_LOGPROB)

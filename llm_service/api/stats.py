@@ -52,7 +52,7 @@ class LimitsOut(BaseModel):
 class StatusOut(BaseModel):
     """`model` and `engine` are null while the model loads. Times are unix seconds.
 
-    `requires_keys` false: whoever brings no key is `anonymous`, with a key of that name.
+    If `requires_keys` is false, a caller without a key gets the key `anonymous`.
     """
 
     version: str
@@ -67,7 +67,7 @@ class StatusOut(BaseModel):
 
 
 class LineOut(BaseModel):
-    """null: no samples at that point. `is_clipped`: some values are only the largest bucket."""
+    """A value without samples is null. `is_clipped`: some values lie beyond the largest bucket."""
 
     name: str
     labels: dict[str, str]
@@ -83,7 +83,7 @@ class PanelOut(BaseModel):
 
 
 class SourceOut(BaseModel):
-    """`kind` is `prometheus` or `history`; `note` says why it is not the other, where it should."""
+    """`kind` is `prometheus` or `history`; `note` says why a Prometheus that is set is not used."""
 
     kind: str
     since: float
@@ -116,7 +116,7 @@ def metrics(request: Request, key: MetricsKey, counts: MetricsDep) -> Response:
 
 @router.get("/api/status", response_model=StatusOut)
 def status(key: CurrentKey, services: CurrentServices) -> StatusOut:
-    """Health, the caller's key, the model and the engine, now."""
+    """Return the present state of the service, the model and the engine, and the caller's key."""
     model, reason = services.models.default, services.models.not_ready_reason()
     return StatusOut(
         version=__version__,
@@ -140,7 +140,7 @@ def series(
     range_seconds: Annotated[int, Query(ge=10, le=MAX_RANGE_SECONDS)] = 300,
     panels: Annotated[str, Query(description="Comma-separated; all by default.")] = "",
 ) -> Response:
-    """The panels of the last `range_seconds`, from Prometheus or the service's own last hour."""
+    """Return panels for the last `range_seconds`, from Prometheus or the service's own history."""
     names = [name for name in panels.split(",") if name] or list(PANELS)
     unknown = [name for name in names if name not in PANELS]
     if unknown:
@@ -163,8 +163,8 @@ def _series(
             note = str(error)
     elif range_seconds > KEPT_SECONDS:
         raise InvalidRequest(
-            f"The service itself keeps {KEPT_SECONDS} s; {range_seconds} were asked for."
-            f" With LLM_PROMETHEUS_URL it draws up to {MAX_RANGE_SECONDS}.",
+            f"range_seconds is {range_seconds}, but the service itself keeps only {KEPT_SECONDS} s."
+            f" With LLM_PROMETHEUS_URL it can be up to {MAX_RANGE_SECONDS}.",
             param="range_seconds",
         )
     return query_panels(history.samples(), now, min(range_seconds, KEPT_SECONDS), names, note)

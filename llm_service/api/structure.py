@@ -9,7 +9,7 @@ import re
 
 from llm_service.errors import InvalidRequest
 
-# More than a prompt that fills any context of today needs, with tools and a schema.
+# A prompt that fills the largest context of today, with tools and a schema, needs fewer.
 MAX_VALUES = 262_144  # elements of arrays, such as token ids
 MAX_NODES = 32_768  # objects, arrays and members of objects
 MAX_DEPTH = 64
@@ -46,7 +46,7 @@ class StructureCount:
         self._check_numbers(outside)
 
     def _outside_of_strings(self, piece: bytes) -> bytes:
-        """`piece` with each string replaced by one quotation mark."""
+        """Return `piece` with each string replaced by one quotation mark."""
         piece = (self._backslash + piece).replace(b"\\\\", b"").replace(b'\\"', b"")
         self._backslash = piece[-1:] if piece.endswith(b"\\") else b""
         parts = piece.split(b'"')

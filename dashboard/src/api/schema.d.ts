@@ -121,7 +121,7 @@ export interface paths {
         };
         /**
          * Liveness
-         * @description The process lives; it may not serve.
+         * @description Return 200 while the process lives, also if it cannot serve requests.
          */
         get: operations["liveness_healthz_get"];
         put?: never;
@@ -141,9 +141,9 @@ export interface paths {
         };
         /**
          * Readiness
-         * @description 200 only when the engine takes requests and steps; else 503 with the reason.
+         * @description Return 200 only when the engine takes requests and steps; else 503 with the reason.
          *
-         *     `warnings`: what does not work though the service does.
+         *     `warnings` lists what does not work while the service still answers.
          */
         get: operations["readiness_readyz_get"];
         put?: never;
@@ -163,9 +163,9 @@ export interface paths {
         };
         /**
          * Readiness
-         * @description 200 only when the engine takes requests and steps; else 503 with the reason.
+         * @description Return 200 only when the engine takes requests and steps; else 503 with the reason.
          *
-         *     `warnings`: what does not work though the service does.
+         *     `warnings` lists what does not work while the service still answers.
          */
         get: operations["readiness_health_get"];
         put?: never;
@@ -185,7 +185,7 @@ export interface paths {
         };
         /**
          * List Keys
-         * @description Every key, revoked ones too: the newest first, those of the settings last.
+         * @description List all keys, revoked ones too: the newest first, those of the settings last.
          */
         get: operations["list_keys_api_keys_get"];
         put?: never;
@@ -212,7 +212,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke Key
-         * @description End a key: it opens nothing from now on. What it has running runs on.
+         * @description Revoke a key: it is refused from now on. Its running requests go on.
          */
         delete: operations["revoke_key_api_keys__key_id__delete"];
         options?: never;
@@ -253,7 +253,7 @@ export interface paths {
         };
         /**
          * List Requests
-         * @description What runs now, and the latest inference requests.
+         * @description List the running and the latest ended inference requests.
          */
         get: operations["list_requests_api_requests_get"];
         put?: never;
@@ -273,7 +273,7 @@ export interface paths {
         };
         /**
          * Get Request
-         * @description One request by its id: as in `running` while it runs, as in `requests` once it has ended.
+         * @description Return one request by its id: as in `running` while it runs, then as in `requests`.
          *
          *     Callers choose ids. If several requests share this one, the oldest that runs is returned, else
          *     the latest that ended. Only the replica that ran a request knows it.
@@ -303,7 +303,7 @@ export interface paths {
         };
         /**
          * Alerts
-         * @description The objectives with their budgets, and the alerts, the worst first.
+         * @description Return the objectives with their budgets, and the alerts, the worst first.
          */
         get: operations["alerts_api_alerts_get"];
         put?: never;
@@ -323,7 +323,7 @@ export interface paths {
         };
         /**
          * Runbook
-         * @description What to do about the alert `name`: its section of docs/runbooks.md, in Markdown.
+         * @description Return what to do about the alert `name`: its section of docs/runbooks.md, in Markdown.
          */
         get: operations["runbook_api_runbooks__name__get"];
         put?: never;
@@ -343,7 +343,7 @@ export interface paths {
         };
         /**
          * Engine Page
-         * @description What is served, on what, and within which limits.
+         * @description Return what is served, on which machine, and the engine's limits.
          */
         get: operations["engine_page_api_engine_get"];
         put?: never;
@@ -383,7 +383,7 @@ export interface paths {
         };
         /**
          * Status
-         * @description Health, the caller's key, the model and the engine, now.
+         * @description Return the present state of the service, the model and the engine, and the caller's key.
          */
         get: operations["status_api_status_get"];
         put?: never;
@@ -403,7 +403,7 @@ export interface paths {
         };
         /**
          * Series
-         * @description The panels of the last `range_seconds`, from Prometheus or the service's own last hour.
+         * @description Return panels for the last `range_seconds`, from Prometheus or the service's own history.
          */
         get: operations["series_api_series_get"];
         put?: never;
@@ -835,7 +835,7 @@ export interface components {
         };
         /**
          * KeyChange
-         * @description What is not sent stays as it is. `expires_at` null: the key never expires.
+         * @description Fields that are not sent stay as they are. With `expires_at` null the key never expires.
          */
         KeyChange: {
             /** Scopes */
@@ -847,10 +847,10 @@ export interface components {
         };
         /**
          * KeyOut
-         * @description Times are unix seconds. `remaining` is null for a key without a limit, or one that is over.
+         * @description Times are unix seconds. `remaining` is null without a limit, and after the key has ended.
          *
-         *     `prefix` is how the secret begins; empty for a key that the settings provide.
-         *     `old_secret_valid_until`: when the last secret from before a rotation ends; null: none is valid.
+         *     `prefix` is the beginning of the secret; empty for a key that the settings provide.
+         *     `old_secret_valid_until` is when the last secret from before a rotation ends; null: none.
          */
         KeyOut: {
             /** Id */
@@ -883,7 +883,7 @@ export interface components {
         };
         /**
          * KeyUsageOut
-         * @description Since the key was made, and by day (UTC, today last); requests count at their end.
+         * @description Totals since the key was made, and by day (UTC, today last). Requests count when they end.
          */
         KeyUsageOut: {
             /** Requests */
@@ -942,7 +942,7 @@ export interface components {
         };
         /**
          * LineOut
-         * @description null: no samples at that point. `is_clipped`: some values are only the largest bucket.
+         * @description A value without samples is null. `is_clipped`: some values lie beyond the largest bucket.
          */
         LineOut: {
             /** Name */
@@ -961,9 +961,9 @@ export interface components {
         };
         /**
          * MachineOut
-         * @description `cpu_cores` is what quota, cpuset and affinity leave of `num_cpus`; limits are the tightest.
+         * @description The quota, cpuset and affinity allow `cpu_cores` of `num_cpus`; limits are the tightest.
          *
-         *     `throttled_seconds` is how long the quota has held us back; null: not counted here.
+         *     `throttled_seconds` is how long the quota has held the process back; null: it is not counted.
          */
         MachineOut: {
             /** Cpu Model */
@@ -1104,7 +1104,9 @@ export interface components {
         };
         /**
          * ObjectiveOut
-         * @description Over the last `window_seconds`; null where there was no traffic. Below 0: overspent.
+         * @description Values are for the last `window_seconds`, and null without traffic.
+         *
+         *     `budget_left_ratio` below 0: more than the budget is spent.
          */
         ObjectiveOut: {
             /**
@@ -1146,7 +1148,7 @@ export interface components {
         };
         /**
          * RemainingOut
-         * @description `reset_seconds`: until more than `requests` are accepted.
+         * @description `reset_seconds` is the time until more than `requests` are accepted.
          */
         RemainingOut: {
             /** Requests */
@@ -1210,7 +1212,7 @@ export interface components {
         };
         /**
          * RequestsOut
-         * @description `running`: the oldest first; `requests`: ended, the newest first. Of `replica` alone.
+         * @description Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first.
          */
         RequestsOut: {
             /** Replica */
@@ -1222,7 +1224,7 @@ export interface components {
         };
         /**
          * Rotation
-         * @description For how long the old secret stays valid beside the new one; 0: it ends now.
+         * @description `overlap_seconds`: how long the old secret stays valid beside the new one; 0: it ends now.
          */
         Rotation: {
             /**
@@ -1242,7 +1244,7 @@ export interface components {
          * RunningOut
          * @description A request that was admitted and has not ended. `started_at` is in unix seconds.
          *
-         *     `num_computed_tokens` of its `prompt_tokens` are done; `max_tokens` is for all its choices.
+         *     `num_computed_tokens` of `prompt_tokens` are computed; `max_tokens` is for all choices together.
          */
         RunningOut: {
             /** Request Id */
@@ -1301,7 +1303,7 @@ export interface components {
         };
         /**
          * SourceOut
-         * @description `kind` is `prometheus` or `history`; `note` says why it is not the other, where it should.
+         * @description `kind` is `prometheus` or `history`; `note` says why a Prometheus that is set is not used.
          */
         SourceOut: {
             /** Kind */
@@ -1322,7 +1324,7 @@ export interface components {
          * StatusOut
          * @description `model` and `engine` are null while the model loads. Times are unix seconds.
          *
-         *     `requires_keys` false: whoever brings no key is `anonymous`, with a key of that name.
+         *     If `requires_keys` is false, a caller without a key gets the key `anonymous`.
          */
         StatusOut: {
             /** Version */
