@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from llm_service.engine.batched.kernels.library import KernelError, Status
 from transformers import PreTrainedModel
 
 from llm_service.engine import (
@@ -24,7 +25,6 @@ from llm_service.engine import (
     TokenStream,
 )
 from llm_service.engine.batched.engine import BatchedEngine
-from llm_service.engine.batched.kernels.library import KernelError, Status
 from llm_service.engine.batched.worker import Backoff
 from llm_service.errors import (
     CancelledByOperator,

@@ -2,7 +2,7 @@
 
 import torch
 
-from llm_service.engine.batched.kernels.library import KernelError, Status
+from llm_service.engine.kernels.library import KernelError, Status
 from llm_service.errors import EngineFailed, OutOfMemory
 
 # How torch's allocator for the CPU begins; it raises a plain RuntimeError.
