@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from llm_service.engine.batched.kernels.library import KernelError, Status
 from transformers import PreTrainedModel
 
 from llm_service.engine import (
@@ -26,6 +25,7 @@ from llm_service.engine import (
 )
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.worker import Backoff
+from llm_service.engine.kernels.library import KernelError, Status
 from llm_service.errors import (
     CancelledByOperator,
     ContextLengthExceeded,
