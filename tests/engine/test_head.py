@@ -13,6 +13,7 @@ from llm_service.engine.kernels.fused import FusedLinear
 from llm_service.engine.kernels.head import EVERY_LOGIT, FusedHead, LogitNeeds
 from llm_service.engine.kernels.library import load_kernels
 from llm_service.engine.kernels.packing import PackedLinear, Scheme, pack
+from tests.engine.masks import mask_of
 from tests.engine.test_kernels import each_instruction_set, random_shapes
 from tests.engine.test_sampler import params, sample, sequence
 
@@ -68,6 +69,55 @@ def test_logits_that_are_needed_are_exact(
         least = right.topk(min(count, num_outputs)).values[-1] - depth
         assert torch.equal(row[right >= least], right[right >= least])
         assert (row[right < least] < least + depth).all()
+
+
+@each_instruction_set
+@random_shapes
+@given(
+    scheme=st.sampled_from([Scheme.PLANES, Scheme.INT4, Scheme.FLOAT32]),
+    rows=st.integers(1, 9),
+    num_outputs=st.integers(1, 700),
+    share=st.sampled_from([0.003, 0.05, 0.5, 1.0]),
+    has_free_row=st.booleans(),
+    count=st.integers(1, 20),
+    depth=st.sampled_from([0.0, 0.5, 5.0, math.inf]),
+    seed=st.integers(0, 2**31),
+)
+def test_of_masked_rows_the_allowed_logits_that_are_needed_are_exact(
+    instruction_set, scheme, rows, num_outputs, share, has_free_row, count, depth, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    packed = pack(kinds_of_weights(num_outputs, 96, generator), None, scheme)
+    x = torch.randn(rows, 96, generator=generator)
+    chosen = torch.rand(rows, num_outputs, generator=generator) < share
+    masks = [mask_of(row.nonzero().flatten().tolist(), num_outputs) for row in chosen]
+    needs = [LogitNeeds(count, depth, mask) for mask in masks]
+    if has_free_row:
+        needs[0], chosen[0] = LogitNeeds(count, depth), True
+    found = logits(instruction_set, packed, x, needs)
+    expected = exact(instruction_set, packed, x)
+    for row, right, allowed in zip(found, expected, chosen, strict=True):
+        row, right = row[allowed], right[allowed]
+        if len(row):
+            least = right.topk(min(count, len(right))).values[-1] - depth
+            assert torch.equal(row[right >= least], right[right >= least])
+            assert (row[right < least] < least + depth).all()
+
+
+@each_instruction_set
+@pytest.mark.parametrize("scheme", [Scheme.PLANES, Scheme.INT4, Scheme.BFLOAT16])
+def test_of_masked_rows_only_the_allowed_panels_are_computed(instruction_set, scheme):
+    packed = pack(torch.randn(4000, 128, generator=torch.Generator()), None, scheme)
+    x = torch.randn(3, 128)
+    masks = [mask_of(ids, 4000) for ids in ([5, 3999], [6], [40])]
+    found = logits(instruction_set, packed, x, [LogitNeeds(allowed=mask) for mask in masks])
+    is_computed = found > -math.inf
+    assert is_computed.nonzero()[:, 1].unique().tolist() == [
+        *range(16),
+        *range(32, 48),
+        *range(3984, 4000),
+    ]
+    assert torch.equal(found[is_computed], exact(instruction_set, packed, x)[is_computed])
 
 
 @each_instruction_set

@@ -366,11 +366,18 @@ def test_a_draw_from_few_allowed_tokens_needs_no_sort(monkeypatch):
         assert {result.token_id for result in results} == {3, 4999}
 
 
-def test_a_row_needs_every_logit_where_likely_ones_may_be_ruled_out_or_others_raised():
+def test_a_row_needs_every_logit_where_others_may_be_raised_and_the_allowed_ones_of_a_mask():
     sampler = Sampler(100, frozenset({7}))
     greedy = params(temperature=0.0)
     assert sampler.needs(Row(sequence(greedy))) == LogitNeeds(1, 0.0)
-    assert sampler.needs(Row(sequence(greedy), allowed=mask_of([1], 100))) == EVERY_LOGIT
+    mask = mask_of([1], 100)
+    masked = sampler.needs(Row(sequence(greedy), allowed=mask))
+    assert (masked.count, masked.depth) == (1, 0.0)
+    assert masked.allowed is mask
+    with_logprobs = params(temperature=0.0, num_logprobs=0)
+    assert sampler.needs(Row(sequence(with_logprobs), allowed=mask)) == EVERY_LOGIT
+    of_another_size = Row(sequence(greedy), allowed=mask_of([1], 200))
+    assert sampler.needs(of_another_size) == LogitNeeds(1, 0.0)
     for p in (
         params(presence_penalty=-1.0),
         params(frequency_penalty=-0.1),

@@ -90,8 +90,11 @@ class Sampler:
         A token whose logit is lowered may have been the best, so one more is needed for each.
         """
         p = row.sampling
-        if row.allowed is not None or p.raises_logits:
-            return EVERY_LOGIT
+        if row.allowed is not None and p.num_logprobs is not None:
+            return EVERY_LOGIT  # of the model's own logits the chosen one may be any
+        allowed = self._usable_mask(row)
+        if p.raises_logits:
+            return LogitNeeds(allowed=allowed)
         num_lowered = len(p.logit_bias)
         if p.min_tokens:
             num_lowered += len(self._forbidden(row))
@@ -100,7 +103,7 @@ class Sampler:
         depth = 0.0 if p.is_greedy else _DEPTH * p.temperature
         if p.num_logprobs is not None:
             depth = max(depth, _DEPTH)
-        return LogitNeeds(1 + num_lowered + (p.num_logprobs or 0), depth)
+        return LogitNeeds(1 + num_lowered + (p.num_logprobs or 0), depth, allowed)
 
     def _choose_best_again(
         self,
@@ -137,7 +140,8 @@ class Sampler:
 
     def _error(self, row: Row, best: float) -> SamplingError | None:
         """Return why the row cannot be sampled; `best` is the largest of the model's logits."""
-        if not math.isfinite(best):
+        is_masked_out = best == -math.inf and self._usable_mask(row) is not None
+        if not math.isfinite(best) and not is_masked_out:
             return SamplingError(f"the model's largest logit is {best}")
         for token_id in row.sampling.logit_bias:
             if not 0 <= token_id < self._vocab_size:
@@ -146,13 +150,18 @@ class Sampler:
                 )
         return None if row.allowed is None else self._mask_error(row.allowed)
 
+    def _usable_mask(self, row: Row) -> Tensor | None:
+        return None if row.allowed is None or self._mask_error(row.allowed) else row.allowed
+
     def _mask_error(self, mask: Tensor) -> SamplingError | None:
         num_words = num_mask_words(self._vocab_size)
-        if mask.shape == (num_words,) and mask.dtype is torch.int32:
+        is_whole = mask.shape == (num_words,) and mask.dtype is torch.int32
+        if is_whole and mask.is_contiguous() and mask.device.type == "cpu":
             return None
         return SamplingError(
-            f"the mask of allowed tokens is {mask.dtype} {list(mask.shape)}, but for a vocabulary"
-            f" of {self._vocab_size} it must be torch.int32 [{num_words}]"
+            f"the mask of allowed tokens is {mask.dtype} {list(mask.shape)} on {mask.device.type},"
+            f" but for a vocabulary of {self._vocab_size} it must be contiguous torch.int32"
+            f" [{num_words}] on cpu"
         )
 
 

@@ -182,10 +182,10 @@ class Kernels:
             "linear_forward", linear, address, size, size, address, threads
         )  # fmt: skip
         self.head_forward = bind(
-            "head_forward", linear, address, size, size, address, address, address, threads
+            "head_forward", linear, address, size, size, *[address] * 4, threads
         )
         self.model_forward = bind(
-            "model_forward", model, step, address, address, size, address, address, address, threads
+            "model_forward", model, step, address, address, size, *[address] * 4, threads
         )
         self.embedding_forward = bind("embedding_forward", linear, address, size, size, address)
         self.rows_best = bind(

@@ -132,7 +132,8 @@ class FusedModel:
         logits = torch.empty(len(rows), self._struct.head.num_outputs)
         self._kernels.model_forward(
             ctypes.byref(self._struct), ctypes.byref(step), first, first + 16 * len(tokens),
-            len(rows), limits.counts, limits.depths, logits.data_ptr(), torch.get_num_threads(),
+            len(rows), limits.counts, limits.depths, limits.masks, logits.data_ptr(),
+            torch.get_num_threads(),
         )  # fmt: skip
         del kept
         return logits

@@ -29,18 +29,28 @@ int team_for(int64_t count, int num_threads) {
     return int(std::clamp<int64_t>(count, 1, std::max(num_threads, 1)));
 }
 
-// Finders for the head's search, or none where everything is exact.
-std::vector<LargestFinder> head_finders(const HeadBuffers& buffers, const Linear& head, const ExactLimits& limits,
-                                        int64_t rows, int num_threads) {
-    if (!buffers.searches || !rows) return {};
-    const int64_t most = *std::max_element(limits.counts, limits.counts + rows);
-    return make_finders(num_threads, std::min<int64_t>(most, head.num_outputs));
-}
+// How the head of one step is computed: only `panels` if there are few, or by a search, or all of it.
+struct HeadWork {
+    bool is_few;
+    std::vector<int64_t> panels;         // that the rows' masks allow
+    std::vector<LargestFinder> finders;  // one per thread, for the search
+
+    HeadWork(const HeadBuffers& buffers, const Linear& head, const ExactLimits& limits, int64_t rows, int num_threads)
+        : is_few(false) {
+        if (limits.masks) panels = allowed_panels(head, limits, rows);
+        // A search reads the upper plane of all panels, half of the bytes.
+        is_few = limits.masks && int64_t(panels.size()) <= head.n / PANEL / 2;
+        if (is_few || !buffers.searches || !rows) return;
+        const int64_t most = *std::max_element(limits.counts, limits.counts + rows);
+        finders = make_finders(num_threads, std::min<int64_t>(most, head.num_outputs));
+    }
+};
 
 // out [rows][num_outputs] from x [rows][count], which `buffers.all` holds already.
 void run_head(Team& team, int thread, const Linear& head, const float* x, int64_t count, const ExactLimits& limits,
-              const HeadBuffers& buffers, std::vector<LargestFinder>& finders, float* out) {
-    if (buffers.searches) multiply_limited(team, thread, head, x, count, limits, buffers, finders, out);
+              const HeadBuffers& buffers, HeadWork& work, float* out) {
+    if (work.is_few) multiply_panels(team, head, buffers.all, work.panels, out);
+    else if (buffers.searches) multiply_limited(team, thread, head, x, count, limits, buffers, work.finders, out);
     else multiply(team, head, buffers.all, {out, head.num_outputs});
 }
 
@@ -109,20 +119,19 @@ int32_t linear_forward(const Linear* linear, const float* x, int64_t rows, int64
     });
 }
 
-// Like linear_forward. With weights in planes only those results need be exact that `counts` [rows] and `depths`
-// [rows] name (ExactLimits).
+// Like linear_forward. Only those results need be exact that `counts`, `depths` and `masks` [rows] name (ExactLimits).
 int32_t head_forward(const Linear* linear, const float* x, int64_t rows, int64_t num_inputs, const int64_t* counts,
-                     const float* depths, float* out, int32_t num_threads) {
+                     const float* depths, const uint32_t* const* masks, float* out, int32_t num_threads) {
     return guarded([&] {
-        const ExactLimits limits{counts, depths};
+        const ExactLimits limits{counts, depths, masks};
         check_threads(num_threads);
         check_linear(*linear, num_inputs, "head");
         check_limits(limits, rows);
         const auto buffers = lay_out<HeadBuffers>(*linear, num_inputs, rows, num_threads, counts != nullptr);
-        auto finders = head_finders(buffers, *linear, limits, rows, num_threads);
+        HeadWork work(buffers, *linear, limits, rows, num_threads);
         on_team(num_threads, [&](Team& team, int thread) noexcept {
             prepare(team, *linear, x, num_inputs, buffers.all);
-            run_head(team, thread, *linear, x, num_inputs, limits, buffers, finders, out);
+            run_head(team, thread, *linear, x, num_inputs, limits, buffers, work, out);
         });
     });
 }
@@ -130,19 +139,19 @@ int32_t head_forward(const Linear* linear, const float* x, int64_t rows, int64_t
 // logits [num_rows][num_outputs of the head] of the tokens that stand at `rows` [num_rows] among the step's `tokens`
 // [num_tokens], exact as for head_forward. The step's rotary tables are the model's.
 int32_t model_forward(const Model* model, const Step* step, const int64_t* tokens, const int64_t* rows,
-                      int64_t num_rows, const int64_t* counts, const float* depths, float* logits,
-                      int32_t num_threads) {
+                      int64_t num_rows, const int64_t* counts, const float* depths, const uint32_t* const* masks,
+                      float* logits, int32_t num_threads) {
     return guarded([&] {
         const Decoder& decoder = *model->decoder;
         const int64_t width = decoder.hidden_size;
-        const ExactLimits limits{counts, depths};
+        const ExactLimits limits{counts, depths, masks};
         check_threads(num_threads);
         check_model(*model, *step, tokens, rows, num_rows);
         check_limits(limits, num_rows);
         const auto buffers = lay_out<ModelBuffers>(*model, step->num_tokens, num_rows, num_threads, counts != nullptr);
         const Step placed = with_tables(*model, *step, buffers.cosines, buffers.sines);
         const std::vector<QueryBlock> blocks = make_query_blocks(placed, decoder.heads);
-        auto finders = head_finders(buffers.head, model->head, limits, num_rows, num_threads);
+        HeadWork work(buffers.head, model->head, limits, num_rows, num_threads);
         on_team(num_threads, [&](Team& team, int thread) noexcept {
             team.share(step->num_tokens, 1, [&](int64_t i, int64_t) {
                 embed(model->embedding, tokens[i], width, buffers.hidden + i * width);
@@ -153,7 +162,7 @@ int32_t model_forward(const Model* model, const Step* step, const int64_t* token
             });
             normalize(team, buffers.last, width, model->norm, model->eps, model->head, buffers.head.all,
                       buffers.normed);
-            run_head(team, thread, model->head, buffers.normed, width, limits, buffers.head, finders, logits);
+            run_head(team, thread, model->head, buffers.normed, width, limits, buffers.head, work, logits);
         });
     });
 }
