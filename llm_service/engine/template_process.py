@@ -1,11 +1,15 @@
 """A handle on the process that renders a model's chat template.
 
-Owns that process: starts it when it is first needed, and again after it was ended for taking
-too long. `template_worker` is what runs in it.
+Owns that process: starts it when it is first needed, ends it when it takes more memory than it
+may, and starts it again after it was ended. `template_worker` is what runs in it.
+
+The kernel bounds the process, too, where it can (`template_worker`). macOS cannot bound an address
+space, so there this module's look at the resident memory is the only bound.
 """
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,15 +17,25 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from llm_service.engine.template_worker import pack, read_frame, write_frame
+import psutil
+
+from llm_service.engine.template_worker import (
+    MEMORY_BYTES,
+    TOO_LARGE,
+    pack,
+    read_frame,
+    write_frame,
+)
 from llm_service.errors import InvalidRequest, Unavailable
 
 # -P: the working directory is not searched for modules
 _COMMAND = (sys.executable, "-P", "-m", "llm_service.engine.template_worker")
 COMPUTE_SECONDS = 2.0
 MAX_MESSAGES_BYTES = 16 * 2**20
+# How often the memory of a process that computes is read. Most answers come before the first time.
+LOOK_MILLISECONDS = 10
 
 
 class TemplateProcess:
@@ -65,21 +79,26 @@ class TemplateProcess:
 
     def _ask(self, request: bytes) -> Any:
         try:
-            process = self._running()
+            process, setup = self._running()
         except OSError as error:  # no memory or no process to be had
             raise Unavailable(f"Chat templates cannot be run now: {error}") from error
-        assert process.stdin is not None
-        assert process.stdout is not None
         try:
-            write_frame(process.stdin, request)
-            return read_frame(process.stdout)
+            for frame in (*setup, request):
+                answer = _exchange(process, frame)
+        except _TooLarge:
+            process.kill()
+            process.wait()
+            raise InvalidRequest(TOO_LARGE, param="messages") from None
         except (EOFError, OSError, ValueError):
             raise self._failure(process) from None
+        return answer
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._process = self._start()
-        return self._process
+    def _running(self) -> tuple[subprocess.Popen[bytes], list[bytes]]:
+        """The process, and the frames that it must get before a conversation."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process, []
+        self._process = self._start()
+        return self._process, [pack(self._setup)]
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._end is not None:
@@ -99,9 +118,6 @@ class TemplateProcess:
             start_new_session=True,
         )
         self._end = weakref.finalize(self, _end, process)
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended already: reading its answer shows that
-            write_frame(process.stdin, pack(self._setup))
         return process
 
     def _failure(self, process: subprocess.Popen[bytes]) -> Exception:
@@ -126,6 +142,42 @@ def _request(messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool)
             param="messages",
         )
     return request
+
+
+class _TooLarge(Exception):
+    """The process takes more memory than it may."""
+
+
+def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> Any:
+    """Send a frame and return the answer to it.
+
+    Raises _TooLarge, and EOFError, OSError or ValueError if the process ended.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):  # it has ended already: reading its answer shows that
+        write_frame(process.stdin, frame)
+    _wait_within_memory(process, process.stdout)
+    return read_frame(process.stdout)
+
+
+def _wait_within_memory(process: subprocess.Popen[bytes], answers: IO[bytes]) -> None:
+    """Wait for the beginning of an answer, or for the end of the process. Raises _TooLarge.
+
+    The process cannot watch itself: one operation in C holds its interpreter's lock throughout.
+    """
+    ready = select.poll()  # `select.select` takes no descriptor above 1023
+    ready.register(answers, select.POLLIN)
+    while not ready.poll(LOOK_MILLISECONDS):
+        if _resident_bytes(process.pid) > MEMORY_BYTES:
+            raise _TooLarge
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:  # it has ended: reading its answer shows that
+        return 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -3,10 +3,12 @@
 A template comes with a model and is somebody else's program. It may loop for ever or build
 gigabytes, and no check of its source tells. So it runs here, where the kernel bounds what one
 prompt may take, and where it shares neither memory, environment nor the interpreter's lock
-with the service. `template_process` is the other end.
+with the service. `template_process` is the other end; it also watches this process's memory,
+for systems whose kernel does not bound it.
 
 Frames go both ways: a length, then JSON. The first one in brings the template and the control
-tokens. Each later one is a conversation, answered by `{"text": ...}` or `{"refusal": ...}`.
+tokens, and is answered by `{}`. Each later one is a conversation, answered by `{"text": ...}` or
+`{"refusal": ...}`.
 """
 
 import contextlib
@@ -54,6 +56,7 @@ def main() -> None:
         seconds = setup["compute_seconds"]
         with _limited_time(seconds):
             renderer = _renderer(setup)
+        write_frame(answers, pack({}))
         while True:
             request = read_frame(requests)
             with _limited_time(seconds):
@@ -68,7 +71,7 @@ def _renderer(setup: dict[str, Any]) -> ChatRenderer | str:
     except TemplateFailed as error:
         return f"This model's chat template is not valid: {encodable(str(error))[:500]}"
     except MemoryError:
-        return _TOO_LARGE
+        return TOO_LARGE
     return ChatRenderer(template, Sealer(setup["control"]))
 
 
@@ -82,13 +85,13 @@ def _answer(renderer: ChatRenderer | str, request: dict[str, Any]) -> dict[str, 
     except InvalidRequest as error:
         return {"refusal": error.message, "param": error.param}
     except MemoryError:
-        return {"refusal": _TOO_LARGE, "param": "messages"}
+        return {"refusal": TOO_LARGE, "param": "messages"}
     except RecursionError:
         return {"refusal": "The messages are nested too deeply.", "param": "messages"}
     return {"text": text}
 
 
-_TOO_LARGE = (
+TOO_LARGE = (
     "The model's chat template refuses these messages:"
     f" it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
 )
@@ -108,7 +111,7 @@ def _limited_time(seconds: float) -> Iterator[None]:
 
 
 def _limit_memory() -> None:
-    with contextlib.suppress(OSError, ValueError):  # macOS knows no such limit
+    with contextlib.suppress(OSError, ValueError):  # macOS refuses it: the service watches instead
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # where memory runs out, rather this than the service

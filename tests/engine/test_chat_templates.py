@@ -1,10 +1,13 @@
 """Chat templates are other people's programs: nothing is lost in them, and they are bounded."""
 
 import gc
+import signal
+import sys
 
 import psutil
 import pytest
 
+from llm_service.engine import template_process
 from llm_service.engine.chat_template import ChatTemplate
 from llm_service.engine.template_process import TemplateProcess
 from llm_service.engine.tokenization import SealedTokenizer
@@ -224,6 +227,31 @@ def test_a_hostile_template_is_bounded_and_its_refusal_says_why(hostile):
     process = TemplateProcess(template + PLAIN, {}, {}, compute_seconds=seconds)
     with pytest.raises(InvalidRequest, match=reason):
         process.render(user("Hi"), add_generation_prompt=False)
+
+
+# The worker on a system that, like macOS, does not bound an address space.
+WITHOUT_ADDRESS_LIMIT = """
+import resource
+from llm_service.engine import template_worker
+set_limit = resource.setrlimit
+def refuse_address_limit(which, limits):
+    if which == resource.RLIMIT_AS:
+        raise ValueError("current limit exceeds maximum limit")
+    set_limit(which, limits)
+resource.setrlimit = refuse_address_limit
+template_worker.main()
+"""
+
+
+@pytest.mark.parametrize("hostile", ["huge string", "huge padding", "doubling"])
+def test_memory_is_bounded_where_the_kernel_does_not_bound_it(monkeypatch, hostile):
+    command = (sys.executable, "-P", "-c", WITHOUT_ADDRESS_LIMIT)
+    monkeypatch.setattr(template_process, "_COMMAND", command)
+    template, _ = HOSTILE[hostile]
+    process = TemplateProcess(template, {}, {}, compute_seconds=60)
+    with pytest.raises(InvalidRequest, match="512 MiB of memory"):
+        process.render(user("Hi"), add_generation_prompt=False)
+    assert process._process.returncode == -signal.SIGKILL  # not a MemoryError of its own
 
 
 def test_after_a_conversation_that_took_too_long_the_next_one_is_served():
