@@ -2,7 +2,9 @@
 
 A request that is refused as wrong consumes nothing of the key's limit, yet reading it took
 work. So each costs its key one unit, and one more per 64 KiB of its body; a key has as many
-units a minute as requests, but at least 60. Each process counts alone: it protects itself.
+units a minute as requests, but at least 60. A key without a limit has a budget, too, a large one:
+requests that are served share the engine fairly, but reading and refusing happens before that,
+on the event loop that all keys share. Each process counts alone: it protects itself.
 """
 
 import math
@@ -14,11 +16,13 @@ from llm_service.access.observer import LimitObserver, NullLimitObserver
 from llm_service.errors import RateLimited
 
 MIN_UNITS = 60
+# For keys without a limit. Reading and refusing so much takes about a quarter of one core.
+UNLIMITED_UNITS = 6000
 BYTES_PER_UNIT = 65_536
 
 
 class RefusalBudget:
-    """A leaky bucket per key. Keys without a limit have none here either."""
+    """A leaky bucket per key."""
 
     def __init__(
         self,
@@ -33,7 +37,7 @@ class RefusalBudget:
     def check(self, key: ApiKey) -> None:
         """Raise RateLimited when `key` has spent its budget; `retry_after` is then true."""
         excess = self._level(key) - _capacity(key)
-        if key.rpm == 0 or excess < 0:
+        if excess < 0:
             return
         seconds = math.floor(excess * 60 / _capacity(key)) + 1
         self._observer.rejected(key.name, "refused")
@@ -45,8 +49,6 @@ class RefusalBudget:
 
     def charge(self, key: ApiKey, num_bytes: int) -> None:
         """One request with a body of `num_bytes` was refused. It never costs over a minute."""
-        if key.rpm == 0:
-            return
         level = self._level(key) + 1 + num_bytes // BYTES_PER_UNIT
         self._levels[key.id] = (min(level, 2 * _capacity(key)), self._clock())
 
@@ -60,4 +62,4 @@ class RefusalBudget:
 
 
 def _capacity(key: ApiKey) -> int:
-    return max(MIN_UNITS, key.rpm)
+    return max(MIN_UNITS, key.rpm) if key.rpm else UNLIMITED_UNITS

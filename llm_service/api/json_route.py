@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from llm_service.access.api_key import ApiKey
@@ -14,7 +14,8 @@ from llm_service.api.body import SMALL_BYTES
 from llm_service.api.dependencies import Services, get_services
 from llm_service.errors import ServiceError
 
-# Refusals that are the caller's fault and count against its budget: see access/refusals.py.
+# Refusals that are the caller's fault and count against its budget: see access/refusals.py. A
+# client that leaves in the middle of its body is charged for what it sent, like one that is refused.
 _CHARGED = frozenset({400, 403, 404, 408, 413, 415})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -38,7 +39,7 @@ class JsonRoute(APIRoute):
                     await services.bodies.read(request, body)
                     parsed = await services.bodies.parse(self, body)
                     return await handle(_ParsedRequest(request, parsed))
-                except (ServiceError, RequestValidationError) as error:
+                except (ServiceError, RequestValidationError, ClientDisconnect) as error:
                     if getattr(error, "status", 400) in _CHARGED:
                         services.refusals.charge(key, len(body.content))
                     raise
