@@ -14,8 +14,8 @@ from llm_service.api.body import SMALL_BYTES
 from llm_service.api.dependencies import Services, get_services
 from llm_service.errors import ServiceError
 
-# Refusals that are the caller's fault and count against its budget: see access/refusals.py. A
-# client that leaves in the middle of its body is charged for what it sent, like one that is refused.
+# Refusals that are the caller's fault and count against its budget: see access/refusals.py.
+# A client that leaves in the middle of its body is charged for what it sent.
 _CHARGED = frozenset({400, 403, 404, 408, 413, 415})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -1,8 +1,9 @@
 """HTTP/1.1 on one connection: uvicorn's protocol with bounds where it has none.
 
-Bounds the size and number of headers before they are parsed, the time that a client may take to
-send them or to take its answer, and the requests that may queue on a connection. What the parser
-refuses is answered in the envelope. `connections.py` decides how many connections there may be.
+Bounds the size and number of headers before they are parsed, the number of chunks of a body, the
+time that a client may take to send headers or to take its answer, the requests that may queue on
+a connection, and what is read after a refusal. What the parser refuses is answered in the
+envelope. `connections.py` decides how many connections there may be.
 """
 
 import asyncio
@@ -32,9 +33,13 @@ MAX_HEADERS = 100
 MAX_LINE_BYTES = 8192
 # Requests that a client may send ahead of answers. Hardly any does; uvicorn would queue thousands.
 MAX_PIPELINED = 8
-# After an answer to a request that has not ended, the rest of the request is dropped for so long:
-# closing at once would reset the connection, and the client could lose the answer.
+# The parser calls back for each chunk, so bodies of tiny chunks would hold up the event loop.
+MAX_CHUNKS = 8192
+# After an answer to a request that has not ended, the rest of the request is dropped for so long,
+# up to so many bytes: closing at once would reset the connection, and the client could lose the
+# answer. After so many bytes it has had time to see the answer.
 LINGER_SECONDS = 5
+MAX_DROPPED_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._num_heads = 0
         self._num_fed_bytes = 0  # bytes received of this head, or of what frames the body
         self._num_head_bytes = 0  # bytes of this head that were parsed
+        self._num_chunks = 0  # chunks of this body
+        self._num_dropped_bytes = 0  # bytes received after a refusal
         self._is_lingering = False
         self._refusal: ServiceError | None = None
         self._is_refused = False
@@ -91,6 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_over or self._is_refused:
+            self._drop(len(data))
             return
         was_in_body, num_heads = self._is_in_body, self._num_heads
         self._has_body_come = False
@@ -138,9 +146,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_body = True
         self._has_begun_head = False
         self._num_heads += 1
-        self._num_fed_bytes = self._num_head_bytes = 0
+        self._num_fed_bytes = self._num_head_bytes = self._num_chunks = 0
         self._cancel_head_timer()
         super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self._num_chunks += 1
+        if self._num_chunks > MAX_CHUNKS:
+            self._raise(
+                InvalidRequest(
+                    f"The body has more than {MAX_CHUNKS} chunks. Send larger chunks, or the"
+                    " whole body with a Content-Length."
+                )
+            )
 
     def on_body(self, body: bytes) -> None:
         self._has_body_come = True
@@ -203,6 +221,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.evict)
+
+    def _drop(self, num_bytes: int) -> None:
+        self._num_dropped_bytes += num_bytes
+        if self._num_dropped_bytes > MAX_DROPPED_BYTES:
+            self.evict()
 
     def _expect_rest_of_head(self) -> None:
         has_part = self._has_begun_head or self._num_fed_bytes > 0

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr, TypeAdapter
 
 from llm_service.access.api_key import ApiKey, Scope
-from llm_service.access.refusals import RefusalBudget
+from llm_service.access.refusals import UNLIMITED_UNITS, RefusalBudget
 from llm_service.api import structure
 from llm_service.api.body import MAX_FIELDS
 from llm_service.api.json_route import JsonRoute
@@ -245,16 +245,25 @@ def test_refusals_cost_by_their_size_and_the_time_to_wait_is_true() -> None:
     budget.check(key)
 
 
-def test_a_refusal_never_costs_more_than_a_minute_and_nothing_without_a_limit() -> None:
+def test_a_refusal_never_costs_more_than_a_minute() -> None:
     budget = RefusalBudget(clock=lambda: 0.0)
     for _ in range(100):
         budget.charge(key_of(rpm=10), 4 * 2**20)
-        budget.charge(key_of(rpm=0), 4 * 2**20)
-    budget.check(key_of(rpm=0))
     with pytest.raises(RateLimited) as refusal:
         budget.check(key_of(rpm=10))
     assert refusal.value.retry_after is not None
     assert refusal.value.retry_after <= 61
+
+
+def test_a_key_without_a_limit_has_a_large_budget_of_refusals_and_not_an_endless_one() -> None:
+    budget = RefusalBudget(clock=lambda: 0.0)
+    key = key_of(rpm=0)
+    for _ in range(UNLIMITED_UNITS - 1):
+        budget.charge(key, 100)
+    budget.check(key)
+    budget.charge(key, 100)
+    with pytest.raises(RateLimited, match="refused as wrong"):
+        budget.check(key)
 
 
 @pytest.fixture
@@ -276,6 +285,25 @@ def test_a_key_whose_requests_are_refused_is_stopped_before_its_body_is_read(
     assert "refused as wrong" in answer
     with limited.client() as http:  # others are not concerned
         assert http.get("/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_charged_for_what_it_sent(
+    limited: RunningService, framing: str
+) -> None:
+    bodies = limited.app.state.services.bodies
+    body = b" " * (3 * 2**20)
+    whole = attacker.request(CHAT, body, "alice-key-0123456789")
+    if framing == "chunks":
+        whole = attacker.chunked("alice-key-0123456789", b"%x\r\n%b" % (len(body) + 1, body))
+    for _ in range(2):
+        with attacker.connected(address_of(limited)) as connection:
+            connection.sendall(whole[:-1])
+            wait_until(lambda: bodies.num_held_bytes > 3_000_000)
+        wait_until(lambda: bodies.num_held_bytes == 0)
+    answer = attacker.send(address_of(limited), whole[: -len(body)])
+    assert attacker.status(answer) == "429"
+    assert "refused as wrong" in answer
 
 
 def test_a_key_that_has_spent_its_limit_is_told_before_a_large_body_is_read(

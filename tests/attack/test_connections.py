@@ -1,6 +1,8 @@
 """A connection costs no more than its bounds allow. `make attack` has the full size."""
 
+import contextlib
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from llm_service.api.protocol import MAX_CHUNKS, MAX_DROPPED_BYTES
 from tests.attack import attacker
 from tests.attack.attacker import Crowd
 from tests.attack.test_bodies import address_of, wait_until
@@ -174,8 +177,10 @@ def test_where_all_connections_are_at_work_a_new_one_is_503_unless_a_trusted_pro
 def test_requests_sent_ahead_are_answered_in_order_and_no_more_than_a_few_are_kept(
     target: RunningService,
 ) -> None:
-    answer = attacker.send(address_of(target), HEALTH * 3 + LAST_HEALTH)
-    assert answer.count("HTTP/1.1 200") == 4
+    other = HEALTH.replace(b"/healthz", b"/v1/models")  # without a key
+    answer = attacker.send(address_of(target), HEALTH + other + HEALTH + other + LAST_HEALTH)
+    statuses = re.findall(r"HTTP/1\.1 (\d+)", answer)
+    assert statuses == ["200", "401", "200", "401", "200"]
     flood = attacker.send(address_of(target), HEALTH * 5000)
     assert 1 <= flood.count("HTTP/1.1 200") <= 20
     assert "sent ahead" in flood
@@ -187,7 +192,7 @@ def test_requests_sent_ahead_are_answered_in_order_and_no_more_than_a_few_are_ke
         (attacker.long_trailer(3_000_000), "431"),
         (attacker.long_extension(3_000_000), "431"),
         (b"2\r\n{}\r\nnonsense\r\n", "400"),
-        (attacker.chunks_of_one(10_000), "400"),  # spaces are no JSON
+        (attacker.chunks_of_one(5000), "400"),  # spaces are no JSON
     ],
     ids=["trailer", "extension", "nonsense", "chunks"],
 )
@@ -197,6 +202,38 @@ def test_what_frames_a_body_is_bounded_and_checked_like_headers(
     answer = attacker.send(address_of(target), attacker.chunked(ADMIN_KEY, body))
     assert attacker.status(answer) == status
     assert error_of(answer)["message"]
+
+
+def test_a_body_of_more_chunks_than_any_client_sends_is_refused_before_it_has_come(
+    target: RunningService,
+) -> None:
+    fits = attacker.chunked(ADMIN_KEY, attacker.chunks_of_one(MAX_CHUNKS - 1))
+    fits = fits.replace(b"Connection: close\r\n", b"")
+    too_many = attacker.chunked(ADMIN_KEY, b"1\r\n \r\n" * (MAX_CHUNKS + 1))  # and no end
+    with attacker.connected(address_of(target)) as connection:
+        for _ in range(2):  # each body is counted for itself
+            connection.sendall(fits)
+            assert "JSON" in connection.recv(65536).decode()
+        connection.sendall(too_many)
+        answer = attacker.answer(connection)
+    assert attacker.status(answer) == "400"
+    assert str(MAX_CHUNKS) in error_of(answer)["message"]
+
+
+def test_after_a_refusal_no_more_is_read_than_lets_the_client_see_the_answer(
+    target: RunningService,
+) -> None:
+    sent = 0
+    with attacker.connected(address_of(target)) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(attacker.half_head("") + b"x" * 17_000)
+            while sent < 8 * MAX_DROPPED_BYTES:
+                connection.sendall(b"x" * 2**20)
+                sent += 2**20
+        answer = attacker.answer(connection)
+    # What is over the bound lies in the buffers of both sockets.
+    assert sent < 4 * MAX_DROPPED_BYTES
+    assert attacker.status(answer) == "431"
 
 
 def test_a_malformed_request_does_not_spoil_the_answer_to_the_one_before(
