@@ -1,4 +1,4 @@
-"""The dashboard "Service": what callers get, where the time goes, who uses what."""
+"""The dashboard "Service": results and latency for callers, time per phase, use per key."""
 
 from grafana.parts import BAD, GOOD, PHASES, WARN, Json, chart, dashboard, stat, steps
 from grafana.queries import INSTANCES, MODELS, gauge, mean, quantile, quantiles, rate, ratio
@@ -32,7 +32,7 @@ NOW: list[Json] = [
          "Whether every instance takes requests.", steps((BAD, None), (GOOD, 1)), max=1),
     stat("Requests", "reqps", rate("llm_requests_total"), "Inference requests per second.", ALWAYS),
     stat("Failed", "percentunit", _share_failed(),
-         "Of the requests that the service had to answer; what callers did wrong does not count.",
+         "Share of the requests that the service had to answer. Mistakes of callers do not count.",
          steps((GOOD, None), (WARN, 0.005), (BAD, 0.01)), max=1),
     stat("First token, p95", "s", quantile(0.95, TTFT),
          "Submission to first token, the queue included. The objective is 2 s.",
@@ -43,20 +43,21 @@ NOW: list[Json] = [
     stat("Output", "tokens/s", rate("llm_output_tokens_total"), "Tokens generated per second.",
          ALWAYS),
     stat("Slots taken", "percentunit", ratio(gauge("llm_requests_running"), gauge("llm_slots")),
-         "Running sequences by the number that can run at once.",
+         "Running sequences, divided by the number that can run at once.",
          steps((GOOD, None), (WARN, 0.8), (BAD, 1)), max=1),
     stat("Waiting", "short", gauge("llm_requests_waiting"), "Sequences that wait for a slot.",
          steps((GOOD, None), (WARN, 1), (BAD, 50))),
     stat("Memory", "percentunit", ratio(
         gauge("llm_process_memory_bytes", f'{INSTANCES},type=~"anon|shmem"'),
         gauge("llm_memory_limit_bytes", INSTANCES)),
-         "The process's own memory by its limit; mapped files are not counted.",
+         "The process's own memory, divided by its limit. Mapped files are not counted.",
          steps((GOOD, None), (WARN, 0.8), (BAD, 0.9)), max=1),
     stat("Availability budget left", "percentunit", _budget("availability"),
-         "Of the 1 % of requests that may fail in 7 days. Below 0: overspent.",
+         "Part left of the error budget: 1 % of requests may fail in 7 days. Below 0: overspent.",
          steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), min=None, max=1),
     stat("First-token budget left", "percentunit", _budget("ttft"),
-         "Of the 1 % of first tokens that may take longer than 2 s in 7 days. Below 0: overspent.",
+         "Part left of the budget: 1 % of first tokens may take over 2 s in 7 days. Below 0:"
+         " overspent.",
          steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), min=None, max=1),
     stat("Alerts firing", "short", 'count(ALERTS{alertstate="firing"}) or vector(0)',
          "docs/runbooks.md says what to do about each.", steps((GOOD, None), (BAD, 1))),
@@ -65,27 +66,30 @@ NOW: list[Json] = [
 REQUESTS = [
     chart("Requests by outcome", "reqps",
           [(rate("llm_requests_total", by="outcome"), "{{outcome}}")],
-          "Counted at their end: an answer that dies half-way is an error, though its HTTP code"
+          "Counted when they end: an answer that breaks off is an error, even if its HTTP code"
           " was 200.", stacked=True),
     chart("Errors by kind", "reqps",
           [(rate("llm_request_errors_total", INSTANCES, "kind, phase"), "{{kind}} in {{phase}}")],
-          "Failed or refused: why, and how far they had come.", stacked=True),
+          "Requests that failed or were refused, by reason and by the phase they had reached.",
+          stacked=True),
     chart("Share that failed", "percentunit", [(_share_failed(), "failed")],
-          "As the availability objective counts it: 1 % may.", line_at=0.01),
+          "As the availability objective counts it. The objective allows 1 %.", line_at=0.01),
     chart("Time to first token", "s", quantiles(TTFT),
           "Submission to first token, the queue included.", line_at=2),
     chart("End-to-end time", "s", quantiles(DURATION),
-          "Arrival to last byte, of requests that were not refused.", line_at=30),
+          "Arrival to last byte. Refused requests are not counted.", line_at=30),
     chart("Time between tokens", "s", quantiles(ITL), "Gap between two tokens of a stream.",
           line_at=0.2),
-    chart("Where the time goes", "s",
+    chart("Time per phase", "s",
           [(mean(f"llm_request_{phase}_seconds"), phase) for phase in PHASES],
-          "Mean time per request in each phase; they follow one another.", stacked=True),
-    chart("Streamed and not, p95", "s",
+          "Mean time per request in each phase. Phases follow one another and never overlap.",
+          stacked=True),
+    chart("End-to-end time by streaming, p95", "s",
           [(quantile(0.95, DURATION, by="le, stream"), "stream: {{stream}}")],
-          "End-to-end time of requests that stream and of those that do not."),
+          "End-to-end time of streamed and of other requests."),
     chart("Mean time per token", "s", quantiles("llm_time_per_output_token_seconds"),
-          "Of each finished request: what a reader feels as speed.", line_at=0.2),
+          "Mean time per token of each finished request, which a reader perceives as speed.",
+          line_at=0.2),
 ]  # fmt: skip
 
 TOKENS = [
@@ -93,7 +97,7 @@ TOKENS = [
         (rate("llm_prompt_tokens_total", f'{MODELS},source="computed"'), "prompt, computed"),
         (rate("llm_prompt_tokens_total", f'{MODELS},source="cached"'), "prompt, cached"),
         (rate("llm_output_tokens_total"), "output"),
-    ], "Prompt tokens that were computed or found in the prefix cache, and tokens generated.",
+    ], "Prompt tokens that were computed, prompt tokens from the prefix cache, tokens generated.",
           stacked=True),
     chart("Prompt length", "short", quantiles("llm_request_prompt_tokens"), "Tokens per prompt."),
     chart("Answer length", "short", quantiles("llm_request_output_tokens"), "Tokens per answer."),
@@ -102,24 +106,24 @@ TOKENS = [
 KEYS = [
     chart("Requests by key", "reqps",
           [(rate("llm_key_requests_total", INSTANCES, "key_name"), "{{key_name}}")],
-          "The name that the operator gave; `anonymous` without a key.", stacked=True),
+          "By the key's name; `anonymous` for requests without a key.", stacked=True),
     chart("Tokens by key", "tokens/s",
           [(rate("llm_key_tokens_total", f'{INSTANCES},type=~"prompt|output"', "key_name"),
             "{{key_name}}")],
-          "Prompt and output together.", stacked=True),
+          "Prompt and output tokens together.", stacked=True),
     chart("Refused by limit", "reqps",
           [(rate("llm_rate_limit_rejections_total", INSTANCES, "key_name, limit"),
             "{{key_name}}: {{limit}}")],
           "Requests refused because a limit was spent.", stacked=True),
     chart("Redis", "bool", [(f"min(llm_redis_up{{{INSTANCES}}})", "up")],
-          "1: limits are shared. 0: Redis is away and each process counts for itself. Empty without"
-          " LLM_REDIS_URL."),
+          "1: limits are shared. 0: Redis is unavailable and each process counts for itself. Empty"
+          " without LLM_REDIS_URL."),
     chart("Redis round trip, p95", "s",
           [(quantile(0.95, "llm_redis_operation_duration_seconds", INSTANCES, "le, op"), "{{op}}")],
-          "Failed ones included."),
+          "Failed operations are included."),
     chart("Redis operations", "ops",
           [(rate("llm_redis_operation_duration_seconds_count", INSTANCES, "op"), "{{op}}")],
-          "Per second."),
+          "Operations per second."),
 ]  # fmt: skip
 
 OBJECTIVES = [
@@ -131,7 +135,7 @@ OBJECTIVES = [
           line_at=1),
     chart("Budget left", "percentunit",
           [(_budget("availability"), "availability"), (_budget("ttft"), "first token")],
-          "Of the last 7 days. Below 0: overspent.", lowest=None),
+          "Part of the budget left, over the last 7 days. Below 0: overspent.", lowest=None),
 ]  # fmt: skip
 
 HTTP = [
@@ -140,13 +144,13 @@ HTTP = [
           "By route template; 499: the client left before an answer.", width=12),
     chart("HTTP time, p95", "s",
           [(quantile(0.95, "http_request_duration_seconds", INSTANCES, "le, route"), "{{route}}")],
-          "Streamed answers excepted.", width=12),
+          "Streamed answers are not counted.", width=12),
 ]  # fmt: skip
 
 SERVICE = dashboard(
     "llm-service",
     "llm_service: service",
-    "What callers get, where the time goes, and who uses what.",
+    "Requests and latency as callers see them, time per phase, and use per key.",
     [
         ("Now", NOW),
         ("Requests", REQUESTS),

@@ -1,20 +1,20 @@
-"""Measures any OpenAI-compatible server as its users would see it: over HTTP, with streams.
+"""Measures any OpenAI-compatible server over HTTP, with streamed answers, as its users see it.
 
-    client    one request on one connection; when each piece of its answer came
-    answers   from those pieces to tokens, gaps and errors in words
-    prompts   texts of a wanted length, none like another
-    load      so many requests at once: a cell, and the figures of one repetition of it
-    sweep     all cells, again and again, of one server or of two in turns
-    facts     the machine: what every result must be read with
-    report    tables, JSON and plots
+    client    sends one request on one connection and records when each piece of the answer came
+    answers   turns those pieces into tokens, gaps and error messages
+    prompts   makes distinct texts of a given length
+    load      runs one cell (a number of concurrent requests) once and computes its figures
+    sweep     repeats all cells, for one server or for two in turns
+    facts     describes the machine that the results were measured on
+    report    writes tables, JSON and plots
 
-These know nothing of this service's own parts: what they measure is anybody's server. Beside
-them, in this process, without a server:
+These modules do not use this service's own parts, because they measure any server. Two more
+modules measure in this process, without a server:
 
-    quality   what rounding a model's weights costs
-    engine    what steps of the engine take, and how much of that is not the model
+    quality   the cost of rounding a model's weights
+    engine    the duration of the engine's steps, and the part of it outside the model
 """
 
 
 class BenchError(Exception):
-    """The measuring cannot go on; its text is for the user."""
+    """The measurement cannot be completed. The message is for the user."""

@@ -1,4 +1,4 @@
-"""From the pieces of a streamed answer to tokens, times and errors in words."""
+"""Turns the pieces of a streamed answer into tokens, times and error messages."""
 
 import itertools
 import json
@@ -8,19 +8,19 @@ from typing import Any
 
 from llm_service.bench.client import Exchange
 
-# A server that answers with one of these would answer so for ever: measuring on says nothing.
+# A server that answers with one of these would do so every time, so measuring stops.
 REFUSALS = (400, 401, 403, 404, 405, 413, 422, 429)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's end. Times are seconds; `error` is empty where all went well."""
+    """The result of one request. Times are in seconds; `error` is empty on success."""
 
     started: float
-    token_times: tuple[float, ...]  # when text came; several tokens can come in one event
-    finished: float  # when the last event of an output came, with text or with a reason to end
+    token_times: tuple[float, ...]  # when text arrived; one event can hold several tokens
+    finished: float  # when the last event with a choice arrived, with text or a finish reason
     ended: float
-    prompt_tokens: int | None  # None: the server did not say
+    prompt_tokens: int | None  # None: the server reported no usage
     output_tokens: int | None
     status: int
     error: str
@@ -40,12 +40,12 @@ class Answer:
 
     @property
     def num_output_tokens(self) -> int:
-        """The tokens that the server counted, or else one for each event with text."""
+        """The number of tokens that the server reported, else the number of events with text."""
         return len(self.token_times) if self.output_tokens is None else self.output_tokens
 
 
 def read(exchange: Exchange) -> Answer:
-    """What a stream said; an answer other than 200 becomes an error with the server's words."""
+    """Parse a stream. A status other than 200 becomes an error with the server's message."""
     ended = exchange.pieces[-1][0] if exchange.pieces else exchange.started
     if exchange.status != 200:
         error = exchange.broke or f"{exchange.status}: {error_words(exchange.body)}"
@@ -64,7 +64,7 @@ def read(exchange: Exchange) -> Answer:
             times.append(moment)
             texts.append(text)
         usage = event.get("usage") or usage
-    # Tokens without text, such as the end of a sequence that was to be ignored, are tokens too.
+    # Tokens without text, such as an ignored end-of-sequence token, count as tokens.
     if not times and not usage.get("completion_tokens") and not error:
         error = "a stream without any text"
     return Answer(
@@ -81,7 +81,7 @@ def read(exchange: Exchange) -> Answer:
 
 
 def error_words(body: bytes) -> str:
-    """The message in an error body: OpenAI's envelope, FastAPI's detail, or its beginning."""
+    """The message of an error body: OpenAI's envelope, FastAPI's detail, or its beginning."""
     try:
         said = json.loads(body)
     except ValueError:

@@ -1,8 +1,8 @@
-"""One HTTP request on one connection, and the moment at which each piece of its answer came.
+"""Sends one HTTP request on one connection and records when each piece of the answer arrived.
 
-Not a general client: it does as little as it can for each piece, because on a small machine it
-takes its time from the server that it measures. Bytes are only stored; `answers` reads them
-when the stream is over.
+It is not a general client. It does as little work per piece as possible, because on a small
+machine it competes with the server that it measures. Bytes are only stored; `answers` parses
+them after the stream has ended.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from llm_service.bench import BenchError
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server's API under `url`, with or without its /v1, and how to be let in."""
+    """The base URL of a server's API, without /v1, and the API key for it."""
 
     url: str
     key: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, url: str, key: str = "") -> Self:
-        """Raises BenchError where `url` is none."""
+        """Raises BenchError if `url` is malformed."""
         text = url if "://" in url else f"http://{url}"
         try:
             parts = urlsplit(text)
@@ -39,19 +39,19 @@ class Endpoint:
         if not is_url or not text.isascii() or set(text) & set(" \r\n"):
             raise BenchError(f"{url!r} is no address of a server, like http://127.0.0.1:8000.")
         if set(key) & set("\r\n") or not key.isascii():
-            raise BenchError("The key holds characters that no key has.")
+            raise BenchError("The key has characters that are not allowed in a key.")
         base = text.rstrip("/").removesuffix("/v1")
         return cls(base, key)
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What came back. `pieces` are (seconds, bytes of the body); time is perf_counter's."""
+    """The answer. `pieces` are (perf_counter seconds, bytes of the body)."""
 
     started: float
     status: int = 0
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
-    broke: str = ""  # why the answer is not whole; empty when it is
+    broke: str = ""  # why the answer is incomplete; empty if it is complete
 
     @property
     def body(self) -> bytes:
@@ -61,7 +61,7 @@ class Exchange:
 async def exchange(
     endpoint: Endpoint, method: str, path: str, body: dict[str, Any] | None, max_seconds: float
 ) -> Exchange:
-    """Send a request and wait for the whole answer. Raises BenchError where no server answers."""
+    """Send a request and wait for the whole answer. Raises BenchError if no server answers."""
     parts = urlsplit(endpoint.url)
     assert parts.hostname is not None
     is_tls = parts.scheme == "https"

@@ -1,4 +1,4 @@
-"""What `engine` measured, for people and for programs: times in ms there, in seconds here."""
+"""Presents results of `engine` as a table (times in ms) and as JSON (times in seconds)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -53,7 +53,7 @@ def table(bench: Bench, results: Sequence[PhaseResult]) -> str:
 def as_json(
     bench: Bench, results: Sequence[PhaseResult], seed: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The whole record: `options` are what was asked for."""
+    """The whole record. `options` are those that the user chose."""
     return {
         **report.heading(seed),
         "engine": _engine_facts(bench),

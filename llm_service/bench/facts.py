@@ -1,7 +1,7 @@
-"""What a figure must be read with: the machine, how busy it was, how fast it reads memory.
+"""Describes the machine, its load and its memory bandwidth, which every result depends on.
 
-Decoding one stream is bound by how fast the weights can be read, and on a shared machine that
-wanders with the neighbours, so each result carries the bandwidth that was seen beside it.
+Decoding one stream is limited by how fast the weights can be read. On a shared machine that
+varies with other users, so each result includes the bandwidth measured just before it.
 """
 
 import os
@@ -15,7 +15,7 @@ import numpy as np
 from llm_service import __version__
 from llm_service.machine import Machine
 
-# The CPU features that the speed of this work depends on (x86 and Arm).
+# CPU features that affect the speed (x86 and Arm).
 _FLAGS = ("avx", "amx", "fma", "f16c", "asimd", "bf16", "i8mm", "sve")
 BANDWIDTH_BYTES = 512 * 2**20
 _BANDWIDTH_TRIES = 5
@@ -36,20 +36,20 @@ def describe_machine() -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """Processes that wanted to run, averaged over the last minute."""
+    """The average number of runnable processes over the last minute."""
     return os.getloadavg()[0]
 
 
 def read_bandwidths() -> dict[str, float]:
-    """Bytes per second read from memory by one thread and by one for each core."""
+    """Bytes per second read from memory by one thread and by one thread per core."""
     buffer = np.zeros(BANDWIDTH_BYTES // 4, np.float32)
-    buffer += 1  # untouched pages would all be the same page of zeros
+    buffer += 1  # untouched pages would all map to one page of zeros
     cores = max(1, int(Machine.detect().cpu_cores))
     return {str(n): _read_bandwidth(buffer, n) for n in sorted({1, cores})}
 
 
 def _read_bandwidth(buffer: "np.ndarray[Any, np.dtype[np.float32]]", num_threads: int) -> float:
-    """The best of a few tries: what the memory can do, not what disturbed it."""
+    """The best of several tries, to exclude disturbances."""
     parts = np.array_split(buffer, num_threads)
     seconds = []
     with ThreadPoolExecutor(num_threads) as pool:

@@ -1,6 +1,6 @@
-"""So many requests at once against one server, and what came of it.
+"""Sends concurrent requests to one server and computes figures from the answers.
 
-A Target is a server that was asked once what it understands; a Cell is one point of a sweep.
+A Target is a server whose optional fields have been probed. A Cell is one point of a sweep.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server, the model to ask for, and which optional fields it takes."""
+    """A server, the model to request, and the optional fields that the server accepts."""
 
     endpoint: Endpoint
     model: str
@@ -71,10 +71,10 @@ class Target:
 async def find_target(
     endpoint: Endpoint, model: str | None, *, is_chat: bool = False, temperature: float = 0.0
 ) -> Target:
-    """Ask the server once. Raises BenchError, in words, when it will not answer."""
+    """Probe the server. Raises BenchError, with the server's reason, if it does not answer."""
     name = model or await _first_model(endpoint)
     refusal = ""
-    # From all optional fields down to none: OpenAI's own servers refuse what they do not know.
+    # From all optional fields down to none: OpenAI's own servers refuse unknown fields.
     for ignores_eos, includes_usage in ((True, True), (False, True), (False, False)):
         target = Target(endpoint, name, is_chat, ignores_eos, includes_usage, temperature)
         answer = await target.ask(" Hello", _PROBE_TOKENS)
@@ -95,12 +95,12 @@ async def _first_model(endpoint: Endpoint) -> str:
         return str(json.loads(exchange.body)["data"][0]["id"])
     except (ValueError, LookupError, TypeError):
         raise BenchError(
-            f"{endpoint.url} does not say which models it serves: name one with --model."
+            f"{endpoint.url} does not list the models that it serves: name one with --model."
         ) from None
 
 
 async def run(target: Target, cell: Cell, prompts: Sequence[str], done: Done) -> Figures:
-    """Send all `prompts` and measure. Raises BenchError when the server refuses one of them."""
+    """Send all `prompts` and measure. Raises BenchError if the server refuses one of them."""
     supply = iter(prompts)
     results: list[Answer] = []
     cpu, started = time.process_time(), time.perf_counter()
@@ -133,7 +133,7 @@ async def _caller(
 
 
 def figures(results: Sequence[Answer], cell: Cell, seconds: float) -> Figures:
-    """What `seconds` of a cell came to. Times are seconds; None where nothing can be said."""
+    """The figures of a cell that took `seconds`. Times are in seconds; unknown values are None."""
     good = [answer for answer in results if not answer.error]
     firsts = [answer.first_token_seconds for answer in good if answer.token_times]
     gaps = [gap for answer in good for gap in answer.gaps]
@@ -163,7 +163,7 @@ def _decode_speed(answer: Answer) -> float | None:
     """Tokens per second of one stream after its first token."""
     if not answer.token_times:
         return None
-    # To the end, not to the last text: tokens at the end can be without any.
+    # To the end, not to the last text: the last tokens may have no text.
     seconds = answer.finished - answer.token_times[0]
     num_tokens = answer.num_output_tokens
     return (num_tokens - 1) / seconds if seconds > 0 and num_tokens > 1 else None

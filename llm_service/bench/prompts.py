@@ -1,7 +1,7 @@
-"""Texts of a wanted length in tokens, none like another unless a shared beginning is asked for.
+"""Makes distinct texts of a given number of words, with a shared prefix on request.
 
-Made of short English words, of which nearly every tokenizer makes one token each; what a server
-makes of them it says itself, and `sweep` corrects the number of words by that.
+They consist of short English words, which nearly every tokenizer encodes as one token each.
+`sweep` corrects the number of words by the token counts that the server reports.
 """
 
 import itertools
@@ -29,7 +29,7 @@ class Prompts:
         self._numbers = itertools.count()
 
     def make(self, num_words: int, num_shared: int = 0) -> str:
-        """A text that no other begins like, but for its first `num_shared` words."""
+        """A text of `num_words` random words; the first `num_shared` are the same in all texts."""
         shared = random.Random(f"{self.seed} shared").choices(self._words, k=num_shared)  # noqa: S311
         own = random.Random(f"{self.seed} {next(self._numbers)}").choices(  # noqa: S311
             self._words, k=max(0, num_words - num_shared)

@@ -1,7 +1,7 @@
-"""What rounding a model's weights costs: the rounded model against the same one in float32.
+"""Measures the cost of rounding a model's weights, compared with the same model in float32.
 
-Both read the same texts. By default these are the float32 model's own greedy answers to a few
-questions, so that it is judged on what it would say; any text can be given instead.
+Both models read the same texts. By default these are the float32 model's own greedy answers to a
+few questions, so that the comparison is about typical output. A text file can be used instead.
 """
 
 import json
@@ -28,8 +28,8 @@ from llm_service.machine import Machine
 
 REFERENCE = "float32"
 _BLOCK_SIZE = 16
-_WINDOW_TOKENS = 512  # of a long text, read by itself
-_ROWS = 64  # positions whose logits are there at a time
+_WINDOW_TOKENS = 512  # a long text is read in windows of this size
+_ROWS = 64  # positions whose logits are held at a time
 _ANSWER_TOKENS = 64
 _QUESTIONS = (
     "What is 7 + 5?",
@@ -61,7 +61,7 @@ _QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Over `num_tokens` predicted tokens; natural logarithms."""
+    """The quality over `num_tokens` predicted tokens, with natural logarithms."""
 
     quantization: str
     weights_bytes: int
@@ -73,7 +73,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Tokens, of which those from `start` on are predicted."""
+    """Tokens; those from `start` on are predicted."""
 
     token_ids: tuple[int, ...]
     start: int
@@ -105,10 +105,10 @@ def measure(
     max_tokens: int,
     progress: Callable[[str], None],
 ) -> list[Quality]:
-    """The float32 model first, then one for each of `schemes`, which are loaded in turn.
+    """Measure the float32 model, then each of `schemes`, which are loaded one after the other.
 
-    Raises BenchError where there is too little to compare, ModelLoadError where a model cannot
-    be loaded.
+    Raises BenchError if there is too little text to compare, and ModelLoadError if a model
+    cannot be loaded.
     """
     config = EngineConfig(
         model_id=model_id, device="cpu", dtype="float32", quantization="none", speculation="none"
@@ -125,7 +125,7 @@ def measure(
     for scheme in schemes:
         rounded = load_model(replace(config, dtype="auto", quantization=scheme), machine, progress)
         qualities.append(_compare(reference, rounded, texts).quality(rounded, scheme))
-        del rounded  # before the next one comes
+        del rounded  # before the next one is loaded
     return qualities
 
 
@@ -172,7 +172,7 @@ def _answers(loaded: LoadedModel, config: EngineConfig, machine: Machine) -> Ite
 
 
 def _first(texts: Iterator[Text], max_tokens: int) -> Iterator[Text]:
-    """Windows that predict `max_tokens` tokens in all; the last one is cut."""
+    """The first texts, cut so that together they predict at most `max_tokens` tokens."""
     for text in texts:
         if max_tokens <= 0:
             return
@@ -202,7 +202,7 @@ def _compare(reference: LoadedModel, other: LoadedModel, texts: Sequence[Text]) 
 def _log_probabilities(loaded: LoadedModel, text: Text) -> Iterator[Tensor]:
     """Logits before each predicted token of `text`, in order, [up to _ROWS, vocab_size] at a time.
 
-    The tokens to predict run as if they were guesses: of those the runner gives all logits.
+    The tokens to predict run as draft tokens, because the runner returns logits for all of those.
     """
     num_blocks = -(-len(text.token_ids) // _BLOCK_SIZE)
     cache = KVCache(

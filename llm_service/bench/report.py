@@ -1,6 +1,6 @@
-"""What was measured, for people (a table, a plot) and for programs (JSON).
+"""Presents results as a table or a plot for people and as JSON for programs.
 
-Times are shown in milliseconds; JSON has seconds throughout.
+Tables show times in milliseconds. JSON has seconds throughout.
 """
 
 import json
@@ -16,9 +16,9 @@ from llm_service.bench.sweep import CellResult, ratios
 
 SCHEMA = 1
 PLOT_SUFFIXES = (".svg", ".png")
-# Below this share of a core the client does not matter.
+# Below this share of a core the client does not affect the results.
 _CLIENT_SHARE_TO_TELL = 0.5
-# From here on gaps between events are not gaps between tokens any more.
+# Above this ratio, gaps between events are no longer gaps between tokens.
 _TOKENS_PER_EVENT_TO_TELL = 1.1
 
 _COLUMNS = (
@@ -38,7 +38,7 @@ _RATIOS = (
 
 
 def table(results: Sequence[CellResult]) -> str:
-    """A line per cell: medians over repetitions, times in ms, then what went wrong."""
+    """A line per cell with medians over repetitions and times in ms, then remarks."""
     rows = [("streams", "prompt", "output", *(name for name, _ in _COLUMNS), "tok/s", "spread")]
     for result in results:
         summary = result.summary()
@@ -56,7 +56,7 @@ def table(results: Sequence[CellResult]) -> str:
 
 
 def comparison(ones: Sequence[CellResult], others: Sequence[CellResult]) -> str:
-    """A line per cell and server, and under them B / A with its spread."""
+    """A line per cell and server, followed by the ratio B / A with its spread."""
     lines = []
     for one, other in zip(ones, others, strict=True):
         rows = [("", *(name for name, _ in _RATIOS))]
@@ -71,7 +71,7 @@ def comparison(ones: Sequence[CellResult], others: Sequence[CellResult]) -> str:
 
 
 def remarks(results: Sequence[CellResult]) -> list[str]:
-    """What a reader must know before believing the figures, a sentence each."""
+    """Sentences that qualify the figures, such as failures and unexpected lengths."""
     lines = []
     for result in results:
         where = _streams(result.cell)
@@ -86,8 +86,8 @@ def remarks(results: Sequence[CellResult]) -> list[str]:
         silent = sum(figures["without_text"] for figures in result.repetitions)
         if silent:
             lines.append(
-                f"{where}: {silent} answers were tokens without any text, so their times are not"
-                " known; another --temperature may help."
+                f"{where}: {silent} answers had tokens without any text, so their times are"
+                " unknown; another --temperature may help."
             )
         prompt = result.median("prompt_tokens")
         if prompt and abs(prompt / result.cell.prompt_tokens - 1) > 0.05:
@@ -99,17 +99,19 @@ def remarks(results: Sequence[CellResult]) -> list[str]:
         tokens = sum(figures["output_tokens"] for figures in result.repetitions)
         events = sum(figures["events"] for figures in result.repetitions)
         if events and tokens / events > _TOKENS_PER_EVENT_TO_TELL:
-            lines.append(f"{where}: {tokens / events:.1f} tokens came with each event, on average.")
+            lines.append(f"{where}: each event had {tokens / events:.1f} tokens on average.")
         share = result.median("client_cpu_share") or 0.0
         if share > _CLIENT_SHARE_TO_TELL:
-            lines.append(f"{where}: this client took {share:.0%} of a core; it may be the limit.")
+            lines.append(
+                f"{where}: this client used {share:.0%} of a core; it may be the bottleneck."
+            )
     return lines
 
 
 def as_json(
     targets: Sequence[Target], results: Sequence[Sequence[CellResult]], seed: int
 ) -> dict[str, Any]:
-    """The whole record, without keys. `servers` holds one entry for each target."""
+    """The whole record, without API keys. `servers` has one entry per target."""
     return {
         **heading(seed),
         "servers": [
@@ -127,7 +129,7 @@ def as_json(
 
 
 def heading(seed: int) -> dict[str, Any]:
-    """What every record begins with."""
+    """The fields that every record begins with."""
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -141,7 +143,7 @@ def write_json(record: Mapping[str, Any], path: Path) -> None:
 
 
 def check_plot(path: Path) -> None:
-    """Raise BenchError, before anything is measured, where a plot could not be made."""
+    """Raise BenchError if a plot could not be written, so that this shows before measuring."""
     if path.suffix not in PLOT_SUFFIXES:
         raise BenchError(f"--plot writes {' or '.join(PLOT_SUFFIXES)}, not {path.name}.")
     try:
@@ -151,7 +153,7 @@ def check_plot(path: Path) -> None:
 
 
 def plot(results: Mapping[str, Sequence[CellResult]], path: Path) -> None:
-    """Throughput and TTFT over the number of streams, a line per server and shape of request."""
+    """Plot throughput and TTFT by number of streams, one line per server and request shape."""
     from matplotlib.figure import Figure  # heavy, and needed by nothing else
 
     figure = Figure(figsize=(10, 4), layout="constrained")

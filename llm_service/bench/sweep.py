@@ -1,7 +1,7 @@
-"""All cells, again and again: of one server, or of several in turns.
+"""Measures all cells several times, for one server or for several in turns.
 
-Servers take turns within each repetition (A B A B), so that a machine whose speed wanders
-does so under both. The figure of a cell is the median of its repetitions, with their spread.
+Servers take turns within each repetition (A B A B), so that a machine whose speed varies affects
+all of them alike. The figure of a cell is the median over its repetitions, with their spread.
 """
 
 import statistics
@@ -14,11 +14,11 @@ from llm_service.bench.facts import load_average, read_bandwidths
 from llm_service.bench.load import Cell, Done, Figures, Target
 from llm_service.bench.prompts import Prompts
 
-# A prompt this near to its wanted length in tokens is not corrected any further.
+# A prompt whose length in tokens is this close to the wanted one is not corrected further.
 _CLOSE_ENOUGH = 0.01
 _CORRECTIONS = 3
 
-# What is summarised and compared over repetitions.
+# The figures that are summarised and compared over repetitions.
 SUMMARISED = (
     "output_tokens_per_s",
     "decode_tokens_per_s",
@@ -70,7 +70,7 @@ async def sweep(
     prompts: Prompts,
     done: Done,
 ) -> list[list[CellResult]]:
-    """For each target its results, a cell each. `done` hears of each answer."""
+    """The results of each target, one per cell. `done` is called after each answer."""
     results: list[list[CellResult]] = [[] for _ in targets]
     for cell in cells:
         lengths = [await fit_length(target, cell, prompts) for target in targets]
@@ -86,7 +86,7 @@ async def sweep(
 async def repeat(
     target: Target, cell: Cell, num_words: tuple[int, int], prompts: Prompts, done: Done
 ) -> Figures:
-    """One repetition of a cell, with what the machine did meanwhile."""
+    """Run one repetition of a cell; its figures include the machine's load and bandwidth before."""
     before = {"load_average": load_average(), "read_bandwidths": read_bandwidths()}
     texts = [prompts.make(*num_words) for _ in range(cell.num_requests)]
     figures = await load.run(target, cell, texts, done)
@@ -97,9 +97,9 @@ async def repeat(
 
 
 async def fit_length(target: Target, cell: Cell, prompts: Prompts) -> tuple[int, int]:
-    """Words, all and shared, that make the wanted number of tokens at this server.
+    """The numbers of words (all, shared) that make the wanted number of tokens at this server.
 
-    The requests that find it out warm the server up, and its cache for the shared beginning.
+    The requests that find them out also warm up the server and its prefix cache.
     """
     ratio = 1.0
     for _ in range(_CORRECTIONS):
@@ -108,7 +108,7 @@ async def fit_length(target: Target, cell: Cell, prompts: Prompts) -> tuple[int,
         if answer.error:
             raise BenchError(f"{target.endpoint.url} does not answer: {answer.error}")
         if not answer.prompt_tokens:
-            return lengths  # it does not say: a word counts as a token
+            return lengths  # the server reports no usage: assume one token per word
         if abs(answer.prompt_tokens / cell.prompt_tokens - 1) <= _CLOSE_ENOUGH:
             return lengths
         ratio *= cell.prompt_tokens / answer.prompt_tokens

@@ -1,7 +1,7 @@
-"""`llm-service bench`: how fast a server is, for those who use it, and what makes it so.
+"""`llm-service bench`: measures servers over HTTP, the engine's steps, and the cost of rounding.
 
-Tables go to stdout, progress and words to stderr. Exit codes: 0 done, 1 the measuring could not
-go on, 2 misused.
+Tables go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 the measurement could
+not be completed, 2 wrong usage.
 """
 
 import random
@@ -35,7 +35,9 @@ PROMPT_LENGTHS = [128, 512]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 Key = Annotated[str, typer.Option(envvar="LLM_KEY", help="A key with scope inference.")]
-Model = Annotated[str | None, typer.Option(help="Default: the first that the server lists.")]
+Model = Annotated[
+    str | None, typer.Option(help="Model to measure. Default: the first that the server lists.")
+]
 
 
 @bench_app.command()
@@ -47,15 +49,15 @@ def http(
     *,
     options: SweepOptions,
 ) -> None:
-    """Time to first token, gaps between tokens and throughput, for each number of streams."""
+    """Measure time to first token, gaps between tokens and throughput per number of streams."""
     _measure([(url, key, model)], options)
 
 
 @bench_app.command()
 @takes(SweepOptions)
 def compare(
-    url_a: Annotated[str, typer.Argument(help="The one to compare with.")],
-    url_b: Annotated[str, typer.Argument(help="The other one.")],
+    url_a: Annotated[str, typer.Argument(help="The server to compare with.")],
+    url_b: Annotated[str, typer.Argument(help="The server to compare.")],
     key: Key = "",
     key_b: Annotated[str, typer.Option(envvar="LLM_KEY_B", help="Default: the same key.")] = "",
     model: Model = None,
@@ -63,7 +65,7 @@ def compare(
     *,
     options: SweepOptions,
 ) -> None:
-    """Two servers in turns, A B A B, and the ratio B / A of each figure with its spread."""
+    """Measure two servers in turns (A B A B) and show the ratio B / A of each figure."""
     _measure([(url_a, key, model), (url_b, key_b or key, model_b)], options)
 
 
@@ -71,35 +73,43 @@ def compare(
 @takes(MeasuringOptions)
 def engine(
     model: Annotated[
-        str | None, typer.Option(help="Instead of LLM_MODEL_ID: bundled, a folder or a hub id.")
+        str | None,
+        typer.Option(help="Replaces LLM_MODEL_ID: a bundled model, a folder or a hub id."),
     ] = None,
     quantization: Annotated[
-        str | None, typer.Option(help="Instead of LLM_QUANTIZATION: auto, none, 8bit, 4bit.")
+        str | None, typer.Option(help="Replaces LLM_QUANTIZATION: auto, none, 8bit or 4bit.")
     ] = None,
     sequences: Annotated[
         str | None,
-        typer.Option(help="How many decode at once; default: those of 1,4,16 that fit."),
+        typer.Option(
+            help="Numbers of sequences that decode at once. Default: those of 1,4,16 that fit."
+        ),
     ] = None,
     prompts: Annotated[
         str | None,
-        typer.Option(help="Lengths of prompts to read; default: those of 128,512 that fit."),
+        typer.Option(help="Lengths of the prompts to prefill. Default: those of 128,512 that fit."),
     ] = None,
     prompt_tokens: Annotated[
-        int, typer.Option(min=1, help="Length of the prompts before what is decoded.")
+        int, typer.Option(min=1, help="Length of the prompt of each sequence that decodes.")
     ] = 128,
-    output_tokens: Annotated[int, typer.Option(min=2, help="Of each sequence that decodes.")] = 128,
+    output_tokens: Annotated[
+        int, typer.Option(min=2, help="Tokens that each sequence generates.")
+    ] = 128,
     speculation: Annotated[
-        str, typer.Option(envvar="LLM_SPECULATION", help="none or prompt_lookup.")
+        str,
+        typer.Option(
+            envvar="LLM_SPECULATION", help="How tokens are drafted: none or prompt_lookup."
+        ),
     ] = "none",
     top_p: Annotated[
-        float, typer.Option(min=0, max=1, help="With a --temperature: from the likeliest.")
+        float, typer.Option(min=0, max=1, help="Nucleus sampling, where --temperature is above 0.")
     ] = 1.0,
     *,
     options: MeasuringOptions,
 ) -> None:
-    """Steps of the engine in this process, without HTTP: speed, and what is not the model.
+    """Measure the engine's steps in this process, without HTTP, and the time outside the model.
 
-    All LLM_* settings of the engine count, so that each can be switched off and measured.
+    The LLM_* settings of the engine apply, so you can switch parts off and measure the difference.
     """
     for name, value, known in (
         ("--quantization", quantization, ("auto", "none", "8bit", "4bit")),
@@ -163,15 +173,15 @@ def engine(
 
 @bench_app.command()
 def quality(
-    model: Annotated[str, typer.Argument(help="Bundled, a folder or a hub id.")] = "pocket",
-    schemes: Annotated[str, typer.Option(help="Compared with float32.")] = "8bit,4bit",
+    model: Annotated[str, typer.Argument(help="A bundled model, a folder or a hub id.")] = "pocket",
+    schemes: Annotated[str, typer.Option(help="Schemes to compare with float32.")] = "8bit,4bit",
     text: Annotated[
-        Path | None, typer.Option(help="A file to read; default: the model's own answers.")
+        Path | None, typer.Option(help="A text file. Default: the model's own answers.")
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="To predict, at most.")] = 2048,
+    tokens: Annotated[int, typer.Option(min=1, help="Maximum number of tokens to predict.")] = 2048,
     json_file: JsonFile = None,
 ) -> None:
-    """What rounding the weights costs: perplexity, KL divergence and agreement with float32."""
+    """Measure what rounding costs: perplexity, KL divergence and agreement with float32."""
     names = schemes.split(",")
     if unknown := set(names) - {"none", "8bit", "4bit"}:
         _fail(f"--schemes takes none, 8bit and 4bit, not {', '.join(sorted(unknown))}.", 2)
@@ -193,7 +203,7 @@ def quality(
 
 
 def _measure(servers: list[tuple[str, str, str | None]], options: SweepOptions) -> None:
-    """Find the servers, sweep, and show: the one path that both commands take."""
+    """Find the servers, measure all cells and show the results, for both HTTP commands."""
     cells = _cells(options)
     import uvloop
 
@@ -233,7 +243,7 @@ def _measure(servers: list[tuple[str, str, str | None]], options: SweepOptions) 
 
 
 def _cells(options: SweepOptions) -> "list[Cell]":
-    """Every combination, shortest first. Ends the command, in words, where a list is none."""
+    """Every combination, shortest first. Ends the command with a message if a list is malformed."""
     from llm_service.bench.load import Cell
 
     shared = options.shared_prefix
@@ -253,7 +263,7 @@ def _seed(options: MeasuringOptions) -> int:
 
 
 def _numbers_or(option: str, text: str | None, default: list[int]) -> list[int]:
-    """The numbers of an option; none where it is empty, `default` where it is not given."""
+    """The numbers of an option: an empty list if it is empty, `default` if it is not given."""
     if text is None:
         return default
     return _numbers(option, text) if text else []
@@ -270,7 +280,7 @@ def _check_folder(path: Path | None) -> None:
     from llm_service.bench import BenchError
 
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise BenchError(f"Cannot write {path}: no such folder, or it is one itself.")
+        raise BenchError(f"Cannot write {path}: no such folder, or it is a folder itself.")
 
 
 @contextmanager

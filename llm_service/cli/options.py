@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all results to this file.")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,13 +18,18 @@ class MeasuringOptions:
 
     repetitions: Annotated[
         int,
-        typer.Option("--repetitions", "--repeat", min=1, help="Of each row; medians are shown."),
+        typer.Option(
+            "--repetitions", "--repeat", min=1, help="Repetitions per row. The table shows medians."
+        ),
     ] = 3
     temperature: Annotated[
-        float, typer.Option(min=0, max=2, help="0: always the likeliest token.")
+        float,
+        typer.Option(
+            min=0, max=2, help="Sampling temperature. 0 always takes the likeliest token."
+        ),
     ] = 0.0
     seed: Annotated[
-        int | None, typer.Option(help="Of the prompts; default: new ones each time.")
+        int | None, typer.Option(help="Seed for the prompts. Default: new prompts each time.")
     ] = None
     json_file: JsonFile = None
 
@@ -33,21 +38,21 @@ class MeasuringOptions:
 class SweepOptions(MeasuringOptions):
     """Options of the commands that measure servers."""
 
-    concurrency: Annotated[str, typer.Option(help="How many streams at once, like 1,4,16.")] = (
-        "1,4,16"
-    )
+    concurrency: Annotated[
+        str, typer.Option(help="Numbers of concurrent streams, like 1,4,16.")
+    ] = "1,4,16"
     prompt_tokens: Annotated[str, typer.Option(help="Lengths of prompts, like 128,1024.")] = "128"
     output_tokens: Annotated[str, typer.Option(help="Lengths of answers, like 128.")] = "128"
     requests: Annotated[
         int | None,
-        typer.Option(min=1, help="Per repetition; default: 2 for each stream, 4 or more."),
+        typer.Option(min=1, help="Requests per repetition. Default: 2 per stream, at least 4."),
     ] = None
     shared_prefix: Annotated[
-        int, typer.Option(min=0, help="Prompt tokens that all have in common; default: none.")
+        int, typer.Option(min=0, help="Prompt tokens that all requests share. Default: none.")
     ] = 0
-    chat: Annotated[bool, typer.Option("--chat", help="Ask /v1/chat/completions.")] = False
+    chat: Annotated[bool, typer.Option("--chat", help="Measure /v1/chat/completions.")] = False
     plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Draw it: a .svg or .png file.")
+        Path | None, typer.Option("--plot", help="Plot the results to this .svg or .png file.")
     ] = None
 
 

@@ -46,18 +46,18 @@ class EngineFamilies:
         )
         self.busy = declare.counter(
             "llm_engine_busy_seconds_total",
-            "Wall time inside engine steps; tokens over it are the true speed.",
+            "Wall time inside engine steps. Tokens divided by it give the speed without idle time.",
             model=(),
             phase=("prefill", "decode"),
         )
         self.failures = declare.counter(
             "llm_engine_failures_total",
-            "Failures of the whole engine; each fails what is in flight.",
+            "Failures of the whole engine. Each one fails all requests in flight.",
             model=(),
         )
         self.first_token = declare.histogram(
             "llm_time_to_first_token_seconds",
-            "Submission to first token, the queue included.",
+            "Time from submission to first token, including the queue.",
             FIRST_TOKEN,
             model=(),
         )
@@ -79,14 +79,14 @@ class EngineFamilies:
             "llm_slots", "Sequences that can run at once; 0 until the model is loaded.", model=()
         )
         self.queue_capacity = declare.gauge(
-            "llm_queue_capacity", "Sequences that may wait; more are refused.", model=()
+            "llm_queue_capacity", "Sequences that may wait. More are refused.", model=()
         )
         self.batch_size = declare.histogram(
             "llm_batch_size", "Sequences computed in one engine step.", BATCH, model=()
         )
         self.draft_tokens = declare.counter(
             "llm_draft_tokens_total",
-            "Guessed tokens that were checked, by whether they were right.",
+            "Draft tokens that were verified, by whether they were accepted.",
             model=(),
             outcome=("accepted", "rejected"),
         )
@@ -102,17 +102,17 @@ class EngineFamilies:
         )
         self.time_to_free = declare.histogram(
             "llm_time_to_free_seconds",
-            "From an abort to the sequence's slot and blocks being free.",
+            "Time from an abort until the sequence's slot and blocks are free.",
             LAG,
             model=(),
         )
 
     def _declare_memory(self, declare: Declare) -> None:
         self.kv_used = declare.gauge(
-            "llm_kv_cache_used_bytes", "KV cache that sequences hold.", model=()
+            "llm_kv_cache_used_bytes", "Bytes of the KV cache that sequences hold.", model=()
         )
         self.kv_capacity = declare.gauge(
-            "llm_kv_cache_capacity_bytes", "KV cache in all.", model=()
+            "llm_kv_cache_capacity_bytes", "Size of the KV cache.", model=()
         )
         self.memory = declare.gauge(
             "llm_memory_bytes",
@@ -123,14 +123,16 @@ class EngineFamilies:
 
     def _declare_state(self, declare: Declare) -> None:
         self.ready = declare.gauge(
-            "llm_ready", "1 when the engine takes requests; without a model 0.", model=()
+            "llm_ready",
+            "1 when the engine accepts requests. Before a model is loaded: 0, without the label.",
+            model=(),
         )
         self.load_seconds = declare.gauge(
             "llm_model_load_seconds", "Time that loading the model took.", model=()
         )
         self.info = declare.gauge(
             "llm_model_info",
-            "What is served and how; no sample until it is loaded.",
+            "Properties of the served model, always 1. No sample until it is loaded.",
             **dict.fromkeys(
                 ("model", "architecture", "engine", "device", "dtype", "quantization", "kernels"),
                 (),

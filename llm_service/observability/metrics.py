@@ -75,51 +75,57 @@ class Metrics:
     def _declare_requests(self, declare: Declare) -> None:
         self._requests = declare.counter(
             "llm_requests_total",
-            "Inference requests by how they ended, counted at their end.",
+            "Inference requests by outcome, counted when they end.",
             model=(OTHER,),
             operation=OPERATIONS,
             outcome=OUTCOMES,
         )
         self._errors = declare.counter(
             "llm_request_errors_total",
-            "Inference requests that failed or were refused: why, and how far they had come.",
+            "Inference requests that failed or were refused, by reason and by phase.",
             kind=ERROR_KINDS,
             phase=ERROR_PHASES,
         )
         self._request_prompt_tokens = declare.histogram(
-            "llm_request_prompt_tokens", "Prompt length of a request.", TOKENS, model=()
+            "llm_request_prompt_tokens", "Prompt length of a request in tokens.", TOKENS, model=()
         )
         self._request_output_tokens = declare.histogram(
-            "llm_request_output_tokens", "Answer length of a request.", TOKENS, model=()
+            "llm_request_output_tokens", "Answer length of a request in tokens.", TOKENS, model=()
         )
 
     def _declare_latencies(self, declare: Declare) -> None:
         self._duration = declare.histogram(
             "llm_request_duration_seconds",
-            "Arrival to last byte, of requests that were not refused.",
+            "Time from arrival to last byte. Refused requests are not counted.",
             LONG,
             model=(),
             stream=("true", "false"),
         )
         self._time_per_token = declare.histogram(
             "llm_time_per_output_token_seconds",
-            "Mean gap between the tokens of one request.",
+            "Mean time between the tokens of one request.",
             INTER_TOKEN,
             model=(),
         )
 
     def _declare_phases(self, declare: Declare) -> None:
         self._queue = declare.histogram(
-            "llm_request_queue_seconds", "Submission to first scheduled.", QUEUE, model=()
+            "llm_request_queue_seconds",
+            "Time from submission to the first step that schedules the request.",
+            QUEUE,
+            model=(),
         )
         self._prefill = declare.histogram(
             "llm_request_prefill_seconds",
-            "First scheduled to first token.",
+            "Time from the first step to the first token.",
             FIRST_TOKEN,
             model=(),
         )
         self._decode = declare.histogram(
-            "llm_request_decode_seconds", "First token to last token.", LONG, model=()
+            "llm_request_decode_seconds",
+            "Time from the first token to the last token.",
+            LONG,
+            model=(),
         )
 
     def _declare_keys_and_limits(self, declare: Declare) -> None:
@@ -128,7 +134,7 @@ class Metrics:
         )
         self._key_tokens = declare.counter(
             "llm_key_tokens_total",
-            "Tokens of each key; cached ones are part of its prompt tokens.",
+            "Tokens of each key. Cached tokens are part of its prompt tokens.",
             key_name=(),
             type=(),
         )
@@ -140,7 +146,7 @@ class Metrics:
         )
         self._redis_seconds = declare.histogram(
             "llm_redis_operation_duration_seconds",
-            "One round trip to Redis, failed ones included.",
+            "Duration of one round trip to Redis, including failed ones.",
             REDIS,
             op=(),
         )
@@ -151,7 +157,7 @@ class Metrics:
         # Registered when first heard of: a service without Redis has none that is down.
         self._redis_up = Gauge(
             "llm_redis_up",
-            "1: limits are shared through Redis. 0: it is away and they are in-process.",
+            "1: limits are shared through Redis. 0: Redis is away, so limits are per process.",
             registry=None,
         )
         self._has_redis = False
@@ -160,14 +166,14 @@ class Metrics:
     def _declare_http(self, declare: Declare) -> None:
         self._http_requests = declare.counter(
             "http_requests_total",
-            "HTTP requests by route template; code 499: the client left, or an operator cancelled.",
+            "HTTP requests by route template. Code 499: the client left, or an operator cancelled.",
             route=(),
             method=(),
             code=(),
         )
         self._http_seconds = declare.histogram(
             "http_request_duration_seconds",
-            "HTTP request to last byte, streamed answers excepted.",
+            "Time from HTTP request to last byte. Streamed answers are not counted.",
             HTTP,
             route=(),
             method=(),

@@ -180,7 +180,7 @@ PANELS: dict[str, Panel] = {
     "preemptions": Panel(
         "Preemptions", "1/s", [Line("preemptions", Rate("llm_preemptions_total"))]
     ),
-    "drafts": _by_label("Guessed tokens", "llm_draft_tokens_total"),
+    "drafts": _by_label("Draft tokens", "llm_draft_tokens_total"),
     "gpu_memory": Panel("GPU memory", "bytes", [Line("used", Value("llm_gpu_memory_used_bytes"))]),
     # A sum over GPUs, as CPU is over cores.
     "gpu_busy": Panel("GPU busy", "gpus", [Line("busy", Value("llm_gpu_utilization_ratio"))]),

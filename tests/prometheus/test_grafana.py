@@ -33,7 +33,7 @@ def test_the_datasource_has_the_uid_that_is_asked_for_and_the_scrape_interval() 
     assert datasource["jsonData"]["timeInterval"] == interval
 
 
-def test_dashboards_cannot_be_changed_in_place_and_are_where_the_stack_puts_them() -> None:
+def test_dashboards_are_provisioned_as_read_only_from_where_the_stack_puts_them() -> None:
     provider = provisioned("dashboards")
     assert provider["allowUiUpdates"] is False
     volumes = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"][
