@@ -26,6 +26,7 @@ from llm_service.cli.findings import (
 )
 from llm_service.cli.surroundings import Disk, Software, Window
 from llm_service.control_groups import Throttling
+from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loading.checkpoint import examine
 from llm_service.engine.loading.loader import load_model
@@ -205,11 +206,20 @@ def test_it_says_what_it_did_not_try(tmp_path):
     assert "The model was not run: add --load" in result.output
 
 
-def test_on_demand_it_loads_the_model_and_lets_it_answer(tmp_path):
+def test_on_demand_it_loads_the_model_and_lets_it_answer(tmp_path, monkeypatch):
+    streams = []
+    submit = BatchedEngine.submit
+
+    def submit_and_keep(*arguments):
+        streams.append(submit(*arguments))
+        return streams[-1]
+
+    monkeypatch.setattr(BatchedEngine, "submit", submit_and_keep)
     result = run(tmp_path, "--load", LLM_KV_CACHE_BYTES="10000000")
     assert result.exit_code == 0, result.output
     assert "loading pocket" in result.stderr
     assert "was not run" not in result.output
+    assert [stream.usage.num_output_tokens for stream in streams] == [1]
 
 
 def test_what_only_running_shows_is_told_after_loading(tmp_path):

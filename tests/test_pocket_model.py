@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +48,7 @@ def ask(speaker: Speaker, tokenizer, *messages: tuple[str, str]) -> str:
     return reply.text
 
 
-def training_talks(count: int) -> Iterator:
+def training_talks(count: int) -> Iterator[Any]:
     return itertools.islice(corpus.conversations(seed=3), count)
 
 
@@ -167,4 +169,17 @@ def test_every_prompt_of_the_evaluation_is_distinct():
 
 def test_the_folder_names_no_place_outside_itself():
     for path in Path(FOLDER).glob("*.json"):
-        assert "/" not in json.loads(path.read_text()).get("_name_or_path", "")
+        for text in texts_in(json.loads(path.read_text())):
+            assert not re.match(r"(/|\.\./)\w+/|\w+://", text), f"{path.name}: {text}"
+        assert "_name_or_path" not in json.loads(path.read_text())
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every string in a JSON value; names too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value:
+            yield from texts_in(each)
+        if isinstance(value, dict):
+            yield from texts_in(list(value.values()))

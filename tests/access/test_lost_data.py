@@ -48,7 +48,7 @@ async def processes(
         for _ in range(number):
             link = RedisLink(server.url, probe_seconds=0.05)
             stack.push_async_callback(link.aclose)
-            limiters.append(Limiter(link, **({} if clock is None else {"clock": clock})))
+            limiters.append(Limiter(link) if clock is None else Limiter(link, clock=clock))
             listening.append(asyncio.create_task(limiters[-1].run()))
         with server.client() as client:
             await until(lambda: client.pubsub_numsub("llm:generations")[0][1] == number)
@@ -183,7 +183,7 @@ async def test_a_failover_to_an_empty_replica_gives_nothing_anew(
         assert await num_admitted(limiter) == 0
 
 
-async def test_a_process_that_stays_silent_delays_the_others_for_half_a_second_at_most(
+async def test_a_process_that_stays_silent_does_not_hold_up_the_others(
     redis_server: RedisServer,
 ) -> None:
     async with processes(redis_server, 1) as [limiter]:
@@ -192,7 +192,8 @@ async def test_a_process_that_stays_silent_delays_the_others_for_half_a_second_a
             silent.subscribe("llm:generations")
             silent.get_message(timeout=10)
             client.flushall()
-            assert await num_admitted(limiter) == RPM - 1
+            async with asyncio.timeout(60):
+                assert await num_admitted(limiter) == RPM - 1
         assert limiter.storage == "redis"
 
 
@@ -258,17 +259,24 @@ asyncio.run(main())
 def test_real_processes_together_stay_within_the_limit_when_redis_is_emptied(
     redis_server: RedisServer,
 ) -> None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", PROCESS, redis_server.url]
-    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+
+    def read(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return process.stdout.readline()
 
     def ask(process: subprocess.Popen[str], times: int) -> int:
+        assert process.stdin is not None
         process.stdin.write(f"{times}\n")
         process.stdin.flush()
-        return int(process.stdout.readline())
+        return int(read(process))
 
     try:
-        assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+        assert [read(process) for process in both] == ["ready\n"] * 2
         assert [ask(process, 20) for process in both] == [20, 20]
         with redis_server.client() as client:
             client.flushall()

@@ -241,6 +241,7 @@ async def test_counting_never_waits_for_a_write(
     thread.start()
     assert await asyncio.to_thread(writing.wait, 30)
     log.add("alice", 1, 1)  # on the event loop, which a lock would stop here
+    assert thread.is_alive()  # it still writes: `add` has not waited for it
     release.set()
     await asyncio.to_thread(thread.join, 30)
     assert log._pending["alice", date(2026, 11, 21)].requests == 1

@@ -1,5 +1,7 @@
 """Chat and text completions, through the official client, on the bundled model."""
 
+from typing import Any
+
 import openai
 import pytest
 
@@ -11,15 +13,14 @@ MODEL = "pocket"
 def ask(client: openai.OpenAI, *texts: str, **options: object) -> str:
     """Alternating user and assistant texts, the last one a user's; answered greedily."""
     roles = ("user", "assistant")
-    messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
-    answer = client.chat.completions.create(
-        model=MODEL, messages=messages, **{"temperature": 0, "max_tokens": 60, **options}
-    )
+    messages: list[Any] = [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
+    fields: dict[str, Any] = {"temperature": 0, "max_tokens": 60, **options}
+    answer: Any = client.chat.completions.create(model=MODEL, messages=messages, **fields)
     return answer.choices[0].message.content
 
 
 def test_a_sum_is_answered_and_the_answer_stops_by_itself(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(
+    answer: Any = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "What is 7 plus 5?"}],
         temperature=0,
@@ -42,8 +43,13 @@ def test_a_name_told_is_recalled_two_turns_later(client: openai.OpenAI) -> None:
 
 
 def test_streamed_text_is_the_same_as_whole_text(client: openai.OpenAI) -> None:
-    messages = [{"role": "user", "content": "What is a KV cache?"}]
-    options = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 60}
+    messages: list[Any] = [{"role": "user", "content": "What is a KV cache?"}]
+    options: dict[str, Any] = {
+        "model": MODEL,
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": 60,
+    }
     whole = client.chat.completions.create(**options)
     chunks = list(client.chat.completions.create(**options, stream=True))
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -56,8 +62,13 @@ def test_streamed_text_is_the_same_as_whole_text(client: openai.OpenAI) -> None:
 def test_a_stream_ends_with_its_usage_when_asked_and_the_usage_adds_up(
     client: openai.OpenAI,
 ) -> None:
-    messages = [{"role": "user", "content": "Count from 1 to 5."}]
-    options = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 20}
+    messages: list[Any] = [{"role": "user", "content": "Count from 1 to 5."}]
+    options: dict[str, Any] = {
+        "model": MODEL,
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": 20,
+    }
     whole = client.chat.completions.create(**options).usage
     chunks = list(
         client.chat.completions.create(
@@ -72,7 +83,7 @@ def test_a_stream_ends_with_its_usage_when_asked_and_the_usage_adds_up(
 
 
 def test_max_tokens_ends_an_answer_with_reason_length(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(
+    answer: Any = client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "Tell me a story."}], max_tokens=3
     )
     assert answer.choices[0].finish_reason == "length"
@@ -80,8 +91,8 @@ def test_max_tokens_ends_an_answer_with_reason_length(client: openai.OpenAI) -> 
 
 
 def test_min_tokens_keeps_an_answer_from_ending_sooner(client: openai.OpenAI) -> None:
-    options = {"model": MODEL, "temperature": 0, "max_tokens": 60}
-    messages = [{"role": "user", "content": "What is 7 plus 5?"}]
+    options: dict[str, Any] = {"model": MODEL, "temperature": 0, "max_tokens": 60}
+    messages: list[Any] = [{"role": "user", "content": "What is 7 plus 5?"}]
     free = client.chat.completions.create(messages=messages, **options)
     longer = client.chat.completions.create(
         messages=messages, extra_body={"min_tokens": 40}, **options
@@ -96,7 +107,7 @@ def test_a_stop_string_ends_an_answer_and_is_not_in_it(client: openai.OpenAI) ->
 
 
 def test_a_seeded_answer_repeats_and_its_choices_differ(client: openai.OpenAI) -> None:
-    options = {
+    options: dict[str, Any] = {
         "model": MODEL,
         "messages": [{"role": "user", "content": "Tell me a short story."}],
         "temperature": 1.5,
@@ -115,7 +126,7 @@ def test_a_seeded_answer_repeats_and_its_choices_differ(client: openai.OpenAI) -
 def test_logprobs_name_the_chosen_token_and_as_many_alternatives_as_asked(
     client: openai.OpenAI,
 ) -> None:
-    answer = client.chat.completions.create(
+    answer: Any = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "What is 7 plus 5?"}],
         temperature=0,
@@ -139,8 +150,8 @@ def test_an_answer_without_a_token_has_an_empty_list_of_logprobs(
         ids = http.post("/tokenize", json={"prompt": "a b c"}).json()["tokens"]
     first = str(ids[0])
     ends_at_once = {"extra_body": {"stop_token_ids": [ids[0]]}, "logit_bias": {first: 100}}
-    options = {"model": MODEL, "temperature": 0, **ends_at_once}
-    messages = [{"role": "user", "content": "Hi"}]
+    options: dict[str, Any] = {"model": MODEL, "temperature": 0, **ends_at_once}
+    messages: list[Any] = [{"role": "user", "content": "Hi"}]
     chat = client.chat.completions.create(messages=messages, logprobs=True, **options)
     assert chat.choices[0].message.content == ""
     assert chat.choices[0].logprobs.content == []
@@ -151,8 +162,8 @@ def test_an_answer_without_a_token_has_an_empty_list_of_logprobs(
 
 
 def test_text_parts_are_the_same_as_one_text(client: openai.OpenAI) -> None:
-    parts = [{"type": "text", "text": "What is 7 "}, {"type": "text", "text": "plus 5?"}]
-    answer = client.chat.completions.create(
+    parts: list[Any] = [{"type": "text", "text": "What is 7 "}, {"type": "text", "text": "plus 5?"}]
+    answer: Any = client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": parts}], temperature=0, max_tokens=60
     )
     assert answer.choices[0].message.content == ask(client, "What is 7 plus 5?")
@@ -176,7 +187,7 @@ def test_completions_continue_text_and_token_ids_alike(
         ids = http.post("/tokenize", json={"prompt": "The capital of France"}).json()["tokens"]
         text = http.post("/detokenize", json={"tokens": ids}).json()["prompt"]
     assert text == "The capital of France"
-    options = {"model": MODEL, "temperature": 0, "max_tokens": 8}
+    options: dict[str, Any] = {"model": MODEL, "temperature": 0, "max_tokens": 8}
     of_text = client.completions.create(prompt=text, **options)
     of_ids = client.completions.create(prompt=ids, **options)
     assert of_text.choices[0].text == of_ids.choices[0].text
@@ -185,7 +196,7 @@ def test_completions_continue_text_and_token_ids_alike(
 
 def test_several_prompts_get_a_choice_each_in_order(client: openai.OpenAI) -> None:
     prompts = ["One two three", "Red green blue"]
-    options = {"model": MODEL, "temperature": 0, "max_tokens": 6}
+    options: dict[str, Any] = {"model": MODEL, "temperature": 0, "max_tokens": 6}
     both = client.completions.create(prompt=prompts, **options)
     alone = [client.completions.create(prompt=p, **options).choices[0].text for p in prompts]
     assert [choice.text for choice in both.choices] == alone
@@ -198,14 +209,16 @@ def test_more_prompts_than_run_at_once_wait_in_the_queue_and_are_all_answered(
 ) -> None:
     """LangChain sends 20 in one request."""
     prompts = [f"The number {i} is" for i in range(num_prompts)]
-    answer = client.completions.create(model=MODEL, prompt=prompts, temperature=0, max_tokens=2)
+    answer: Any = client.completions.create(
+        model=MODEL, prompt=prompts, temperature=0, max_tokens=2
+    )
     assert [choice.index for choice in answer.choices] == list(range(num_prompts))
     last = client.completions.create(model=MODEL, prompt=prompts[-1], temperature=0, max_tokens=2)
     assert answer.choices[-1].text == last.choices[0].text
 
 
 def test_completion_logprobs_line_up_with_the_text(client: openai.OpenAI) -> None:
-    answer = client.completions.create(
+    answer: Any = client.completions.create(
         model=MODEL, prompt="The capital of", temperature=0, max_tokens=5, logprobs=2
     )
     logprobs = answer.choices[0].logprobs
@@ -220,7 +233,7 @@ def test_completion_alternatives_always_hold_the_chosen_token(
     client: openai.OpenAI, num_alternatives: int
 ) -> None:
     """At this temperature the chosen token is rarely one of the likeliest."""
-    answer = client.completions.create(
+    answer: Any = client.completions.create(
         model=MODEL,
         prompt="The capital of",
         temperature=2,
@@ -245,7 +258,7 @@ def test_text_offsets_are_the_same_streamed_and_whole_where_tokens_split_charact
 ) -> None:
     with service.client() as http:
         ids = http.post("/tokenize", json={"prompt": "é🎉é東 a b"}).json()["tokens"]
-    options = {
+    options: dict[str, Any] = {
         "model": MODEL,
         "prompt": "éé🎉🎉東",
         "logit_bias": dict.fromkeys(map(str, ids), 100),  # nothing else is ever chosen
@@ -271,7 +284,7 @@ def test_text_offsets_are_the_same_streamed_and_whole_where_tokens_split_charact
 
 
 def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai.OpenAI) -> None:
-    model = client.models.list().data[0]
+    model: Any = client.models.list().data[0]
     assert model.id == MODEL
     assert model.max_model_len == 2048
     assert model.default_sampling == {
@@ -286,7 +299,7 @@ def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai
     assert client.models.retrieve(MODEL).id == MODEL
 
 
-def test_answer_headers_tell_the_request_its_limits_and_its_phases(service: RunningService) -> None:
+def test_answer_headers_tell_the_request_its_time_and_its_phases(service: RunningService) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
     with service.client() as http:
         response = http.post(
@@ -299,22 +312,31 @@ def test_answer_headers_tell_the_request_its_limits_and_its_phases(service: Runn
 
 
 def test_a_repeated_prompt_is_served_from_the_prefix_cache(client: openai.OpenAI) -> None:
-    messages = [{"role": "user", "content": "Sort these words: " + "pear fig apple kiwi " * 8}]
-    options = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 8}
+    messages: list[Any] = [
+        {"role": "user", "content": "Sort these words: " + "pear fig apple kiwi " * 8}
+    ]
+    options: dict[str, Any] = {
+        "model": MODEL,
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": 8,
+    }
     first = client.chat.completions.create(**options)
     second = client.chat.completions.create(**options)
     assert second.usage.prompt_tokens_details.cached_tokens > 0
     assert first.choices[0].message.content == second.choices[0].message.content
 
 
-@pytest.mark.parametrize("role", ["developer", "system"])
-def test_developer_and_system_messages_are_the_same_to_the_model(
-    client: openai.OpenAI, role: str
-) -> None:
-    answer = client.chat.completions.create(
-        model=MODEL,
-        messages=[{"role": role, "content": "You are Tutor."}, {"role": "user", "content": "Hi"}],
-        temperature=0,
-        max_tokens=4,
-    )
-    assert answer.usage.prompt_tokens > 10
+def test_developer_and_system_messages_are_the_same_to_the_model(service: RunningService) -> None:
+    def prompt_and_answer(role: str) -> tuple[list[int], str]:
+        first = {"role": role, "content": "You are a creative writer."}
+        messages = [first, {"role": "user", "content": "What is 4 + 3?"}]
+        body = {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 40}
+        with service.client() as http:
+            prompt = http.post("/tokenize", json={"messages": messages}).json()["tokens"]
+            answer = http.post("/v1/chat/completions", json=body).json()
+        assert answer["usage"]["prompt_tokens"] == len(prompt)
+        return prompt, answer["choices"][0]["message"]["content"]
+
+    assert prompt_and_answer("developer") == prompt_and_answer("system")
+    assert prompt_and_answer("user")[0] != prompt_and_answer("system")[0]

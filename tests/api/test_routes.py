@@ -12,7 +12,7 @@ from starlette.routing import Route
 from llm_service import app
 from llm_service.api.authentication import OPEN_PATHS
 from tests.support.fake_engine import FakeEngine
-from tests.support.service import RunningService
+from tests.support.service import ADMIN_KEY, RunningService
 
 SCOPE_OF_NONE = {"/api/status"}  # tells a key about itself, whatever it may do
 
@@ -64,7 +64,15 @@ def test_paths_that_are_no_routes_are_not_told_apart_without_a_key(
 
 def test_what_open_routes_tell_is_not_secret(deployed: RunningService) -> None:
     with deployed.client(key=None) as http:
+        told = "".join(http.get(path).text for path in sorted(OPEN_PATHS))
         facts = http.get("/").json()
+    assert ADMIN_KEY not in told
+    assert str(deployed.settings.state_dir) not in told
+    # The names of what is told, so that a new fact is looked at before it is told to everyone.
+    assert facts.keys() <= {
+        *("service", "version", "api", "dashboard", "requires_keys", "status", "model", "summary"),
+        *("device", "dtype", "quantization", "engine", "limits"),
+    }
     assert facts["model"] == "pocket"
     assert "demonstration model" in facts["summary"]
     assert set(facts["limits"]) >= {"max_context", "max_batch_size", "max_waiting"}

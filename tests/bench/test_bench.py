@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from llm_service.__main__ import app
 from tests.bench.scripted import Reply, ScriptedServer
@@ -55,7 +54,12 @@ def test_chat_is_measured_at_its_own_endpoint(service: RunningService, tmp_path:
     options = (*SMALL, "--concurrency", "2", "--chat", "--json", str(file))
     result = bench("http", service.url, *options, key=ADMIN_KEY)
     assert result.exit_code == 0, result.output
-    assert read(file)["servers"][0]["chat"] is True
+    repetitions = read(file)["servers"][0]["cells"][0]["repetitions"]
+    num_answers = sum(figures["completed"] for figures in repetitions)
+    with service.client() as http:
+        records = http.get("/api/requests", params={"limit": num_answers}).json()["requests"]
+    assert [record["operation"] for record in records] == ["chat"] * num_answers
+    assert {record["output_tokens"] for record in records} == {8}
 
 
 def test_a_wrong_key_ends_it_in_the_servers_words(service: RunningService) -> None:

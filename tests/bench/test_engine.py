@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from llm_service.__main__ import app
 from llm_service.bench.engine import Bench, Phase
 from llm_service.bench.prompts import Prompts
+from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.config import EngineConfig
 
 SMALL = ("--repeat", "2", "--output-tokens", "8", "--prompt-tokens", "20")
@@ -100,11 +100,37 @@ def test_settings_of_the_environment_switch_parts_off(tmp_path: Path) -> None:
     assert engine["why_quantization"] == "as asked"
 
 
-def test_sampled_tokens_and_guessed_ones_are_measured_where_asked_for(tmp_path: Path) -> None:
-    options = ("--sequences", "2", "--prompts", "", "--temperature", "0.8", "--top-p", "0.9")
-    found = record(tmp_path, *options, LLM_SPECULATION="prompt_lookup")
-    assert (found["options"]["temperature"], found["options"]["top_p"]) == (0.8, 0.9)
-    assert found["options"]["speculation"] == "prompt_lookup"
+def test_tokens_are_sampled_where_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Sequence] = []
+    make = Bench._sequence
+
+    def make_and_keep(*arguments: Any) -> Sequence:
+        made.append(make(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(Bench, "_sequence", make_and_keep)
+
+    def answer(*options: str) -> list[int]:
+        record(tmp_path, "--sequences", "1", "--prompts", "", "--seed", "1", *options)
+        return made[-1].token_ids
+
+    greedy = answer()
+    assert answer() == greedy
+    assert answer("--temperature", "2", "--top-p", "0.000001") == greedy
+    sampled = answer("--temperature", "2")
+    assert sampled[:20] == greedy[:20]  # the prompt
+    assert sampled[20:] != greedy[20:]
+
+
+def test_tokens_are_guessed_where_asked_for(tmp_path: Path) -> None:
+    options = ("--sequences", "1", "--prompts", "", "--output-tokens", "300", "--seed", "1")
+    for speculation, guesses in (("none", False), ("prompt_lookup", True)):
+        found = record(tmp_path, *options, LLM_SPECULATION=speculation)
+        for figures in found["phases"][0]["repetitions"]:
+            assert figures["num_tokens"] == 299
+            assert (figures["num_steps"] < 299) is guesses
 
 
 def test_guessing_takes_fewer_steps_than_there_are_tokens() -> None:

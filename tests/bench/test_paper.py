@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import paper
+from benchmarks import paper, versus
 from benchmarks.versus import RESULTS
 
 
@@ -47,7 +47,7 @@ def test_every_plot_was_drawn_from_its_record_as_it_is() -> None:
     assert plots.keys() == records.keys(), "run: make paper"
     for name, text in plots.items():
         assert paper.digest(records[name]) in text, f"{name} is of an older record: run make paper"
-        assert all(paper.label(each) in text for each in records[name]["contenders"])
+        assert all(versus.label(each) in text for each in records[name]["contenders"])
 
 
 def test_no_measured_number_stands_outside_the_regions() -> None:

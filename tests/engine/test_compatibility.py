@@ -127,7 +127,7 @@ def test_a_model_that_mixes_positions_outside_attention_is_not_batched() -> None
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 def test_half_precision_is_batched_too(architecture: str, dtype: torch.dtype) -> None:
-    assert why_not_batchable(fresh_model(architecture).to(dtype)) is None
+    assert why_not_batchable(fresh_model(architecture, dtype)) is None
 
 
 def test_a_model_whose_layers_differ_is_batched() -> None:
@@ -141,9 +141,13 @@ def test_a_model_whose_layers_differ_is_batched() -> None:
 
 
 def test_a_model_is_left_as_it_was() -> None:
-    model = fresh_model("llama")
-    why_not_batchable(model)
+    model, ids = fresh_model("llama"), torch.tensor([[9, 8, 7, 6]])
+    with torch.inference_mode():
+        before = model(input_ids=ids).logits
+        why_not_batchable(model)
+        after = model(input_ids=ids).logits
     assert model.config._attn_implementation == "eager"
+    assert torch.equal(after, before)
 
 
 def test_layer_shapes_are_those_of_the_layers() -> None:

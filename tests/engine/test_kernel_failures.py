@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +37,7 @@ def forward_over(layer: FusedLinear, num_rows: int, num_inputs: int = 96) -> Non
     )
 
 
-def decoder_and_step() -> tuple[FusedDecoder, torch.Tensor, dict]:
+def decoder_and_step() -> tuple[FusedDecoder, torch.Tensor, dict[str, Any]]:
     layer = Weights.random(torch.Generator().manual_seed(0)).packed(
         AttentionOptions(DIM**-0.5, None, None)
     )
@@ -197,14 +200,24 @@ def test_a_block_without_size_is_refused():
         )  # fmt: skip
 
 
-def test_each_threads_message_is_its_own_calls():
-    layers = [linear() for _ in range(2)]
-    layers[0]._struct.scheme = 70
-    with pytest.raises(KernelError, match="70"):
-        layers[0](FLOATS)
-    layers[1]._struct.scheme = 80
-    with pytest.raises(KernelError, match="80"):
-        layers[1](FLOATS)
+def test_each_threads_message_is_its_own_calls(monkeypatch):
+    """Another thread's call fails after this thread's call, and before its message is read."""
+    kernels, (here, there) = load_kernels(), (linear() for _ in range(2))
+    here._struct.scheme, there._struct.scheme = 70, 80
+    read_message, this_thread = kernels._message, threading.get_ident()
+
+    def fail_there() -> None:
+        with pytest.raises(KernelError, match="80"):
+            there(FLOATS)
+
+    def read_after_the_other_failed() -> bytes:
+        if threading.get_ident() == this_thread:
+            other.submit(fail_there).result()
+        return bytes(read_message())
+
+    monkeypatch.setattr(kernels, "_message", read_after_the_other_failed)
+    with ThreadPoolExecutor(1) as other, pytest.raises(KernelError, match="70"):
+        here(FLOATS)
 
 
 # The structures of both sides

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import huggingface_hub.constants
 import pytest
@@ -93,7 +94,7 @@ HAS_TUNED_KERNELS = usable_instruction_sets(Machine.detect().cpu_flags)[0] != "p
 
 
 def load(machine, model_id, **changes):
-    lines = []
+    lines: list[str] = []
     return load_model(EngineConfig(model_id=str(model_id), **changes), machine, lines.append), lines
 
 
@@ -214,10 +215,10 @@ def test_a_model_that_cannot_be_quantized_after_all_is_served_plain_with_a_note(
 
 
 def test_a_model_that_also_sees_is_loaded_for_its_text(machine, tmp_path):
-    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    size: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     vision = CLIPVisionConfig(**size, num_attention_heads=2, image_size=8, patch_size=4)
     text = LlamaConfig(**size, num_attention_heads=2, vocab_size=500, max_position_embeddings=64)
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=499)
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=499)
     LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
     tokenizers.byte_level().save_pretrained(tmp_path)
     loaded, _ = load(machine, tmp_path)
@@ -487,7 +488,7 @@ def test_a_model_that_the_hub_does_not_have_is_refused(machine, hub):
     assert "pocket" in words
 
 
-def test_an_unreachable_hub_is_told_as_such_and_soon(machine, empty_cache, monkeypatch):
+def test_an_unreachable_hub_is_told_as_such(machine, empty_cache, monkeypatch):
     with hub_server({}) as closed:
         url = closed.url
     set_endpoint(monkeypatch, url)

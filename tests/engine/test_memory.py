@@ -1,6 +1,7 @@
 """Bytes are foretold before anything is loaded, and come true."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ from llm_service.machine import Machine
 from tests.engine import models
 
 GIB = 2**30
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 2000,
     "hidden_size": 128,
     "intermediate_size": 352,
@@ -214,11 +215,12 @@ def test_a_list_with_a_number_for_each_layer_is_read_as_such():
 
 def test_layers_of_two_sizes_take_what_is_foretold_and_are_foretold_not_to_be_fused():
     """Gemma 4's full layers have larger heads than its sliding ones."""
-    heads = {"head_dim": 32, "global_head_dim": 64, "num_global_key_value_heads": 1}
+    heads: dict[str, Any] = {"head_dim": 32, "global_head_dim": 64, "num_global_key_value_heads": 1}
     config = Gemma4TextConfig(**SIZES, **heads, hidden_size_per_layer_input=8,
                               vocab_size_per_layer_input=2000)  # fmt: skip
     model = AutoModelForCausalLM.from_config(config).eval()
-    assert memory.kv_bytes_per_token(config, torch.float32) > 0
+    expected = block_bytes(layer_shapes(model), 1, torch.float32)
+    assert memory.kv_bytes_per_token(config, torch.float32) == expected
     assert not models.chosen_form(shell_of(config), "8bit")[0].is_fused
     assert not models.prepare(model, "8bit", is_batched=False)[0].is_fused
 
@@ -276,9 +278,11 @@ def test_what_is_proposed_fits_when_it_is_taken(machine, folder, changes):
     assert found
     for other in found:
         settings = dict(each.split("=") for each in changed_settings(other, config).split(" "))
-        fields = {name.removeprefix("LLM_").lower(): v for name, v in settings.items()}
-        numbers = {name: int(v) for name, v in fields.items() if v.isdigit()}
-        taken = plan_of(replace(config, **(fields | numbers)), tight)
+        fields: dict[str, Any] = {
+            name.removeprefix("LLM_").lower(): int(value) if value.isdigit() else value
+            for name, value in settings.items()
+        }
+        taken = plan_of(replace(config, **fields), tight)
         assert taken.fits
         assert taken.resources is not None
         taken_bytes = taken.need.weights.total + taken.resources.kv_cache_bytes

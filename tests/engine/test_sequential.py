@@ -5,6 +5,7 @@ import dataclasses
 import threading
 import time
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,8 @@ async def test_greedy_answers_are_those_of_generate(architecture: str) -> None:
 
 
 async def test_a_model_that_cannot_be_batched_is_served() -> None:
-    expected = mamba().generate(
+    model: Any = mamba()
+    expected = model.generate(
         torch.tensor([PROMPT]),
         max_new_tokens=24,
         do_sample=False,
@@ -180,8 +182,10 @@ async def test_requests_wait_for_one_another_and_all_are_answered() -> None:
         streams = [engine.submit(ask(prompt)) for prompt in prompts]
         await first_chunk(streams[0])
         assert engine.status().num_running == 1
-        answers = await asyncio.gather(*map(tokens, streams[1:]))
-    for prompt, answer in zip(prompts[1:], answers, strict=True):
+        rest, *answers = await asyncio.gather(*map(tokens, streams))
+    first, *others = prompts
+    assert rest == greedy_reference("llama", first, GREEDY.max_tokens)[1:]
+    for prompt, answer in zip(others, answers, strict=True):
         assert answer == greedy_reference("llama", prompt, GREEDY.max_tokens)
 
 

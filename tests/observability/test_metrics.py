@@ -18,17 +18,9 @@ from llm_service.config import Settings
 from llm_service.engine import FinishReason, StepStats
 from llm_service.engine.observer import EngineObserver
 from llm_service.errors import ServiceError
+from llm_service.observability.buckets import FIRST_TOKEN, HTTP, INTER_TOKEN, LONG, QUEUE
 from llm_service.observability.engine_metrics import ModelMetrics
-from llm_service.observability.metrics import (
-    FIRST_TOKEN,
-    HTTP,
-    INTER_TOKEN,
-    LIMITS,
-    LONG,
-    QUEUE,
-    REDIS_OPS,
-    Metrics,
-)
+from llm_service.observability.metrics import LIMITS, REDIS_OPS, Metrics
 from llm_service.observability.record import ERROR_KINDS, OUTCOMES
 from tests.observability.conftest import MakeRecord
 from tests.support.fake_engine import INFO, LOCAL

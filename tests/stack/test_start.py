@@ -87,11 +87,30 @@ def test_nothing_listens_beyond_this_machine(stack: Stack) -> None:
 
 
 def test_redis_and_prometheus_cannot_reach_out(stack: Stack) -> None:
-    for service in ("redis", "prometheus"):
+    """Not even a server on the network that is the service's way out, which the service reaches."""
+
+    def reaches(service: str, *command: str) -> bool:
         (container,) = stack.containers(service)
-        (network,) = container["NetworkSettings"]["Networks"]
-        (facts,) = json.loads(docker("network", "inspect", network))
-        assert facts["Internal"], service
+        command = ("docker", "exec", container["Id"], *command)
+        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+    network = f"{stack.name}_egress"
+    (prometheus,) = stack.containers("prometheus")
+    image = prometheus["Config"]["Image"]
+    server = docker("run", "--detach", "--network", network, image).strip()
+    try:
+        (facts,) = json.loads(docker("inspect", server))
+        outside = (
+            f"http://{facts['NetworkSettings']['Networks'][network]['IPAddress']}:9090/-/ready"
+        )
+        ask = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)"
+        eventually(lambda: reaches("llm_service", "python", "-c", ask, outside), "the way out")
+        for service in ("redis", "prometheus"):
+            wget = ("wget", "-q", "-T", "5", "-O", "/dev/null")
+            assert reaches(service, *wget, "http://prometheus:9090/-/ready"), service
+            assert not reaches(service, *wget, outside), service
+    finally:
+        docker("rm", "--force", "--volumes", server)
 
 
 def test_secrets_are_made_per_installation_and_kept(stack: Stack) -> None:
