@@ -64,7 +64,7 @@ def limited_group(*, cores: float, memory_bytes: int) -> Iterator[Group]:
 def _parents() -> dict[str, Path]:
     """By controller, the folder in which a group of ours can be."""
     groups = control_groups()
-    parents = {}
+    parents: dict[str, Path] = {}
     for controller in ("cpu", "memory"):
         for group in groups:
             if controller in group.controllers:  # version 1: below our own

@@ -156,7 +156,7 @@ def _facts(asked: str, packages: Path | None) -> Row:
             "memory_bytes": properties.total_memory,
             "multiprocessors": properties.multi_processor_count,
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "driver": _driver(),
         }
     return facts

@@ -40,9 +40,9 @@ def run(part: Part) -> None:
 
 
 def _compare(part: Part, architecture: str) -> Figures:
-    reference = fresh_model(architecture).to(part.device)
+    reference = fresh_model(architecture, part.device)
     expected = {p: generate_greedily(reference, p, GREEDY.max_tokens) for p in PROMPTS}
-    served = fresh_model(architecture).to(part.device)
+    served = fresh_model(architecture, part.device)
     sequences = _answers(served)
     for scenario, sequence in sequences:
         prompt = sequence.request.prompt.token_ids

@@ -8,6 +8,7 @@ import gc
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -98,7 +99,7 @@ def _measure(device: torch.device, case: _Case) -> Figures:
     weights = _settled(device) - before
     bench = Bench(config, loaded, resources)
     results = bench.measure(phases, _REPETITIONS, Prompts(seed=1))
-    figures = {
+    figures: dict[str, Any] = {
         **{_label(result): round(result.median("tokens_per_s"), 1) for result in results},
         "phases": [result.as_json() for result in results],
         "memory": _memory(device, weights, before, need, resources.kv_cache_bytes),
@@ -128,7 +129,7 @@ def _form(quantization: str) -> Form:
 
 def _predicted(case: _Case, form: Form, config: EngineConfig) -> MemoryNeed:
     with torch.device("meta"):
-        shell = AutoModelForCausalLM.from_config(case.config)
+        shell = AutoModelForCausalLM.from_config(case.config)  # type: ignore[no-untyped-call]
     return memory.predict(
         shell,
         form,
@@ -156,7 +157,10 @@ def _loaded(device: torch.device, case: _Case) -> LoadedModel:
     torch.manual_seed(0)
     with torch.device(device):
         # a copy, for the engine changes it
-        model = AutoModelForCausalLM.from_config(deepcopy(case.config), dtype=torch.bfloat16)
+        config = deepcopy(case.config)
+        model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=torch.bfloat16
+        )
     model.eval().requires_grad_(False)
     if case.quantization != "none":
         _round(model, case.quantization)
@@ -174,14 +178,14 @@ def _loaded(device: torch.device, case: _Case) -> LoadedModel:
 
 
 def _tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=build_tokenizer(vocab_size), eos_token=SPECIAL[2], pad_token=SPECIAL[0]
     )
 
 
 def _round(model: PreTrainedModel, quantization: str) -> None:
     """Exchange linear layers, the head excepted, as transformers does for bitsandbytes."""
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child is not head:
@@ -195,7 +199,7 @@ def _rounded(linear: nn.Linear, quantization: str) -> nn.Module:
     device, layers = linear.weight.device, bitsandbytes.nn
     sizes = linear.in_features, linear.out_features, linear.bias is not None
     if quantization == "8bit":
-        new = layers.Linear8bitLt(
+        new: nn.Module = layers.Linear8bitLt(
             *sizes, has_fp16_weights=False, threshold=config.llm_int8_threshold, device="meta"
         )
         # it is rounded on its way from the CPU

@@ -38,4 +38,4 @@ async def test_without_required_keys_anyone_may_use_but_not_administer(store: Ke
     assert (await authenticator.authenticate(secret)).name == "alice"
     for bearer in (None, "sk-whatever-a-client-insists-on"):
         key = await authenticator.authenticate(bearer)
-        assert (key.name, key.scopes) == ("anonymous", {Scope.INFERENCE, Scope.METRICS})
+        assert (key.name, key.scopes) == ("anonymous", frozenset({Scope.INFERENCE, Scope.METRICS}))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -43,7 +44,7 @@ async def find(state: Path, secret: str) -> str | None:
     store = KeyStore.open(state)
     key = await store.find(secret)
     store.close()
-    return key and key.name
+    return None if key is None else key.name
 
 
 async def test_create_prints_the_key_alone_on_stdout(state: Path) -> None:
@@ -182,7 +183,7 @@ def test_an_expiry_may_be_a_duration(state: Path, expires: str, days: float) -> 
 
 def test_every_command_option_and_scope_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "keys-and-limits.md").read_text("utf-8")
-    program = typer.main.get_command(keys_app)
+    program: Any = typer.main.get_command(keys_app)
     assert set(program.commands) == set(re.findall(r"llm-service keys (\w+)", text))
     options = {name for option in program.commands["create"].params for name in option.opts}
     assert options - {"--help"} == set(re.findall(r"^\| `(--\w+)`", text, re.MULTILINE))

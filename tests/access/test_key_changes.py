@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from llm_service.access.api_key import digest_of
+from llm_service.access.key_rows import KeyChanges
 from llm_service.access.keys import ApiKey, KeyStore, KeyStoreUnavailable, Scope
 from llm_service.errors import Conflict, InvalidRequest
 
@@ -29,7 +30,11 @@ async def test_a_change_takes_effect_at_once_and_leaves_the_rest(store: KeyStore
     assert (changed.rpm, changed.scopes, changed.expires_at) == (9, INFERENCE, LATER)
     store.change(made.id, {"scopes": frozenset({Scope.METRICS})})
     unlimited = store.change(made.id, {"expires_at": None})
-    assert (unlimited.rpm, unlimited.scopes, unlimited.expires_at) == (9, {Scope.METRICS}, None)
+    assert (unlimited.rpm, unlimited.scopes, unlimited.expires_at) == (
+        9,
+        frozenset({Scope.METRICS}),
+        None,
+    )
     assert (unlimited.id, unlimited.cache_salt) == (made.id, made.cache_salt)
 
 
@@ -43,7 +48,7 @@ async def test_a_change_takes_effect_at_once_and_leaves_the_rest(store: KeyStore
     ],
 )
 def test_a_change_that_makes_no_sense_is_refused(
-    store: KeyStore, changes: dict[str, object], param: str
+    store: KeyStore, changes: KeyChanges, param: str
 ) -> None:
     made, _ = store.create("alice", INFERENCE)
     with pytest.raises(InvalidRequest) as caught:
@@ -151,7 +156,11 @@ async def test_keys_of_version_0_1_go_on_working(tmp_path: Path) -> None:
         assert store.bootstrap() is None
         key = await store.find("llms_old")
         assert key is not None
-        assert (key.name, key.scopes, key.rpm) == ("alice", {Scope.INFERENCE, Scope.ADMIN}, 7)
+        assert (key.name, key.scopes, key.rpm) == (
+            "alice",
+            frozenset({Scope.INFERENCE, Scope.ADMIN}),
+            7,
+        )
         assert (key.cache_salt, key.prefix, key.id[:4]) == ("salt", "llms_", "key_")
         store.close()
 

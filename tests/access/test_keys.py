@@ -12,8 +12,9 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -47,7 +48,7 @@ async def test_a_new_key_is_found_by_its_secret_with_all_it_was_given(store: Key
     made, secret = store.create("alice", frozenset({Scope.METRICS}), 7, expires_at)
     found = await store.find(secret)
     assert found == made
-    assert (found.name, found.scopes, found.rpm) == ("alice", {Scope.METRICS}, 7)
+    assert (found.name, found.scopes, found.rpm) == ("alice", frozenset({Scope.METRICS}), 7)
     assert (found.expires_at, found.source) == (expires_at, "database")
 
 
@@ -124,8 +125,8 @@ async def test_an_expired_key_is_refused_in_words_even_when_remembered(
 
     class Later(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return soon + timedelta(seconds=1)
+        def now(cls, tz: tzinfo | None = None) -> "Later":
+            return cls.fromtimestamp(soon.timestamp() + 1, tz)
 
     monkeypatch.setattr("llm_service.access.api_key.datetime", Later)
     with pytest.raises(AuthenticationFailed, match="The key 'alice' has expired on"):
@@ -369,7 +370,7 @@ async def test_keys_of_the_settings_are_found_with_their_scopes(tmp_path: Path) 
     assert alice is not None
     assert bob is not None
     assert (admin.name, admin.scopes, admin.source) == ("admin", ALL, "settings")
-    assert (alice.name, alice.scopes) == ("alice", {Scope.INFERENCE, Scope.METRICS})
+    assert (alice.name, alice.scopes) == ("alice", frozenset({Scope.INFERENCE, Scope.METRICS}))
     assert (bob.name, bob.rpm) == ("bob", 60)
     assert alice.cache_salt != bob.cache_salt
     assert await store.find("alices-secret-key-0002") is None
@@ -380,7 +381,11 @@ async def test_the_metrics_key_opens_metrics_alone(tmp_path: Path) -> None:
     store = static_store(tmp_path, metrics_key=STATIC)
     key = await store.find(STATIC.get_secret_value())
     assert key is not None
-    assert (key.name, key.scopes, key.source) == ("prometheus", {Scope.METRICS}, "settings")
+    assert (key.name, key.scopes, key.source) == (
+        "prometheus",
+        frozenset({Scope.METRICS}),
+        "settings",
+    )
     assert store.bootstrap() is not None  # nobody could manage keys with it
     store.close()
 
@@ -422,7 +427,7 @@ def test_keys_of_the_settings_cannot_be_changed_here(tmp_path: Path) -> None:
 def test_a_malformed_setting_is_refused_in_words_without_the_key(
     tmp_path: Path, pairs: str, others: dict[str, str], words: str
 ) -> None:
-    secrets = {name: SecretStr(secret) for name, secret in others.items()}
+    secrets: dict[str, Any] = {name: SecretStr(secret) for name, secret in others.items()}
     with pytest.raises(ValueError, match=words) as caught:
         KeyStore.open(tmp_path, api_keys=SecretStr(pairs), **secrets)
     assert "SENTINEL" not in "".join(traceback.format_exception(caught.value))

@@ -1,10 +1,11 @@
 """The limit per key: exact, truthful, and never a reason to fail."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from llm_service.access.limits import Limiter, Permit
+from llm_service.access.limits import Limiter, Permit, RequestLimitExceeded
 from llm_service.access.redis import RedisLink
 from llm_service.errors import RateLimited
 from tests.access.conftest import RecordingObserver, make_key
@@ -48,6 +49,7 @@ async def test_the_request_over_the_limit_is_refused_in_words_with_numbers() -> 
         " The next one is accepted in 13 seconds."
     )
     assert error.retry_after == 13
+    assert isinstance(error, RequestLimitExceeded)
     assert error.limit_state.headers() == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "0",
@@ -102,7 +104,7 @@ async def test_a_lowered_limit_tells_when_enough_requests_have_left_the_window()
 
 
 @pytest.fixture(params=["in-process", "redis"])
-async def limiter(request: pytest.FixtureRequest):
+async def limiter(request: pytest.FixtureRequest) -> AsyncIterator[Limiter]:
     if request.param == "in-process":
         yield Limiter()
         return

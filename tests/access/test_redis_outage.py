@@ -5,12 +5,14 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
 from llm_service.access.ip_guard import IpGuard
 from llm_service.access.limits import Limiter, Permit
 from llm_service.access.redis import RedisLink
+from llm_service.access.shared_windows import SharedWindows
 from llm_service.errors import RateLimited
 from tests.access.conftest import RecordingObserver, make_key
 from tests.redis_server import RedisServer
@@ -84,6 +86,16 @@ async def linked(server: RedisServer, observer: RecordingObserver) -> AsyncItera
         await link.aclose()
 
 
+def shared_of(limiter: Limiter) -> SharedWindows:
+    assert limiter._shared is not None
+    return limiter._shared
+
+
+def storage_of(limiter: Limiter) -> str:
+    """A function, because mypy takes an attribute that was compared to keep its value."""
+    return limiter.storage
+
+
 async def admit_all(limiter: Limiter, rpm: int, times: int) -> list[Permit]:
     permits = []
     for _ in range(times):
@@ -100,17 +112,17 @@ async def test_requests_go_on_while_redis_hangs_and_none_is_slow_or_too_many(
     async with linked(redis_server, observer) as link:
         limiter = Limiter(link, observer)
         await link.start()
-        assert limiter.storage == "redis"
+        assert storage_of(limiter) == "redis"
         async with loaded(limiter, rpm=150) as load:
             redis_server.pause()
             await observer.changed_to(True, False)
-            assert limiter.storage == "in-process (redis is away)"
+            assert storage_of(limiter) == "in-process (redis is away)"
             num_admitted = load.num_admitted
             await load.refused(1)
             assert load.num_admitted > num_admitted
             redis_server.resume()
             await observer.changed_to(True, False, True)
-            assert limiter.storage == "redis"
+            assert storage_of(limiter) == "redis"
         assert load.num_admitted == 150  # counted on from before the outage to after it
         assert load.slowest_ticks < SLOWEST_TICKS
         assert [r.levelno for r in caplog.records if "redis" in r.name] == [logging.WARNING] * 2
@@ -157,14 +169,15 @@ async def test_a_request_that_comes_while_redis_is_told_the_rest_is_not_lost(
         limiter = Limiter(link, observer)
         redis_server.kill()
         await admit_all(limiter, rpm=99, times=1)
-        merge, requests = limiter._shared.merge, []
+        shared = shared_of(limiter)
+        merge, requests = shared.merge, []
 
-        async def merge_while_a_request_comes(*args: object) -> None:
+        async def merge_while_a_request_comes(*args: Any) -> None:
             requests.append(asyncio.create_task(admit_all(limiter, rpm=99, times=1)))
             await asyncio.sleep(0)
             await merge(*args)
 
-        monkeypatch.setattr(limiter._shared, "merge", merge_while_a_request_comes)
+        monkeypatch.setattr(shared, "merge", merge_while_a_request_comes)
         redis_server.start()
         await observer.changed_to(False, True)
         await asyncio.gather(*requests)
@@ -209,15 +222,16 @@ async def test_an_answer_that_comes_after_others_counted_in_process_adds_nothing
     async with linked(redis_server, observer) as link:
         limiter = Limiter(link, observer)
         await admit_all(limiter, rpm=5, times=1)
-        admit, others = limiter._shared.admit, []
+        shared = shared_of(limiter)
+        admit, others = shared.admit, []
 
-        async def answer_late(*args: object) -> object:
+        async def answer_late(*args: Any) -> object:
             decision = await admit(*args)
             link.report_failure(TimeoutError())
             others.extend(await admit_all(limiter, rpm=5, times=9))
             return decision
 
-        monkeypatch.setattr(limiter._shared, "admit", answer_late)
+        monkeypatch.setattr(shared, "admit", answer_late)
         late = await admit_all(limiter, rpm=5, times=1)
         assert 1 + len(others) + len(late) == 5
 
@@ -240,14 +254,15 @@ async def test_a_refund_that_overtakes_a_request_is_not_taken_for_lost_data(
     async with linked(redis_server, observer) as link:
         limiter = Limiter(link, observer)
         [permit] = await admit_all(limiter, rpm=5, times=1)
-        script = limiter._shared._admit
+        shared = shared_of(limiter)
+        script = shared._admit
 
         async def refund_first(keys: list[str], args: list[object]) -> object:
             permit.refund()
             await limiter.aclose()
             return await script(keys, args)
 
-        monkeypatch.setattr(limiter._shared, "_admit", refund_first)
+        monkeypatch.setattr(shared, "_admit", refund_first)
         [late] = await admit_all(limiter, rpm=5, times=1)
         assert late.snapshot is not None
         assert late.snapshot.remaining == 4

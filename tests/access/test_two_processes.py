@@ -47,12 +47,16 @@ asyncio.run(main())
 def admissions(server: RedisServer, rpm: int, window: float, duration: float) -> list[list[float]]:
     """(sent, answered) of each request that either process admitted, by time sent."""
     command = [sys.executable, "-c", PROCESS, server.url, str(rpm), str(window), str(duration)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     try:
         for process in processes:
+            assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         for process in processes:
+            assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
         outputs = [process.communicate(timeout=120)[0] for process in processes]

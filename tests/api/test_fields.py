@@ -231,12 +231,13 @@ def test_a_whole_float_is_an_integer_wherever_one_is_wanted(service: RunningServ
         "stop_token_ids": [3, 4],
         "temperature": 1,
     }
-    for path, more in [
+    cases: list[tuple[str, dict[str, Any]]] = [
         (CHAT, {"logprobs": True, "top_logprobs": 2}),
         (CHAT, {"max_completion_tokens": 3}),
         (TEXT, {"logprobs": 2, "prompt": [5, 6]}),
         (TEXT, {"prompt": [[5, 6], [7]]}),
-    ]:
+    ]
+    for path, more in cases:
         as_integers = {**whole, **more}
         assert said(say(service, path, as_floats(as_integers))) == said(
             say(service, path, as_integers)
@@ -256,7 +257,12 @@ def as_floats(value: Any) -> Any:
 
 @pytest.mark.parametrize("stop", ["", [], [""], None])
 def test_an_empty_stop_is_no_stop(client: openai.OpenAI, stop: Any) -> None:
-    options = {"model": "pocket", "messages": HELLO, "temperature": 0, "max_tokens": 12}
+    options: dict[str, Any] = {
+        "model": "pocket",
+        "messages": HELLO,
+        "temperature": 0,
+        "max_tokens": 12,
+    }
     free = client.chat.completions.create(**options)
     stopped = client.chat.completions.create(**options, stop=stop)
     assert stopped.choices[0].message.content == free.choices[0].message.content
@@ -265,16 +271,21 @@ def test_an_empty_stop_is_no_stop(client: openai.OpenAI, stop: Any) -> None:
 def test_an_empty_string_beside_a_stop_string_does_not_end_the_answer(
     client: openai.OpenAI,
 ) -> None:
-    messages = [{"role": "user", "content": "Count from 1 to 9."}]
-    options = {"model": "pocket", "messages": messages, "temperature": 0, "max_tokens": 60}
+    messages: list[Any] = [{"role": "user", "content": "Count from 1 to 9."}]
+    options: dict[str, Any] = {
+        "model": "pocket",
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": 60,
+    }
     free = client.chat.completions.create(**options).choices[0].message.content
     stopped = client.chat.completions.create(**options, stop=["", "5"]).choices[0].message.content
     assert stopped == free[: free.index("5")]
 
 
 def test_top_p_0_takes_the_likeliest_token(client: openai.OpenAI) -> None:
-    messages = [{"role": "user", "content": "Tell me a short story."}]
-    options = {"model": "pocket", "messages": messages, "max_tokens": 24}
+    messages: list[Any] = [{"role": "user", "content": "Tell me a short story."}]
+    options: dict[str, Any] = {"model": "pocket", "messages": messages, "max_tokens": 24}
     greedy = client.chat.completions.create(**options, temperature=0)
     narrow = client.chat.completions.create(**options, temperature=2, top_p=0)
     assert narrow.choices[0].message.content == greedy.choices[0].message.content

@@ -230,6 +230,7 @@ def test_what_clients_habitually_send_is_accepted(client: openai.OpenAI) -> None
         logit_bias={},
         reasoning_effort=None,
     )
+    assert answer.usage is not None
     assert answer.usage.completion_tokens == 2
 
 

@@ -18,7 +18,7 @@ from tests.engine.models import byte_tokenizer
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
 
-QUESTION = [{"role": "user", "content": "What is 7 plus 5?"}]
+QUESTION: list[Any] = [{"role": "user", "content": "What is 7 plus 5?"}]
 MIB = 2**20
 
 
@@ -47,7 +47,7 @@ def answer(service: RunningService, model: str) -> str:
     return found.choices[0].message.content or ""
 
 
-def sample(service: RunningService, name: str) -> float | None:
+def sample(service: RunningService, name: str) -> Any:
     with service.client() as http:
         lines = http.get("/metrics").text.splitlines()
     return next((float(line.split()[-1]) for line in lines if line.startswith(name)), None)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
@@ -51,7 +52,7 @@ def status_of(service: RunningService, key: str | None) -> int:
         return http.post(CHAT, json=BODY).status_code
 
 
-def health(service: RunningService, key: str | None = None) -> tuple[int, dict[str, object]]:
+def health(service: RunningService, key: str | None = None) -> tuple[int, dict[str, Any]]:
     with service.client(key) as http:
         answer = http.get("/health")
         return answer.status_code, answer.json()
@@ -83,9 +84,17 @@ def fill(folder: Path) -> Path:
 class Faults:
     """Each makes the state folder unusable; `mend` undoes it. `why` is what callers are told."""
 
+    why: ClassVar[str]
+
     def __init__(self, state: Path) -> None:
         self.state = state
         self.file = state / "service.sqlite"
+
+    def make(self) -> None:
+        raise NotImplementedError
+
+    def mend(self) -> None:
+        raise NotImplementedError
 
 
 class NotADatabase(Faults):

@@ -142,12 +142,12 @@ def attacks() -> dict[str, Attack]:
     found["a header of 120 MB"] = _sent(attacker.one_header(120 * MEGABYTE))
     found["100,000 headers"] = _sent(attacker.many_headers(100_000))
     found["a line of 10 MB"] = _sent(attacker.long_line(10 * MEGABYTE))
-    for name, body in (
+    for name, chunks in (
         ("4 million chunks of a byte", attacker.chunks_of_one(4_000_000)),
         ("a trailer of 100 MB", attacker.long_trailer(100 * MEGABYTE)),
         ("a chunk extension of 100 MB", attacker.long_extension(100 * MEGABYTE)),
     ):
-        found[name] = _sent(attacker.chunked(KEY, body))
+        found[name] = _sent(attacker.chunked(KEY, chunks))
     found["20,000 pipelined requests"] = _sent(attacker.pipelined(20_000))
     found["40 bodies of 4 MB at once"] = _at_once
     found["1,500 half heads"] = _crowd(1500, attacker.half_head)

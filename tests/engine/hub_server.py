@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,19 +17,19 @@ class HubServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folders, gated=()):
+    def __init__(self, folders: Mapping[str, Path], gated: Collection[str] = ()) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folders = folders
         self.gated = gated
-        self.downloads = Counter()
+        self.downloads = Counter[str]()
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
 
 @contextmanager
-def hub_server(folders, gated=()):
+def hub_server(folders: Mapping[str, Path], gated: Collection[str] = ()) -> Iterator[HubServer]:
     server = HubServer(folders, gated)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -42,6 +43,7 @@ def hub_server(folders, gated=()):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: HubServer
 
     def do_HEAD(self):
         self._answer()
@@ -88,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-def _files(folder: Path):
+def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.is_file())
 
 

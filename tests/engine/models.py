@@ -61,7 +61,7 @@ _COMMON: dict[str, Any] = {
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "llama": lambda: LlamaConfig(**_COMMON, head_dim=16),
-    "qwen2": lambda: Qwen2Config(**_COMMON, head_dim=16),
+    "qwen2": lambda: Qwen2Config(**{**_COMMON, "head_dim": 16}),
     "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
     "mistral": lambda: MistralConfig(**_COMMON, head_dim=16, sliding_window=11),
     "phi3": lambda: Phi3Config(**{**_COMMON, "hidden_size": 64}, sliding_window=13),  # heads of 16
@@ -146,14 +146,15 @@ def shapes_of(model: PreTrainedModel) -> list[LayerShape]:
     return first.layer_shapes if isinstance(first, FusedDecoder) else layer_shapes(model)
 
 
-def fresh_model(architecture: str) -> PreTrainedModel:
-    """One to change; its weights are the same every time."""
+def fresh_model(architecture: str, to: torch.device | torch.dtype | None = None) -> PreTrainedModel:
+    """One to change; its weights are the same every time. Moved or converted if `to` is given."""
     with torch.random.fork_rng(devices=[]):  # it is made on the CPU
         torch.manual_seed(0)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             CONFIGS[architecture](), attn_implementation="eager"
         )
-    return model.float().eval()
+    made: Any = model.float().eval()
+    return made if to is None else made.to(to)
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -220,7 +221,8 @@ def generate_greedily(
 ) -> tuple[int, ...]:
     """`model` must attend as transformers made it."""
     ids = torch.tensor([prompt], device=model.device)
-    output = model.generate(
+    generate: Any = model.generate  # which torch takes for a tensor or a module
+    output = generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=max_tokens,

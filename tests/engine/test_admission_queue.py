@@ -50,4 +50,5 @@ def test_only_what_the_next_step_leaves_outside_counts_as_waiting(
         return
     with pytest.raises(Overloaded, match="the queue is full") as refusal:
         queue.refuse_overload(num_waiting, num_running, is_blocked=is_blocked)
+    assert refusal.value.retry_after is not None
     assert refusal.value.retry_after >= 1

@@ -251,6 +251,7 @@ def test_memory_is_bounded_where_the_kernel_does_not_bound_it(monkeypatch, hosti
     process = TemplateProcess(template, {}, {}, compute_seconds=60)
     with pytest.raises(InvalidRequest, match="512 MiB of memory"):
         process.render(user("Hi"), add_generation_prompt=False)
+    assert process._process is not None
     assert process._process.returncode == -signal.SIGKILL  # not a MemoryError of its own
 
 

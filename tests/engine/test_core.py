@@ -1,6 +1,7 @@
 """What a token means for its sequence: its text, and whether it is the last one."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -181,7 +182,8 @@ def test_a_request_whose_logits_are_nan_fails_alone(max_batched_tokens: int) -> 
     poison = next(i for i in range(8, 256) if i not in expected and i not in PROMPT)
     model = fresh_model("llama")
     with torch.no_grad():
-        model.get_input_embeddings().weight[poison] = float("nan")
+        embedding: Any = model.get_input_embeddings()
+        embedding.weight[poison] = float("nan")
     core = make_core(model, num_blocks=24, max_batched_tokens=max_batched_tokens)
     for _ in range(3):
         good, bad = make_sequence(PROMPT), make_sequence((*PROMPT[:17], poison, *PROMPT))

@@ -94,7 +94,7 @@ def test_a_product_is_that_of_the_rounded_numbers(
     found = multiply(load_kernels(instruction_set), pack(weight, bias, scheme), x, threads)
     inputs = x.double() if scheme in EXACT else rounded_rows(x)
     rounded = rounded_weight(weight, scheme)
-    expected = inputs @ rounded.T + (bias if has_bias else 0)
+    expected = inputs @ rounded.T + (0 if bias is None else bias)
     size = torch.linalg.vector_norm(inputs.abs() @ rounded.abs().T).item()  # before they cancel
     # A number between two steps may go either way: float32 and float64 see it differently.
     assert torch.dist(found.double(), expected).item() <= (2e-6 if scheme in EXACT else 2e-3) * size

@@ -1,6 +1,7 @@
 """Which linear layers may be exchanged, and what the exchanged ones answer."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -26,10 +27,19 @@ from llm_service.engine.loading.linears import watched
 from llm_service.engine.loading.quantization import CannotQuantize
 from tests.engine.models import prepare
 
-SIZE = {"vocab_size": 258, "hidden_size": 64, "num_hidden_layers": 3}
-HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+SIZE: dict[str, Any] = {"vocab_size": 258, "hidden_size": 64, "num_hidden_layers": 3}
+HEADS: dict[str, Any] = {
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
 # without a spread, every layer attends to all positions alike, with a rotary embedding or without
-TOKENS = {"initializer_range": 0.4, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+TOKENS: dict[str, Any] = {
+    "initializer_range": 0.4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 
 
 class Readers(nn.Module):
@@ -55,7 +65,7 @@ def test_layers_whose_numbers_others_read_are_found() -> None:
     assert all(type(layer) is nn.Linear for layer in module.children())
 
 
-def mamba() -> PreTrainedModel:
+def mamba() -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return MambaForCausalLM(MambaConfig(**SIZE, state_size=4)).eval()
@@ -111,6 +121,7 @@ def test_the_numbers_of_a_quantized_layer_can_be_read(
     values, scales = round_(plain.weight.data)
     rounded = (values * scales.float().unsqueeze(-1)).flatten(1)[:, : plain.in_features]
     torch.testing.assert_close(layer.weight.clone(), rounded, rtol=1e-4, atol=1e-5)
+    assert layer.bias is not None
     torch.testing.assert_close(layer.bias.clone(), plain.bias.data, rtol=1e-4, atol=1e-5)
     assert layer.weight.shape == plain.weight.shape
     assert layer.weight.dtype == plain.weight.dtype

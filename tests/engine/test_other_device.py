@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from llm_service.engine.batched.row import Row
-from llm_service.engine.batched.sampler import Sampler
+from llm_service.engine.batched.sampler import SampledToken, Sampler
 from llm_service.engine.request import SamplingParams
 from tests.engine.cores import GREEDY, PROMPTS, make_core, make_sequence, output, run_to_end
 from tests.engine.masks import mask_of
@@ -71,13 +71,15 @@ def _draws(device: torch.device) -> list[int]:
         [Row(sequence) for sequence in sequences],
         [Row(sequence, draft=prompt[:2], allowed=mask) for sequence in sequences],
     ):
-        token_ids += [token.token_id for token in sampler.sample(logits.to(device), rows)]
+        for token in sampler.sample(logits.to(device), rows):
+            assert isinstance(token, SampledToken)
+            token_ids.append(token.token_id)
     return token_ids
 
 
 def _answers(architecture: str, device: torch.device) -> list[tuple[int, ...]]:
     """In chunks, with a KV cache that does not hold all sequences at once."""
-    core = make_core(fresh_model(architecture).to(device), num_blocks=18, max_batched_tokens=24)
+    core = make_core(fresh_model(architecture, device), num_blocks=18, max_batched_tokens=24)
     sampling = SamplingParams(_MAX_TOKENS, temperature=0.0)
     sequences = [make_sequence(prompt, sampling) for prompt in PROMPTS]
     for sequence in sequences:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ from llm_service.machine import Machine
 from tests.engine import models, tokenizers
 
 
-def load(model_id: Path | str, **settings: str) -> LoadedModel:
+def load(model_id: Path | str, **settings: Any) -> LoadedModel:
     config = EngineConfig(model_id=str(model_id), **settings)
     return load_model(config, Machine.detect(), lambda line: None)
 

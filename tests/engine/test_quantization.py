@@ -1,8 +1,11 @@
 """How a loaded model is given the form in which it is served."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from llm_service.engine.kernels.attention import AttentionOptions
 from llm_service.engine.kernels.fused import FusedDecoder, FusedEmbedding, FusedLinear
@@ -32,7 +35,9 @@ def logits(model: nn.Module) -> torch.Tensor:
         return model(input_ids=torch.tensor([PROMPT]), use_cache=False).logits[0]
 
 
-def answer(model: nn.Module, prompt: tuple[int, ...] = PROMPT, **size: int) -> tuple[int, ...]:
+def answer(
+    model: PreTrainedModel, prompt: tuple[int, ...] = PROMPT, **size: Any
+) -> tuple[int, ...]:
     core = make_core(model, **size)
     sequence = make_sequence(prompt)
     core.add(sequence)
@@ -97,7 +102,7 @@ def test_layers_of_another_form_are_left_alone_and_say_why(architecture):
 class Doubled(nn.Module):
     """An MLP that has the usual parts and does something else with them."""
 
-    def __init__(self, mlp: nn.Module) -> None:
+    def __init__(self, mlp: Any) -> None:
         super().__init__()
         self.gate_proj, self.up_proj, self.down_proj = mlp.gate_proj, mlp.up_proj, mlp.down_proj
 
@@ -182,7 +187,7 @@ def test_each_kind_of_layer_is_tried():
     full, sliding = (
         Layer(LayerShape(2, 16), AttentionOptions(0.25, window)) for window in (None, 8)
     )
-    same = [nn.Identity() for _ in range(6)]
+    same: list[Any] = [nn.Identity() for _ in range(6)]
     assert quantization._one_of_each(same[:3], [full, full, full]) == [0, 2]
     mixed = [sliding, full, sliding, full, full, sliding]
     assert quantization._one_of_each(same, mixed) == [0, 4, 5]

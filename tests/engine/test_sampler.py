@@ -63,7 +63,8 @@ def reference_distribution(logits, p, prompt, output, allowed=None):
         total = sum(weights.values())
         return {i: weights[i] / total for i in sorted(weights)}
     kept = order[: p.top_k or None]
-    total, before, in_top_p = sum(weights[i] for i in kept), 0.0, []
+    total, before = sum(weights[i] for i in kept), 0.0
+    in_top_p: list[int] = []
     for i in kept:
         if p.top_p < 1 and before >= p.top_p * total and in_top_p:
             break

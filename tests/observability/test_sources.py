@@ -75,8 +75,8 @@ def as_blocks(samples: Samples, folder: Path) -> None:
         ]
     text = folder / "history.txt"
     text.write_text("\n".join([*lines, "# EOF\n"]))
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", text, folder / "data"]
-    subprocess.run(command, check=True, capture_output=True)
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics"]
+    subprocess.run([*command, text, folder / "data"], check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def test_promtool_would_notice_an_alert_that_does_not_fire(tmp_path: Path) -> No
 
 
 def test_every_alert_has_a_case_that_fires_one_that_does_not_and_one_just_under() -> None:
-    fires, does_not = defaultdict(int), defaultdict(int)
+    fires, does_not = Counter[str](), Counter[str]()
     for case in CASES:
         (does_not if case.says is None else fires)[case.alert] += 1
     names = {rule["alert"] for rule in ALERTS}
@@ -154,7 +154,7 @@ def test_the_queries_and_commands_of_the_runbooks_are_sound(tmp_path: Path) -> N
 
 
 def test_the_windows_of_an_objective_differ_in_nothing_else() -> None:
-    by_shape = defaultdict(set)
+    by_shape = defaultdict[str, set[str]](set)
     for rule in rules("record"):
         window = re.search(r"(?:rate|increase)(\d+[mhd])$", rule["record"])
         assert window is not None, rule["record"]

@@ -37,7 +37,7 @@ def docker(*arguments: str, env: dict[str, str] | None = None) -> str:
     return result.stdout
 
 
-def eventually(get: Callable[[], T], what: str, seconds: float = WAIT_SECONDS) -> T:
+def eventually(get: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS) -> T:
     """Ask until the answer is true; containers send no events that say so."""
     ends = time.monotonic() + seconds
     while True:

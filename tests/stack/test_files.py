@@ -135,5 +135,8 @@ def test_secrets_are_made_once_and_only_for_those_who_need_them(tmp_path: Path) 
     assert content["metrics_token"] not in shown[0].stdout
     assert len(set(content.values())) == len(content)
     # The service takes them as they are.
-    keys = {"admin_key": content["admin_key"], "metrics_key": content["metrics_token"]}
-    KeyStore.open(tmp_path, **{name: SecretStr(secret) for name, secret in keys.items()})
+    KeyStore.open(
+        tmp_path,
+        admin_key=SecretStr(content["admin_key"]),
+        metrics_key=SecretStr(content["metrics_token"]),
+    )

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models
@@ -103,7 +104,8 @@ def _clear_answers(model: PreTrainedModel) -> Iterator[Answer]:
 def generate(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[Answer, float]:
     """The greedy answer of transformers, and its smallest gap."""
     ids = torch.tensor([prompt])
-    output = model.generate(
+    generate: Any = model.generate  # which torch takes for a tensor or a module
+    output = generate(
         ids,
         attention_mask=torch.ones_like(ids),
         max_new_tokens=MAX_TOKENS,
@@ -124,7 +126,7 @@ def generate(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[Answer, f
 
 def _gap(logits: torch.Tensor) -> float:
     first, second = logits.topk(2).values.tolist()
-    return (first - second) / (first - logits.min().item())
+    return float((first - second) / (first - logits.min().item()))
 
 
 def _tell_models_apart(answers: list[Answer]) -> bool:

@@ -48,9 +48,9 @@ def send(http: httpx.Client, row: Row) -> httpx.Response:
     content = row.body if isinstance(row.body, bytes) else None
     if isinstance(row.body, dict):
         content = json.dumps(row.body).encode()
-    headers = {name: value.encode() for name, value in row.headers.items()}
+    headers = {name.encode(): value.encode() for name, value in row.headers.items()}
     if content is not None:
-        headers = {"content-type": b"application/json", **headers}
+        headers = {b"content-type": b"application/json", **headers}
     return http.request(row.method, row.path, content=content, headers=headers)
 
 

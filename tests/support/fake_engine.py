@@ -8,7 +8,7 @@ stream take turns.
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llm_service.engine import (
@@ -121,18 +121,24 @@ class FakeEngine:
         """Give no more tokens to present streams, and only the first `after` to future ones."""
         self._is_open = False
         self._free_tokens = after
-        self._on_loop(lambda: [stream.gate.clear() for stream in self.streams])
+        self._on_loop(lambda stream: stream.gate.clear())
 
     def release(self) -> None:
         self._is_open = True
-        self._on_loop(lambda: [stream.gate.set() for stream in self.streams])
+        self._on_loop(lambda stream: stream.gate.set())
 
     def fail_all(self, error: ServiceError) -> None:
-        self._on_loop(lambda: [stream.fail(error) for stream in self.streams])
+        self._on_loop(lambda stream: stream.fail(error))
 
-    def _on_loop(self, action: Any) -> None:
+    def _on_loop(self, action: "Callable[[FakeStream], None]") -> None:
+        """Do it to all streams there are by then."""
+
+        def do_to_all() -> None:
+            for stream in self.streams:
+                action(stream)
+
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(action)
+        self._loop.call_soon_threadsafe(do_to_all)
 
 
 class FakeSequence:

@@ -57,17 +57,15 @@ class _Held(Tensor):
     def __init__(self, held: Tensor) -> None:
         pass
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]  # torch names an option of its own
         return f"{_NAME} {self.held!r}"
 
     def tolist(self) -> Any:
         return self.held.tolist()
 
     @classmethod
-    def __torch_dispatch__(
-        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        return _run(function, args, kwargs or {})
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {})
 
 
 class _Mode(TorchDispatchMode):
