@@ -219,7 +219,7 @@ def test_on_demand_it_loads_the_model_and_lets_it_answer(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "loading pocket" in result.stderr
     assert "was not run" not in result.output
-    assert [stream.usage.num_output_tokens for stream in streams] == [1]
+    assert [s.usage.num_output_tokens for stream in streams for s in stream.sequences] == [1]
 
 
 def test_what_only_running_shows_is_told_after_loading(tmp_path):

@@ -28,7 +28,7 @@ _SECONDS = 60.0
 def run(part: Part) -> None:
     use_one_thread()
     reference = fresh_model(_ARCHITECTURE, part.device)
-    expected = generate_greedily(reference, Prompt(PROMPTS[1]), GREEDY.max_tokens)
+    expected = generate_greedily(reference, PROMPTS[1], GREEDY.max_tokens)
     model = fresh_model(_ARCHITECTURE, part.device)
     for phase in ("queue", "prefill", "decode"):
         part.check(f"leaves in {phase}", partial(_leave, model, phase, expected))

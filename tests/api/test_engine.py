@@ -17,6 +17,7 @@ def test_the_facts_are_those_of_the_bundled_model_and_this_machine(
         facts = http.get("/api/engine").json()
     assert facts["model"]["id"] == "pocket"
     assert facts["model"]["is_demonstration"] is True
+    assert info.local is not None
     assert facts["model"]["weights_bytes"] == info.local.weights_bytes > 0
     assert facts["model"]["default_sampling"] == dict(info.default_sampling)
     assert facts["machine"]["cpu_cores"] == machine.cpu_cores

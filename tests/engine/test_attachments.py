@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence as Ordered
 from hashlib import sha256
+from typing import Any
 
 import pytest
 import torch
@@ -25,8 +26,8 @@ from tests.engine.models import (
     shapes_of,
     tiny_model,
 )
-from tests.engine.test_batched_engine import running, tokens
-from tests.engine.test_sequential import Recorder, sequential
+from tests.engine.test_batched_engine import Recorder, running, tokens
+from tests.engine.test_sequential import sequential
 
 PLACEHOLDER = 3
 START, SIZE = 5, 21
@@ -51,7 +52,8 @@ def generated_from(model: PreTrainedModel, embeddings: Tensor) -> tuple[int, ...
     """What transformers generates after PROMPT with `embeddings` at its placeholders."""
     inputs = model.get_input_embeddings()(torch.tensor([PROMPT])).detach().clone()
     inputs[0, START : START + SIZE] = embeddings
-    output = model.generate(
+    generate: Any = model.generate  # which torch takes for a tensor or a module
+    output = generate(
         inputs_embeds=inputs,
         attention_mask=torch.ones(1, len(PROMPT)),
         max_new_tokens=GREEDY.max_tokens,

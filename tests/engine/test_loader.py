@@ -167,12 +167,12 @@ def test_a_model_that_cannot_be_batched_says_why(machine, tmp_path):
 
 def test_a_model_whose_layers_only_look_fusable_is_served_in_its_own_type(machine, tmp_path):
     """The plan keeps the cache in float32, for the kernels; torch then computes in bfloat16."""
-    size = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 3, "vocab_size": 500}
-    config = SmolLM3Config(
-        **size, num_attention_heads=4, num_key_value_heads=2, initializer_range=0.4,
+    made = SmolLM3Config(
+        hidden_size=64, intermediate_size=64, num_hidden_layers=3, vocab_size=500,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=0.4,
         no_rope_layers=[1, 0, 1], pad_token_id=0, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
-    SmolLM3ForCausalLM(config).bfloat16().save_pretrained(tmp_path)
+    SmolLM3ForCausalLM(made).bfloat16().save_pretrained(tmp_path)
     tokenizers.byte_level().save_pretrained(tmp_path)
     loaded, _ = load(machine, tmp_path)
     assert not loaded.form.is_fused

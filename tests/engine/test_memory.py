@@ -91,7 +91,7 @@ def plan_of(config: EngineConfig, machine: Machine) -> LoadingPlan:
     return make_plan(examine(config.model_id, quiet), config, machine)
 
 
-def form_of(dtype: torch.dtype, quantization: str = "none", **changes: object) -> Form:
+def form_of(dtype: torch.dtype, quantization: str = "none", **changes: Any) -> Form:
     """Without kernels, and not fused, unless `changes` say so."""
     plain = Form(
         dtype=dtype, quantization=quantization, kernels=None, is_fused=False, kv_dtype=dtype

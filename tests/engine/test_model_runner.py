@@ -1,5 +1,7 @@
 """The needs of rows reach a head that the kernels compute, and mean what the sampler means."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,14 +15,14 @@ from tests.engine.cores import make_sequence
 from tests.engine.models import prepare
 from tests.engine.test_compatibility import build
 
-WIDE = {"vocab_size": 6000, "hidden_size": 64}
+WIDE: dict[str, Any] = {"vocab_size": 6000, "hidden_size": 64}
 DEPTH = 3.0
 
 
 class Steps:
     """A model whose layers run part by part, with a quantized head."""
 
-    def __init__(self, model_type: str, **fields: float) -> None:
+    def __init__(self, model_type: str, **fields: Any) -> None:
         self.model = build(model_type, **WIDE, **fields)
         shapes = layer_shapes(self.model)
         assert not prepare(self.model, "8bit")[0].is_fused

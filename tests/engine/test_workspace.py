@@ -72,6 +72,7 @@ def core_over(model: PreTrainedModel) -> tuple[EngineCore, int]:
         max_batched_tokens=NUM_TOKENS, block_size=BLOCK_SIZE, max_inter_token_ms=1_000_000
     )
     info = model_info(loaded, resources, config)
+    assert info.local is not None
     return build_core(loaded, info, config), info.local.compute_bytes
 
 

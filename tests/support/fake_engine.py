@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from llm_service.engine import (
     EngineStatus,
@@ -191,7 +191,7 @@ class FakeStream:
             return []
         return [sequence for sequence in self.sequences if sequence.timings.finished is None]
 
-    def __aiter__(self) -> "FakeStream":
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> tuple[int, GenerationChunk]:
