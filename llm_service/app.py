@@ -248,7 +248,7 @@ class Runtime:
         try:
             engine = self._given_engine
             if engine is None:
-                engine = await asyncio.to_thread(self.load_engine, engine_config(self._settings))
+                engine = await asyncio.to_thread(self.load_engine, self._settings.engine_config())
             else:
                 self.metrics.of_model(engine.info)
             await self.add_model(engine)
@@ -285,25 +285,3 @@ def _read_gpu() -> GpuUse:
     from llm_service.engine.gpu import gpu_use  # loads torch, as the engine on a GPU has done
 
     return gpu_use()
-
-
-def engine_config(settings: Settings) -> EngineConfig:
-    return EngineConfig(
-        model_id=settings.model_id,
-        device=settings.device,
-        dtype=settings.dtype,
-        quantization=settings.quantization,
-        kv_cache_dtype=settings.kv_cache_dtype,
-        kernels=settings.kernels,
-        engine=settings.engine,
-        threads=settings.threads,
-        kv_cache_bytes=settings.kv_cache_bytes,
-        max_batch_size=settings.max_batch_size,
-        max_batched_tokens=settings.max_batched_tokens,
-        max_inter_token_ms=settings.max_inter_token_ms,
-        speculation=settings.speculation,
-        max_context=settings.max_context,
-        block_size=settings.block_size,
-        prefix_cache=settings.prefix_cache,
-        max_waiting=settings.max_waiting,
-    )

@@ -1,16 +1,29 @@
 """Settings: the only reader of the environment. Frozen; nothing is filled in later.
 
 Each field is `LLM_<NAME>` in the environment; docs/settings.md lists them, and a
-test compares the two. A field whose default is None is chosen by `machine.py`.
+test compares the two. A field whose default is None is chosen for the machine and the model.
 """
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from llm_service.engine.config import (
+    Device,
+    DType,
+    EngineConfig,
+    EngineKind,
+    KernelSet,
+    KVCacheDType,
+    Quantization,
+    Speculation,
+)
+
+_ENGINE = EngineConfig()  # states the defaults of the engine's settings
 _SECRETS = (
     "admin_key",
     "metrics_key",
@@ -52,62 +65,79 @@ class Settings(BaseSettings):
     )
 
     model_id: str = Field(
-        "pocket", description="The bundled model's name, a local folder or a hub id."
+        _ENGINE.model_id, description="The bundled model's name, a local folder or a hub id."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where the model runs; `auto` takes CUDA when it is there."
+    device: Device = Field(
+        _ENGINE.device, description="Where the model runs; `auto` takes CUDA when it is there."
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto",
+    dtype: DType = Field(
+        _ENGINE.dtype,
         description="Type of the weights. `auto`: as they are stored, where the kernels compute;"
         " else what torch is fastest in here.",
     )
-    quantization: Literal["auto", "none", "8bit", "4bit"] = Field(
-        "auto",
+    quantization: Quantization = Field(
+        _ENGINE.quantization,
         description="How weights are rounded; `auto` takes 8 bits for models of 100 M weights or"
         " more on a CPU, where that makes them faster. On CUDA rounding needs the extra `cuda`.",
     )
-    kv_cache_dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
-        "auto",
+    kv_cache_dtype: KVCacheDType = Field(
+        _ENGINE.kv_cache_dtype,
         description="Numbers in the KV cache. `auto` is `float32` where the kernels compute and"
         " `bfloat16` beside quantized weights; else it is `LLM_DTYPE`'s. `int8` needs fused"
         " layers.",
     )
-    kernels: Literal["auto", "none", "avx512", "avx2", "portable"] = Field(
-        "auto",
+    kernels: KernelSet = Field(
+        _ENGINE.kernels,
         description="Instructions that the compiled kernels use; `auto` takes the best that this"
         " CPU has. `none`: torch does all the work.",
     )
-    engine: Literal["auto", "batched", "sequential"] = Field(
-        "auto", description="`auto` batches where the model can be batched."
+    engine: EngineKind = Field(
+        _ENGINE.engine, description="`auto` batches where the model can be batched."
     )
-    threads: int | None = Field(None, ge=1, description="Compute threads; default: the CPU quota.")
+    threads: int | None = Field(
+        _ENGINE.threads, ge=1, description="Compute threads; default: the CPU quota."
+    )
     kv_cache_bytes: int | None = Field(
-        None, ge=1, description="KV cache size; default: a share of the memory limit."
+        _ENGINE.kv_cache_bytes,
+        ge=1,
+        description="KV cache size; default: a share of the memory limit.",
     )
     max_batch_size: int | None = Field(
-        None, ge=1, le=256, description="Sequences that run at once; default: by memory and cores."
+        _ENGINE.max_batch_size,
+        ge=1,
+        le=256,
+        description="Sequences that run at once; default: by memory and cores.",
     )
     max_batched_tokens: int = Field(
-        512, ge=16, description="Token budget of one engine step, prefill and decode together."
+        _ENGINE.max_batched_tokens,
+        ge=16,
+        description="Token budget of one engine step, prefill and decode together.",
     )
     max_inter_token_ms: int = Field(
-        200,
+        _ENGINE.max_inter_token_ms,
         ge=10,
         description="While others stream, a long prompt is read in pieces that keep the gap"
         " between their tokens near this many milliseconds.",
     )
-    speculation: Literal["none", "prompt_lookup"] = Field(
-        "prompt_lookup",
+    speculation: Speculation = Field(
+        _ENGINE.speculation,
         description="`prompt_lookup` guesses tokens from the text so far and checks several at"
         " once; answers are the same, copies come faster.",
     )
     max_context: int | None = Field(
-        None, ge=16, description="Longest prompt plus answer in tokens; default: the model's."
+        _ENGINE.max_context,
+        ge=16,
+        description="Longest prompt plus answer in tokens; default: the model's.",
     )
-    block_size: int = Field(16, ge=1, le=256, description="Positions in one KV-cache block.")
-    prefix_cache: bool = Field(True, description="Reuse the KV cache of shared prompt prefixes.")
-    max_waiting: int = Field(256, ge=1, description="Answers that may wait before 503.")
+    block_size: int = Field(
+        _ENGINE.block_size, ge=1, le=256, description="Positions in one KV-cache block."
+    )
+    prefix_cache: bool = Field(
+        _ENGINE.prefix_cache, description="Reuse the KV cache of shared prompt prefixes."
+    )
+    max_waiting: int = Field(
+        _ENGINE.max_waiting, ge=1, description="Answers that may wait before 503."
+    )
     request_timeout_seconds: float = Field(
         600, gt=0, description="Longest time one request may take, queue included."
     )
@@ -183,6 +213,11 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="Comma-separated addresses or networks whose X-Forwarded-For is believed."
     )
+
+    def engine_config(self) -> EngineConfig:
+        """The settings of the engine: a field here has the name that it has there."""
+        names = {field.name for field in fields(EngineConfig)} & type(self).model_fields.keys()
+        return EngineConfig(**{name: getattr(self, name) for name in names})
 
     @model_validator(mode="before")
     @classmethod

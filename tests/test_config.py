@@ -2,12 +2,15 @@
 
 import os
 import traceback
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 from pydantic import ValidationError
 
 from llm_service.config import Settings, words_of
+from llm_service.engine.config import EngineConfig
 
 SECRETS = (
     "ADMIN_KEY",
@@ -24,6 +27,34 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("LLM_"):
             monkeypatch.delenv(name)
+
+
+def test_each_field_of_the_engine_is_a_setting_of_that_name_type_and_default() -> None:
+    """But `served_name`, which the operator does not set."""
+    hints = get_type_hints(EngineConfig)
+    own = {field.name: field.default for field in fields(EngineConfig)}
+    del own["served_name"]
+    stated = {
+        name: (field.annotation, field.default)
+        for name, field in Settings.model_fields.items()
+        if name in own
+    }
+    assert stated == {name: (hints[name], default) for name, default in own.items()}
+
+
+def test_the_engine_is_configured_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().engine_config() == EngineConfig()
+    asked: dict[str, Any] = {
+        "model_id": "m", "device": "cpu", "dtype": "bfloat16", "quantization": "4bit",
+        "kv_cache_dtype": "int8", "kernels": "none", "engine": "batched", "threads": 3,
+        "kv_cache_bytes": 5, "max_batch_size": 7, "max_batched_tokens": 99,
+        "max_inter_token_ms": 11, "speculation": "none", "max_context": 77, "block_size": 8,
+        "prefix_cache": False, "max_waiting": 13,
+    }  # fmt: skip
+    for name, value in asked.items():
+        monkeypatch.setenv(f"LLM_{name.upper()}", str(value))
+    assert Settings().engine_config() == EngineConfig(**asked)
+    assert asked.keys() | {"served_name"} == {field.name for field in fields(EngineConfig)}
 
 
 def failure() -> tuple[list[str], str]:

@@ -17,7 +17,7 @@ from llm_service.bench import BenchError
 from llm_service.engine.batched import sequence as sequences
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.config import EngineConfig, Quantization
 from llm_service.engine.kernels.kv_cache import KVCache
 from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import LoadedModel, load_model, plan_resources
@@ -100,7 +100,7 @@ class _Sums:
 @torch.inference_mode()
 def measure(
     model_id: str,
-    schemes: Sequence[str],
+    schemes: Sequence[Quantization],
     text: str | None,
     max_tokens: int,
     progress: Callable[[str], None],

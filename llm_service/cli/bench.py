@@ -10,11 +10,12 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 
 from llm_service.cli.options import JsonFile, MeasuringOptions, SweepOptions, takes
+from llm_service.engine.config import Quantization, Speculation
 
 if TYPE_CHECKING:  # loaded when a command runs: see `llm-service check`
     from collections.abc import Iterator
@@ -112,8 +113,8 @@ def engine(
     The LLM_* settings of the engine apply, so you can switch parts off and measure the difference.
     """
     for name, value, known in (
-        ("--quantization", quantization, ("auto", "none", "8bit", "4bit")),
-        ("--speculation", speculation, ("none", "prompt_lookup")),
+        ("--quantization", quantization, get_args(Quantization)),
+        ("--speculation", speculation, get_args(Speculation)),
     ):
         if value is not None and value not in known:
             _fail(f"{name} takes {', '.join(known)}, not {value}.", 2)
@@ -123,7 +124,6 @@ def engine(
     reading = _numbers_or("--prompts", prompts, PROMPT_LENGTHS)
     if not decoding and not reading:
         _fail("There is nothing to measure: give --sequences or --prompts.", 2)
-    from llm_service.app import engine_config
     from llm_service.bench import engine as measuring
     from llm_service.bench import engine_report, report
     from llm_service.bench.prompts import Prompts
@@ -131,14 +131,14 @@ def engine(
     from llm_service.engine.loading.model_files import ModelLoadError
 
     try:
-        config = engine_config(Settings())
+        config = Settings().engine_config()
     except ValueError as error:
         _fail(" ".join(words_of(error)), 2)
     config = replace(
         config,
         model_id=model or config.model_id,
-        quantization=quantization or config.quantization,
-        speculation=speculation,
+        quantization=cast(Quantization, quantization or config.quantization),
+        speculation=cast(Speculation, speculation),
     )
     supply = Prompts(_seed(options))
     asked_for = {"decode": sequences is not None, "prefill": prompts is not None}
@@ -193,7 +193,11 @@ def quality(
         try:
             words = None if text is None else text.read_text(encoding="utf-8")
             found = measuring.measure(
-                model, names, words, tokens, lambda line: print(line, file=sys.stderr)
+                model,
+                cast(list[Quantization], names),
+                words,
+                tokens,
+                lambda line: print(line, file=sys.stderr),
             )
         except (OSError, UnicodeDecodeError, ModelLoadError) as error:
             _fail(str(error), 1)

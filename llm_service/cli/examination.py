@@ -12,7 +12,6 @@ from pathlib import Path
 from huggingface_hub import constants as hub
 
 from llm_service import machine as this_machine
-from llm_service.app import engine_config
 from llm_service.cli.findings import (
     Finding,
     cpu_findings,
@@ -64,7 +63,7 @@ def examine(model_id: str | None, progress: Progress, *, loads: bool = False) ->
     started, before = time.monotonic(), this_machine.throttling()
     machine = Machine.detect()
     settings, findings = _settings()
-    config = EngineConfig() if settings is None else engine_config(settings)
+    config = EngineConfig() if settings is None else settings.engine_config()
     config = replace(config, model_id=model_id) if model_id else config
     software = software_of(config, machine)
     plan = None

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -18,13 +18,13 @@ def quantize(
     if out.exists():
         _fail(f"{out} is there already.", 2)
     # They load torch, which takes seconds.
-    from llm_service.engine.config import EngineConfig
+    from llm_service.engine.config import EngineConfig, Quantization
     from llm_service.engine.kernels.files import save_fused
     from llm_service.engine.kernels.fused import fused_decoder
     from llm_service.engine.loading.loader import ModelLoadError, load_model
     from llm_service.machine import Machine
 
-    config = EngineConfig(model_id=model, device="cpu", quantization=scheme)
+    config = EngineConfig(model_id=model, device="cpu", quantization=cast(Quantization, scheme))
     try:
         loaded = load_model(config, Machine.detect(), lambda line: print(line, file=sys.stderr))
         if fused_decoder(loaded.model) is None:

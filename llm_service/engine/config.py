@@ -1,25 +1,37 @@
-"""What an engine is built from. Frozen; None means: chosen by `machine.py` at load."""
+"""What an engine is asked to be. Frozen; None: chosen for the machine and the model at load.
+
+`llm_service.config.Settings` takes defaults and types from here, and checks the values.
+"""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda"]
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["auto", "none", "8bit", "4bit"]
+KVCacheDType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+KernelSet = Literal["auto", "none", "avx512", "avx2", "portable"]
+EngineKind = Literal["auto", "batched", "sequential"]
+Speculation = Literal["none", "prompt_lookup"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """One word per thing: the names are those of the `LLM_` settings."""
+    """Each field but `served_name` is the setting `LLM_<NAME>`; docs/settings.md explains them."""
 
     model_id: str = "pocket"
-    device: str = "auto"
-    dtype: str = "auto"
-    quantization: str = "auto"
-    kv_cache_dtype: str = "auto"
-    kernels: str = "auto"
-    engine: str = "auto"
+    device: Device = "auto"
+    dtype: DType = "auto"
+    quantization: Quantization = "auto"
+    kv_cache_dtype: KVCacheDType = "auto"
+    kernels: KernelSet = "auto"
+    engine: EngineKind = "auto"
     threads: int | None = None
     kv_cache_bytes: int | None = None
     max_batch_size: int | None = None
     max_batched_tokens: int = 512
     max_inter_token_ms: int = 200
-    speculation: str = "prompt_lookup"
+    speculation: Speculation = "prompt_lookup"
     max_context: int | None = None
     block_size: int = 16
     prefix_cache: bool = True
