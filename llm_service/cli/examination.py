@@ -33,9 +33,9 @@ from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loading.checkpoint import examine as examine_model
 from llm_service.engine.loading.factory import load_engine
-from llm_service.engine.loading.loader import check_folder
 from llm_service.engine.loading.model_files import ModelLoadError, Progress
 from llm_service.engine.loading.plan import LoadingPlan, make_plan
+from llm_service.engine.loading.weights import check_folder
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
 

@@ -8,8 +8,9 @@ import pytest
 from llm_service.api.schemas import SamplingFields
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.loading.checkpoint import examine
-from llm_service.engine.loading.loader import ModelLoadError, check_folder, load_model
+from llm_service.engine.loading.loader import ModelLoadError, load_model
 from llm_service.engine.loading.plan import make_plan
+from llm_service.engine.loading.weights import check_folder
 from llm_service.engine.ranges import RANGES
 from llm_service.machine import Machine
 from tests.engine import models, tokenizers

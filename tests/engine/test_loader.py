@@ -295,7 +295,7 @@ def test_a_checkpoint_that_comes_quantized_is_refused_with_what_is_missing_and_t
     machine, folder, stated, words, monkeypatch
 ):
     monkeypatch.setattr(quantizers, "find_spec", lambda name: None)
-    monkeypatch.delattr(loader, "_read_model")
+    monkeypatch.delattr(loader, "read_weights")
     edit_json(folder / "config.json", quantization_config=stated)
     refused = refusal(machine, folder)
     assert words in refused
@@ -360,7 +360,7 @@ def test_rounding_on_cuda_without_bitsandbytes_is_refused_before_loading(
 ):
     monkeypatch.setattr(quantizers, "find_spec", lambda name: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.delattr(loader, "_read_model")
+    monkeypatch.delattr(loader, "read_weights")
     words = refusal(machine, saved, device="cuda", quantization=scheme)
     assert "pip install bitsandbytes accelerate" in words
     assert "llm_service[cuda]" in words
@@ -445,7 +445,7 @@ def test_cuda_where_there_is_none_is_refused(machine, saved):
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_it_is_loaded(
     machine, saved, monkeypatch
 ):
-    monkeypatch.delattr(loader, "_read_model")
+    monkeypatch.delattr(loader, "read_weights")
     words = refusal(replace(machine, memory_available_bytes=100 * 2**20), saved)
     assert "100 MiB are free" in words
     assert "take a smaller model or give the service more memory" in words

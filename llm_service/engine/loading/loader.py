@@ -1,7 +1,7 @@
 """Loads a model: examine its folder, plan, read the weights, prepare them, compare with the plan.
 
-Owns the reading of weights. A model that turns out otherwise than planned is served as it turned
-out, with a note, or refused. It knows nothing of requests.
+Owns that order. A model that turns out otherwise than planned is served as it turned out, with a
+note, or refused. It knows nothing of requests.
 """
 
 import time
@@ -11,17 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from llm_service.engine.config import EngineConfig
-from llm_service.engine.kernels.files import FilesUnusable, load_fused
 from llm_service.engine.kernels.fused import fused_decoder
 from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
-from llm_service.engine.kernels.library import load_kernels
-from llm_service.engine.loading import memory, model_files, quantization
-from llm_service.engine.loading.checkpoint import Checkpoint, examine, model_class
+from llm_service.engine.loading import memory, quantization
+from llm_service.engine.loading.checkpoint import examine
 from llm_service.engine.loading.compatibility import (
     layer_shapes,
     why_not_batchable,
@@ -41,6 +37,7 @@ from llm_service.engine.loading.plan import (
     refuse_unless_fits,
 )
 from llm_service.engine.loading.quantization import CannotQuantize
+from llm_service.engine.loading.weights import complete_weights, read_weights
 from llm_service.machine import Machine, return_free_memory
 
 __all__ = [
@@ -88,7 +85,7 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     plan = make_plan(checkpoint, config, machine)
     refuse_unless_fits(plan, machine)
     contents = read_contents(checkpoint.folder, checkpoint.config)
-    folder = _with_weights(checkpoint, progress)
+    folder = complete_weights(checkpoint, progress)
     progress(f"loading {checkpoint.model_id} from {folder}")
     model, made = _read_and_prepare(plan, folder, machine)
     return LoadedModel(
@@ -130,9 +127,9 @@ def _carry_out(plan: LoadingPlan, folder: Path) -> tuple[PreTrainedModel, Loadin
 
     Raises CannotQuantize.
     """
+    model = read_weights(plan, folder)
     if plan.checkpoint.packed is not None:
-        return _map_packed(plan, folder), plan  # it was tried when it was written
-    model = _read_model(folder, plan)
+        return model, plan  # the model was tried when it was written
     if plan.is_batched:
         plan = _batched_or_sequential(plan, why_not_batchable(model))
     if not plan.is_batched and (why := why_not_runnable(model)):
@@ -192,116 +189,6 @@ def _free_for_cache(config: EngineConfig, loaded: LoadedModel, machine: Machine)
     if device.type == "cpu":
         free -= loaded.weights_bytes  # `machine` was looked at before they were loaded
     return free
-
-
-def check_folder(plan: LoadingPlan) -> tuple[list[str], list[str]]:
-    """Why `load_model` would refuse the files of a model with this plan, and what it would ignore.
-
-    Reads no numbers of weights, and nothing of weights that do not fit or are not downloaded yet.
-    The plan is used up: a packed model's shell gets its weights.
-    """
-    checkpoint = plan.checkpoint
-    reasons: list[str] = []
-    notes: list[str] = []
-    try:
-        notes += read_contents(checkpoint.folder, checkpoint.config).notes
-    except ModelLoadError as error:
-        reasons.append(str(error))
-    try:
-        _check_weights(plan)
-    except ModelLoadError as error:
-        reasons.append(str(error))
-    return reasons, notes
-
-
-def _check_weights(plan: LoadingPlan) -> None:
-    """Raises ModelLoadError if weights are missing, cut off, or not those of the model."""
-    checkpoint, folder = plan.checkpoint, plan.checkpoint.folder
-    if checkpoint.is_on_hub and not model_files.has_weights(folder):
-        return
-    for file in model_files.weight_files(folder):
-        model_files.refuse_unless_whole(file)
-    if plan.fits and checkpoint.packed is not None:
-        _map_packed(plan, folder)
-    elif plan.fits and plan.form.quantizer is None:
-        # Weights of the stored type are mapped; any other type would copy them.
-        form = replace(plan.form, dtype=checkpoint.stored_dtype)
-        _read_model(folder, replace(plan, form=form, device=torch.device("cpu")))
-
-
-def _with_weights(checkpoint: Checkpoint, progress: Progress) -> Path:
-    """The folder with all weight files in it, each of them whole."""
-    folder = checkpoint.folder
-    if checkpoint.is_on_hub:
-        folder = model_files.download_weights(checkpoint.model_id, progress)
-    for file in model_files.weight_files(folder):
-        model_files.refuse_unless_whole(file)
-    return folder
-
-
-def _map_packed(plan: LoadingPlan, folder: Path) -> PreTrainedModel:
-    """Map the weights that `llm-service quantize` wrote into the shell, which becomes the model."""
-    checkpoint = plan.checkpoint
-    assert checkpoint.packed is not None
-    try:
-        if plan.form.kernels is None:
-            raise FilesUnusable(f"they need the compiled kernels: {plan.reasons.kernels}")
-        load_fused(checkpoint.shell, folder, checkpoint.packed, load_kernels(plan.form.kernels))
-    except (FilesUnusable, SafetensorError, OSError) as error:
-        raise ModelLoadError(f"The weights in {folder} cannot be used: {error}.") from error
-    model: PreTrainedModel = checkpoint.shell.eval()  # type: ignore[no-untyped-call]
-    return model
-
-
-def _read_model(folder: Path, plan: LoadingPlan) -> PreTrainedModel:
-    """Read the weights onto the device; transformers makes or keeps them quantized if planned."""
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    config, form = plan.checkpoint.config, plan.form
-    kept = form.kept_quantizer
-    if plan.device.type == "cuda" and form.dtype is torch.float32:
-        # Some containers switch TensorFloat-32 on, which keeps three decimal digits.
-        torch.set_float32_matmul_precision("highest")
-    model: PreTrainedModel
-    report: Mapping[str, Any]
-    try:
-        model, report = model_class(config).from_pretrained(  # type: ignore[misc]  # a pair, as output_loading_info asks
-            folder,
-            config=config,
-            dtype=form.dtype,
-            quantization_config=kept.asked if kept else None,
-            device_map={"": plan.device} if kept else None,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-        )
-    except Exception as error:  # transformers may raise anything at wrong weights
-        raise ModelLoadError(f"The weights in {folder} cannot be used: {error}") from error
-    _refuse_incomplete(folder, report)
-    model.eval()  # type: ignore[no-untyped-call]
-    if kept:  # they are on their device already, and some kinds cannot be moved
-        return model
-    if form.is_converted:  # some methods turn back into bfloat16, whatever was asked for
-        for parameter in model.parameters():  # not buffers: rotary tables need float32
-            parameter.data = parameter.data.to(form.dtype)
-    model.to(plan.device)  # type: ignore[arg-type]
-    return model
-
-
-def _refuse_incomplete(folder: Path, report: Mapping[str, Any]) -> None:
-    """transformers fills what is missing with random numbers, and only warns."""
-    if missing := sorted(report["missing_keys"]):
-        raise ModelLoadError(
-            f"The weights in {folder} lack {len(missing)} tensors of the model,"
-            f" such as {missing[0]}."
-        )
-    if mismatched := sorted(report["mismatched_keys"]):
-        name, found, expected = mismatched[0]
-        raise ModelLoadError(
-            f"The weights in {folder} do not fit config.json: {name} is {list(found)}, not"
-            f" {list(expected)} ({len(mismatched)} such tensors)."
-        )
 
 
 def _give_memory_back(device: torch.device) -> None:
