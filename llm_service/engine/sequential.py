@@ -15,7 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from llm_service.engine import ModelInfo, Observe
 from llm_service.engine.batched.block_manager import BlockManager
@@ -27,7 +33,6 @@ from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.budget import Turn
 from llm_service.engine.kernels.head import LogitNeeds
-from llm_service.engine.loading.loader import LoadedModel
 from llm_service.engine.observer import Phase
 from llm_service.engine.request import GenerationRequest
 from llm_service.engine.tokenization import SealedTokenizer
@@ -42,26 +47,32 @@ class SequentialEngine(BatchedEngine):
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
         info: ModelInfo,
         observe: Observe,
         *,
+        eos_token_ids: frozenset[int],
         turn: Turn | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        tokenizer = SealedTokenizer(loaded.tokenizer)
         # The sampling defaults of the model's folder are in `default_sampling`; callers apply them.
-        loaded.model.generation_config = _generation_config(info.max_context)
-
+        model.generation_config = _generation_config(info.max_context)
+        vocabulary = Vocabulary(tokenizer, size=info.vocab_size, eos_token_ids=eos_token_ids)
         assert info.local is not None
         threads = info.local.threads
 
         def build_core() -> EngineCore:
             torch.set_num_threads(threads)  # OpenMP keeps the number per thread
-            return SequentialCore(loaded, info, threads)
+            return SequentialCore(model, vocabulary, info.max_context, threads)
 
         super().__init__(
-            build_core, info, tokenizer, observe(info), backoff or Backoff(), turn or Turn()
+            build_core,
+            info,
+            SealedTokenizer(tokenizer),
+            observe(info),
+            backoff or Backoff(),
+            turn or Turn(),
         )
 
     def _refuse_attachments(self, request: GenerationRequest) -> None:
@@ -72,20 +83,22 @@ class SequentialEngine(BatchedEngine):
 class SequentialCore(EngineCore):
     """Runs the batched core with one slot over `generate`; frees its cache after each sequence."""
 
-    def __init__(self, loaded: LoadedModel, info: ModelInfo, threads: int) -> None:
-        num_blocks = -(-info.max_context // _BLOCK_SIZE)
-        self._generate = GenerateRunner(loaded.model, threads)
+    def __init__(
+        self, model: PreTrainedModel, vocabulary: Vocabulary, max_context: int, threads: int
+    ) -> None:
+        num_blocks = -(-max_context // _BLOCK_SIZE)
+        self._generate = GenerateRunner(model, threads)
         super().__init__(
             Scheduler(
                 BlockManager(num_blocks, _BLOCK_SIZE, prefix_cache=False),
                 max_batch_size=1,
-                max_batched_tokens=info.max_context,  # `generate` takes a prompt as a whole
-                max_context=info.max_context,
+                max_batched_tokens=max_context,  # `generate` takes a prompt as a whole
+                max_context=max_context,
             ),
             self._generate,
-            Sampler(info.vocab_size, loaded.eos_token_ids),
-            Vocabulary(loaded.tokenizer, size=info.vocab_size, eos_token_ids=loaded.eos_token_ids),
-            max_context=info.max_context,
+            Sampler(vocabulary.size, vocabulary.eos_token_ids),
+            vocabulary,
+            max_context=max_context,
         )
 
     def step(self) -> StepResult:

@@ -55,9 +55,11 @@ def sequential(
     resources = Resources(threads=1, kv_cache_bytes=0, max_batch_size=1, max_context=MAX_CONTEXT)
     config = EngineConfig(engine="sequential", max_waiting=max_waiting)
     return SequentialEngine(
-        loaded,
+        loaded.model,
+        loaded.tokenizer,
         model_info(loaded, resources, config),
         lambda info: recorder,
+        eos_token_ids=loaded.eos_token_ids,
         backoff=QUICK_BACKOFF,
     )
 

@@ -77,7 +77,14 @@ def _load_engine(
     engine = (
         batched_engine(loaded, info, config, observe, turn=turn)
         if loaded.is_batched
-        else SequentialEngine(loaded, info, observe, turn=turn)
+        else SequentialEngine(
+            loaded.model,
+            loaded.tokenizer,
+            info,
+            observe,
+            eos_token_ids=loaded.eos_token_ids,
+            turn=turn,
+        )
     )
     _try_chat_template(engine.tokenizer, progress)
     return engine
