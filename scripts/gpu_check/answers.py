@@ -3,10 +3,11 @@
 import asyncio
 from functools import partial
 from importlib.util import find_spec
+from typing import cast
 
 from llm_service.engine import Engine, GenerationRequest, Prompt, SamplingParams, unobserved
 from llm_service.engine.budget import Budget
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.config import Device, DType, EngineConfig, EngineKind, Quantization
 from llm_service.engine.loading.factory import load_engine
 from scripts.gpu_check.part import Failed, Figures, Part, Skipped
 
@@ -16,15 +17,16 @@ _SECONDS = 60.0
 
 
 def run(part: Part) -> None:
-    for name, dtype, quantization, kind in (
+    cases: tuple[tuple[str, DType, Quantization, EngineKind], ...] = (
         ("float32", "float32", "none", "batched"),
         ("bf16", "bfloat16", "none", "batched"),
         ("8bit", "bfloat16", "8bit", "batched"),
         ("NF4", "bfloat16", "4bit", "batched"),
         ("bf16, one request at a time", "bfloat16", "none", "sequential"),
-    ):
+    )
+    for name, dtype, quantization, kind in cases:
         config = EngineConfig(
-            device=part.device.type,
+            device=cast(Device, part.device.type),
             dtype=dtype,
             quantization=quantization,
             engine=kind,

@@ -8,7 +8,7 @@ import gc
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from benchmarks.checkpoints import CONFIGS
 from benchmarks.vocabulary import SPECIAL, build_tokenizer
 from llm_service.bench.engine import Bench, Phase, PhaseResult
 from llm_service.bench.prompts import Prompts
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.config import Device, EngineConfig
 from llm_service.engine.loading import memory, quantizers
 from llm_service.engine.loading.compatibility import layer_shapes, why_not_batchable
 from llm_service.engine.loading.form import Form
@@ -81,7 +81,9 @@ def _measure(device: torch.device, case: _Case) -> Figures:
     phases = [Phase("decode", n, case.prompt_tokens, case.output_tokens) for n in case.streams]
     phases += [Phase("prefill", 1, n, 1) for n in case.prefills]
     # a spare block for each stream, without which the scheduler admits no more
-    config = EngineConfig(device=device.type, speculation="none", max_batch_size=max(case.streams))
+    config = EngineConfig(
+        device=cast(Device, device.type), speculation="none", max_batch_size=max(case.streams)
+    )
     per_stream = case.prompt_tokens + case.output_tokens + 2 * config.block_size
     num_tokens = max(max(case.streams) * per_stream, max(case.prefills) + 2 * config.block_size)
     form = _form(case.quantization)

@@ -13,7 +13,7 @@ from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.budget import Turn
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.config import EngineConfig, Speculation
 from llm_service.engine.kernels.kv_cache import block_bytes
 from llm_service.engine.loading.factory import batched_engine, build_core, model_info
 from llm_service.engine.loading.loader import Resources
@@ -54,7 +54,7 @@ class Size(TypedDict, total=False):
     max_batched_tokens: int
     max_waiting: int
     prefix_cache: bool
-    speculation: str
+    speculation: Speculation
 
 
 def make_engine(
@@ -92,7 +92,7 @@ def _configured(
     max_batched_tokens: int = 32,
     max_waiting: int = 256,
     prefix_cache: bool = True,
-    speculation: str = "prompt_lookup",
+    speculation: Speculation = "prompt_lookup",
 ) -> tuple[Resources, EngineConfig]:
     bytes_per_block = block_bytes(shapes_of(model), block_size, model.dtype)
     config = EngineConfig(

@@ -27,7 +27,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.config import EngineConfig, KernelSet, Quantization
 from llm_service.engine.kernels.fused import FusedDecoder
 from llm_service.engine.kernels.kv_cache import LayerShape
 from llm_service.engine.loading import quantization
@@ -94,20 +94,20 @@ FUSED = {f"fused {name}": name for name in ("llama", "qwen2", "qwen3", "mistral"
 
 
 @cache
-def served_model(name: str, quantization: str = "none") -> PreTrainedModel:
+def served_model(name: str, scheme: Quantization = "none") -> PreTrainedModel:
     """The weights of `tiny_model`, for engines: they change how it attends."""
     model = fresh_model(FUSED.get(name, name))
     if name in FUSED:
-        assert prepare(model, quantization)[0].is_fused
+        assert prepare(model, scheme)[0].is_fused
     return model
 
 
 def prepare(
     model: PreTrainedModel,
-    scheme: str = "none",
+    scheme: Quantization = "none",
     *,
     is_batched: bool = True,
-    kernels: str = "auto",
+    kernels: KernelSet = "auto",
 ) -> tuple[Form, Reasons]:
     """Give `model` the form that a plan chooses for it; what came out, as the loader tells it."""
     form, reasons = chosen_form(model, scheme, is_batched=is_batched, kernels=kernels)
@@ -118,12 +118,20 @@ def prepare(
 
 
 def chosen_form(
-    shell: PreTrainedModel, scheme: str, *, is_batched: bool = True, kernels: str = "auto"
+    shell: PreTrainedModel,
+    scheme: Quantization,
+    *,
+    is_batched: bool = True,
+    kernels: KernelSet = "auto",
 ) -> tuple[Form, Reasons]:
     """What a plan chooses for a model with these modules, which needs no weights."""
-    dtype = str(shell.dtype).removeprefix("torch.")
-    engine = "auto" if is_batched else "sequential"
-    config = EngineConfig(dtype=dtype, quantization=scheme, kernels=kernels, engine=engine)
+    dtype: Any = str(shell.dtype).removeprefix("torch.")
+    config = EngineConfig(
+        dtype=dtype,
+        quantization=scheme,
+        kernels=kernels,
+        engine="auto" if is_batched else "sequential",
+    )
     return choose_form(
         config, checkpoint_of(shell), Machine.detect(), torch.device("cpu"), quantizer=None
     )

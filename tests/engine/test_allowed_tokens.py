@@ -11,7 +11,7 @@ from torch import Tensor
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.scheduler import ScheduledBatch
 from llm_service.engine.batched.sequence import Sequence as Answer
-from llm_service.engine.config import EngineConfig
+from llm_service.engine.config import EngineConfig, Quantization, Speculation
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import LoadedModel, Resources, load_model
@@ -32,16 +32,16 @@ OTHER = tuple(pocket().encode("Why is the sky blue?"))
 
 
 @cache
-def loaded(quantization: str) -> LoadedModel:
+def loaded(quantization: Quantization) -> LoadedModel:
     """In 8 bits, the kernels compute only the logits exactly that are needed."""
     config = EngineConfig(model_id="pocket", quantization=quantization)
     return load_model(config, Machine.detect(), lambda line: None)
 
 
 def make_core(
-    speculation: str = "none",
+    speculation: Speculation = "none",
     *,
-    quantization: str = "none",
+    quantization: Quantization = "none",
     wrap_runner: Callable[[Runner], Runner] = lambda runner: runner,
 ) -> EngineCore:
     config = EngineConfig(model_id="pocket", speculation=speculation)
@@ -87,7 +87,9 @@ def test_only_allowed_tokens_are_chosen(sampling: SamplingParams) -> None:
 
 @every_sampling
 @pytest.mark.parametrize("speculation", ["none", "prompt_lookup"])
-def test_a_mask_of_all_tokens_changes_nothing(sampling: SamplingParams, speculation: str) -> None:
+def test_a_mask_of_all_tokens_changes_nothing(
+    sampling: SamplingParams, speculation: Speculation
+) -> None:
     sampling = replace(sampling, num_logprobs=3)
     free = sequence_of(sampling)
     masked = sequence_of(sampling, lambda position: range(vocab_size()))
@@ -162,7 +164,7 @@ class ExactRunner:
 @pytest.mark.parametrize("num_allowed", [None, 7, 400, 4000])
 @every_sampling
 def test_answers_are_those_of_exact_logits(
-    sampling: SamplingParams, num_allowed: int | None, speculation: str
+    sampling: SamplingParams, num_allowed: int | None, speculation: Speculation
 ) -> None:
     """Where likely tokens are ruled out, approximate logits of the others would choose wrongly."""
     ids = random.Random(2).sample(range(vocab_size()), num_allowed or 0)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from llm_service.engine.batched.core import EngineCore, StepResult
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.config import Speculation
 from llm_service.engine.request import FinishReason, SamplingParams
 from llm_service.errors import RequestCancelled
 from tests.engine.cores import GREEDY, PROMPTS, make_core, make_sequence, output, run_to_end
@@ -112,7 +113,7 @@ def test_a_preempted_sequence_resumes_with_the_same_tokens(architecture: str) ->
 
 
 @pytest.mark.parametrize("speculation", ["none", "prompt_lookup"])
-def test_a_preempted_sequence_resumes_with_the_same_penalties(speculation: str) -> None:
+def test_a_preempted_sequence_resumes_with_the_same_penalties(speculation: Speculation) -> None:
     """Its tokens are computed again, but not counted again."""
     sampling = SamplingParams(
         max_tokens=24, temperature=0.0, frequency_penalty=0.4, repetition_penalty=1.1

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from llm_service.engine.config import Quantization
 from llm_service.engine.kernels.attention import PagedBatch, Span
 from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.kernels.kv_cache import KVCache
@@ -18,7 +19,7 @@ FIRST, SECOND = list(range(7, 7 + 200)), [5, 3, 0, 1]
 class Steps:
     """Random tokens over some spans, computed both ways, each in a cache of its own."""
 
-    def __init__(self, architecture: str, quantization: str) -> None:
+    def __init__(self, architecture: str, quantization: Quantization) -> None:
         model = fresh_model(architecture)
         prepare(model, quantization)
         made = FusedModel.of(model)

@@ -18,6 +18,7 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
+from llm_service.engine.config import KernelSet, Quantization
 from llm_service.engine.kernels.packing import Scheme, round_channels, round_groups
 from llm_service.engine.kernels.quantized import QuantizedLinear
 from llm_service.engine.kernels.torch_linear import TorchLinear
@@ -80,7 +81,7 @@ def answer(model: PreTrainedModel) -> torch.Tensor:
 @pytest.mark.parametrize("kernels", ["auto", "none"])
 @pytest.mark.parametrize("scheme", ["8bit", "4bit"])
 def test_a_model_that_reads_weights_itself_is_quantized_but_for_these(
-    kernels: str, scheme: str
+    kernels: KernelSet, scheme: Quantization
 ) -> None:
     model = mamba()
     expected = answer(model)
@@ -105,7 +106,7 @@ def test_a_model_that_does_not_run_quantized_is_not_quantized(
 @pytest.mark.parametrize("kernels", ["auto", "none"])
 @pytest.mark.parametrize("scheme", ["8bit", "4bit"])
 def test_the_numbers_of_a_quantized_layer_can_be_read(
-    monkeypatch: pytest.MonkeyPatch, kernels: str, scheme: str
+    monkeypatch: pytest.MonkeyPatch, kernels: KernelSet, scheme: Quantization
 ) -> None:
     def blind(model: nn.Module) -> object:
         return watched(nn.Module())  # sees no layer

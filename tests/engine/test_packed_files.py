@@ -92,7 +92,7 @@ def test_the_parts_of_a_matrix_keep_the_names_that_older_folders_have(written: P
     assert names == {"head.weights", "head.lower", "head.scales", "head.doubts"}
 
 
-def refusal(folder: Path, **settings: str) -> str:
+def refusal(folder: Path, **settings: Any) -> str:
     with pytest.raises(ModelLoadError) as caught:
         load(folder, **settings)
     return str(caught.value)
