@@ -69,7 +69,7 @@ def examine(model_id: str | None, progress: Progress, *, loads: bool = False) ->
     plan = None
     if settings is not None or model_id:
         try:
-            plan = make_plan(examine_model(config.model_id, progress), config, machine)
+            plan = make_plan(examine_model(config.model_id, progress, traces=True), config, machine)
         except ModelLoadError as error:
             findings.append(Finding("model", True, str(error), ""))
     state = Disk.of(Path("state") if settings is None else settings.state_dir)

@@ -146,6 +146,7 @@ def checkpoint_of(shell: PreTrainedModel) -> Checkpoint:
         shell=shell,
         packed=None,
         max_context=MAX_CONTEXT,
+        sequential=None,
     )
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_batched_is_told_with_its_reason(
 def test_most_reasons_are_found_without_weights_and_they_are_the_same_with_them(
     model_type: str, fields: dict[str, Any], reason: str | None
 ) -> None:
-    found = why_shell_not_batchable(build(model_type, "meta", **fields))
+    found = why_shell_not_batchable(build(model_type, "meta", **fields), traces=True)
     assert str(found).startswith(str(reason))
     assert why_not_batchable(build(model_type, **fields)) == found
 
@@ -103,7 +103,7 @@ def test_most_reasons_are_found_without_weights_and_they_are_the_same_with_them(
 def test_a_shell_is_left_as_it_was() -> None:
     shell = build("qwen3", "meta")
     before = shell.config._attn_implementation
-    why_shell_not_batchable(shell)
+    why_shell_not_batchable(shell, traces=True)
     assert shell.config._attn_implementation == before
 
 

@@ -22,6 +22,7 @@ from transformers.models.auto.modeling_auto import (
 
 from llm_service.engine.kernels.files import CONFIG_KEY, Facts, FilesUnusable
 from llm_service.engine.loading import model_files
+from llm_service.engine.loading.compatibility import why_shell_not_batchable
 from llm_service.engine.loading.layer_config import largest
 from llm_service.engine.loading.model_files import ModelLoadError, Progress
 
@@ -39,6 +40,7 @@ class Checkpoint:
     shell: PreTrainedModel  # all of its modules on torch's meta device: shapes, no numbers
     packed: Facts | None  # about weights that `llm-service quantize` wrote; None: any others
     max_context: int  # the longest that the model is made for, in tokens
+    sequential: str | None  # why it cannot be batched, as far as that is known without weights
 
     @property
     def num_parameters(self) -> int:
@@ -51,21 +53,28 @@ class Checkpoint:
         return stated if isinstance(stated, torch.dtype) else torch.float32
 
 
-def examine(name: str, progress: Progress) -> Checkpoint:
-    """Find the model `name` and read all but its weights. Raises ModelLoadError."""
+def examine(name: str, progress: Progress, *, traces: bool = False) -> Checkpoint:
+    """Find the model `name` and read all but its weights. Raises ModelLoadError.
+
+    With `traces`, run its modules without weights to see whether they can be batched. That takes
+    some 20 ms for each layer; loading leaves it out, because it tries the weights anyway.
+    """
     found = model_files.find(name)
     model_id, folder = found or (name, model_files.download_small_files(name, progress))
     model_files.refuse_malformed(folder)
     config = read_config(folder)
     try:
+        packed, shell = _packed_facts(config), _shell_of(config)
         return Checkpoint(
             model_id=model_id,
             folder=folder,
             is_on_hub=found is None,
             config=config,
-            shell=_shell_of(config),
-            packed=_packed_facts(config),
+            shell=shell,
+            packed=packed,
             max_context=_longest_context(config, folder),
+            # Packed weights were written by the batched engine, after a trial.
+            sequential=None if packed else why_shell_not_batchable(shell, traces=traces),
         )
     except ModelLoadError:
         raise

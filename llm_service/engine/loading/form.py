@@ -14,7 +14,6 @@ from llm_service.engine.kernels.build import KernelsUnavailable, usable_instruct
 from llm_service.engine.kernels.fused import CACHE_TYPES, why_not_fusable
 from llm_service.engine.kernels.library import Kernels, load_kernels
 from llm_service.engine.loading.checkpoint import Checkpoint
-from llm_service.engine.loading.compatibility import why_shell_not_batchable
 from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.engine.loading.quantizers import Quantizer
 from llm_service.machine import Machine
@@ -94,9 +93,8 @@ def choose_form(
         kv_dtype=dtype,
         quantizer=quantizer,
     )
-    reasons = Reasons(
-        sequential=_why_sequential(config, checkpoint), converted=_why_converted(form)
-    )
+    asked = "LLM_ENGINE=sequential asks for that" if config.engine == "sequential" else None
+    reasons = Reasons(sequential=asked or checkpoint.sequential, converted=_why_converted(form))
     if checkpoint.packed is not None:
         form, reasons = _packed_form(form, reasons, config, checkpoint)
     elif (kept := form.kept_quantizer) is not None:
@@ -104,13 +102,6 @@ def choose_form(
     elif device.type == "cpu":
         form, reasons = _form_on_cpu(form, reasons, config, checkpoint)
     return with_kv_dtype(form, config), reasons
-
-
-def _why_sequential(config: EngineConfig, checkpoint: Checkpoint) -> str | None:
-    if config.engine == "sequential":
-        return "LLM_ENGINE=sequential asks for that"
-    # Packed weights were written by the batched engine, after a trial.
-    return None if checkpoint.packed else why_shell_not_batchable(checkpoint.shell)
 
 
 def _why_converted(form: Form) -> str | None:
