@@ -9,11 +9,14 @@ from typer.testing import CliRunner
 from llm_service.__main__ import app
 from llm_service.bench import BenchError, quality
 from llm_service.bench.quality import Quality
+from llm_service.engine.config import Quantization
 from llm_service.engine.kernels.build import usable_instruction_sets
 from llm_service.machine import Machine
 
 
-def measure(schemes: list[str], text: str | None = None, tokens: int = 4000) -> list[Quality]:
+def measure(
+    schemes: list[Quantization], text: str | None = None, tokens: int = 4000
+) -> list[Quality]:
     return quality.measure("pocket", schemes, text, tokens, lambda line: None)
 
 
