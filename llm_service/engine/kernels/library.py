@@ -161,13 +161,17 @@ class Kernels:
     def __init__(self, file: Path, instruction_set: str) -> None:
         """Raises KernelsUnavailable if `file` is no library that fits the structures here."""
         self.instruction_set = instruction_set
-        self.is_tuned = instruction_set != "portable"  # else torch may well be faster
         try:
             self._library = ctypes.CDLL(str(file))
             self._bind_all()
         except (OSError, AttributeError) as error:
             raise KernelsUnavailable(f"{file} cannot be loaded: {error}") from error
         check_layouts(self._library, MIRRORED)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the kernels use this CPU's vectors; without them torch may well be faster."""
+        return self.instruction_set != "portable"
 
     def _bind_all(self) -> None:
         size, address, threads = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
