@@ -57,7 +57,7 @@ def clean(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """`text` with U+FFFD for halves of surrogate pairs, which no encoding can write."""
+    """Return `text` with U+FFFD for lone surrogates, which cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -66,7 +66,7 @@ def encodable(text: str) -> str:
 
 
 def change_texts(message: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    """`message` with all that its sender chose freely changed: values, and names of arguments."""
+    """Return `message` with `change` applied to values and to names that callers choose."""
     return {
         name if name in _FIELDS else change(name, ""): (
             value if name == "role" else _changed(value, name, change)
@@ -88,7 +88,7 @@ def _changed(value: Any, field: str, change: Change) -> Any:
 
 
 class Sealer:
-    """Escapes what callers send, so that control tokens are spelled by the template alone."""
+    """Escapes the text of callers, so that only the template can write control tokens."""
 
     def __init__(self, control: Mapping[str, int]) -> None:
         """`control`: the control tokens and their ids."""
@@ -101,11 +101,11 @@ class Sealer:
         self._first = _any_of(map(re.escape, firsts))
         # Nearly all control tokens begin with one of a few signs, which `replace` escapes fast.
         self._signs = {char: _escaped(char) for char in firsts if not _is_common(char)}
-        others = {_beginning(token) for token in control if _is_common(token[0])}
-        self._could_begin = _any_of(others) if others else None
+        beginnings = {_beginning(token) for token in control if _is_common(token[0])}
+        self._could_begin = _any_of(beginnings) if beginnings else None
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """`message`, sealed in all its strings. Raises InvalidRequest over an unknown role."""
+        """Return `message` with all strings sealed. Raises InvalidRequest for an unknown role."""
         role = message.get("role")
         if not isinstance(role, str) or role not in _ROLES:
             raise InvalidRequest(
@@ -114,9 +114,10 @@ class Sealer:
         return change_texts(message, self._escape)
 
     def name_control_tokens(self, rendered: str) -> tuple[str, list[int]]:
-        """Exchange control tokens for their private names, and return their ids, too.
+        """Replace control tokens by their private names, and return their ids as well.
 
-        Leftmost first, then longest. A private name that stands there already is not ours.
+        The leftmost token is replaced first, and of those the longest. Private names that are
+        already in the text are removed, because the template did not write them.
         """
         rendered = rendered.replace(_NAME_START, "").replace(_NAME_END, "")
         named: list[str] = []
