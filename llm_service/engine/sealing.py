@@ -1,4 +1,4 @@
-"""Seals a chat: what a message says can never become a control token.
+"""Seals a chat: the text of a message can never become a control token.
 
 Owns the border between a chat template, which may write control tokens, and the text
 that callers send, which may not. Knows control tokens by their spelling alone; needs
@@ -24,12 +24,12 @@ from typing import Any
 
 from llm_service.errors import InvalidRequest
 
-# Unicode noncharacters: meant for use inside a program, never in text.
+# Unicode noncharacters: for use inside a program, not in text.
 _ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
 _ESCAPED = re.compile("\ufdd0([0-9a-fA-F]{1,6})\ufdd1")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNFIT_TEXT = re.compile("[\ufdd0-\ufdd3\ud800-\udfff]")
-# Words that templates compare and build on ('<|' + role + '|>'), so they stay as they are.
+# Templates compare these words and build tokens from them ('<|' + role + '|>'): not escaped.
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _TYPES = frozenset({"text", "function"})
 _FIELDS = frozenset(
@@ -37,19 +37,19 @@ _FIELDS = frozenset(
     | {"arguments", "reasoning_content", "refusal"}
 )
 
-# A new text for an old one; the second argument names the field that holds it.
+# Returns a new text for a text; the second argument is the name of its field.
 Change = Callable[[str, str], str]
 
 
 def private_name(token_id: int) -> str:
-    """What a control token is called between rendering and encoding."""
+    """Return the private name of a control token, used between rendering and encoding."""
     return f"{_NAME_START}{token_id}{_NAME_END}"
 
 
 def clean(text: str) -> str:
-    """`text` with U+FFFD for what no tokenizer can read, and for what sealing uses itself.
+    """Return `text` with U+FFFD for characters that tokenizers reject or that sealing uses.
 
-    Made of `replace`, because a regular expression takes 50 times as long over bad characters.
+    It uses `replace`, as a regular expression is 50 times slower on many such characters.
     """
     for char in (_ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END):
         text = text.replace(char, "\ufffd")
@@ -99,7 +99,7 @@ class Sealer:
         self._tails = _NAME_START.join(token[1:] for token in control)
         firsts = {token[0] for token in control}
         self._first = _any_of(map(re.escape, firsts))
-        # Nearly all control tokens begin with one of a few signs, which `replace` escapes fast.
+        # Nearly all control tokens begin with one of a few symbols; `replace` escapes these fast.
         self._signs = {char: _escaped(char) for char in firsts if not _is_common(char)}
         beginnings = {_beginning(token) for token in control if _is_common(token[0])}
         self._could_begin = _any_of(beginnings) if beginnings else None
@@ -136,7 +136,7 @@ class Sealer:
         return "".join([*named, rendered[end:]]), ids
 
     def undo(self, rendered: str) -> str:
-        """Take the escapes out; a template that cuts strings may have left half of one."""
+        """Undo the escapes, including incomplete ones left by a template that cuts strings."""
         if _ESCAPE_START not in rendered and _ESCAPE_END not in rendered:
             return rendered
         for char, escape in self._signs.items():
@@ -156,21 +156,21 @@ class Sealer:
         return head + tail
 
     def _could_continue(self, text: str) -> bool:
-        """Whether a control token that was begun before `text` could go on with it."""
+        """Whether a control token that begins before `text` could continue in it."""
         if any(text[:n] in self._ends for n in range(1, self._longest)):
             return True
         return 0 < len(text) < self._longest and text in self._tails
 
 
 def _is_common(char: str) -> bool:
-    """A character of ordinary text: too many would be escaped wherever it stands."""
+    """Whether `char` is common in text: escaping it everywhere would be too much."""
     return char.isalnum() or char.isspace()
 
 
 def _beginning(token: str) -> str:
-    """A pattern for the places at which `token`, which begins with a common character, could begin.
+    """Return a pattern for the places where `token` could begin; its first character is common.
 
-    These are where the rest of it follows, or a part of the rest and then the end of the text.
+    There the rest of the token follows, or a part of the rest and then the end of the text.
     """
     first = re.escape(token[0])
     if len(token) == 1:
@@ -188,7 +188,7 @@ def _escaped(char: str) -> str:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    """The character; nothing for a number that a template has made of the pieces of two."""
+    """Return the character; empty for a number that a template has joined from two escapes."""
     code = int(match[1], 16)
     char = chr(code) if code <= sys.maxunicode else _ESCAPE_START
     return "" if _UNFIT_TEXT.match(char) else char
