@@ -1,7 +1,7 @@
 """Writes the measurements into research_paper.md, and a plot for each record.
 
 Regions of the paper between `<!-- begin NAME -->` and `<!-- end NAME -->` are made from the records
-in benchmarks/results; the words around them are people's. `make paper` writes; the tests compare.
+in benchmarks/results; people write the text around them. `make paper` writes, and tests compare.
 """
 
 import hashlib

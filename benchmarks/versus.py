@@ -2,9 +2,9 @@
 
     python -m benchmarks.versus --checkpoint qwen2.5-0.5b --ours 8bit --theirs llama_cpp:q8_0
 
-Each turn starts a server, waits until it has answered, measures over HTTP and ends it, so that no
-contender runs beside another. Before each turn it waits until the machine is quiet; with --now it
-does not, and says so in the record, which the paper then leaves out.
+Each turn starts a server, waits for its first answer, measures over HTTP and stops it, so that only
+one contender runs at a time. Before each turn it waits until the machine is quiet. With --now it
+does not wait; the record says so, and the paper excludes it.
 """
 
 import argparse

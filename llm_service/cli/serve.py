@@ -1,7 +1,7 @@
 """`llm-service serve`: runs the service, and prints how to use it once it is ready.
 
-Owns the process: signals, draining, the exit status. The banner goes straight to standard
-output, because the log must never hold a key.
+Owns the process: signals, draining, the exit status. The banner is printed to standard output and
+not logged, because the log must never contain a key.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the engines of one process share: the machine's memory and the turn to compute."""
+"""The memory and the turn to compute that all engines of one process share."""
 
 import threading
 from collections import deque

@@ -1,20 +1,20 @@
 """Seals a chat: the text of a message can never become a control token.
 
-Owns the border between a chat template, which may write control tokens, and the text
-that callers send, which may not. Knows control tokens by their spelling alone; needs
-no tokenizer and no template engine.
+Separates the output of a chat template, which may contain control tokens, from the text of
+callers, which may not. It knows only the spelling of control tokens, and needs no tokenizer and no
+template engine.
 
-In every string of the messages, each character at which a control token could begin is
-escaped, and so is the first one, if a control token that the template has begun could go on
-with it. The template is then rendered: whatever spells a control token now was written by
-the template, and is exchanged for a private name. Only then are the escapes undone, and all
-is encoded at once by a tokenizer that knows the control tokens by their private names alone.
-(`sanitize_control_tokens` of transformers looks for whole tokens in one string; it does not
-see one assembled across a border.)
+In every string of the messages, each character at which a control token could begin is escaped. So
+is the first character, if it could continue a control token that the template has begun. Then the
+template is rendered. Every control token in the result was written by the template, and is
+replaced by a private name. After that the escapes are undone, and the whole text is encoded by a
+tokenizer that knows control tokens only by their private names. (`sanitize_control_tokens` of
+transformers looks for whole tokens in one string, so it misses a token that is assembled from
+the ends of two strings.)
 
-A template may still compute control tokens out of text that holds none (`striptags` turns
-`&lt;` into `<`). `chat_renderer` finds that by comparing the tokens that `name_control_tokens`
-returns with those of a harmless conversation.
+A template may still compute control tokens from text that contains none (`striptags` turns `&lt;`
+into `<`). `chat_renderer` detects this by comparing the tokens that `name_control_tokens` returns
+with those of a harmless conversation.
 """
 
 import re

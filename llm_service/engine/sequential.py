@@ -1,9 +1,9 @@
 """Implements the sequential engine: transformers' own `generate`, one request at a time.
 
-It serves models that cannot be batched here. Owns only how logits are obtained from
-`generate`: scheduling, sampling, text, streams and failures are the batched engine's, run
-with room for one sequence, so every parameter means the same in both engines. The KV cache is
-transformers' own; its bytes are not counted.
+It serves models that cannot be batched here. It owns only the way in which logits are obtained from
+`generate`. Scheduling, sampling, text, streams and failures are handled by the batched engine with
+room for one sequence, so every parameter means the same in both engines. The KV cache belongs to
+transformers; its bytes are not counted.
 """
 
 import threading

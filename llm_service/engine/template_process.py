@@ -1,10 +1,10 @@
 """A handle on the process that renders a model's chat template.
 
-Owns that process: starts it when it is first needed, ends it when it takes more memory than it
-may, and starts it again after it was ended. `template_worker` is what runs in it.
+Owns that process: starts it when it is first needed, ends it when it exceeds its memory limit, and
+starts it again after it has ended. `template_worker` is the program that runs in it.
 
-The kernel bounds the process, too, where it can (`template_worker`). macOS cannot bound an address
-space, so there this module's look at the resident memory is the only bound.
+The kernel also limits the process if it can (`template_worker`). macOS cannot limit an address
+space; the check of the resident memory in this module is the only limit there.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class TemplateProcess:
         """Return the sealed prompt, with private names for control tokens.
 
         Raises InvalidRequest when the template refuses the messages or takes too long, and
-        Unavailable when its process could not start or was ended by somebody else.
+        Unavailable when the process could not start or was ended from outside.
         """
         request = _request(messages, add_generation_prompt)
         with self._lock:

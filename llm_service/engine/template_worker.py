@@ -1,14 +1,14 @@
 """The process in which a chat template runs: `python -m llm_service.engine.template_worker`.
 
-A template comes with a model and is somebody else's program. It may loop for ever or build
-gigabytes, and no check of its source tells. So it runs here, where the kernel bounds what one
-prompt may take, and where it shares neither memory, environment nor the interpreter's lock
-with the service. `template_process` is the other end; it also watches this process's memory,
-for systems whose kernel does not bound it.
+A template comes with a model and is a foreign program. It may loop forever or allocate gigabytes,
+and no check of its source can detect that. It therefore runs in this process, where the kernel
+limits the resources of one prompt. It does not share memory, environment or the interpreter's lock
+with the service. `template_process` is the other end; it also watches this process's memory, for
+systems whose kernel does not limit it.
 
-Frames go both ways: a length, then JSON. The first one in brings the template and the control
-tokens, and is answered by `{}`. Each later one is a conversation, answered by `{"text": ...}` or
-`{"refusal": ...}`.
+Frames in both directions are a length followed by JSON. The first request has the template and the
+control tokens; its answer is `{}`. Each later request is a conversation; its answer is
+`{"text": ...}` or `{"refusal": ...}`.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Converts text to token ids, sealed: the text of a message can never become a control token.
 
-Owns a model's tokenizer. `sealing` says how a chat is sealed, and `template_process` renders
-it. It knows nothing of models.
+Owns a model's tokenizer. `sealing` seals a chat, and `template_process` renders it. This module
+knows nothing about models.
 """
 
 from collections.abc import Mapping, Sequence
