@@ -1,7 +1,8 @@
-"""Random weights in the exact shapes of real models, offline and the same each time.
+"""Makes checkpoints of random weights with the shapes of real models, offline and reproducible.
 
-How fast a model runs depends on its shapes alone, so these measure what the real ones would.
-Folders are as Hugging Face's: config.json, model.safetensors in bfloat16, and a tokenizer of the
+The speed of a model depends only on its shapes, so these checkpoints are as fast as the real ones.
+The folders have the format of Hugging Face:
+config.json, model.safetensors in bfloat16, and a tokenizer of the
 model's full vocabulary (vocabulary.py). `python -m benchmarks.checkpoints qwen2.5-0.5b`.
 """
 
@@ -31,7 +32,7 @@ FOLDER = ROOT / "build" / "checkpoints"
 CHAT_TEMPLATE = ROOT / "models" / "pocket" / "chat_template.jinja"
 SEED = 20
 _STD = 0.02
-_SILENT = ("o_proj.weight", "down_proj.weight")  # what layers add goes through these
+_SILENT = ("o_proj.weight", "down_proj.weight")  # the layers' outputs go through these
 
 
 def _qwen2(
@@ -66,8 +67,8 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "qwen2.5-1.5b": _qwen2(151_936, 1536, 8960, layers=28, heads=12, kv_heads=2),
     # Qwen/Qwen2.5-7B-Instruct: 7,616 M parameters, 15 GB of them on disk.
     "qwen2.5-7b": _qwen2(152_064, 3584, 18_944, layers=28, heads=28, kv_heads=4, is_tied=False),
-    # After KBlueLeaf/TIPO-200M: a Llama of 203 M parameters, embeddings and head apart, no grouped
-    # heads. The shape is written from memory of its card: like it, not certainly equal to it.
+    # Similar to KBlueLeaf/TIPO-200M: a Llama of 203 M parameters with untied head and without
+    # grouped heads. The shape is not verified against its model card.
     "tipo-200m": LlamaConfig(
         vocab_size=32_013,
         hidden_size=768,
@@ -80,16 +81,16 @@ CONFIGS: dict[str, PreTrainedConfig] = {
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=False,
     ),
-    # Not a real model: everything above in miniature, to try the harness itself in seconds.
+    # Not a real model: a miniature, to test the benchmark itself in seconds.
     "tiny": _qwen2(4096, 128, 384, layers=2, heads=2, kv_heads=1, context=4096),
 }
-# The first one's shape with layers that say next to nothing, so that every answer is its last
-# token again and again: what a text that copies costs, when all guesses are right.
+# The shape of the first model, with layers that contribute almost nothing, so that every answer
+# repeats its last token: the speed of copying text when all guesses are right.
 CONFIGS["qwen2.5-0.5b-copying"] = CONFIGS["qwen2.5-0.5b"]
 
 
 def make(name: str, folder: Path = FOLDER) -> Path:
-    """The checkpoint's folder, written first where it is not there yet."""
+    """Return the checkpoint's folder, after writing it if it does not exist."""
     target = folder / name
     if (target / "config.json").exists():
         return target
@@ -108,9 +109,9 @@ def make(name: str, folder: Path = FOLDER) -> Path:
 
 
 def weights(config: PreTrainedConfig, silence: float = 1.0) -> Iterator[tuple[str, torch.Tensor]]:
-    """Each tensor by its name, seeded by that name; norms are 1, as they begin in training.
+    """Yield each tensor with its name, which is also its seed; norms are 1.
 
-    `silence` multiplies what layers add to what came into them.
+    `silence` scales what the layers add to the residual stream.
     """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
@@ -125,7 +126,7 @@ def weights(config: PreTrainedConfig, silence: float = 1.0) -> Iterator[tuple[st
 
 
 def _described(config: PreTrainedConfig) -> dict[str, Any]:
-    """Write what `save_pretrained` writes, with two names that older readers look for."""
+    """Return the config as `save_pretrained` does, with two fields for older readers."""
     described: dict[str, Any] = config.to_diff_dict() | {
         "architectures": [
             "LlamaForCausalLM" if config.model_type == "llama" else "Qwen2ForCausalLM"
@@ -152,7 +153,7 @@ def _save_tokenizer(tokenizer: Tokenizer, config: PreTrainedConfig, folder: Path
     wrapped.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     described = json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    # Some readers take the template from here only.
+    # Some readers look for the template only here.
     described["chat_template"] = wrapped.chat_template
     path.write_text(json.dumps(described, indent=2) + "\n")
 

@@ -1,8 +1,8 @@
-"""How late the event loop runs its timers while the engine is busy with many streams.
+"""Measures how late the event loop runs timers while the engine serves many streams.
 
-Starts the service once for each number of compute threads, loads it with streams that never end
-early, and reads `llm_event_loop_lag_seconds` before and after: its quantiles, beside what the
-load got out of it. Below 50 ms at p99 nobody notices. `python -m benchmarks.event_loop_lag`.
+Starts the service once for each number of compute threads, sends it streams of full length, and
+reads `llm_event_loop_lag_seconds` before and after. Prints its quantiles and the throughput. A p99
+below 50 ms is not noticeable. `python -m benchmarks.event_loop_lag`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ async def buckets(http: httpx.AsyncClient) -> dict[float, float]:
 
 
 def quantile(share: float, counts: dict[float, float]) -> float:
-    """The quantile by PromQL's histogram_quantile: linear within the bucket that it falls into."""
+    """Return the quantile like PromQL's histogram_quantile, linear within a bucket."""
     bounds = [(0.0, 0.0), *sorted(counts.items())]
     rank = share * bounds[-1][1]
     for (lower, below), (upper, count) in pairwise(bounds):
@@ -63,7 +63,7 @@ async def measure(service: Service, num_streams: int, max_tokens: int) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=1500, help="of each stream")
+    parser.add_argument("--tokens", type=int, default=1500, help="tokens per stream")
     parser.add_argument("--threads", default="1,2", help="numbers of compute threads")
     arguments = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.2f}, {psutil.cpu_count()} cores")

@@ -1,6 +1,7 @@
-"""Measures plain `transformers.generate`, without HTTP, in a process of its own.
+"""Measures plain `transformers.generate`, without HTTP, in a separate process.
 
-Many streams are one batch of equal lengths, its best case: nobody comes or goes. Prints `ready`
+Several streams form one batch of equal lengths, its best case, as the batch never changes.
+Prints `ready`
 once a token was generated, then a JSON line, [measure, value], for each measure that it can take:
 `python -m benchmarks.in_process FOLDER SCHEME THREADS MEASURE,MEASURE`.
 """
@@ -20,7 +21,7 @@ REPETITIONS = 3
 
 
 class _Clock:
-    """A streamer that notes when each token came; the prompt comes first."""
+    """A streamer that records the time of each token; the prompt comes first."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -41,7 +42,7 @@ def main() -> None:
     torch.manual_seed(1)
 
     def generate(batch: int, prompt: int, output: int, **options: Any) -> float:
-        """Seconds for new prompts of `prompt` random tokens, each continued by `output`."""
+        """Return the seconds for `batch` prompts of random tokens and `output` tokens each."""
         token_ids = torch.randint(300, model.config.vocab_size - 3, (batch, prompt))
         started = time.perf_counter()
         model.generate(

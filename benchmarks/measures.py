@@ -1,4 +1,4 @@
-"""What contenders are compared in: each measure a way to take figures, and the one that counts."""
+"""The measures of a comparison: how each takes figures, and which figure is its value."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,9 +21,9 @@ Take = Callable[[Target, Prompts], Awaitable[Figures]]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`figure` takes the value from what `take` gave; both None: seen while the server ran.
+    """`figure` gets the value from the result of `take`; both None: recorded by the runner.
 
-    `cell`: what `take` asks for, where that is no more than a cell.
+    `cell`: the cell that `take` measures, if it is a single cell.
     """
 
     label: str
@@ -43,7 +43,7 @@ def _of_cell(
 ) -> Measure:
     async def take(target: Target, prompts: Prompts) -> Figures:
         lengths = cell.prompt_tokens, cell.shared_prefix
-        if cell.shared_prefix:  # once, so that it is there to be shared
+        if cell.shared_prefix:  # once, so that the prefix is in the cache
             await target.ask(prompts.make(*lengths), 1)
         figures = await repeat(target, cell, lengths, prompts, lambda: None)
         if figures["errors"]:
@@ -54,7 +54,7 @@ def _of_cell(
 
 
 async def _long_among_streams(target: Target, prompts: Prompts) -> Figures:
-    """Seconds to the first token of a long prompt, and the worst gap of the streams beside it."""
+    """Measure a long prompt's time to first token, and the longest gap of other streams."""
     answers: list[Answer] = []
     is_through = asyncio.Event()
     all_run = asyncio.Barrier(NUM_STREAMS + 1)
@@ -80,7 +80,7 @@ async def _long_among_streams(target: Target, prompts: Prompts) -> Figures:
     }
 
 
-ANSWERS = Cell(1, 64, 128, 5)  # one after the other
+ANSWERS = Cell(1, 64, 128, 5)  # one after another
 
 
 async def _answers(target: Target, prompts: Prompts) -> Figures:
@@ -88,7 +88,7 @@ async def _answers(target: Target, prompts: Prompts) -> Figures:
 
 
 def _prefill_speed(figures: Figures) -> float:
-    """Prompt tokens per second until the first token is there, over HTTP."""
+    """Prompt tokens divided by the time to the first token, over HTTP."""
     return float(figures["prompt_tokens"] / figures["ttft_p50"])
 
 

@@ -1,7 +1,7 @@
-"""Writes what was measured into research_paper.md, and a plot beside it for each record.
+"""Writes the measurements into research_paper.md, and a plot for each record.
 
 Regions of the paper between `<!-- begin NAME -->` and `<!-- end NAME -->` are made from the records
-in benchmarks/results; the words around them are people's. `make paper` writes; the tests compare.
+in benchmarks/results; people write the text around them. `make paper` writes, and tests compare.
 """
 
 import hashlib
@@ -38,14 +38,14 @@ def main() -> None:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All that were measured on a quiet machine, by name."""
+    """Return the records that were measured on a quiet machine, sorted by name."""
     paths = sorted(folder.glob("*.json"))
     records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return [record for record in records if record.get("is_quiet")]
 
 
 def regions(records: Sequence[Record]) -> dict[str, str]:
-    """Each region's text: one per measured checkpoint for peers, one for all our own variants."""
+    """Return the regions' texts: one per checkpoint for peers, one for ablations."""
     peers = [record for record in records if not is_ablation(record)]
     measured = {record["checkpoint"] for record in peers}
     texts = {
@@ -58,12 +58,12 @@ def regions(records: Sequence[Record]) -> dict[str, str]:
 
 
 def is_ablation(record: Record) -> bool:
-    """Whether the service was compared with itself, set up otherwise."""
+    """Whether the service was compared with itself in another configuration."""
     return all(contender["name"] == OURS for contender in record["contenders"])
 
 
 def filled(text: str, regions: dict[str, str]) -> str:
-    """`text` with every region replaced. Raises ValueError where the two do not fit."""
+    """Return `text` with every region replaced. Raises ValueError if the regions differ."""
     found = re.findall(r"<!-- begin (\S+) -->", text)
     if sorted(found) != sorted(regions):
         raise ValueError(f"the paper has the regions {found}, the records fill {list(regions)}")
@@ -86,7 +86,7 @@ def plot_name(record: Record) -> str:
 
 
 def draw(record: Record, path: Path) -> None:
-    """Bars per measure: medians, whiskers from least to most. The same record, the same file."""
+    """Draw bars of medians with whiskers (lowest, highest). Equal records give equal files."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -125,7 +125,7 @@ def _section(record: Record) -> str:
 
 
 def _conditions(record: Record) -> str:
-    """Where and when, in one sentence, with the bandwidth that the machine had meanwhile."""
+    """Describe the machine, the date and the memory bandwidth in one sentence."""
     machine = record["machine"]
     turns = record["turns"]
     speeds = [max(turn["figures"]["machine"]["read_bandwidths"].values()) / 1e9 for turn in turns]

@@ -1,8 +1,8 @@
-"""Starts the service on the bundled model and measures what a user would notice.
+"""Starts the service with the bundled model and measures what users notice.
 
-Time to ready, memory, time to first token of concurrent streams, what clients that leave
-do to those that stay, and whether memory stays flat over many requests. Prints a table
-and, with --out, writes JSON. Run it on a quiet machine: `python -m benchmarks.service_load`.
+Measures the time to ready, memory, the time to first token of concurrent streams, the effect of
+clients that disconnect, and whether memory stays constant over many requests. Prints a table, and
+writes JSON with --out. Run it on a quiet machine: `python -m benchmarks.service_load`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PROMPTS = ("What is 7 plus 5?", "What is a KV cache?", "Tell me a short story.",
 
 
 class Service:
-    """The service as its own process."""
+    """The service, in its own process."""
 
     def __init__(self, state: str) -> None:
         environment = {
@@ -50,7 +50,7 @@ class Service:
         self.memory = psutil.Process(self.process.pid)
 
     def anonymous_bytes(self) -> int:
-        """Memory that is the process's own, not the file cache's (Linux)."""
+        """Anonymous memory of the process, without the file cache (Linux)."""
         info = self.memory.memory_info()
         return int(info.rss - info.shared)
 
@@ -65,7 +65,7 @@ def body(prompt: str, max_tokens: int, **options: Any) -> dict[str, Any]:
 
 
 async def stream(http: httpx.AsyncClient, number: int, max_tokens: int) -> dict[str, float]:
-    """TTFT, the longest gap and the number of tokens of one stream."""
+    """Return the TTFT, the longest gap and the number of tokens of one stream."""
     options = {"stream": True, "ignore_eos": True, "stream_options": {"include_usage": True}}
     started = last = time.perf_counter()
     first, gap, tokens = 0.0, 0.0, 0
@@ -106,7 +106,7 @@ async def leave(http: httpx.AsyncClient, number: int) -> None:
 
 
 async def leavers(http: httpx.AsyncClient, num_streams: int) -> dict[str, Any]:
-    """Half of the clients leave after the first token; how long until only the others run."""
+    """Disconnect half of the clients after the first token; measure until they are gone."""
     num_stay = num_streams // 2
     stay = [asyncio.create_task(stream(http, i, 200)) for i in range(num_stay)]
     await asyncio.gather(*(leave(http, i) for i in range(num_streams - num_stay)))
@@ -129,7 +129,7 @@ async def engine_status(http: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def in_a_row(http: httpx.AsyncClient, service: Service, num_requests: int) -> dict[str, Any]:
-    """Memory over many requests; the first tenth, at least 200, is the warm-up."""
+    """Measure memory over many requests. The first tenth, at least 200, is the warm-up."""
     warm_up = max(200, num_requests // 10)
     for number in range(warm_up):
         await http.post(CHAT, json=body(f"{PROMPTS[number % 4]} ({number})", 32))

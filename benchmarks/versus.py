@@ -1,10 +1,10 @@
-"""This service against its peers on the same weights, in turns: A B A B A B.
+"""Compares this service with peers on the same weights, in turns: A B A B A B.
 
     python -m benchmarks.versus --checkpoint qwen2.5-0.5b --ours 8bit --theirs llama_cpp:q8_0
 
-Each turn starts a server, waits until it has answered, measures over HTTP and ends it, so that no
-contender runs beside another. Before each turn it waits until the machine is quiet; with --now it
-does not, and says so in the record, which the paper then leaves out.
+Each turn starts a server, waits for its first answer, measures over HTTP and stops it, so that only
+one contender runs at a time. Before each turn it waits until the machine is quiet. With --now it
+does not wait; the record says so, and the paper excludes it.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from llm_service.bench.sweep import repeat
 
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 1
-QUIET_SHARE = 0.05  # of the machine's CPU time, taken by others
+QUIET_SHARE = 0.05  # share of the machine's CPU time that other programs use
 LOOK_SECONDS = 5
 QUIET_SECONDS = 30 * 60
 WARM_UP = Cell(2, 64, 16, 4)
@@ -45,7 +45,9 @@ NUM_WORDS = 500
 
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers must not outlive us
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # servers must not outlive this program
     try:
         contenders = [find(f"llm_service:{options.ours}"), *map(find, options.theirs)]
         checkpoint = checkpoints.make(options.checkpoint)
@@ -86,7 +88,7 @@ def main() -> int:
 def take_turn(
     peer: Peer, scheme: str, checkpoint: Path, threads: int, measures: list[str]
 ) -> dict[str, Figures]:
-    """Start, measure, end. For each measure its figures, `value` being what is compared."""
+    """Start the peer, measure, stop it. Each result's `value` is what is compared."""
     bandwidths = {"read_bandwidths": read_bandwidths()}
     if isinstance(peer, TransformersGenerate):
         return peer.measure(checkpoint, scheme, threads, measures) | {"machine": bandwidths}
@@ -102,7 +104,7 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
     vocabulary = words(NUM_WORDS, checkpoints.CONFIGS[checkpoint.name].vocab_size)
     prompts = Prompts(seed=1, words=vocabulary)  # a word is a token, so lengths are exact
     await repeat(target, WARM_UP, (WARM_UP.prompt_tokens, 0), prompts, lambda: None)
-    taken: dict[Take, Figures] = {}  # several measures can look at the same
+    taken: dict[Take, Figures] = {}  # several measures can use the same figures
     results = {}
     for name in measures:
         measure = MEASURES[name]
@@ -113,19 +115,19 @@ async def _measure(server: Server, checkpoint: Path, measures: list[str]) -> dic
                 taken[measure.take] = await measure.take(target, prompts)
             figures = taken[measure.take]
             results[name] = {"value": measure.figure(figures), **figures}
-        except BenchError as error:  # what one cannot do, it can be compared without
+        except BenchError as error:  # the other measures can still be compared
             print(f"versus: {name}: {error}", file=sys.stderr)
             results[name] = {"failed": str(error)}
     return results
 
 
 def busy_share() -> float:
-    """The share of all cores' time that is in use now, while nothing of ours runs."""
+    """The share of all cores' time that other programs use now."""
     return float(psutil.cpu_percent(LOOK_SECONDS)) / 100
 
 
 def wait_until_quiet() -> float:
-    """`busy_share` once it is below QUIET_SHARE. Raises BenchError when it never is."""
+    """Wait until `busy_share` is below QUIET_SHARE. Raises BenchError after a time limit."""
     until = time.monotonic() + QUIET_SECONDS
     while (busy := busy_share()) >= QUIET_SHARE:
         if time.monotonic() > until:
@@ -135,7 +137,7 @@ def wait_until_quiet() -> float:
 
 
 def values(record: dict[str, Any], measure: str) -> list[list[float]]:
-    """For each contender the measure's value in each of its turns."""
+    """Return, for each contender, the values of the measure in its turns."""
     lists: list[list[float]] = [[] for _ in record["contenders"]]
     for turn in record["turns"]:
         if "value" in turn["figures"].get(measure, {}):
@@ -144,7 +146,7 @@ def values(record: dict[str, Any], measure: str) -> list[list[float]]:
 
 
 def table(record: dict[str, Any]) -> str:
-    """Markdown: a row per measure, a column per contender; medians, spread, and ours / theirs."""
+    """Return a Markdown table: measures by contenders; median, spread, ours / theirs."""
     names = [label(contender) for contender in record["contenders"]]
     ratios = [f"ours / {name}" for name in names[1:]]
     lines = [
@@ -166,7 +168,7 @@ def label(contender: dict[str, str]) -> str:
 
 
 def file_name(record: dict[str, Any]) -> str:
-    """The stem of the record's files, in letters that need no quoting."""
+    """Return the stem of the record's files, in characters that need no quoting."""
     parts = [f"{each['name']}-{each['scheme']}" for each in record["contenders"]]
     return re.sub(r"[^\w.-]+", "-", "--".join([record["checkpoint"], *parts]))
 
@@ -178,9 +180,9 @@ def _cell(each: list[float]) -> str:
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
-    """Paired by repetition: what the machine did in one turn, it did about so in the next."""
+    """Return the ratios within each repetition, in which the machine was about equally fast."""
     if len(ours) != len(theirs):
-        return "-"  # one of them failed, so there are no pairs
+        return "-"  # one of them failed, so there are no pairs to compare
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return (
         f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else "-"

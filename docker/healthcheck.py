@@ -1,4 +1,4 @@
-"""Exit status 0 when the service in this container takes requests. Needs no packages."""
+"""Exits with status 0 if the service in this container accepts requests. Needs no packages."""
 
 import http.client
 import os

@@ -1,11 +1,11 @@
-"""Makes the stack's secrets, each once, and shows those that a person needs.
+"""Creates each of the stack's secrets once, and shows those that a person needs.
 
-Runs before everything else, as the service's user, on the volume `secrets`. A secret that
-is there is never touched, so running it again only shows them. Needs no packages.
+Runs before all other containers, as the service's user, on the volume `secrets`. It never changes
+an existing secret, so running it again only shows them. Needs no packages.
 
-Each file is for its owner and for one group: that of the only other container that may
-read it. Compose makes this process a member of those groups, because only a member may
-give a file to a group without being root.
+Each file is readable by its owner and by one group: that of the only other container that may
+read it. Compose makes this process a member of these groups, because without root only a member
+can give a file to a group.
 """
 
 import os
@@ -22,7 +22,7 @@ GRAFANA_GROUP = 472
 
 def main() -> None:
     admin_key = make("admin_key", f"llms_{secrets.token_urlsafe(32)}", SERVICE_GROUP)
-    # What Prometheus scrapes with. The service reads it as the owner of the file.
+    # The key of Prometheus. The service reads it as the owner of the file.
     make("metrics_token", f"llms_{secrets.token_urlsafe(32)}", PROMETHEUS_GROUP)
     grafana_password = make("grafana_password", secrets.token_urlsafe(24), GRAFANA_GROUP)
     print(f"API and dashboard, key with every scope:  {admin_key}")
@@ -30,11 +30,11 @@ def main() -> None:
 
 
 def make(name: str, secret: str, group: int) -> str:
-    """The content of the file `name`, which is made from `secret` if it is not there."""
+    """Return the content of the file `name`; write `secret` to it first if it is missing."""
     path = FOLDER / name
     if path.exists():
         return path.read_text(encoding="ascii").strip()
-    # Under another name first: whoever sees the file sees all of it.
+    # Written under another name first, so that nobody sees an incomplete file.
     new = FOLDER / f".{name}.{os.getpid()}"
     new.touch(mode=0o600)
     new.write_text(secret + "\n", encoding="ascii")

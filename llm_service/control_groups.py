@@ -13,7 +13,7 @@ ROOT = Path("/")
 
 @dataclass(frozen=True, slots=True)
 class ControlGroup:
-    """One level of the hierarchy that holds this process, with the controllers it has."""
+    """One level of the control-group hierarchy of this process, with its controllers."""
 
     path: Path
     version: int
@@ -37,12 +37,12 @@ class ControlGroup:
     def memory_limit(self) -> int | None:
         if self.version == 1:
             return number(read(self.path / "memory.limit_in_bytes"))
-        # Above memory.high the kernel stalls the group to reclaim: a limit to stay under too.
+        # Above memory.high the kernel slows the group down to reclaim memory, so it is a limit too.
         limits = (number(read(self.path / name)) for name in ("memory.max", "memory.high"))
         return min((limit for limit in limits if limit is not None), default=None)
 
     def memory_working_set(self) -> int | None:
-        """Usage less the page cache that the kernel would drop first, as kubelet counts it."""
+        """Usage minus inactive page cache, which the kernel drops first; as kubelet counts."""
         names = ("memory.current", "memory.usage_in_bytes")
         usage = next((n for x in names if (n := number(read(self.path / x))) is not None), None)
         if usage is None:
@@ -61,15 +61,15 @@ class ControlGroup:
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """How a CPU quota has held a group back since it was made. Seconds are summed over cores."""
+    """How much a CPU quota has throttled a group so far. Seconds are summed over cores."""
 
     seconds: float
-    num_periods: int  # in which the group ran under a quota
-    num_throttled: int  # of these, those in which it was stopped
+    num_periods: int  # periods in which the group ran under a quota
+    num_throttled: int  # of these, the periods in which it was throttled
 
 
 def control_groups(root: Path = ROOT) -> list[ControlGroup]:
-    """This process's groups and all their ancestors: a limit on any of them binds us."""
+    """The groups of this process and all their ancestors, as a limit on any of them applies."""
     mounts = list(_mounts(root))
     groups = []
     for line in read(root / "proc/self/cgroup").splitlines():
@@ -88,15 +88,15 @@ def control_groups(root: Path = ROOT) -> list[ControlGroup]:
 @dataclass(frozen=True, slots=True)
 class _Mount:
     point: PurePosixPath
-    inner_root: PurePosixPath  # the group that is mounted there: in a container, its own
+    inner_root: PurePosixPath  # the group that is mounted there; in a container, the container's
     version: int
     controllers: frozenset[str]
 
     def levels(self, root: Path, group: str) -> Iterator[Path]:
-        """Folders from `group`'s own up to the mount point; those not visible are left out."""
+        """Yield the visible folders from that of `group` up to the mount point."""
         inside = PurePosixPath(group)
         if ".." in inside.parts or not inside.is_relative_to(self.inner_root):
-            inside = self.inner_root  # seen from another namespace: only the mount is ours
+            inside = self.inner_root  # in another namespace: only the mount point is known
         top = root / self.point.relative_to("/")
         own = top / inside.relative_to(self.inner_root)
         for level in (own, *own.parents):
@@ -122,7 +122,7 @@ def _mounts(root: Path) -> Iterator[_Mount]:
 
 
 def cgroup_version(groups: list[ControlGroup]) -> int | None:
-    """Hybrid machines mount an empty v2 tree beside the v1 controllers that count."""
+    """Return the version in use. Hybrid machines have an empty v2 tree besides v1."""
     is_v1 = any(group.controllers & {"cpu", "memory"} for group in groups)
     return 1 if is_v1 else 2 if any(group.version == 2 for group in groups) else None
 
@@ -137,7 +137,7 @@ def number(text: str) -> int | None:
 
 
 def count_cpus(text: str) -> int:
-    """`0-3,8` is five processors; 0 where there is no list."""
+    """Count the processors of a list such as `0-3,8` (five); 0 for an empty list."""
     ranges = (part.partition("-") for part in text.split(",") if part.strip())
     return sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
 

@@ -1,8 +1,8 @@
 """The resources of this machine or container: cores by quota, memory by limit, throttling.
 
-Owns the reading of /proc and /sys, but for `control_groups`. Every function takes the `root`
-that those trees hang under, so that a recorded machine can be read like the real one; where
-the files are missing (macOS), psutil answers. It knows nothing of models, metrics or settings.
+Owns the reading of /proc and /sys, except control groups (`control_groups`). Every function takes
+the `root` folder of these trees, so that a recorded machine can be read like the real one. If the
+files are missing (macOS), psutil is used. It knows nothing about models, metrics or settings.
 Sizes are bytes, times are seconds.
 """
 
@@ -25,13 +25,13 @@ from llm_service.control_groups import (
     read,
 )
 
-# What makes a CPU fast at this work: vectors, and products of small integers and bfloat16.
+# CPU flags that matter for speed: vectors, and products of small integers and of bfloat16.
 SPEEDING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessMemory:
-    """This process's resident memory as the kernel splits it; psutil's whole is all `anon`."""
+    """This process's resident memory by kind. With psutil, all of it counts as `anon`."""
 
     anon_bytes: int
     file_bytes: int
@@ -44,7 +44,7 @@ class ProcessMemory:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Memory under the tightest limit now. The working set leaves out idle page cache."""
+    """Memory use under the tightest limit. The working set excludes inactive page cache."""
 
     limit_bytes: int
     working_set_bytes: int
@@ -53,10 +53,10 @@ class MemoryUse:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A snapshot that `detect` takes. Functions below return what changes while we run."""
+    """A snapshot of the machine (`detect`). Functions below return values that change later."""
 
-    cpu_cores: float  # the least of `cpu_limits`; 1.5 is possible
-    cpu_limits: Mapping[str, float]  # online, affinity, cpuset, quota: those that there are
+    cpu_cores: float  # the lowest of `cpu_limits`; may be a fraction such as 1.5
+    cpu_limits: Mapping[str, float]  # those of online, affinity, cpuset and quota that exist
     num_cpus: int  # logical processors that are online
     cpu_model: str
     cpu_flags: frozenset[str]
@@ -66,9 +66,9 @@ class Machine:
     memory_available_bytes: int
     swap_total_bytes: int
     swap_used_bytes: int
-    huge_pages: str  # always, madvise or never; empty: the kernel has no transparent ones
+    huge_pages: str  # always, madvise or never; empty: no transparent huge pages
     kernel: str
-    cgroup_version: int | None  # 1, 2, or None where there are no control groups
+    cgroup_version: int | None  # 1, 2, or None if there are no control groups
     process_memory: ProcessMemory
     num_process_threads: int
     throttled_seconds: float | None
@@ -102,12 +102,12 @@ class Machine:
 
     @property
     def is_bfloat16_fast(self) -> bool:
-        """Whether the CPU multiplies bfloat16 itself, rather than by way of float32."""
+        """Whether the CPU has instructions for products of bfloat16."""
         return bool(self.cpu_flags & {"avx512_bf16", "amx_bf16"})
 
 
 def cpu_cores(root: Path = ROOT) -> float:
-    """Cores that this process may use: the least of online, affinity, cpuset and quota."""
+    """Cores that this process may use: the lowest of online, affinity, cpuset and quota."""
     return min(cpu_limits(root).values())
 
 
@@ -124,7 +124,7 @@ def cpu_limits(root: Path = ROOT) -> dict[str, float]:
 
 
 def memory_use(root: Path = ROOT) -> MemoryUse:
-    """The tightest limit over all groups and the machine, with what is left below each."""
+    """The tightest limit of all groups and the machine, and the least available memory."""
     total = _memory_total(root)
     free = _meminfo(root).get("MemAvailable", 0) or _psutil_available(root)
     uses = [MemoryUse(total, total - free, free)]
@@ -150,22 +150,22 @@ def num_process_threads(root: Path = ROOT) -> int:
 
 
 def throttled_seconds(root: Path = ROOT) -> float | None:
-    """Time that a CPU quota has held us back since the group was made; None: not counted."""
+    """Seconds that a CPU quota has throttled this process; None if they are not counted."""
     found = throttling(root)
     return None if found is None else found.seconds
 
 
 def throttling(root: Path = ROOT) -> Throttling | None:
-    """The throttling of the control group that a quota has held back the longest.
+    """The throttling of the control group that was throttled for the longest time.
 
-    Each level below the quota counts the same stall, so they are not added up.
+    Each level below the quota counts the same time, so the levels are not added up.
     """
     found = (group.throttling() for group in control_groups(root))
     return max((t for t in found if t is not None), key=lambda t: t.seconds, default=None)
 
 
 def return_free_memory() -> None:
-    """Let glibc return freed memory to the system, which it keeps for later otherwise."""
+    """Make glibc return freed memory to the system instead of keeping it for later."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -176,7 +176,7 @@ def readable(num_bytes: int) -> str:
 
 
 def _psutil() -> ModuleType:
-    """Imported only where it is needed, so that an environment with /proc can do without."""
+    """Import psutil only if it is needed; systems with /proc do not need it."""
     import psutil
 
     return psutil
@@ -196,7 +196,7 @@ def _psutil_available(root: Path) -> int:
 
 
 def _swap(root: Path) -> tuple[int, int]:
-    """Swap of the machine: total and used bytes."""
+    """Total and used swap of the machine, in bytes."""
     meminfo = _meminfo(root)
     if meminfo:
         total = meminfo.get("SwapTotal", 0)

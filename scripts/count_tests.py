@@ -1,4 +1,4 @@
-"""Adds up the closing lines of the test runners on standard input, as `N passed, N failed`."""
+"""Sums the summary lines of test runners on standard input, and prints `N passed, N failed`."""
 
 import re
 import sys

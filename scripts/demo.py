@@ -1,11 +1,11 @@
-"""Sends a mixed load to a running service, so that every chart has something to show.
+"""Sends a mixed load to a running service, so that every chart shows data.
 
-Chats, streams, completions, long prompts, callers that leave, wrong requests, bursts that queue,
-and a key whose limit is soon spent. It needs an admin key, makes two keys with that, and removes
-them at the end; the admin key's own limit is left alone. `make demo`, or
+The load has chats, streams, completions, long prompts, clients that disconnect, invalid requests,
+bursts that queue, and a key that exceeds its limit. It needs an admin key, with which it creates
+two keys and revokes them at the end; it does not use the limit of the admin key. `make demo`, or
 `LLM_KEY=... python scripts/demo.py --url http://127.0.0.1:8000 --seconds 120`.
 
-Each request knows which answers it is meant to get. Others are listed, and the exit status is 1.
+Each request has a set of expected statuses. Others are printed, and the exit status is then 1.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SUM = "What is 12 plus 30? "
 
 
 class Load:
-    """Callers that each do one thing, again and again, until `seconds` have passed."""
+    """Callers that repeat one action each until `seconds` have passed."""
 
     def __init__(self, http: httpx.AsyncClient, model: str, seconds: float) -> None:
         self._http = http
@@ -105,13 +105,13 @@ class Load:
         await self._post("/v1/completions", {"model": self._model, "prompt": SUM, "max_tokens": 16})
 
     async def long_prompt(self) -> None:
-        """Unlike any before it, so that it is computed and not found."""
+        """Send a prompt that is not in the prefix cache."""
         start = f"{self._random.random()} "
         prompt = start + SUM * 20
         await self._post("/v1/completions", {"model": self._model, "prompt": prompt})
 
     async def leave(self) -> None:
-        """Hang up in the middle of an answer."""
+        """Disconnect in the middle of an answer."""
         body = self._body(256, stream=True, ignore_eos=True)
         async with self._http.stream("POST", CHAT, json=body) as response:
             lines = response.aiter_lines()
@@ -120,11 +120,11 @@ class Load:
         self.results["left in the middle"] += 1
 
     async def burst(self) -> None:
-        """More at once than there are slots, so that some wait."""
+        """Send more requests at once than there are slots, so that some wait."""
         await asyncio.gather(*(self.stream() for _ in range(24)))
 
     async def wrong(self) -> None:
-        """What callers get wrong: a model, a number, a length, JSON, a path."""
+        """Send invalid requests: a wrong model, number, length, JSON or path."""
         await self._post(CHAT, self._body() | {"model": "no-such-model"}, 404)
         await self._post(CHAT, self._body(temperature=-1), 400)
         await self._post(CHAT, self._body(10**6), 400)
@@ -140,12 +140,12 @@ class Load:
 
 @asynccontextmanager
 async def temporary_key(http: httpx.AsyncClient, name: str, rpm: int) -> AsyncIterator[str]:
-    """The secret of a new key, revoked at the end. SystemExit where `http` may not make keys."""
+    """Yield the secret of a new key; revoke it at the end. SystemExit if keys cannot be made."""
     body = {"name": f"{name}-{os.getpid()}", "scopes": ["inference"], "rpm": rpm}
     response = await http.post("/api/keys", json=body)
     if response.status_code != 201:
         words = response.json()["error"]["message"]
-        raise SystemExit(f"The demo needs an admin key, to make two keys of its own: {words}")
+        raise SystemExit(f"The demo needs an admin key, to create two keys: {words}")
     created = response.json()
     try:
         yield created["key"]
@@ -159,7 +159,7 @@ async def show_progress(seconds: float) -> None:
 
 
 async def main(url: str, key: str, seconds: float, is_quiet: bool = False) -> Load:
-    """The load that was sent. Raises SystemExit, in words, where the service does not answer."""
+    """Send the load and return it. Raises SystemExit if the service does not answer."""
     async with _client(url, key) as admin:
         model = await find_model(admin, url)
         return await _with_own_keys(admin, model, url, seconds, is_quiet)
@@ -206,8 +206,8 @@ def print_summary(load: Load, url: str) -> None:
         twentieths = statistics.quantiles(load.first_tokens, n=20)
         print(f"first token: median {twentieths[9]:.3f} s, p95 {twentieths[18]:.3f} s")
     for result, number in sorted(load.surprises.items()):
-        print(f"not meant: {number} x {result}")
-    print(f"Now look at {url}")
+        print(f"unexpected: {number} x {result}")
+    print(f"The dashboard at {url} shows the load.")
 
 
 if __name__ == "__main__":

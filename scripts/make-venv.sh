@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv, or brings it up to date, from a requirements file: `make-venv.sh FILE`.
+# Creates or updates .venv from a requirements file: `make-venv.sh FILE`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 requirements=$1
@@ -17,7 +17,7 @@ if [ ! -x .venv/bin/pip ]; then
 fi
 pip=(.venv/bin/pip --disable-pip-version-check install --quiet)
 torch=$(grep '^torch==' requirements.txt)
-# Without an index of its own, torch on Linux brings gigabytes of CUDA libraries.
+# Without TORCH_INDEX, torch on Linux installs gigabytes of CUDA libraries.
 "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$torch"
 "${pip[@]}" -r "$requirements"
 "${pip[@]}" --no-deps --editable .

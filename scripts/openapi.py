@@ -1,4 +1,4 @@
-"""Writes the service's OpenAPI schema to where the dashboard's types are generated from."""
+"""Writes the service's OpenAPI schema, from which the dashboard's types are generated."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ FILE = Path(__file__).parent.parent / "dashboard" / "src" / "api" / "openapi.jso
 
 
 def schema() -> str:
-    """The same for the same code, whatever the settings: nothing is started or opened."""
+    """Return the schema. It does not depend on settings, and starts or opens nothing."""
     return json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 

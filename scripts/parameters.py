@@ -1,4 +1,4 @@
-"""Writes docs/parameters.md from the table that the service itself refuses and accepts by."""
+"""Writes docs/parameters.md from the table by which the service accepts and refuses fields."""
 
 import json
 from collections.abc import Iterable
@@ -18,16 +18,17 @@ ROUTES = {
 TEXT = """\
 # Request parameters
 
-Written by `python -m scripts.parameters` from `llm_service/api/parameter_table.py`, the table by
-which the service decides. "Chat" is `/v1/chat/completions`, "completions" is `/v1/completions`.
+`python -m scripts.parameters` writes this page from `llm_service/api/parameter_table.py`, which
+the service itself uses. "Chat" is `/v1/chat/completions`, "completions" is `/v1/completions`.
 
-- A field that is **served** does what it says.
-- A field **without effect** is accepted, because it cannot change the answer.
-- A field that is **refused** would change the answer if it were ignored. It gets a 400 with the
-  code `unsupported_parameter` that names it, unless its value is null or asks for nothing special.
+- A **served** field works as described.
+- A field **without effect** is accepted and ignored, because it cannot change the answer.
+- A **refused** field is not supported, and ignoring it would change the answer. It gets a 400 that
+  names it, with the code `unsupported_parameter`, unless its value is null or one of the accepted
+  values.
 - Any other field is accepted and ignored; its name is logged once.
 
-In every field `null` means that it was not sent, and `16.0` is the integer `16`.
+In every field, `null` is the same as leaving it out, and `16.0` is the integer `16`.
 
 ## Served
 
@@ -35,11 +36,11 @@ In every field `null` means that it was not sent, and `16.0` is the integer `16`
 |---|---|---|
 {served}
 
-Sampling parameters that are not sent have the model's own defaults, which `GET /v1/models` shows.
+Sampling parameters that are not sent have the model's defaults, which `GET /v1/models` shows.
 
-With `logprobs` on completions, `text_offset` counts the characters of the answer before each token.
-Tokens of a stop string, which is cut off, lie at the end of the text or after it. A token that is
-a part of a character is written as its bytes, `bytes:\\xe2\\x82`.
+With `logprobs` on completions, `text_offset` is the number of characters of the answer before each
+token. A stop string is cut off, so the offsets of its tokens are at the end of the text or after
+it. A token that is only part of a character is written as its bytes, `bytes:\\xe2\\x82`.
 
 ## Without effect
 
@@ -56,7 +57,7 @@ a part of a character is written as its bytes, `bytes:\\xe2\\x82`.
 
 
 def page() -> str:
-    """The same for the same table."""
+    """Return the text of docs/parameters.md; equal tables give equal texts."""
     return TEXT.format(
         served=_lines(_of(Treatment.SERVED)),
         no_effect=_lines(_of(Treatment.NO_EFFECT)),

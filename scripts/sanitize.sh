@@ -11,7 +11,7 @@ strict=$!
 runtime() { # NAME: the compiler's library of that sanitizer
   "${CXX:-c++}" -print-file-name="$1"
 }
-# Python itself is not instrumented: the runtimes must be loaded before it. It leaks on purpose.
+# Python is not instrumented, so the runtimes must be loaded before it. It leaks on purpose.
 KERNELS_FLAVOUR=sanitized \
   LD_PRELOAD="$(runtime libasan.so) $(runtime libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds and starts the stack, waits until all of it is healthy, and says how to use it.
-# `stack-up.sh [SERVICE...]`; without names, everything.
+# Builds and starts the stack, waits until it is healthy, and prints how to use it.
+# `stack-up.sh [SERVICE...]`; without names, all services.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 docker info >/dev/null 2>&1 || { echo "make: no container engine answers. \`make run\` needs none." >&2; exit 1; }
-# All images, also where only some services are started.
+# Build all images, even if only some services are started.
 docker compose build
 docker compose up --detach --wait "$@"
 

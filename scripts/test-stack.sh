@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the stack with a real container engine; says SKIP where there is none.
+# Tests the stack with a real container engine; prints SKIP if there is none.
 # `test-stack.sh [PYTEST ARGUMENT...]`.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that the programs which tests start are here; installs them when it may.
+# Checks that the programs that tests start are installed; installs them if it can.
 set -euo pipefail
 packages=()
 need() { # COMMAND DEBIAN-PACKAGE
@@ -20,7 +20,7 @@ need_browser
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "make: installing ${packages[*]}" >&2
   apt-get update -qq
-  # Servers are started by tests on ports of their own; the packages must not start theirs.
+  # Tests start their own servers on free ports; the packages must not start theirs.
   DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 else
   echo "make: tests need these programs: ${packages[*]}" >&2

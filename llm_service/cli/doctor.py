@@ -1,6 +1,6 @@
-"""`llm-service doctor`: what this machine has, what is wrong with it, and what helps.
+"""`llm-service doctor`: reports the machine's resources, and problems with their remedies.
 
-Needs no running service. Exits 1 when something will not work, 0 when it will, if slowly.
+Needs no running service. Exit code 1 if something will not work, 0 if all works, even slowly.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ def doctor(
         str | None, typer.Option(help="Instead of LLM_MODEL_ID: bundled, a folder or a hub id.")
     ] = None,
     load: Annotated[
-        bool, typer.Option("--load", help="Also load the model and let it answer a token.")
+        bool, typer.Option("--load", help="Also load the model and generate a token.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Examine this machine, the settings and the model's memory; say what to do."""
+    """Examine this machine, the settings and the model's memory, and recommend what to do."""
     from llm_service.engine.loading.libraries import refuse_without_room
     from llm_service.engine.loading.model_files import ModelLoadError
 
@@ -79,7 +79,7 @@ def _finding_line(finding: "Finding") -> str:
 
 
 def _styled(text: str, **style: Any) -> str:
-    """In colour on a terminal, unless NO_COLOR is set (no-color.org)."""
+    """Print in colour on a terminal, unless NO_COLOR is set (no-color.org)."""
     is_plain = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
     return text if is_plain else typer.style(text, **style)
 

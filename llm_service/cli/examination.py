@@ -1,4 +1,4 @@
-"""Looks at everything that `llm-service doctor` reports, once.
+"""Collects everything that `llm-service doctor` reports.
 
 Separate from `doctor.py` because it loads torch, which takes seconds. It needs no running service
 and starts none.
@@ -47,7 +47,7 @@ class Report:
     software: Software
     state: Disk
     cache: Disk
-    plan: LoadingPlan | None  # None: there is no model, or no plan for it
+    plan: LoadingPlan | None  # None: no model, or no plan for it
     findings: tuple[Finding, ...]
 
     @property
@@ -56,9 +56,9 @@ class Report:
 
 
 def examine(model_id: str | None, progress: Progress, *, loads: bool = False) -> Report:
-    """Look at everything once. `model_id` replaces LLM_MODEL_ID.
+    """Collect the report. `model_id` replaces LLM_MODEL_ID.
 
-    With `loads`, also load the model as the service would, and let it answer a token.
+    With `loads`, also load the model as the service would, and generate a token.
     """
     started, before = time.monotonic(), this_machine.throttling()
     machine = Machine.detect()

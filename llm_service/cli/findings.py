@@ -10,7 +10,7 @@ from llm_service.engine.loading.checkpoint import Checkpoint
 from llm_service.engine.loading.plan import LoadingPlan, alternatives, changed_settings
 from llm_service.machine import Machine, readable
 
-_THROTTLED_SHARE = 0.1  # as the alert CPUThrottled has it
+_THROTTLED_SHARE = 0.1  # the threshold of the alert CPUThrottled
 _SWAP_WORTH_SAYING = 64 * 2**20
 _LEAST_STATE_BYTES = 64 * 2**20
 
@@ -23,7 +23,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`is_fatal`: something will not work. The others cost speed or length."""
+    """One problem. A fatal one prevents something; the others cost speed or context length."""
 
     kind: Kind
     is_fatal: bool
@@ -52,7 +52,9 @@ def cpu_findings(machine: Machine, software: Software, window: Window) -> Iterat
             f" last {window.seconds:.0f} s, {window.total_share:.0%} of all periods so far.",
             "Raise the quota (LLM_CPU_LIMIT in .env, --cpus of a container), or lower LLM_THREADS.",
         )
-    if "sse2" in machine.cpu_flags and "avx2" not in machine.cpu_flags:  # x86 alone has either
+    if (
+        "sse2" in machine.cpu_flags and "avx2" not in machine.cpu_flags
+    ):  # both flags exist only on x86
         yield Finding(
             "instructions",
             False,

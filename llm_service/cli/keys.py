@@ -1,7 +1,7 @@
 """`llm-service keys`: create, list, revoke and rotate keys in the key database.
 
-A new secret goes to stdout alone, so that `KEY=$(llm-service keys create ...)` works;
-all words go to stderr. Exit codes: 0 done, 1 refused or failed, 2 misused.
+Only a new secret goes to stdout, so that `KEY=$(llm-service keys create ...)` works; messages
+go to stderr. Exit codes: 0 done, 1 refused or failed, 2 misused.
 """
 
 import re
@@ -44,7 +44,7 @@ def create(
         typer.Option(help="Like 12h, 30d or 2026-12-31 (the end of that day, UTC)."),
     ] = None,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it. It cannot be shown again."""
     with _store() as store:
         key, secret = store.create(name, _scopes(scopes), rpm, _expiry(expires))
     _tell(f"Key '{key.name}' made: {_describe(key)}. It is shown only now.")
@@ -77,7 +77,7 @@ def list_keys() -> None:
 
 @keys_app.command()
 def revoke(name: Name) -> None:
-    """End a key. A running service turns it away within a second."""
+    """Revoke a key. Running services refuse it within a second."""
     with _store() as store:
         store.revoke(store.named(name).id)
     _tell(f"Key '{name}' revoked.")
@@ -90,10 +90,10 @@ def rotate(
         str, typer.Option(help="How long the old secret stays valid, like 90m, 24h or 7d.")
     ] = "24h",
     now: Annotated[
-        bool, typer.Option("--now", help="End the old secret at once: for a key that has leaked.")
+        bool, typer.Option("--now", help="End the old secret at once, for a key that has leaked.")
     ] = False,
 ) -> None:
-    """Give a key a new secret and print it, this once; the old one stays valid for a day."""
+    """Give a key a new secret and print it. The old one stays valid for a day by default."""
     duration = timedelta(0) if now else _duration(overlap)
     if duration is None:
         _fail("--overlap takes a duration like 90m, 24h or 7d.", 2)
@@ -107,7 +107,7 @@ def rotate(
 
 @contextmanager
 def _store() -> Iterator[KeyStore]:
-    """The store of the settings; what a user can cause ends in one line and exit code 1."""
+    """Open the key database. Errors that a user can cause give one line and exit code 1."""
     try:
         settings = Settings()
         store = KeyStore.open(
@@ -136,7 +136,7 @@ def _scopes(text: str) -> frozenset[Scope]:
 
 
 def _expiry(text: str | None) -> datetime | None:
-    """From now by a duration, or the end of a day."""
+    """Return the time after a duration from now, or the end of a day."""
     if text is None:
         return None
     duration = _duration(text)

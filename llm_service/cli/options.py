@@ -25,7 +25,7 @@ class MeasuringOptions:
     temperature: Annotated[
         float,
         typer.Option(
-            min=0, max=2, help="Sampling temperature. 0 always takes the likeliest token."
+            min=0, max=2, help="Sampling temperature. 0 always selects the most likely token."
         ),
     ] = 0.0
     seed: Annotated[
@@ -57,9 +57,9 @@ class SweepOptions(MeasuringOptions):
 
 
 def takes(group: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command whose parameter `options` is a `group`: each field becomes an option of its own.
+    """Give a command one option per field of its parameter `options`, which is a `group`.
 
-    Typer reads a function's signature; this one shows the fields in place of `options`.
+    Typer reads a function's signature; the changed one has the fields in place of `options`.
     """
     hints = get_type_hints(group, include_extras=True)
     shown = [

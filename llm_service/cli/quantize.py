@@ -1,4 +1,4 @@
-"""`llm-service quantize`: round a model's weights once, and start from them in a moment."""
+"""`llm-service quantize`: rounds a model's weights once, so that later starts are fast."""
 
 import sys
 from pathlib import Path
@@ -8,8 +8,8 @@ import typer
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="Bundled, a folder or a hub id.")],
-    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    model: Annotated[str, typer.Argument(help="A bundled model, a folder or a hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder to create.")],
     scheme: Annotated[str, typer.Option(help="8bit or 4bit.")] = "8bit",
 ) -> None:
     """Write MODEL with rounded weights into a folder that LLM_MODEL_ID can name."""
@@ -17,7 +17,7 @@ def quantize(
         _fail(f"--scheme is 8bit or 4bit, not {scheme}.", 2)
     if out.exists():
         _fail(f"{out} is there already.", 2)
-    # They load torch, which takes seconds.
+    # These imports load torch, which takes seconds.
     from llm_service.engine.config import EngineConfig, Quantization
     from llm_service.engine.kernels.files import save_fused
     from llm_service.engine.kernels.fused import fused_decoder

@@ -1,7 +1,7 @@
-"""`llm-service serve`: runs the service and says, once it is ready, how to use it.
+"""`llm-service serve`: runs the service, and prints how to use it once it is ready.
 
-Owns the process: signals, draining, the exit status. The banner goes straight to standard
-output, because the log must never hold a key.
+Owns the process: signals, draining, the exit status. The banner is printed to standard output and
+not logged, because the log must never contain a key.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ SHUTDOWN_MARGIN_SECONDS = 5
 
 def serve() -> None:
     """Start the service; settings come from LLM_* in the environment (docs/settings.md)."""
-    gc.disable()  # importing torch and transformers makes a million objects, and no garbage
+    gc.disable()  # importing torch and transformers creates a million objects and no garbage
     try:
         settings = Settings()
         configure_logging(settings.log_level, settings.log_format)
@@ -84,17 +84,17 @@ class Server(uvicorn.Server):
         self._banner = asyncio.create_task(self._announce())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Uvicorn waits for open connections before it tells the app to stop; the engine
-        # must begin to drain before that, or streams would be cut without a word.
+        # Uvicorn waits for open connections before it tells the app to stop. The engine must begin
+        # to drain before that, or streams would be cut without an error event.
         self._drain = asyncio.create_task(self._app.state.runtime.drain())
         await super().shutdown(sockets)
         await asyncio.gather(self._drain, *self._hurried)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain; at the second signal fail what still runs; at the third end at once.
+        """Drain. The second signal fails running requests; the third ends the process at once.
 
-        Unlike uvicorn's, it does not raise the signal again at the end: a clean stop is exit
-        status 0, which is what supervisors take for one.
+        Unlike uvicorn's handler, it does not raise the signal again at the end, because
+        supervisors expect exit status 0 after a clean stop.
         """
         self._num_signals += 1
         self.should_exit = True
@@ -116,8 +116,8 @@ class Server(uvicorn.Server):
             self.exit_status = 1
             self.should_exit = True
             return
-        # Objects that exist now live on; freezing them keeps later collections, which stop
-        # everything, short.
+        # Objects that exist now will not be freed. Freezing them keeps later collections short,
+        # which stop all threads.
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -131,7 +131,7 @@ class Server(uvicorn.Server):
             self._late_key = asyncio.create_task(self._tell_late_key())
 
     async def _tell_late_key(self) -> None:
-        """The key database came back after the banner: the first key is made only now."""
+        """Print the first key, which is created late if the database failed at the start."""
         await self._app.state.runtime.opening.is_open.wait()
         self._tell_first_key()
 
@@ -150,7 +150,7 @@ def http_bounds(settings: Settings) -> HttpBounds:
 
 
 def banner(services: Services, host: str, port: int, new_key: str | None) -> str:
-    """The text that a user needs first. `new_key` is given only on the start that created it."""
+    """Return the text that is printed at the start, with `new_key` if one was just created."""
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104
     model = services.models.resolve(None)
     info = model.info

@@ -1,4 +1,4 @@
-"""What `llm-service doctor` shows beside the machine: software, disks, throttling."""
+"""Further data for `llm-service doctor`: software, disks, throttling."""
 
 import os
 import platform
@@ -26,14 +26,14 @@ class Disk:
 
     @classmethod
     def of(cls, path: Path) -> "Disk":
-        """`path` may be yet to be made: then what it would be made in counts."""
+        """Examine the disk of `path`, or of its nearest existing parent."""
         there = next(p for p in (path.absolute(), *path.absolute().parents) if p.is_dir())
         return cls(path, shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Throttling before and after the examination, `seconds` long."""
+    """Throttling before and after the examination, which took `seconds`."""
 
     before: Throttling | None
     after: Throttling | None
@@ -49,7 +49,7 @@ class Window:
 
     @property
     def total_share(self) -> float:
-        """The share of throttled periods among all since the group was made."""
+        """The share of throttled periods since the group was created."""
         if self.after is None or not self.after.num_periods:
             return 0.0
         return self.after.num_throttled / self.after.num_periods
@@ -60,16 +60,16 @@ class Software:
     python: str
     torch: str
     torch_threads: int
-    cpu_capability: str  # the instructions that torch uses
-    threads: int  # what the engine would use
+    cpu_capability: str  # instruction set that torch uses
+    threads: int  # number that the engine would use
     device: str
     compiler: str  # empty: none
-    kernels: str  # their instruction set; empty: none
+    kernels: str  # instruction set; empty: no kernels
     kernels_reason: str
 
 
 def software_of(config: EngineConfig, machine: Machine) -> Software:
-    """Builds the kernels if they are not built yet, as the service would."""
+    """Collect the software's versions. Builds the kernels if necessary, as the service would."""
     kernels, reason = find_kernels(config.kernels)
     return Software(
         python=platform.python_version(),
@@ -85,7 +85,7 @@ def software_of(config: EngineConfig, machine: Machine) -> Software:
 
 
 def compiler() -> str:
-    """The first line that it says of itself."""
+    """Return the first line of the compiler's version; empty if there is none."""
     path = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if path is None:
         return ""

@@ -1,4 +1,4 @@
-"""The engine's public face: everything that the rest of the service may import from it.
+"""The engine's public interface: everything that the rest of the service may import from it.
 
 An engine turns `GenerationRequest`s into a `TokenStream`. It knows no web, no
 metrics library and no keys; it reports to an `EngineObserver`.
@@ -24,9 +24,9 @@ from llm_service.engine.request import (
 )
 from llm_service.errors import ServiceError
 
-# Read by OpenMP when torch is loaded, which every module that does so finds done by then.
-# By default its threads spin while they wait for each other; as soon as anything else
-# needs a core, this service's own event loop included, steps take up to ten times as long.
+# OpenMP reads this when torch is loaded, so it is set before any module of the engine loads torch.
+# By default OpenMP's threads spin while they wait for each other. If anything else then needs a
+# core, such as this service's event loop, steps take up to ten times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
@@ -63,13 +63,13 @@ Observe = Callable[[ModelInfo], EngineObserver]
 
 
 def unobserved(info: ModelInfo) -> EngineObserver:
-    """An `Observe` for offline use: nobody hears of the engine."""
+    """An `Observe` for offline use; it reports nothing."""
     return NullObserver()
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """The engine now. `reason` says why it is not ready; it is empty when it is."""
+    """The engine's current state. `reason` says why it is not ready; empty if it is."""
 
     is_ready: bool
     reason: str
@@ -83,16 +83,16 @@ class EngineStatus:
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """A GPU now; `gpu` is its number."""
+    """The current use of a GPU; `gpu` is its index."""
 
     gpu: str
     memory_used_bytes: int  # by all processes
-    reserved_bytes: int  # of these, what torch has taken for this one
-    utilization_ratio: float | None  # None: it does not tell
+    reserved_bytes: int  # the part that torch has reserved in this process
+    utilization_ratio: float | None  # None: not available
 
 
 class TooManyTokens(Exception):
-    """A text is far too long for the model; it makes `at_least` so many tokens."""
+    """A text is far too long for the model: it has `at_least` this many tokens."""
 
     def __init__(self, at_least: int) -> None:
         super().__init__(f"at least {at_least} tokens")
@@ -100,7 +100,7 @@ class TooManyTokens(Exception):
 
 
 class PromptTokenizer(Protocol):
-    """Text to ids, sealed: message text can never become a control token."""
+    """Converts text to ids. The text is sealed: it can never become a control token."""
 
     @property
     def has_chat_template(self) -> bool: ...
@@ -119,18 +119,18 @@ class PromptTokenizer(Protocol):
         """
 
     def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
-        """Plain text, sealed, without a template; with the model's BOS where it has one.
+        """Encode plain text, sealed and without a template, after the model's BOS if it has one.
 
-        Text that makes far more than `max_tokens` raises TooManyTokens before all of it is
-        encoded. Text that makes a few more is encoded: the caller sees how many.
+        Text of far more than `max_tokens` tokens raises TooManyTokens before all of it is
+        encoded. Text of a few tokens more is encoded, so that the caller can count them.
         """
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """All of `token_ids` as text, control tokens included."""
+        """Return all of `token_ids` as text, including control tokens."""
 
 
 class SequenceProgress(Protocol):
-    """How far one sequence is. Its values change while the engine works."""
+    """The progress of one sequence. Its values change while the engine works."""
 
     @property
     def timings(self) -> Timings: ...
@@ -140,27 +140,27 @@ class SequenceProgress(Protocol):
 
     @property
     def num_computed_tokens(self) -> int:
-        """Positions of prompt and answer that are computed now, cached ones included."""
+        """Positions of prompt and answer that are computed by now, including cached ones."""
 
 
 class TokenStream(Protocol):
-    """The answers of the sequences that were submitted together, while they are made.
+    """The answers of sequences that were submitted together, while they are generated.
 
-    Iterating yields the chunks of all sequences in the order in which they are made, each with
+    Iterating yields the chunks of all sequences in the order of their generation, each with
     the index of its sequence, and ends when every sequence has finished. It raises EngineFailed,
     Unavailable or DeadlineExceeded, and ends, when the first sequence could not finish.
     """
 
     @property
     def sequences(self) -> Sequence[SequenceProgress]:
-        """One for each request, in their order."""
+        """One entry per request, in the order of the requests."""
 
     def __aiter__(self) -> Self: ...
 
     async def __anext__(self) -> tuple[int, GenerationChunk]: ...
 
     def abort(self, error: ServiceError | None = None) -> None:
-        """Give the slots and blocks back within one step; harmless when all have finished.
+        """Free the slots and blocks within one step. Has no effect when all have finished.
 
         Iterating then raises RequestCancelled when the first slot is free, unless the answers
         were complete. With `error` it raises that instead, without waiting for a step. Chunks
@@ -181,12 +181,12 @@ class Engine(Protocol):
         """Begin stepping; the model is loaded already (`loading.factory.load_engine`)."""
 
     async def stop(self, drain_seconds: float) -> None:
-        """Refuse new requests, let running ones finish for so long, then fail the rest."""
+        """Refuse new requests, let running ones finish for `drain_seconds`, then fail the rest."""
 
     def submit(self, *requests: GenerationRequest) -> TokenStream:
         """Submit the sequences of one caller's request: all of them or none.
 
-        They may be more than have room in an empty queue. Raises Overloaded (queue full) or
+        There may be more of them than the queue has places. Raises Overloaded (queue full) or
         Unavailable (not ready, stopping).
         """
 

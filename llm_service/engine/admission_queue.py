@@ -1,6 +1,6 @@
-"""The bound on requests that wait for an engine, and when a place in it will be free.
+"""Bounds the requests that wait for an engine, and estimates when a place will be free.
 
-Any engine may use it. It counts sequences and knows nothing of how they are computed.
+Every engine can use it. It counts sequences and does not know how they are computed.
 """
 
 import time
@@ -13,7 +13,7 @@ _RATE_WINDOW_SECONDS = 60.0
 
 
 class AdmissionQueue:
-    """Refuses requests while more sequences wait than may. Used on the event loop only."""
+    """Refuses requests while too many sequences wait. Used on the event loop only."""
 
     def __init__(
         self, max_waiting: int, num_slots: int, clock: Callable[[], float] = time.monotonic
@@ -28,10 +28,10 @@ class AdmissionQueue:
     def refuse_overload(self, num_waiting: int, num_running: int, *, is_blocked: bool) -> None:
         """Raise Overloaded if the queue is full.
 
-        `num_waiting` sequences have been submitted and do not run; those that the next step lets
-        in do not count, unless the last step left some outside (`is_blocked`). A request enters
-        with all its sequences or not at all. The bound is checked before it is added, so that the
-        size of the queue never forbids what an idle engine could answer.
+        `num_waiting` sequences are submitted but not running. Those that fit the free slots do not
+        count, unless the last step could not admit all of them (`is_blocked`). All sequences of a
+        request are admitted, or none. The check does not count the new request, so that a request
+        with more sequences than the queue has places can still be answered by an idle engine.
         """
         num_free_slots = 0 if is_blocked else self._num_slots - num_running
         if num_waiting - num_free_slots >= self._max_waiting:
@@ -41,12 +41,12 @@ class AdmissionQueue:
             )
 
     def became_busy(self) -> None:
-        """The engine was idle until now, so the old rate of finishes says nothing."""
+        """The engine was idle until now, so the earlier finish times no longer give the rate."""
         self.busy_since = self._clock()
         self._finish_times.clear()
 
     def finished(self) -> None:
-        """A sequence has ended."""
+        """Record that a sequence has ended."""
         self._finish_times.append(self._clock())
 
     def mean_interval(self) -> float:

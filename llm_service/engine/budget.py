@@ -1,4 +1,4 @@
-"""What the engines of one process share: the machine's memory and the turn to compute."""
+"""The memory and the turn to compute that all engines of one process share."""
 
 import threading
 from collections import deque
@@ -12,8 +12,8 @@ from llm_service.machine import Machine
 class Turn:
     """Lets one engine at a time compute, in the order in which the engines ask.
 
-    Two engines that compute at once share the same cores, and each OpenMP barrier of the one
-    then waits for the other: together they are slower than in turns.
+    Two engines that compute at the same time share the cores, and every OpenMP barrier of one
+    then waits for the other. Together they would be slower than in turns.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Turn:
 
 
 class Budget:
-    """Made once per process. Its methods may be called from any thread."""
+    """The memory that models take. One per process; callable from any thread."""
 
     def __init__(self, detect: Callable[[], Machine] = Machine.detect) -> None:
         self.turn = Turn()
@@ -53,13 +53,14 @@ class Budget:
 
     @property
     def taken(self) -> dict[str, int]:
-        """Bytes of the machine's memory by model, including what the model has not yet touched."""
+        """Bytes of memory per model, including memory that the model has not touched yet."""
         return dict(self._taken)
 
     def machine(self) -> Machine:
-        """Look at the machine now; `memory_available_bytes` is what no model has taken.
+        """Return the machine's current state; its available memory excludes all models' memory.
 
-        The operating system counts a KV cache only as far as it was used.
+        The operating system counts only the used part of a KV cache, so the excluded memory is
+        counted here.
         """
         machine = self._detect()
         left = max(0, self._at_first - sum(self._taken.values()))
@@ -67,16 +68,16 @@ class Budget:
 
     @contextmanager
     def loading(self) -> Iterator[Machine]:
-        """One model at a time is planned and loaded, from what those before it have left."""
+        """Plan and load one model at a time, with the memory that earlier models have left."""
         with self._loading:
             yield self.machine()
 
     def take(self, name: str, num_bytes: int) -> None:
-        """Count `num_bytes` for the model. Raises ValueError if there is one of that name."""
+        """Count `num_bytes` for the model. Raises ValueError if the name is in use."""
         if name in self._taken:
             raise ValueError(f"A model is loaded as {name!r} already.")
         self._taken[name] = num_bytes
 
     def give_back(self, name: str) -> None:
-        """The model is gone; harmless if it has taken nothing."""
+        """Stop counting the model's memory. Has no effect for an unknown name."""
         self._taken.pop(name, None)

@@ -1,11 +1,11 @@
-"""Messages to the sealed text of a prompt, by a model's chat template, with nothing lost.
+"""Renders messages as the sealed text of a prompt, by a model's chat template, losing nothing.
 
-Before a conversation of a new shape (its roles, fields and what is empty) is rendered, a
-probe of the same shape is: canaries stand for the texts. It shows whether the template takes
-content as text or as a list of parts, whether every message's text arrives in the prompt, and
-which control tokens the template writes. Text that would not arrive is refused. So are
-messages that make the template write other control tokens than the probe: then they were
-computed out of the text.
+Before a conversation with a new shape (its roles, fields and empty values) is rendered, a probe
+of the same shape is rendered, with canary words in place of the texts. It shows whether the
+template expects content as text or as a list of parts, whether every message's text arrives in the
+prompt, and which control tokens the template writes. Messages whose text would not arrive are
+refused. So are messages for which the template writes other control tokens than for the probe,
+because it then derives them from the text.
 """
 
 import json
@@ -31,11 +31,11 @@ Messages = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """What the template makes of a conversation's shape."""
+    """How the template renders conversations of one shape."""
 
-    as_parts: frozenset[int]  # messages whose content it takes as a list of parts
-    lost: tuple[int, ...]  # messages whose text does not arrive
-    control: list[int] | None  # the tokens that it writes; None: it refuses the canaries
+    as_parts: frozenset[int]  # messages whose content must be a list of parts
+    lost: tuple[int, ...]  # messages whose text does not arrive in the prompt
+    control: list[int] | None  # the control tokens that it writes; None: it refuses the canaries
 
     @property
     def is_clean(self) -> bool:
@@ -49,7 +49,7 @@ class ChatRenderer:
         self._cached_probe = lru_cache(_CACHED_SHAPES)(self._probe)
 
     def render(self, messages: Messages, *, add_generation_prompt: bool) -> str:
-        """The prompt, with control tokens by their private names. Raises InvalidRequest."""
+        """Return the prompt, with private names for control tokens. Raises InvalidRequest."""
         probe = self._probe_of(messages, add_generation_prompt)
         for position in probe.lost:
             raise _lost(position, str(messages[position]["role"]))
@@ -72,7 +72,7 @@ class ChatRenderer:
     def _render(
         self, messages: Messages, as_parts: frozenset[int], add_generation_prompt: bool
     ) -> tuple[str, list[int]]:
-        """Sealed text and the control tokens in it. Raises TemplateFailed."""
+        """Return the sealed text and its control tokens. Raises TemplateFailed."""
         sealed = [self._sealer.message(message) for message in messages]
         for position in as_parts:
             text = sealed[position]["content"]
@@ -84,7 +84,7 @@ class ChatRenderer:
     def _control_of_words(
         self, messages: Messages, as_parts: frozenset[int], add_generation_prompt: bool
     ) -> list[int] | None:
-        """The control tokens that the template writes when the messages hold words alone."""
+        """The control tokens that the template writes if the messages have only plain words."""
         words = [change_texts(m, lambda text, _: _NOT_IN_WORDS.sub(_BREAK, text)) for m in messages]
         try:
             return self._render(words, as_parts, add_generation_prompt)[1]
@@ -97,7 +97,7 @@ class ChatRenderer:
         return (self._cached_probe if is_short else self._probe)(shape, add_generation_prompt)
 
     def _probe(self, shape: str, add_generation_prompt: bool) -> _Probe:
-        """The first form of content that loses nothing, or the one that loses the least."""
+        """Return the first form of content that loses no text, or the one that loses the least."""
         messages = json.loads(shape)
         plain = self._try(messages, frozenset(), add_generation_prompt)
         if plain.is_clean:
@@ -126,9 +126,9 @@ class ChatRenderer:
 class _Canaries:
     """Numbered words that stand for the texts of a message."""
 
-    # Letters around the part that is looked for: templates may cut a little off either end.
+    # Letters surround the part that is searched for, as templates may cut off a few characters.
     _WORD = re.compile("zj[0-9]{6}j[0-9]{3}jz")
-    # How a template that takes no parts writes them, which is not what the caller said.
+    # A template that does not know parts writes them like this, which is not the caller's text.
     _AS_CODE = re.compile("""["']text["']: ["']qqqq(zj[0-9]{6}j[0-9]{3}jz)""")
 
     def __init__(self, position: int) -> None:

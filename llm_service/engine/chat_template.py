@@ -1,10 +1,10 @@
 """A model's chat template: Jinja source that turns messages into the text of a prompt.
 
-Renders as transformers does (the same environment, filters and names), without importing it,
-so that a process that does nothing else stays small. Knows nothing of tokens or sealing.
+It renders like transformers (with the same environment, filters and names) but does not import
+it, which keeps the rendering process small. It knows nothing about tokens or sealing.
 
-The sandbox keeps a template from reaching Python's internals. It does not bound time and
-memory: `template_worker` does.
+The sandbox prevents a template from reaching Python's internals. It does not limit time and
+memory; `template_worker` does.
 """
 
 import json
@@ -23,25 +23,25 @@ MAX_PROMPT_CHARS = 16 * 2**20
 
 
 class TemplateFailed(Exception):
-    """The template refused the messages, or could not render them; the text is its reason."""
+    """The template refused the messages or could not render them; the text is the reason."""
 
 
 class ChatTemplate:
     def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
-        """`special_tokens`: what the template calls them (`bos_token`), and their texts.
+        """`special_tokens`: the names that the template uses (`bos_token`), and their texts.
 
-        Raises TemplateFailed over source that is no template.
+        Raises TemplateFailed if `source` is not a valid template.
         """
         try:
             self._template = _environment().from_string(source)
         except MemoryError:
             raise
-        except Exception as error:  # constant expressions are computed here already
+        except Exception as error:  # constant expressions are evaluated here
             raise TemplateFailed(str(error) or type(error).__name__) from error
         self._special_tokens = dict(special_tokens)
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-        """The prompt's text. Raises TemplateFailed."""
+        """Return the text of the prompt. Raises TemplateFailed."""
         if not messages:
             raise TemplateFailed("There are no messages.")
         variables = {

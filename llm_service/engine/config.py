@@ -1,4 +1,4 @@
-"""What an engine is asked to be. Frozen; None: chosen for the machine and the model at load.
+"""The configuration of an engine. None means: chosen for machine and model at loading.
 
 `llm_service.config.Settings` takes defaults and types from here, and checks the values.
 """

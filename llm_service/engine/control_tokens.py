@@ -1,6 +1,6 @@
-"""The control tokens of a vocabulary, and a tokenizer that knows them by private names.
+"""The control tokens of a vocabulary, and a tokenizer that has private names for them.
 
-A control token steers the model: it begins a turn, ends an answer, stands for an image. Only a
+A control token steers the model: it begins a turn, ends an answer or stands for an image. Only a
 chat template may put one into a prompt.
 """
 
@@ -18,12 +18,12 @@ _MARKUP = re.compile(r"[<>\[\]{}|]")
 def control_tokens(
     tokenizer: PreTrainedTokenizerBase, added: Mapping[int, AddedToken]
 ) -> dict[str, int]:
-    """The added tokens that no plain text should make, with their ids.
+    """Return the added tokens that plain text must not produce, with their ids.
 
-    These are those marked special, those that the template names, and all that look like
-    markup: `<|tool|>`, `[IMG]`, `<unused7>`, also `<h1>`. Nothing in a vocabulary tells an HTML
-    tag from a tag that steers. Plain words and runs of spaces or line breaks stay text, because
-    the model has learned from text in which they are tokens.
+    These are the tokens marked special, those that the template names, and all that look like
+    markup: `<|tool|>`, `[IMG]`, `<unused7>`, but also `<h1>`, because a vocabulary does not
+    distinguish HTML tags from control tokens. Plain words and runs of spaces or line breaks stay
+    text, because the model was trained on text in which they are tokens.
     """
     template = tokenizer.chat_template or ""
     if isinstance(template, dict):
@@ -43,7 +43,7 @@ def control_tokens(
 def inner_tokenizer(
     backend: Tokenizer, control: Mapping[str, int]
 ) -> tuple[Tokenizer, dict[int, int]]:
-    """`backend` with private names for control tokens, and its added tokens' true ids."""
+    """Return `backend` with private names for control tokens, and the ids of added tokens."""
     inner = Tokenizer(backend.model)
     if backend.normalizer is not None:
         inner.normalizer = backend.normalizer

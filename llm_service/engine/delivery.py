@@ -20,10 +20,10 @@ class DeliveryMeter:
     def measure(
         self, deliveries: Iterable[tuple[str, Timings, GenerationChunk | ServiceError]]
     ) -> None:
-        """Take note of what one step made for several sequences: (request_id, timings, event).
+        """Record the events of one step for several sequences: (request_id, timings, event).
 
-        Called just before the streams get the events. A sequence's time to first token and the
-        gaps between its tokens so include the time that the event loop needed to take them.
+        Called just before the streams get the events. The time to first token and the gaps
+        between tokens therefore include the delay until the event loop received them.
         """
         now = self._clock()
         first_tokens: list[tuple[str, float]] = []

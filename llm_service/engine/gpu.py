@@ -1,4 +1,4 @@
-"""What the GPU that the engine computes on says of itself, asked through torch."""
+"""Reads the memory and utilization of the engine's GPU through torch."""
 
 import torch
 
@@ -6,7 +6,7 @@ from llm_service.engine import GpuUse
 
 
 def gpu_use() -> GpuUse:
-    """The current CUDA device now. Raises RuntimeError where there is none, or it is lost."""
+    """Return the use of the current CUDA device. Raises RuntimeError if there is none."""
     index = torch.cuda.current_device()
     free, total = torch.cuda.mem_get_info(index)
     return GpuUse(
@@ -20,6 +20,6 @@ def gpu_use() -> GpuUse:
 def _utilization_ratio(index: int) -> float | None:
     try:
         return torch.cuda.utilization(index) / 100
-    # Without nvidia-ml-py, on a part of a GPU, in some containers: each has an error of its own.
+    # Missing nvidia-ml-py, MIG and some containers each raise a different error.
     except Exception:
         return None

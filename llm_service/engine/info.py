@@ -1,4 +1,4 @@
-"""What an engine tells about its model: fixed once the engine has started."""
+"""Facts about an engine's model, fixed once the engine has started."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,32 +22,32 @@ class LocalEngineInfo:
 
     architecture: str
     num_parameters: int
-    hidden_size: int  # of the embeddings of a token or of an attachment
+    hidden_size: int  # width of the embeddings of tokens and attachments
     device: str  # cpu, cuda
-    dtype: str  # of the weights, before they were quantized
+    dtype: str  # type of the weights before quantization
     quantization: str
-    kernels: str | None  # their instruction set; None: torch computes everything
+    kernels: str | None  # instruction set; None: no kernels, torch only
     threads: int
     max_batched_tokens: int
     weights_bytes: int
-    compute_bytes: int  # of the kernels' workspace in the largest step
+    compute_bytes: int  # the kernels' workspace in the largest step
     load_seconds: float
     kv_cache: KVCacheInfo | None  # None: the model keeps its own cache
 
     @property
     def kv_cache_bytes(self) -> int:
-        """0 where the model keeps its own cache, which is not counted."""
+        """0 if the model keeps its own cache, which is not counted."""
         return 0 if self.kv_cache is None else self.kv_cache.num_bytes
 
     @property
     def held_bytes(self) -> int:
-        """Memory that the model takes as long as it is served."""
+        """Memory that the model uses while it is served."""
         return self.weights_bytes + self.kv_cache_bytes + self.compute_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What every engine can tell about its model, wherever the model is computed.
+    """Facts about the model that every engine knows, wherever the model is computed.
 
     `local` is None for an engine that asks another process to compute.
     """

@@ -1,4 +1,4 @@
-"""What an engine tells the outside world while it runs. No metrics library here.
+"""The events that an engine reports while it runs. Independent of any metrics library.
 
 The methods must not block and must not raise. All but `tokens_delivered` are called on the
 engine's thread, if it has one.
@@ -30,7 +30,7 @@ class StepStats:
 
 
 class EngineObserver(Protocol):
-    """`observability.metrics.Metrics` is the real one; `NullObserver` hears nothing."""
+    """`observability.metrics.Metrics` implements it; `NullObserver` ignores everything."""
 
     def step_finished(self, stats: StepStats) -> None: ...
 
@@ -39,15 +39,15 @@ class EngineObserver(Protocol):
     ) -> None:
         """Tokens have reached their streams. Called on the event loop, once per step.
 
-        `first_tokens` has (request_id, seconds since the submit) of each sequence whose first
-        token is among them; `gaps` the seconds since the same sequence's previous token.
+        `first_tokens` has (request_id, seconds since the submit) for each first token of a
+        sequence; `gaps` has, for each other token, the seconds since the sequence's previous one.
         """
 
     def queue_changed(self, num_running: int, num_waiting: int, kv_cache_used_bytes: int) -> None:
         """The queues changed outside a step: a submit, an abort, a failed engine."""
 
     def sequence_cancelled(self, phase: Phase, seconds_to_free: float) -> None:
-        """An abort was carried out; its blocks were free `seconds_to_free` after it was asked."""
+        """A sequence was aborted; its blocks were free `seconds_to_free` after the request."""
 
     def ready_changed(self, is_ready: bool, reason: str) -> None: ...
 
@@ -55,7 +55,7 @@ class EngineObserver(Protocol):
 
 
 class NullObserver:
-    """Hears nothing; for tests and offline use."""
+    """Ignores all events; for tests and offline use."""
 
     def step_finished(self, stats: StepStats) -> None: ...
 

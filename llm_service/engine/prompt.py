@@ -1,4 +1,4 @@
-"""What a sequence begins with: token ids, and what stands at some of them instead. No torch."""
+"""The prompt of a sequence: token ids, and attachments in place of some. Imports no torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ HASH_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An image, for example, at the `num_tokens` placeholder tokens from position `start` on.
+    """Content such as an image, in place of `num_tokens` placeholder tokens from `start` on.
 
-    `embeddings` is a float tensor [num_tokens, hidden_size] that the model gets in place of the
-    embeddings of the placeholders. `content_hash` of HASH_BYTES bytes identifies its content:
-    attachments with equal hashes share what is computed for them.
+    `embeddings` is a float tensor [num_tokens, hidden_size] that replaces the embeddings of the
+    placeholders. `content_hash` (HASH_BYTES bytes) identifies the content: attachments with equal
+    hashes share cached results.
     """
 
     start: int
@@ -49,9 +49,9 @@ class Prompt:
             raise ValueError("An attachment ends after the prompt.")
 
     def attached(self, start: int, end: int) -> Iterator[tuple[Attachment, int, int]]:
-        """The attachments in positions [start, end): each with the part of it that lies there.
+        """Yield the attachments in positions [start, end), each with its part in that range.
 
-        The part is counted in the attachment's own tokens, [first, last).
+        The part [first, last) is counted in the attachment's own tokens.
         """
         for attachment in self.attachments:
             first = max(start, attachment.start) - attachment.start

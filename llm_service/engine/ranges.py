@@ -1,7 +1,7 @@
-"""The ranges of sampling parameters, for requests and for a model's own defaults alike.
+"""The ranges of sampling parameters, for requests and for a model's defaults.
 
-Owns the numbers. `api/schemas.py` builds its fields from them; `engine/loading/contents.py` checks
-generation_config.json by them.
+Owns the bounds. `api/schemas.py` builds its fields from them; `engine/loading/contents.py` checks
+generation_config.json against them.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Finite numbers from `least` to `most`; without `most`, from `least` on."""
+    """Finite numbers from `least` to `most`, or without an upper bound if `most` is None."""
 
     least: int | float
     most: int | float | None = None

@@ -1,4 +1,4 @@
-"""What a caller asks of an engine, and what comes back. No torch, no web.
+"""Requests to an engine, and the chunks that it returns. Imports no torch and no web framework.
 
 `GenerationRequest` and `SamplingParams` are frozen. A `GenerationChunk` is one
 increment of an answer; the last one carries the `FinishReason`.
@@ -15,7 +15,7 @@ NO_BIAS: Mapping[int, float] = MappingProxyType({})
 
 
 class FinishReason(StrEnum):
-    """Why a sequence finished, as OpenAI names it; `abort` never reaches a caller as a reason."""
+    """Why a sequence finished, in OpenAI's terms. Callers never see `abort`."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -24,10 +24,10 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How to choose tokens. Ranges are checked where requests enter (`api/schemas.py`)."""
+    """How tokens are sampled. `api/schemas.py` checks the ranges."""
 
     max_tokens: int
-    min_tokens: int = 0  # until then no end-of-sequence or stop token may be chosen
+    min_tokens: int = 0  # no end-of-sequence or stop token before that many
     temperature: float = 1.0  # 0: greedy
     top_p: float = 1.0
     top_k: int = 0  # 0: off
@@ -40,7 +40,7 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = field(default_factory=lambda: NO_BIAS)
-    num_logprobs: int | None = None  # None: none; 0: the chosen token's; k: and the k likeliest
+    num_logprobs: int | None = None  # None: no logprobs; 0: chosen token; k: and k most likely
 
     @property
     def is_greedy(self) -> bool:
@@ -48,7 +48,7 @@ class SamplingParams:
 
     @property
     def raises_logits(self) -> bool:
-        """Whether these parameters make any token likelier than the model has it."""
+        """Whether these parameters can raise the probability of a token."""
         return (
             self.presence_penalty < 0
             or self.frequency_penalty < 0
@@ -58,7 +58,7 @@ class SamplingParams:
 
     @property
     def is_penalized(self) -> bool:
-        """Whether tokens count for those that come after them."""
+        """Whether the logits depend on the tokens generated so far."""
         return bool(
             self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0
         )
@@ -66,7 +66,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One sequence to generate. `cache_salt` keeps tenants' prefix caches apart.
+    """One sequence to generate. Only requests with equal `cache_salt` share cached prefixes.
 
     `deadline` is in `time.monotonic()` seconds.
     """
@@ -80,7 +80,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One token with its natural-log probability and the bytes that it stands for."""
+    """One token with its natural-log probability and its bytes."""
 
     token_id: int
     text: str
@@ -90,9 +90,9 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class PositionLogprobs:
-    """The chosen token of one position and the likeliest alternatives, best first.
+    """The chosen token of one position and the most likely alternatives, best first.
 
-    `text_offset` is the number of whole characters that the answer's tokens before it stand for.
+    `text_offset` is the number of whole characters in the answer's tokens before it.
     Tokens of a stop string, which is cut off, so lie at the end of the answer's text or after it.
     """
 
@@ -103,7 +103,7 @@ class PositionLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class GenerationChunk:
-    """An increment: text that is safe to show, and the tokens computed since the last one.
+    """An increment: text that can be shown, and the tokens computed since the last chunk.
 
     `text` may be empty (half a character, or a possible stop string, is held back).
     """
@@ -116,9 +116,9 @@ class GenerationChunk:
 
 @dataclass(slots=True)
 class Timings:
-    """`time.monotonic()` seconds at which a sequence reached each point; None: not yet.
+    """When a sequence reached each point, in `time.monotonic()` seconds; None: not yet.
 
-    The engine states when it was first scheduled; a `DeliveryMeter` the times after that.
+    The engine sets the time of the first scheduling; a `DeliveryMeter` sets the later times.
     """
 
     submitted: float
@@ -146,7 +146,7 @@ class Timings:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one sequence. `num_cached_tokens` of the prompt came from the prefix cache."""
+    """Numbers of tokens of one sequence. The cached tokens are part of the prompt's."""
 
     num_prompt_tokens: int
     num_cached_tokens: int = 0

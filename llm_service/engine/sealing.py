@@ -1,20 +1,20 @@
-"""Seals a chat: what a message says can never become a control token.
+"""Seals a chat: the text of a message can never become a control token.
 
-Owns the border between a chat template, which may write control tokens, and the text
-that callers send, which may not. Knows control tokens by their spelling alone; needs
-no tokenizer and no template engine.
+Separates the output of a chat template, which may contain control tokens, from the text of
+callers, which may not. It knows only the spelling of control tokens, and needs no tokenizer and no
+template engine.
 
-In every string of the messages, each character at which a control token could begin is
-escaped, and so is the first one, if a control token that the template has begun could go on
-with it. The template is then rendered: whatever spells a control token now was written by
-the template, and is exchanged for a private name. Only then are the escapes undone, and all
-is encoded at once by a tokenizer that knows the control tokens by their private names alone.
-(`sanitize_control_tokens` of transformers looks for whole tokens in one string; it does not
-see one assembled across a border.)
+In every string of the messages, each character at which a control token could begin is escaped. So
+is the first character, if it could continue a control token that the template has begun. Then the
+template is rendered. Every control token in the result was written by the template, and is
+replaced by a private name. After that the escapes are undone, and the whole text is encoded by a
+tokenizer that knows control tokens only by their private names. (`sanitize_control_tokens` of
+transformers looks for whole tokens in one string, so it misses a token that is assembled from
+the ends of two strings.)
 
-A template may still compute control tokens out of text that holds none (`striptags` turns
-`&lt;` into `<`). `chat_renderer` finds that by comparing the tokens that `name_control_tokens`
-returns with those of a harmless conversation.
+A template may still compute control tokens from text that contains none (`striptags` turns `&lt;`
+into `<`). `chat_renderer` detects this by comparing the tokens that `name_control_tokens` returns
+with those of a harmless conversation.
 """
 
 import re
@@ -24,12 +24,12 @@ from typing import Any
 
 from llm_service.errors import InvalidRequest
 
-# Unicode noncharacters: meant for use inside a program, never in text.
+# Unicode noncharacters: for use inside a program, not in text.
 _ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
 _ESCAPED = re.compile("\ufdd0([0-9a-fA-F]{1,6})\ufdd1")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNFIT_TEXT = re.compile("[\ufdd0-\ufdd3\ud800-\udfff]")
-# Words that templates compare and build on ('<|' + role + '|>'), so they stay as they are.
+# Templates compare these words and build tokens from them ('<|' + role + '|>'): not escaped.
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _TYPES = frozenset({"text", "function"})
 _FIELDS = frozenset(
@@ -37,19 +37,19 @@ _FIELDS = frozenset(
     | {"arguments", "reasoning_content", "refusal"}
 )
 
-# A new text for an old one; the second argument names the field that holds it.
+# Returns a new text for a text; the second argument is the name of its field.
 Change = Callable[[str, str], str]
 
 
 def private_name(token_id: int) -> str:
-    """What a control token is called between rendering and encoding."""
+    """Return the private name of a control token, used between rendering and encoding."""
     return f"{_NAME_START}{token_id}{_NAME_END}"
 
 
 def clean(text: str) -> str:
-    """`text` with U+FFFD for what no tokenizer can read, and for what sealing uses itself.
+    """Return `text` with U+FFFD for characters that tokenizers reject or that sealing uses.
 
-    Made of `replace`, because a regular expression takes 50 times as long over bad characters.
+    It uses `replace`, as a regular expression is 50 times slower on many such characters.
     """
     for char in (_ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END):
         text = text.replace(char, "\ufffd")
@@ -57,7 +57,7 @@ def clean(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """`text` with U+FFFD for halves of surrogate pairs, which no encoding can write."""
+    """Return `text` with U+FFFD for lone surrogates, which cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -66,7 +66,7 @@ def encodable(text: str) -> str:
 
 
 def change_texts(message: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    """`message` with all that its sender chose freely changed: values, and names of arguments."""
+    """Return `message` with `change` applied to values and to names that callers choose."""
     return {
         name if name in _FIELDS else change(name, ""): (
             value if name == "role" else _changed(value, name, change)
@@ -88,7 +88,7 @@ def _changed(value: Any, field: str, change: Change) -> Any:
 
 
 class Sealer:
-    """Escapes what callers send, so that control tokens are spelled by the template alone."""
+    """Escapes the text of callers, so that only the template can write control tokens."""
 
     def __init__(self, control: Mapping[str, int]) -> None:
         """`control`: the control tokens and their ids."""
@@ -99,13 +99,13 @@ class Sealer:
         self._tails = _NAME_START.join(token[1:] for token in control)
         firsts = {token[0] for token in control}
         self._first = _any_of(map(re.escape, firsts))
-        # Nearly all control tokens begin with one of a few signs, which `replace` escapes fast.
+        # Nearly all control tokens begin with one of a few symbols; `replace` escapes these fast.
         self._signs = {char: _escaped(char) for char in firsts if not _is_common(char)}
-        others = {_beginning(token) for token in control if _is_common(token[0])}
-        self._could_begin = _any_of(others) if others else None
+        beginnings = {_beginning(token) for token in control if _is_common(token[0])}
+        self._could_begin = _any_of(beginnings) if beginnings else None
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """`message`, sealed in all its strings. Raises InvalidRequest over an unknown role."""
+        """Return `message` with all strings sealed. Raises InvalidRequest for an unknown role."""
         role = message.get("role")
         if not isinstance(role, str) or role not in _ROLES:
             raise InvalidRequest(
@@ -114,9 +114,10 @@ class Sealer:
         return change_texts(message, self._escape)
 
     def name_control_tokens(self, rendered: str) -> tuple[str, list[int]]:
-        """Exchange control tokens for their private names, and return their ids, too.
+        """Replace control tokens by their private names, and return their ids as well.
 
-        Leftmost first, then longest. A private name that stands there already is not ours.
+        The leftmost token is replaced first, and of those the longest. Private names that are
+        already in the text are removed, because the template did not write them.
         """
         rendered = rendered.replace(_NAME_START, "").replace(_NAME_END, "")
         named: list[str] = []
@@ -135,7 +136,7 @@ class Sealer:
         return "".join([*named, rendered[end:]]), ids
 
     def undo(self, rendered: str) -> str:
-        """Take the escapes out; a template that cuts strings may have left half of one."""
+        """Undo the escapes, including incomplete ones left by a template that cuts strings."""
         if _ESCAPE_START not in rendered and _ESCAPE_END not in rendered:
             return rendered
         for char, escape in self._signs.items():
@@ -155,21 +156,21 @@ class Sealer:
         return head + tail
 
     def _could_continue(self, text: str) -> bool:
-        """Whether a control token that was begun before `text` could go on with it."""
+        """Whether a control token that begins before `text` could continue in it."""
         if any(text[:n] in self._ends for n in range(1, self._longest)):
             return True
         return 0 < len(text) < self._longest and text in self._tails
 
 
 def _is_common(char: str) -> bool:
-    """A character of ordinary text: too many would be escaped wherever it stands."""
+    """Whether `char` is common in text: escaping it everywhere would be too much."""
     return char.isalnum() or char.isspace()
 
 
 def _beginning(token: str) -> str:
-    """A pattern for the places at which `token`, which begins with a common character, could begin.
+    """Return a pattern for the places where `token` could begin; its first character is common.
 
-    These are where the rest of it follows, or a part of the rest and then the end of the text.
+    There the rest of the token follows, or a part of the rest and then the end of the text.
     """
     first = re.escape(token[0])
     if len(token) == 1:
@@ -187,7 +188,7 @@ def _escaped(char: str) -> str:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    """The character; nothing for a number that a template has made of the pieces of two."""
+    """Return the character; empty for a number that a template has joined from two escapes."""
     code = int(match[1], 16)
     char = chr(code) if code <= sys.maxunicode else _ESCAPE_START
     return "" if _UNFIT_TEXT.match(char) else char

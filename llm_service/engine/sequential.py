@@ -1,9 +1,9 @@
 """Implements the sequential engine: transformers' own `generate`, one request at a time.
 
-It serves models that cannot be batched here. Owns only how logits are obtained from
-`generate`: scheduling, sampling, text, streams and failures are the batched engine's, run
-with room for one sequence, so every parameter means the same in both engines. The KV cache is
-transformers' own; its bytes are not counted.
+It serves models that cannot be batched here. It owns only the way in which logits are obtained from
+`generate`. Scheduling, sampling, text, streams and failures are handled by the batched engine with
+room for one sequence, so every parameter means the same in both engines. The KV cache belongs to
+transformers; its bytes are not counted.
 """
 
 import threading
@@ -39,7 +39,7 @@ from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import InvalidRequest, ServiceError
 
-_BLOCK_SIZE = 16  # tokens; the blocks only count, as the model keeps its own cache
+_BLOCK_SIZE = 16  # tokens; blocks are only counted, as the model has its own cache
 
 
 class SequentialEngine(BatchedEngine):
@@ -56,14 +56,14 @@ class SequentialEngine(BatchedEngine):
         turn: Turn | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        # The sampling defaults of the model's folder are in `default_sampling`; callers apply them.
+        # Callers apply the sampling defaults of the model's folder (`default_sampling`).
         model.generation_config = _generation_config(info.max_context)
         vocabulary = Vocabulary(tokenizer, size=info.vocab_size, eos_token_ids=eos_token_ids)
         assert info.local is not None
         threads = info.local.threads
 
         def build_core() -> EngineCore:
-            torch.set_num_threads(threads)  # OpenMP keeps the number per thread
+            torch.set_num_threads(threads)  # OpenMP stores the number per thread
             return SequentialCore(model, vocabulary, info.max_context, threads)
 
         super().__init__(
@@ -92,7 +92,7 @@ class SequentialCore(EngineCore):
             Scheduler(
                 BlockManager(num_blocks, _BLOCK_SIZE, prefix_cache=False),
                 max_batch_size=1,
-                max_batched_tokens=max_context,  # `generate` takes a prompt as a whole
+                max_batched_tokens=max_context,  # `generate` processes a prompt in one step
                 max_context=max_context,
             ),
             self._generate,
@@ -126,7 +126,7 @@ class SequentialCore(EngineCore):
 
 
 class GenerateRunner:
-    """Returns, step by step, the logits of a `generate` that runs on a thread of its own."""
+    """Returns the logits of a `generate` call step by step; the call runs on its own thread."""
 
     block_bytes = 0
 
@@ -155,16 +155,16 @@ class GenerateRunner:
 
 
 class _Closed(Exception):
-    """Unwinds `generate`."""
+    """Raised inside `generate` to end it."""
 
 
 class _Generation:
-    """Runs one call of `generate`, which waits at every position until it is told the token."""
+    """Runs one call of `generate`, which waits for the chosen token at every position."""
 
     def __init__(self, model: PreTrainedModel, token_ids: TokenIds[int], num_threads: int) -> None:
         self._logits: SimpleQueue[Tensor | Exception] = SimpleQueue()
         self._chosen: SimpleQueue[int | None] = SimpleQueue()
-        # The thread holds no reference to self, so that dropping self after a failure ends it.
+        # The thread has no reference to self, so it ends when self is dropped after a failure.
         self._end = weakref.finalize(self, self._chosen.put, None)
         handover = _Handover(self._logits, self._chosen)
         ids = torch.tensor([list(token_ids)], device=model.device)
@@ -192,7 +192,7 @@ class _Generation:
 
 
 class _Handover(LogitsProcessor):
-    """Passes on each position's logits and waits for the token to choose there."""
+    """Hands over the logits of each position and waits for the chosen token."""
 
     def __init__(
         self, logits: "SimpleQueue[Tensor | Exception]", chosen: "SimpleQueue[int | None]"
@@ -233,7 +233,7 @@ def _generate(
 
 
 def _generation_config(max_context: int) -> GenerationConfig:
-    """Make `generate` neither end within the context nor change any logits by itself."""
+    """Return a configuration with which `generate` never stops early or changes logits."""
     make: Any = GenerationConfig
     config: GenerationConfig = make(do_sample=False, max_length=max_context + 1, pad_token_id=0)
     return config

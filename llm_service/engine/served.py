@@ -1,4 +1,4 @@
-"""The models that are served, by name, and one of them as a request holds it."""
+"""The served models by name, and the object through which a request uses one of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from llm_service.engine import Engine, ModelInfo, PromptTokenizer
 from llm_service.errors import ModelNotFound, NotLoaded
 
 BUNDLED_MODEL = "pocket"
-STALLED_SECONDS = 30  # with work but without a finished step: the engine counts as stuck
+STALLED_SECONDS = 30  # without a finished step while there is work: the engine hangs
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One model: what it is, how text becomes its tokens, and the engine that answers for it.
+    """One model: its facts, its tokenizer and its engine.
 
-    A request resolves its model once, at its endpoint, and hands it on.
+    The endpoint resolves the model of a request once and passes it on.
     """
 
     info: ModelInfo
@@ -44,7 +44,7 @@ class ServedModel:
         return f"{name}: {size} M parameters, {local.dtype} on {local.device}."
 
     def not_ready_reason(self) -> str | None:
-        """Why the engine does not answer now; None when it takes requests and steps."""
+        """Why the engine cannot answer now; None if it accepts requests and makes progress."""
         status = self.engine.status()
         if not status.is_ready:
             return status.reason or "The engine is not ready."
@@ -54,7 +54,7 @@ class ServedModel:
 
 
 class Models:
-    """The served models, the default one first. While there is none, `reason` says why."""
+    """The served models, the default one first. If there is none, `reason` says why."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, ServedModel] = {}
@@ -64,22 +64,22 @@ class Models:
         return iter(tuple(self._by_name.values()))
 
     def add(self, model: ServedModel) -> None:
-        """Raises ValueError if a model of that name is served already."""
+        """Serve `model`. Raises ValueError if its name is in use."""
         if model.info.model_id in self._by_name:
             raise ValueError(f"A model is served as {model.info.model_id!r} already.")
         self._by_name[model.info.model_id] = model
 
     def remove(self, name: str) -> ServedModel:
-        """Resolve the name no more. The model is returned, and its engine still runs."""
+        """Stop serving the model and return it; its engine still runs."""
         return self._by_name.pop(name)
 
     @property
     def default(self) -> ServedModel | None:
-        """The model of requests that name none; None while nothing is loaded."""
+        """The model for requests without a model name; None if no model is loaded."""
         return next(iter(self), None)
 
     def resolve(self, name: str | None) -> ServedModel:
-        """The model for a request. Raises NotLoaded, or ModelNotFound with the names there are."""
+        """Return the model for a request. Raises NotLoaded, or ModelNotFound with all names."""
         default = self.default
         if default is None:
             raise NotLoaded(self.reason, retry_after=2)
@@ -94,7 +94,7 @@ class Models:
         return self._by_name[name]
 
     def not_ready_reason(self) -> str | None:
-        """Why requests are not answered now; None when every model takes requests."""
+        """Why requests are not answered now; None if every model accepts requests."""
         if not self._by_name:
             return self.reason
         reasons = (model.not_ready_reason() for model in self)

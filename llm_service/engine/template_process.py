@@ -1,10 +1,10 @@
 """A handle on the process that renders a model's chat template.
 
-Owns that process: starts it when it is first needed, ends it when it takes more memory than it
-may, and starts it again after it was ended. `template_worker` is what runs in it.
+Owns that process: starts it when it is first needed, ends it when it exceeds its memory limit, and
+starts it again after it has ended. `template_worker` is the program that runs in it.
 
-The kernel bounds the process, too, where it can (`template_worker`). macOS cannot bound an address
-space, so there this module's look at the resident memory is the only bound.
+The kernel also limits the process if it can (`template_worker`). macOS cannot limit an address
+space; the check of the resident memory in this module is the only limit there.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ from llm_service.engine.template_worker import (
 )
 from llm_service.errors import InvalidRequest, Unavailable
 
-# -P: the working directory is not searched for modules
+# -P: do not search the working directory for modules
 _COMMAND = (sys.executable, "-P", "-m", "llm_service.engine.template_worker")
 COMPUTE_SECONDS = 2.0
 MAX_MESSAGES_BYTES = 16 * 2**20
-# How often the memory of a process that computes is read. Most answers come before the first time.
+# How often the memory of a working process is read. Most answers come before the first reading.
 LOOK_MILLISECONDS = 10
 
 
 class TemplateProcess:
-    """Safe to use from several threads; one conversation is rendered at a time."""
+    """Renders one conversation at a time; may be used from several threads."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class TemplateProcess:
     ) -> None:
         """`special_tokens`: the template's names for them; `control`: control tokens and ids.
 
-        `compute_seconds`: how long one conversation may compute, on however busy a machine.
+        `compute_seconds`: limit on the CPU time of one conversation.
         """
         self._compute_seconds = compute_seconds
         self._setup = {
@@ -65,10 +65,10 @@ class TemplateProcess:
         self._end: Any = None
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
-        """The sealed prompt, with control tokens by their private names.
+        """Return the sealed prompt, with private names for control tokens.
 
         Raises InvalidRequest when the template refuses the messages or takes too long, and
-        Unavailable when its process could not start or was ended by somebody else.
+        Unavailable when the process could not start or was ended from outside.
         """
         request = _request(messages, add_generation_prompt)
         with self._lock:
@@ -80,7 +80,7 @@ class TemplateProcess:
     def _ask(self, request: bytes) -> Any:
         try:
             process, setup = self._running()
-        except OSError as error:  # no memory or no process to be had
+        except OSError as error:  # no memory, or no process can be started
             raise Unavailable(f"Chat templates cannot be run now: {error}") from error
         try:
             for frame in (*setup, request):
@@ -94,7 +94,7 @@ class TemplateProcess:
         return answer
 
     def _running(self) -> tuple[subprocess.Popen[bytes], list[bytes]]:
-        """The process, and the frames that it must get before a conversation."""
+        """Return the process, and the frames to send to it before a conversation."""
         if self._process is not None and self._process.poll() is None:
             return self._process, []
         self._process = self._start()
@@ -103,11 +103,11 @@ class TemplateProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         if self._end is not None:
             self._end()
-        # Nothing of the service's environment, which holds secrets; its own session, so that
-        # Ctrl-C leaves it alone while requests are drained.
+        # The process does not get the service's environment, which has secrets. It has its own
+        # session, so that Ctrl-C does not end it while requests are drained.
         paths = (path or str(Path.cwd()) for path in sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(paths)}
-        if "TZ" in os.environ:  # templates write the date
+        if "TZ" in os.environ:  # templates may write the date
             environment["TZ"] = os.environ["TZ"]
         process = subprocess.Popen(  # noqa: S603  # our own program
             _COMMAND,
@@ -145,7 +145,7 @@ def _request(messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool)
 
 
 class _TooLarge(Exception):
-    """The process takes more memory than it may."""
+    """The process has exceeded its memory limit."""
 
 
 def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> Any:
@@ -162,9 +162,9 @@ def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> Any:
 
 
 def _wait_within_memory(process: subprocess.Popen[bytes], answers: IO[bytes]) -> None:
-    """Wait for the beginning of an answer, or for the end of the process. Raises _TooLarge.
+    """Wait until an answer begins or the process ends. Raises _TooLarge.
 
-    The process cannot watch itself: one operation in C holds its interpreter's lock throughout.
+    The process cannot watch itself, because one operation in C holds its interpreter's lock.
     """
     ready = select.poll()  # `select.select` takes no descriptor above 1023
     ready.register(answers, select.POLLIN)
@@ -185,5 +185,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout):
         assert stream is not None
-        with contextlib.suppress(OSError):  # it still had something to write
+        with contextlib.suppress(OSError):  # it still had data to write
             stream.close()

@@ -1,14 +1,14 @@
 """The process in which a chat template runs: `python -m llm_service.engine.template_worker`.
 
-A template comes with a model and is somebody else's program. It may loop for ever or build
-gigabytes, and no check of its source tells. So it runs here, where the kernel bounds what one
-prompt may take, and where it shares neither memory, environment nor the interpreter's lock
-with the service. `template_process` is the other end; it also watches this process's memory,
-for systems whose kernel does not bound it.
+A template comes with a model and is a foreign program. It may loop forever or allocate gigabytes,
+and no check of its source can detect that. It therefore runs in this process, where the kernel
+limits the resources of one prompt. It does not share memory, environment or the interpreter's lock
+with the service. `template_process` is the other end; it also watches this process's memory, for
+systems whose kernel does not limit it.
 
-Frames go both ways: a length, then JSON. The first one in brings the template and the control
-tokens, and is answered by `{}`. Each later one is a conversation, answered by `{"text": ...}` or
-`{"refusal": ...}`.
+Frames in both directions are a length followed by JSON. The first request has the template and the
+control tokens; its answer is `{}`. Each later request is a conversation; its answer is
+`{"text": ...}` or `{"refusal": ...}`.
 """
 
 import contextlib
@@ -31,19 +31,19 @@ _LENGTH = struct.Struct(">I")
 
 
 def pack(value: Any) -> bytes:
-    """A frame. Raises ValueError, TypeError or RecursionError over what JSON cannot hold."""
+    """Encode a frame. Raises ValueError, TypeError or RecursionError if JSON cannot hold it."""
     data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return _LENGTH.pack(len(data)) + data
 
 
 def write_frame(stream: IO[bytes], frame: bytes) -> None:
-    """Raises OSError if nobody reads."""
+    """Write a frame. Raises OSError if the reader is gone."""
     stream.write(frame)
     stream.flush()
 
 
 def read_frame(stream: IO[bytes]) -> Any:
-    """Raises EOFError at the end."""
+    """Read a frame. Raises EOFError at the end of the stream."""
     (length,) = _LENGTH.unpack(_read(stream, _LENGTH.size))
     return json.loads(_read(stream, length).decode("utf-8", "surrogatepass"))
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _renderer(setup: dict[str, Any]) -> ChatRenderer | str:
-    """A renderer, or why there is none."""
+    """Return a renderer, or the reason why there is none."""
     try:
         template = ChatTemplate(setup["template"], setup["special_tokens"])
     except TemplateFailed as error:
@@ -99,9 +99,9 @@ TOO_LARGE = (
 
 @contextlib.contextmanager
 def _limited_time(seconds: float) -> Iterator[None]:
-    """The kernel ends this process if the body computes for longer, wherever it is.
+    """Have the kernel end this process if the body uses more CPU time than `seconds`.
 
-    Waiting does not count: a busy machine does not make a template look endless.
+    Waiting does not count, so a busy machine does not end a template too early.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
@@ -111,10 +111,12 @@ def _limited_time(seconds: float) -> Iterator[None]:
 
 
 def _limit_memory() -> None:
-    with contextlib.suppress(OSError, ValueError):  # macOS refuses it: the service watches instead
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # macOS refuses this; the service watches the memory
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError):  # where memory runs out, rather this than the service
+    with contextlib.suppress(OSError):  # if memory runs out, the kernel ends this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 

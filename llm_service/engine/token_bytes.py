@@ -1,4 +1,4 @@
-"""From a vocabulary's spelling of a token to the bytes that it stands for."""
+"""Converts the spelling of a token in a vocabulary to its bytes."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def byte_decoder(backend: Tokenizer) -> Callable[[str], bytes]:
-    """The decoder for this vocabulary's kind."""
+    """Return the function that decodes the tokens of this vocabulary."""
     kind = repr(backend.decoder)
     if "ByteLevel" in kind:
         of_char = {char: byte for byte, char in bytes_to_unicode().items()}  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Text to token ids, sealed: what a message says can never become a control token.
+"""Converts text to token ids, sealed: the text of a message can never become a control token.
 
-Owns a model's tokenizer. `sealing` says how a chat is sealed, and `template_process` renders
-it. It knows nothing of models.
+Owns a model's tokenizer. `sealing` seals a chat, and `template_process` renders it. This module
+knows nothing about models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from llm_service.engine.sealing import clean
 from llm_service.engine.template_process import TemplateProcess
 from llm_service.errors import InvalidRequest
 
-# the tokenizers library counts in 32 bits
+# ids have 32 bits in the tokenizers library
 _MAX_TOKEN_ID = 2**32 - 1
-# A text with more characters for each token that it may make is tried by its beginning first.
+# If a text has more characters per allowed token than this, its beginning is encoded first.
 _CHARS_PER_TOKEN = 16
 _FEW_TOKENS = 256
 
@@ -51,7 +51,7 @@ class SealedTokenizer:
         add_generation_prompt: bool = True,
         max_tokens: int | None = None,
     ) -> list[int]:
-        """Render `messages` by the model's template. Raises InvalidRequest, in its words.
+        """Render `messages` by the model's template. Raises InvalidRequest with its message.
 
         Raises TooManyTokens like `encode_text`.
         """
@@ -63,22 +63,22 @@ class SealedTokenizer:
         return self._encode(text, max_tokens)
 
     def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
-        """Plain text, sealed, without a template; with the model's BOS where it has one.
+        """Encode plain text, sealed and without a template, after the model's BOS if it has one.
 
-        Text that makes far more than `max_tokens` raises TooManyTokens before all of it is
+        Text of far more than `max_tokens` tokens raises TooManyTokens before all of it is
         encoded. Text that makes a few more is encoded: the caller sees how many.
         """
         return [*self._bos, *self._encode(clean(text), max_tokens)]
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """All of `token_ids` as text, control tokens included."""
+        """Return all of `token_ids` as text, including control tokens."""
         if unknown := [i for i in token_ids if not 0 <= i <= _MAX_TOKEN_ID]:
             raise InvalidRequest(f"{unknown[0]} is no token id.")
         text: str = self._backend.decode(list(token_ids), skip_special_tokens=False)
         return text
 
     def _encode(self, text: str, max_tokens: int | None) -> list[int]:
-        """Ids of `text`, in which control tokens go by their private names."""
+        """Return the ids of `text`, which has private names for control tokens."""
         ids: list[int] = []
         for inner_id in self._inner_ids(text, max_tokens):
             outer_id = self._outer_ids.get(inner_id)
@@ -92,7 +92,7 @@ class SealedTokenizer:
         if max_tokens is not None:
             limit = max(max_tokens, _FEW_TOKENS)
             beginning = text[: _CHARS_PER_TOKEN * limit]
-            # A cut changes only the tokens near it, so half of them are in the whole text, too.
+            # The cut changes only tokens near it, so the whole text has at least half of these.
             if len(beginning) < len(text) and (count := len(self._encoding(beginning))) > 2 * limit:
                 raise TooManyTokens(at_least=count // 2)
         encoding = self._encoding(text)
@@ -102,12 +102,12 @@ class SealedTokenizer:
         return ids
 
     def _encoding(self, text: str) -> Encoding:
-        """Made without the interpreter's lock, which `encode` would hold."""
+        """Encode without holding the interpreter's lock, which `encode` would hold."""
         (encoding,) = self._inner.encode_batch_fast([text], add_special_tokens=False)
         return encoding
 
     def _spell(self, token_id: int) -> list[int]:
-        """The control token's text in other tokens, for a vocabulary that merges up to it."""
+        """Encode a control token's text as other tokens, if the vocabulary could merge to it."""
         content = self._backend.id_to_token(token_id) or ""
         pieces = (content[:1], content[1:])
         ids = [token.id for piece in pieces if piece for token in self._inner.model.tokenize(piece)]
@@ -129,7 +129,7 @@ def _template_process(
 
 
 def _leading_special_ids(backend: Tokenizer) -> tuple[int, ...]:
-    """What the tokenizer puts before a plain text: BOS, or nothing."""
+    """Return the ids that the tokenizer puts before plain text: BOS, or nothing."""
     encoding = backend.encode("a", add_special_tokens=True)
     pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
     return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1], pairs))

@@ -1,4 +1,4 @@
-"""Knows what a model's token ids stand for: their text and bytes, and which end an answer."""
+"""The vocabulary of a model: text and bytes of its token ids, and the ids that end an answer."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class Vocabulary:
     ) -> None:
         self.size = size
         self.eos_token_ids = eos_token_ids
-        # transformers' own decode takes several times as long as the tokenizer inside it
+        # transformers' decode is several times slower than the tokenizer inside it
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._added = self._backend.get_added_tokens_decoder()
         self._to_bytes = byte_decoder(self._backend)
@@ -27,16 +27,16 @@ class Vocabulary:
         self.special_token_ids = frozenset(i for i, token in self._added.items() if token.special)
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """Return the text of `token_ids` together; some tokens are spelt by what precedes them."""
+        """Return the text of `token_ids` together; some tokens depend on those before."""
         text: str = self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
         return text
 
     def token_bytes(self, token_id: int) -> bytes:
-        """Return what the token stands for in the middle of a text; empty for an unused id."""
+        """Return the bytes of the token in the middle of a text; empty for an unused id."""
         if (added := self._added.get(token_id)) is not None:
             return str(added.content).encode()
         return self._to_bytes(self._backend.id_to_token(token_id) or "")
 
     def token_text(self, token_id: int) -> str:
-        """Return `token_bytes` as text, with U+FFFD for bytes that are no whole character."""
+        """Return `token_bytes` as text, with U+FFFD for incomplete characters."""
         return self.token_bytes(token_id).decode(errors="replace")

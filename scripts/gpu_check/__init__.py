@@ -2,15 +2,15 @@
 
     python -m scripts.gpu_check --wheels FOLDER --out gpu.json
 
-`__main__` runs each part as a process of its own, so that a part that crashes or hangs costs the
-others nothing, and reads the rows that it wrote:
+`__main__` runs each part in its own process, so that a part that crashes or hangs does not affect
+the others, and reads the rows that the part has written:
 
     exactness     greedy answers equal `transformers.generate`; draws equal the CPU's
-    cancellation  requests that leave, in each phase, free all that they held
-    answers       the bundled model loads in each form of its weights and can add
-    speed         tokens per second at the shapes of real models, and memory against its prediction
+    cancellation  requests that are cancelled in each phase free their slots and blocks
+    answers       the bundled model loads with each type of weights and can add numbers
+    speed         tokens per second with the shapes of real models; measured and predicted memory
 
 It imports torch, transformers, `llm_service.engine`, `llm_service.bench`, `benchmarks.checkpoints`
-and the tiny models of `tests/engine`, nothing else: the machine needs none of the service's web
+and the tiny models of `tests/engine`, and nothing else. The machine does not need the service's web
 libraries.
 """

@@ -1,4 +1,4 @@
-"""`python -m scripts.gpu_check`: see the package. Exits with 1 when a check failed."""
+"""`python -m scripts.gpu_check`: see the package. The exit status is 1 if a check failed."""
 
 import argparse
 import importlib
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-# The share of the whole time that each part may take at most, if it is left.
+# The largest share of the total time for each part, if that much time is left.
 PARTS = {"exactness": 0.25, "cancellation": 0.1, "answers": 0.2, "speed": 1.0}
-_LEAST_SECONDS = 15.0  # for a part to be begun: importing the libraries alone takes some
-_RESERVE_SECONDS = 5.0  # for ending and for the record
+_LEAST_SECONDS = 15.0  # to start a part: importing the libraries takes some
+_RESERVE_SECONDS = 5.0  # for the end of the run and the record
 _PACKAGES = ("torch", "transformers", "bitsandbytes", "accelerate", "numpy", "tokenizers")
 Row = dict[str, Any]
 
@@ -53,15 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.gpu_check", description=__doc__)
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
-    parser.add_argument("--wheels", type=Path, help="a folder of wheels to use where not installed")
-    parser.add_argument("--minutes", type=float, default=8.0, help="for everything (default: 8)")
+    parser.add_argument("--wheels", type=Path, help="folder of wheels for packages not installed")
+    parser.add_argument("--minutes", type=float, default=8.0, help="total time limit (default: 8)")
     parser.add_argument("--out", type=Path, help="write the record to this file, as JSON")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="run only these parts")
     parser.add_argument("--shapes", choices=("real", "tiny"), default="real")
     parser.add_argument(
         "--architectures", nargs="+", default=[], help="for exactness; default: all"
     )
-    for inner in ("--part", "--rows", "--packages", "--seconds"):  # for this program alone
+    for inner in ("--part", "--rows", "--packages", "--seconds"):  # used only by this program
         parser.add_argument(inner, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.wheels and not list(options.wheels.glob("*.whl")):
@@ -70,7 +70,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _unpack(wheels: Path, folder: Path) -> Path:
-    """A folder to import from: a wheel is an archive of what it installs, and pip may be absent."""
+    """Unpack the wheels into a folder to import from, because pip may be missing."""
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
@@ -80,7 +80,7 @@ def _unpack(wheels: Path, folder: Path) -> Path:
 def _part(
     name: str, limit: float, options: argparse.Namespace, packages: Path | None, file: Path
 ) -> list[Row]:
-    """The rows of one part, run as a process of its own and ended after `limit` seconds."""
+    """Run one part in its own process, end it after `limit` seconds, and return its rows."""
     if limit < _LEAST_SECONDS:
         return [_row(name, "skipped", "no time is left for it")]
     command = [sys.executable, "-m", "scripts.gpu_check", "--part", name, "--rows", str(file)]
@@ -108,10 +108,10 @@ def _row(part: str, status: str, detail: str) -> Row:
 
 
 def _run_part(options: argparse.Namespace) -> int:
-    """In the part's own process."""
+    """Run a part; called in its own process."""
     started = time.monotonic()
     if options.packages:
-        sys.path.append(options.packages)  # last: what is installed comes first
+        sys.path.append(options.packages)  # last, so that installed packages are preferred
     import torch
 
     from scripts.gpu_check.part import Part
@@ -139,7 +139,7 @@ def _device(asked: str) -> str:
 
 
 def _facts(asked: str, packages: Path | None) -> Row:
-    """The machine, the GPU, and the versions of what computes."""
+    """The machine, the GPU, and the versions of the libraries that compute."""
     if packages:
         sys.path.append(str(packages))
     import torch
@@ -203,7 +203,7 @@ def _table(rows: list[Row]) -> str:
 
 
 def _figures(figures: Row) -> list[str]:
-    """A line of speeds and one of memory, where a row has them."""
+    """One line of speeds and one of memory, if the row has them."""
     speeds = [f"{name} {value}" for name, value in figures.items() if name.endswith("tok/s")]
     lines = [f"{'':14}{'; '.join(speeds)}"] if speeds else []
     for name, sizes in (figures.get("memory") or {}).items():

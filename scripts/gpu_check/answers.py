@@ -1,4 +1,4 @@
-"""The bundled model, loaded as the service loads it, can add in each form of its weights."""
+"""Checks that the bundled model, loaded as in the service, can add with each type of weights."""
 
 import asyncio
 from functools import partial
@@ -37,7 +37,7 @@ def run(part: Part) -> None:
 
 
 def require_bitsandbytes() -> None:
-    """Raises Skipped where weights cannot be rounded on CUDA."""
+    """Raise Skipped if weights cannot be rounded on CUDA."""
     missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
     if missing:
         raise Skipped(f"{' and '.join(missing)} cannot be imported: put wheels into --wheels")

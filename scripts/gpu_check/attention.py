@@ -1,8 +1,8 @@
-"""Paged attention in bfloat16 on the device, against the same in float32 on the CPU.
+"""Compares paged attention in bfloat16 on the device with float32 on the CPU.
 
-Which kernel PyTorch takes on a GPU, and whether that one is right, depends on the type, the head
-dimension, the mask and the strides. Keys and values here are expanded over the heads that share
-them, and all remainders of the length by 32 come up, where kernels cut their tiles.
+The kernel that PyTorch selects on a GPU, and its correctness, depend on the type, the head
+dimension, the mask and the strides. Keys and values are expanded over the heads that share them.
+Lengths have every remainder modulo 32, because kernels work in tiles of that size.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from scripts.gpu_check.part import Failed, Figures
 LENGTHS = (*range(34, 66), 513, 1025)
 _HEAD_DIMS = (64, 128)
 _KV_HEADS, _GROUP = 2, 7
-_CHUNK = 9  # tokens of a prompt of which the rest is in the cache
+_CHUNK = 9  # last tokens of a prompt whose other tokens are in the cache
 _BLOCK = 16
-_TOLERANCE = 0.02  # of the length of an output; bfloat16 keeps about 0.004
+_TOLERANCE = 0.02  # relative to the norm of an output; bfloat16 has about 0.004
 _CPU = torch.device("cpu")
 
 
 @torch.inference_mode()
 def compare(device: torch.device, lengths: Sequence[int]) -> Figures:
-    """Raises Failed for the first case that is wrong."""
+    """Compare all cases. Raises Failed for the first one that is wrong."""
     worst, num_cases = 0.0, 0
     for head_dim in _HEAD_DIMS:
         plain = AttentionOptions(scaling=head_dim**-0.5)
@@ -39,7 +39,7 @@ def compare(device: torch.device, lengths: Sequence[int]) -> Figures:
                 norm = torch.linalg.vector_norm(expected, dim=(1, 2))
                 error = torch.linalg.vector_norm(found - expected, dim=(1, 2)) / norm
                 worst, num_cases = max(worst, error.max().item()), num_cases + 1
-                if not (error <= _TOLERANCE).all():  # NaN is wrong, too
+                if not (error <= _TOLERANCE).all():  # also false for NaN
                     raise Failed(
                         f"{length} positions, heads of {head_dim}, {options}: outputs differ by"
                         f" {[round(e, 3) for e in error.tolist()]}; first the decode, then the"
@@ -51,12 +51,12 @@ def compare(device: torch.device, lengths: Sequence[int]) -> Figures:
 def _attend(
     length: int, head_dim: int, options: AttentionOptions, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """Outputs, in float32 on the CPU, of a decode and of the end of a prompt, in one step."""
+    """Return the outputs of one step with a decode and the end of a prompt, as CPU float32."""
     generator = torch.Generator().manual_seed(length)
 
     def values(num_tokens: int, num_heads: int) -> torch.Tensor:
         made = torch.randn(num_tokens, num_heads, head_dim, generator=generator)
-        return made.bfloat16().to(device, dtype)  # of one value, whatever the type
+        return made.bfloat16().to(device, dtype)  # the same values for each type
 
     num_blocks = -(-length // _BLOCK)
     tables = [list(range(first, 2 * num_blocks, 2)) for first in (0, 1)]

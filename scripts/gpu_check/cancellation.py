@@ -1,4 +1,4 @@
-"""A request that leaves frees its slot and its blocks at once, and harms no other."""
+"""Checks that a cancelled request frees its slot and blocks at once and affects no other."""
 
 import asyncio
 from functools import partial
@@ -61,7 +61,7 @@ def _compared(sequence: Sequence, expected: tuple[int, ...]) -> Figures:
 
 
 def _leave_engine(model: PreTrainedModel, expected: tuple[int, ...]) -> Figures:
-    """Through the engine's thread, as the service does it."""
+    """Cancel through the engine's thread, as the service does."""
     return asyncio.run(asyncio.wait_for(_leave_stream(model, expected), _SECONDS))
 
 

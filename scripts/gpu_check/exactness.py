@@ -57,7 +57,7 @@ def _compare(part: Part, architecture: str) -> Figures:
 
 
 def _answers(model: PreTrainedModel) -> list[tuple[str, Sequence]]:
-    """The scenario and each sequence that was answered in it."""
+    """Return each answered sequence with the name of its scenario."""
     found = []
     core = make_core(model, prefix_cache=False)
     for prompt in PROMPTS:
@@ -94,7 +94,7 @@ def _difference(
     found: tuple[int, ...],
     expected: tuple[int, ...],
 ) -> str:
-    """Where the answers part, and how sure the reference was of its token there."""
+    """Say where the answers differ, and how close the reference's two best logits are there."""
     pairs = zip(found, expected, strict=False)
     position = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(expected)))
     ids = torch.tensor([prompt + expected[:position]], device=reference.device)
@@ -107,7 +107,7 @@ def _difference(
 
 
 def _compare_draws(part: Part) -> Figures:
-    """The same logits give the same tokens on both devices, whatever the parameters."""
+    """Check that equal logits give equal tokens on both devices, for all parameters."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(len(_SAMPLINGS), _VOCAB_SIZE, generator=generator) * 4
     draw = random.Random(3)

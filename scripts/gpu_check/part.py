@@ -1,4 +1,4 @@
-"""What the parts share: where they run, how long they may, and the rows that they write."""
+"""The base of all parts: their device, their deadline, and the rows that they write."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ Figures = dict[str, Any]
 
 
 class Failed(Exception):
-    """A check did not hold; its text says what was found and what was expected.
+    """A check failed; its text says what was found and what was expected.
 
-    `figures` are what was measured all the same.
+    `figures` are the measurements made nevertheless.
     """
 
     def __init__(self, message: str, figures: Figures | None = None) -> None:
@@ -26,12 +26,12 @@ class Failed(Exception):
 
 
 def use_one_thread() -> None:
-    """For tiny models: their operations are over before a second thread has begun."""
+    """Use one thread, as operations of tiny models are too short for several."""
     torch.set_num_threads(1)
 
 
 class Skipped(Exception):
-    """A check could not be made here; its text says why."""
+    """A check cannot run here; its text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Part:
     def check(self, name: str, body: Callable[[], Figures], *, needs_seconds: float = 5.0) -> None:
         """Run `body`, which returns figures or raises Failed or Skipped; never raises.
 
-        It is skipped where less than `needs_seconds` are left.
+        The check is skipped if less than `needs_seconds` are left.
         """
         started = time.monotonic()
         status, detail, figures = "passed", "", Figures()

@@ -1,7 +1,7 @@
-"""Tokens per second at the shapes of real models, and memory measured against its prediction.
+"""Measures tokens per second with the shapes of real models, and compares memory as predicted.
 
-Weights are random and made on the device. What is stepped is the engine's core, as
-`llm-service bench engine` does it: no HTTP, greedy, no guessed tokens.
+Weights are random and created on the device. It steps the engine's core like
+`llm-service bench engine`: without HTTP, greedy, without speculation.
 """
 
 import gc
@@ -42,7 +42,7 @@ _FORMS = {"none": "bf16", "8bit": "8bit", "4bit": "NF4"}
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One model in one form."""
+    """One model with one type of weights."""
 
     name: str
     config: PreTrainedConfig
@@ -80,7 +80,7 @@ def _measure(device: torch.device, case: _Case) -> Figures:
         require_bitsandbytes()
     phases = [Phase("decode", n, case.prompt_tokens, case.output_tokens) for n in case.streams]
     phases += [Phase("prefill", 1, n, 1) for n in case.prefills]
-    # a spare block for each stream, without which the scheduler admits no more
+    # a spare block per stream, which the scheduler requires to admit another
     config = EngineConfig(
         device=cast(Device, device.type), speculation="none", max_batch_size=max(case.streams)
     )
@@ -145,7 +145,7 @@ def _predicted(case: _Case, form: Form, config: EngineConfig) -> MemoryNeed:
 def _refuse_unless_fits(
     device: torch.device, case: _Case, need: MemoryNeed, resources: Resources
 ) -> None:
-    """Weights are made unrounded, then rounded one layer at a time."""
+    """Raise Skipped if memory is too small: weights are created unrounded, then rounded."""
     if device.type != "cuda":
         return
     free, _ = torch.cuda.mem_get_info(device)
@@ -158,7 +158,7 @@ def _refuse_unless_fits(
 def _loaded(device: torch.device, case: _Case) -> LoadedModel:
     torch.manual_seed(0)
     with torch.device(device):
-        # a copy, for the engine changes it
+        # a copy, because the engine changes it
         config = deepcopy(case.config)
         model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             config, dtype=torch.bfloat16
@@ -186,7 +186,7 @@ def _tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
 
 
 def _round(model: PreTrainedModel, quantization: str) -> None:
-    """Exchange linear layers, the head excepted, as transformers does for bitsandbytes."""
+    """Replace linear layers except the head, as transformers does for bitsandbytes."""
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -204,7 +204,7 @@ def _rounded(linear: nn.Linear, quantization: str) -> nn.Module:
         new: nn.Module = layers.Linear8bitLt(
             *sizes, has_fp16_weights=False, threshold=config.llm_int8_threshold, device="meta"
         )
-        # it is rounded on its way from the CPU
+        # the copy from the CPU rounds it
         new.weight = layers.Int8Params(
             linear.weight.data.cpu(), requires_grad=False, has_fp16_weights=False
         ).to(device)
@@ -228,7 +228,7 @@ def _rounded(linear: nn.Linear, quantization: str) -> nn.Module:
 
 
 def _settled(device: torch.device) -> int:
-    """Bytes held on the device once garbage is collected; peaks are counted from here on."""
+    """Collect garbage, restart the count of the peak, and return the bytes in use."""
     gc.collect()
     if device.type != "cuda":
         return 0
@@ -241,7 +241,7 @@ def _settled(device: torch.device) -> int:
 def _memory(
     device: torch.device, weights: int, before: int, need: MemoryNeed, kv_cache_bytes: int
 ) -> Figures:
-    """Predicted and measured bytes; None where torch does not count them."""
+    """Return predicted and measured bytes; None if torch does not count them."""
     predicted = {
         "weights": need.weights.total,
         "kv_cache": kv_cache_bytes,
@@ -260,10 +260,10 @@ def _memory(
 
 
 def _problem(found: Figures) -> str:
-    """What is wrong with the prediction; empty: nothing.
+    """Return the fault of the prediction; empty if there is none.
 
-    The prediction also covers what the process takes beside torch's tensors, so the peak of these
-    must stay below it.
+    The prediction includes memory of the process besides torch's tensors, so the peak of the
+    tensors must stay below it.
     """
     predicted, measured = found["predicted"], found["measured"]
     if measured is None:

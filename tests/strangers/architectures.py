@@ -384,22 +384,24 @@ ENCODER_DECODERS = (
 )
 _TAKES_MORE = "takes more than text; its text part is served as `{}`"
 NOT_SERVED: dict[str, str] = {
-    **dict.fromkeys(ENCODER_DECODERS, "an encoder-decoder model, which the service refuses"),
-    "blt": "four models in one, over bytes, without a tokenizer",
+    **dict.fromkeys(
+        ENCODER_DECODERS, "an encoder-decoder model, which the service does not support"
+    ),
+    "blt": "consists of four models over bytes and has no tokenizer",
     "cpmant": "its own `generate` fails with the pinned transformers library",
     "dots3_note": _TAKES_MORE.format("dots3_note_text"),
-    "emu3": "makes and takes images as tokens",
+    "emu3": "reads and generates images as tokens",
     "fuyu": _TAKES_MORE.format("persimmon"),
-    "gemma3n": "takes more than text, and needs the library timm for that",
-    "gemma4_assistant": "drafts for another model and cannot run alone",
+    "gemma3n": "takes more than text, which needs the library timm",
+    "gemma4_assistant": "a draft model for another model, which cannot run alone",
     "gemma4_unified": _TAKES_MORE.format("gemma4_unified_text"),
-    "gemma4_unified_assistant": "drafts for another model and cannot run alone",
+    "gemma4_unified_assistant": "a draft model for another model, which cannot run alone",
     "got_ocr2": _TAKES_MORE.format("qwen2"),
-    "mllama": "takes images, and has layers that attend to nothing else",
-    "moss_transcribe_diarize": "takes sound; its text part is served as `qwen3`",
-    "musicgen": "makes sound",
-    "musicgen_melody": "makes sound",
-    "phi4_multimodal": "takes images and sound beside text, in layers of their own",
+    "mllama": "takes images, and has layers that attend only to images",
+    "moss_transcribe_diarize": "takes audio; its text part is served as `qwen3`",
+    "musicgen": "generates audio",
+    "musicgen_melody": "generates audio",
+    "phi4_multimodal": "takes images and audio besides text, in separate layers",
     "qwen4_exp": _TAKES_MORE.format("qwen4_exp_text"),
     "xlm": "its own `generate` fails with the pinned transformers library",
 }

@@ -1,6 +1,6 @@
-"""What was found of each architecture, kept as a file each, and docs/models.md made of them.
+"""The result of each architecture, stored in one file each, and docs/models.md made from them.
 
-A run may cover a part of the architectures; the page is written when all are there.
+A run may cover only some architectures; the page is written when all results exist.
 """
 
 import json
@@ -20,7 +20,7 @@ _UNFUSED = "runs its layers part by part because "
 
 @dataclass(slots=True)
 class Row:
-    """One architecture. Empty strings where there is nothing to say against it."""
+    """The result of one architecture. An empty string means that there is no problem."""
 
     model_type: str
     architecture: str = ""
@@ -29,11 +29,11 @@ class Row:
     unfused_reason: str = ""
     alone: str = "was not asked"
     together: str = "was not asked"
-    quantized: dict[str, str] = field(default_factory=dict)  # by what was asked for
+    quantized: dict[str, str] = field(default_factory=dict)  # result by requested quantization
     failure: str = ""
 
     def describe(self, page: Mapping[str, Any]) -> None:
-        """Take down what /api/engine says of the model with its weights as they are."""
+        """Record what /api/engine reports about the model with unquantized weights."""
         model = page["model"]
         self.architecture = model["architecture"]
         self.engine = page["engine"]["kind"]
@@ -47,7 +47,7 @@ class Row:
         self.quantized[asked] = "; ".join((*(["yes"] if is_done else []), *own)) or "no"
 
     def problems(self) -> list[str]:
-        """What is wrong with the service, in words."""
+        """The service's faults, one sentence each."""
         found = [self.failure] if self.failure else []
         found += [f"alone: {self.alone}"] if self.alone else []
         found += [f"six at once: {self.together}"] if self.together else []
@@ -65,7 +65,7 @@ def write_row(row: Row) -> None:
 
 
 def write_table() -> None:
-    """Write docs/models.md, if every architecture has been tried."""
+    """Write docs/models.md, if every architecture has a result."""
     files = [RECORDS / f"{model_type}.json" for model_type in FAMILIES]
     if all(file.is_file() for file in files):
         PAGE.write_text(page_of([Row(**json.loads(file.read_text())) for file in files]))
@@ -77,10 +77,10 @@ def page_of(rows: list[Row]) -> str:
     fused = [row for row in batched if not row.unfused_reason]
     rounded = [row for row in rows if not row.failure and len(row.quantized) == 2]
     summary = (
-        f"{len(equal)} of {len(rows)} architectures answer as `transformers.generate` does,\n"
-        f"token for token: {len(batched)} batched ({len(fused)} with fused layers),"
-        f" {len(rows) - len(batched)} one request at a time.\n"
-        f"{len(rounded)} also answer in 8 and in 4 bits."
+        f"The answers of {len(equal)} of {len(rows)} architectures equal `transformers.generate`\n"
+        f"token for token: {len(batched)} run batched ({len(fused)} with fused layers),"
+        f" {len(rows) - len(batched)} run one request at a time.\n"
+        f"{len(rounded)} also run with weights in 8 and in 4 bits."
     )
     lines = [_INTRODUCTION.format(summary=summary), *_HEAD]
     lines += [_line(row) for row in rows]
@@ -94,16 +94,16 @@ _INTRODUCTION = """\
 
 {summary}
 
-Written by `make test-models` (`tests/strangers/`). It makes a tiny random model of each
-architecture that the pinned transformers library generates text with, serves it over HTTP in
-float32, and compares the greedy answers with those of the unmodified model: alone, then six
-requests of different lengths at once. Then it asks each model with its weights rounded to 8 and to
-4 bits. A tiny model shows that an architecture is computed rightly, not that a large checkpoint
-fits or is fast; `llm-service doctor` says that.
+`make test-models` (`tests/strangers/`) writes this page. For each architecture that can generate
+text in the pinned transformers library, it creates a tiny random model, serves it over HTTP in
+float32, and compares the greedy answers with those of the unmodified model: first one request
+alone, then six requests of different lengths at once. Then it sends requests to the model with its
+weights rounded to 8 and to 4 bits. A tiny model shows that an architecture is computed correctly.
+It does not show that a large checkpoint fits or is fast; `llm-service doctor` does.
 
-*Fused* models compute all layers in one call of compiled kernels. Models whose layers run part by
-part give the same answers more slowly. The reasons are the service's own words; it also says
-them at the start and on the dashboard's page Engine.
+*Fused* models compute all layers in one call of compiled kernels. Models that are not fused give
+the same answers more slowly. The reasons in the table are the service's own messages, which it
+also shows at the start and on the dashboard's page Engine.
 """
 _HEAD = [
     "| model type | runs | fused | 8 bits | 4 bits | equal alone | equal six at once |",
