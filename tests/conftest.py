@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import openai
 import pytest
 
+from llm_service.control_groups import ROOT
+from llm_service.machine import Machine
 from tests.support.service import ADMIN_KEY, RunningService
 
 # Tests, and the services that they start, build the kernels with warnings as errors.
@@ -33,3 +37,25 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 def client(service: RunningService) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{service.url}/v1", api_key=ADMIN_KEY, max_retries=0) as client:
         yield client
+
+
+_WITHOUT = {  # the instructions that LLM_KERNELS rules out
+    "portable": {"avx2", "avx512f", "avx512_vnni"},
+    "avx2": {"avx512f", "avx512_vnni"},
+}.get(os.environ.get("LLM_KERNELS", ""), set())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def this_cpu_has_what_llm_kernels_names() -> Iterator[None]:
+    """LLM_KERNELS chooses the kernels of services; make tests in this process follow it."""
+    detect = Machine.detect
+
+    def limited(root: Path = ROOT) -> Machine:
+        machine = detect(root)
+        if root != ROOT:
+            return machine
+        return replace(machine, cpu_flags=machine.cpu_flags - _WITHOUT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "detect", limited)
+        yield

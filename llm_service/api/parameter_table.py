@@ -115,6 +115,11 @@ _SERVED = (
 )
 
 _NO_EFFECT = (
+    *_no_effect("messages.annotations", "The text of the message already has them.", CHAT),
+    *_no_effect("stream_interval", "An event is sent as soon as there are tokens."),
+    *_no_effect("session_id", "Every request carries its whole conversation."),
+    *_no_effect("truncation_side", "Matters only with `truncate_prompt_tokens`."),
+    *_no_effect("ec_transfer_params task", "Matters only where several servers share the work."),
     *_no_effect(
         "user metadata safety_identifier user_security_context request_id rid",
         "Identifies the caller or the request for other services; this service does not use it.",
@@ -129,7 +134,6 @@ _NO_EFFECT = (
     *_no_effect("keep_alive", "The model stays loaded."),
     *_no_effect("num_ctx n_keep n_discard", "The model sets the context; prompts are never cut."),
     *_no_effect("prediction backend_sampling", "Changes only the speed, not the answer."),
-    *_no_effect("verbosity", "The model does not see it; the prompt can ask for short answers."),
     *_no_effect("parallel_tool_calls parse_tool_calls", "Matters only with tools."),
     *_no_effect("stream_options.include_obfuscation", "Events are not padded."),
     *_no_effect("timings_per_token return_progress", "The header `Server-Timing` has the times."),
@@ -182,7 +186,14 @@ _REFUSED = (
     *_refused(
         "messages.prefix messages.partial", "an answer always begins a new message.", False, on=CHAT
     ),
-    *_refused("messages.audio", "this model takes text.", on=CHAT),
+    *_refused("messages.audio messages.images", "this model takes text.", [], on=CHAT),
+    *_refused(
+        "messages.reasoning_content messages.reasoning messages.thinking messages.refusal",
+        "the model's chat template would not see it; put it into content or leave it out.",
+        "",
+        on=CHAT,
+    ),
+    *_refused("verbosity", "ask for short or long answers in a message.", "medium"),
     *_refused("reasoning_effort enable_thinking think thinking reasoning prompt_mode", _REASONING),
     *_refused(
         "thinking_budget thinking_token_budget thinking_budget_tokens reasoning_budget",
@@ -247,6 +258,8 @@ _REFUSED = (
     *_refused("guidance_scale encoder_repetition_penalty", _SAMPLER, 1),
     *_refused("negative_prompt", _SAMPLER, ""),
     *_refused("watermark", "answers carry no watermark.", False),
+    *_refused("watermarking", "answers carry no watermark.", {}),
+    *_refused("repetition_detection", "use max_tokens or repetition_penalty.", {}),
     # The end of an answer, and its special tokens
     *_refused(
         "include_stop_str_in_output no_stop_trim", "answers never include the stop string.", False
@@ -262,6 +275,7 @@ _REFUSED = (
     *_refused("transforms", _CUT, []),
     *_refused("add_special_tokens", _TEMPLATE, False, on=CHAT),
     *_refused("add_special_tokens", _SPECIAL, True, on=COMPLETIONS),
+    *_refused("input_ids", "send messages (chat) or prompt (completions)."),
     *_refused("prompt_embeds input_embeds", "send text or token ids."),
     *_refused("context previous_response_id conversation", "send the whole conversation."),
     *_refused("raw", "use /v1/completions.", False),
@@ -270,10 +284,12 @@ _REFUSED = (
     *_refused("lora", _ADAPTER, []),
     *_refused("lora_path adapter_id", _ADAPTER, ""),
     # Other parts of an answer
-    *_refused("prompt_logprobs", _SHAPE),
+    *_refused("prompt_logprobs logprob_token_ids", _SHAPE),
     *_refused(
         "return_token_ids return_tokens return_tokens_as_token_ids return_prompt_text"
-        " return_hidden_states return_cached_tokens_details post_sampling_probs"
+        " return_prompt_token_ids"
+        " return_hidden_states return_cached_tokens_details return_meta_info return_routed_experts"
+        " post_sampling_probs"
         " decoder_input_details details stream_options.continuous_usage_stats",
         _SHAPE,
         False,

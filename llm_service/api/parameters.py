@@ -43,9 +43,13 @@ class UnknownFieldLog:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def note(self, endpoint: Endpoint, fields: Mapping[str, Any]) -> None:
-        """Log the names in `fields` that the table does not have: MAX_LOGGED_FIELDS in all."""
-        unknown = {name[:MAX_LOGGED_LENGTH] for name in fields if (endpoint, name) not in _KNOWN}
+    def note(self, endpoint: Endpoint, fields: Mapping[str, Any], parent: str = "") -> None:
+        """Log the names in `fields` that the table does not have: MAX_LOGGED_FIELDS in all.
+
+        For the fields of a nested object, `parent` is its name in the table ("messages.").
+        """
+        names = (parent + name for name in fields)
+        unknown = {name[:MAX_LOGGED_LENGTH] for name in names if (endpoint, name) not in _KNOWN}
         if new := sorted(unknown - self._logged)[: MAX_LOGGED_FIELDS - len(self._logged)]:
             self._logged.update(new)
             log.warning("unknown request fields are ignored", fields=new)

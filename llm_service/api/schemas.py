@@ -5,6 +5,7 @@ Fields that a schema does not have are accepted (`extra="allow"`) and then looke
 them would change the answer silently.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -119,11 +120,21 @@ class EndpointBody(WireModel):
         miss. Unknown fields are noted in `unknown_fields`.
         """
         self.refuse_unsupported()
-        unknown_fields.note(self.endpoint, self.model_extra or {})
+        for parent, _, fields in self.extra_fields():
+            unknown_fields.note(self.endpoint, fields, parent)
 
     def refuse_unsupported(self) -> None:
         """Raise UnsupportedParameter, with the name, for a field that would be ignored."""
-        parameters.refuse_unsupported(self.endpoint, self.model_extra or {})
+        for parent, position, fields in self.extra_fields():
+            parameters.refuse_unsupported(self.endpoint, fields, parent, position)
+
+    def extra_fields(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Yield the fields that the schemas of the body and of its objects do not have.
+
+        Each object comes with its name in the table and its name in the request, both with a
+        dot at the end; they are empty for the body itself.
+        """
+        yield "", "", self.model_extra or {}
 
 
 class SamplingFields(EndpointBody):
@@ -170,11 +181,10 @@ class SamplingFields(EndpointBody):
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def refuse_unsupported(self) -> None:
-        super().refuse_unsupported()
+    def extra_fields(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        yield from super().extra_fields()
         if self.stream_options is not None:
-            fields = self.stream_options.model_extra or {}
-            parameters.refuse_unsupported(self.endpoint, fields, "stream_options.")
+            yield "stream_options.", "stream_options.", self.stream_options.model_extra or {}
 
     def sampling(
         self,
@@ -256,11 +266,10 @@ class ChatCompletionRequest(SamplingFields):
         """`max_completion_tokens` counts if both are sent."""
         return "max_completion_tokens" if self.max_completion_tokens else "max_tokens"
 
-    def refuse_unsupported(self) -> None:
-        super().refuse_unsupported()
+    def extra_fields(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        yield from super().extra_fields()
         for i, message in enumerate(self.messages):
-            fields = message.model_extra or {}
-            parameters.refuse_unsupported(self.endpoint, fields, "messages.", f"messages.{i}.")
+            yield "messages.", f"messages.{i}.", message.model_extra or {}
 
 
 class CompletionRequest(SamplingFields):

@@ -414,6 +414,8 @@ def test_keys_of_the_settings_cannot_be_changed_here(tmp_path: Path) -> None:
         ("Bad Name:SENTINEL-long-enough", {}, "entry 1 is not name:key"),
         ("a:SENTINEL", {}, "entry 1: the key must have at least 16"),
         ("a:SENTINEL with spaces in it", {}, "entry 1: the key must have"),
+        ("anonymous:SENTINEL-long-enough", {}, "entry 1 has the reserved name"),
+        ("other:SENTINEL-long-enough", {}, "entry 1 has the reserved name"),
         ("a:SENTINEL-long-enough,a:SENTINEL-another-one", {}, "a name stands twice"),
         ("a:SENTINEL-long-enough,b:SENTINEL-long-enough", {}, "two names have the same key"),
         ("admin:SENTINEL-1-long-enough", {"admin_key": "SENTINEL-2-long-enough"}, "stands twice"),

@@ -218,7 +218,7 @@ def test_what_clients_habitually_send_is_accepted(client: openai.OpenAI) -> None
         prompt_cache_key="k",
         safety_identifier="s",
         service_tier="auto",
-        verbosity="low",
+        verbosity="medium",
         tools=[],
         tool_choice="auto",
         response_format={"type": "text"},

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from llm_service.engine.loading.loader import bundled_models
 from tests.support.fake_engine import FakeEngine
@@ -110,15 +112,41 @@ def test_tokens_of_a_text_a_little_too_long_are_counted(service: RunningService)
     assert answer["count"] == len(answer["tokens"]) > answer["max_model_len"]
 
 
-def test_a_function_call_in_the_history_is_refused_by_name(service: RunningService) -> None:
-    messages = [
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": "{}"}},
-    ]
-    with service.client() as http:
-        answer = http.post(CHAT, json={"model": "pocket", "messages": messages})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "messages.1.function_call"
+@pytest.mark.parametrize(
+    ("field", "value", "empty"),
+    [
+        ("function_call", {"name": "f", "arguments": "{}"}, None),
+        ("reasoning_content", "First I think.", ""),
+        ("reasoning", "First I think.", None),
+        ("thinking", "First I think.", ""),
+        ("refusal", "I do not say that.", None),
+        ("images", ["aGk="], []),
+    ],
+)
+def test_a_part_of_the_history_that_the_model_would_not_see_is_refused_by_name(
+    service: RunningService, field: str, value: Any, empty: Any
+) -> None:
+    def ask(value: Any) -> httpx.Response:
+        said = {"role": "assistant", "content": "Hello", field: value}
+        messages = [{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "Hi"}]
+        body = {"model": "pocket", "messages": messages, "max_tokens": 1}
+        with service.client() as http:
+            return http.post(CHAT, json=body)
+
+    refused = ask(value)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == f"messages.1.{field}"
+    assert ask(empty).status_code == 200
+
+
+def test_unknown_fields_of_messages_are_logged_by_name(service: RunningService) -> None:
+    service.app.state.services.unknown_fields._logged.clear()
+    message = {"role": "user", "content": "Hi", "mood": "good"}
+    with capture_logs() as lines, service.client() as http:
+        asked = {"model": "pocket", "messages": [message], "max_tokens": 1}
+        answer = http.post(CHAT, json=asked)
+    assert answer.status_code == 200
+    assert ["messages.mood"] in [line.get("fields") for line in lines]
 
 
 def test_a_role_that_the_models_template_drops_is_refused_by_name(tmp_path: Path) -> None:

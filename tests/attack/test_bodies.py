@@ -1,5 +1,6 @@
 """A body costs no more than its bounds allow, whatever is in it; `make attack` is larger."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from llm_service.access.api_key import ApiKey, Scope
 from llm_service.access.refusals import UNLIMITED_UNITS, RefusalBudget
+from llm_service.api import body as body_module
 from llm_service.api import structure
 from llm_service.api.body import MAX_FIELDS
 from llm_service.api.json_route import JsonRoute
@@ -317,3 +319,19 @@ def test_a_key_that_has_spent_its_limit_is_told_before_a_large_body_is_read(
     answer = attacker.send(address_of(limited), head)
     assert attacker.status(answer) == "429"
     assert "requests per minute" in answer
+
+
+def test_a_large_body_is_parsed_and_validated_off_the_event_loop(
+    target: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse, is_on_loop = body_module._parse, list[bool]()
+
+    def recorded(route: APIRoute, content: bytearray) -> Any:
+        is_on_loop.append(asyncio._get_running_loop() is not None)
+        return parse(route, content)
+
+    monkeypatch.setattr(body_module, "_parse", recorded)
+    with target.client() as http:
+        for length in (1_000, 100_000):
+            http.post(CHAT, json={"messages": [{"role": "user", "content": "x" * length}]})
+    assert is_on_loop == [True, False]

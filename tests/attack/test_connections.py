@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from llm_service.api import connections
+from llm_service.api.connections import RESERVED_DESCRIPTORS, Connections
 from llm_service.api.protocol import MAX_CHUNKS, MAX_DROPPED_BYTES
 from tests.attack import attacker
 from tests.attack.attacker import Crowd
@@ -271,3 +273,28 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(tmp_path: Path) ->
                     break
                 sent += 8
             wait_until(lambda: service.server.connections.num_open == 0)
+
+
+class Still:
+    """A connection that sends nothing."""
+
+    is_evicted = False
+
+    def evict(self) -> None:
+        self.is_evicted = True
+
+
+def test_file_descriptors_bound_the_connections_of_all_and_of_one_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "_max_descriptors", lambda: RESERVED_DESCRIPTORS + 10)
+    counted = Connections(max_total=1000, max_per_address=1000)
+    of_one = [Still() for _ in range(6)]
+    for one in of_one:
+        counted.add(one, ("192.0.2.1", 1))
+    assert [one.is_evicted for one in of_one] == [True] + 5 * [False], "half of ten"
+    of_others = [Still() for _ in range(6)]
+    for i, one in enumerate(of_others):
+        counted.add(one, (f"192.0.2.{i + 2}", 1))
+    assert counted.num_open == 10
+    assert [one.is_evicted for one in (*of_one, *of_others)].count(True) == 2

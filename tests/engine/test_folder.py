@@ -114,8 +114,39 @@ def test_a_configuration_of_the_wrong_types_is_refused_in_words(folder, changes)
     assert "config.json" in refusal(folder)
 
 
-@pytest.mark.parametrize("link", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_new_tokens": 0},
+        {"max_new_tokens": "x"},
+        {"pad_token_id": "x"},
+        {"early_stopping": "x"},
+        {"cache_implementation": "nope"},
+        {"compile_config": 3},
+        {"watermarking_config": 3},
+    ],
+)
+def test_generation_settings_that_the_service_does_not_use_may_be_wrong(folder, changes):
+    (folder / "generation_config.json").write_text(json.dumps({"temperature": 0.5, **changes}))
+    assert load(folder).default_sampling == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors",
+        "chat_template.jinja",
+        "additional_chat_templates",
+        "additional_chat_templates/tool.jinja",
+    ],
+)
 def test_a_link_out_of_the_folder_is_refused(folder, tmp_path, link):
+    if "template" in link:
+        file = folder / (link if link.endswith(".jinja") else f"{link}/tool.jinja")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{{ messages[0].content }}")
     outside = (folder / link).rename(tmp_path / "outside")
     (folder / link).symlink_to(outside)
     words = refusal(folder)

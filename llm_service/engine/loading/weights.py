@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from llm_service.engine.kernels.files import FilesUnusable, load_fused
@@ -110,6 +110,8 @@ def _read_plain(plan: LoadingPlan, folder: Path) -> PreTrainedModel:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            # Else it reads generation_config.json, whose fields `contents` checks as far as used.
+            generation_config=GenerationConfig(),  # type: ignore[no-untyped-call]
             ignore_mismatched_sizes=True,  # refused below, by name
         )
     except Exception as error:  # transformers may raise anything at wrong weights
