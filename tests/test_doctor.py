@@ -202,7 +202,7 @@ def copied(tmp_path):
 
 def test_it_says_what_it_did_not_try(tmp_path):
     result = run(tmp_path)
-    assert "Nothing is wrong." in result.output
+    assert result.exit_code == 0, result.output
     assert "The model was not run: add --load" in result.output
 
 
@@ -406,7 +406,7 @@ def test_a_cache_that_cannot_be_is_told_with_one_that_can(machine):
 
 
 def test_a_context_that_is_cut_is_told_but_not_fatal(machine):
-    tight = replace(machine, memory_available_bytes=160 * 2**20)
+    tight = replace(machine, memory_available_bytes=170 * 2**20)
     config = EngineConfig()
     (found,) = model_findings(plan_of(config, tight), tight)
     assert not found.is_fatal

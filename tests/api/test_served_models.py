@@ -93,13 +93,13 @@ def test_a_model_that_is_removed_gives_its_memory_back(tmp_path: Path) -> None:
         before = process_memory().anon_bytes
         while_served = serve_once(service, folder)
         after = process_memory().anon_bytes
-    assert while_served - before > 100 * MIB
+    assert while_served - before > 50 * MIB
     assert after == pytest.approx(before, rel=0.05)
 
 
 def serve_once(service: RunningService, folder: Path) -> int:
     """Anonymous memory in bytes while the model is served."""
-    add(service, model_id=str(folder), served_name="large", quantization="none", dtype="float32")
+    add(service, model_id=str(folder), served_name="large", quantization="none", dtype="bfloat16")
     with service.client() as http:
         body = {"model": "large", "prompt": "abc", "max_tokens": 4}
         assert http.post("/v1/completions", json=body).status_code == 200
@@ -109,7 +109,7 @@ def serve_once(service: RunningService, folder: Path) -> int:
 
 
 def large_model(folder: Path) -> Path:
-    """Random weights of 140 MiB with the byte tokenizer."""
+    """Random weights of 140 MiB, 70 MiB in bfloat16, with the byte tokenizer."""
     tokenizer = byte_tokenizer()
     config = Qwen2Config(
         vocab_size=len(tokenizer),
