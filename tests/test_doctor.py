@@ -203,6 +203,8 @@ def copied(tmp_path):
 def test_it_says_what_it_did_not_try(tmp_path):
     result = run(tmp_path)
     assert result.exit_code == 0, result.output
+    # Without AVX2 the doctor rightly says that everything is slower.
+    assert ("Nothing is wrong." in result.output) == ("avx2" in Machine.detect().cpu_flags)
     assert "The model was not run: add --load" in result.output
 
 

@@ -45,7 +45,7 @@ _WORDS = {
 
 
 def error_response(error: ServiceError) -> Response:
-    # As ASCII: a message may quote half of a surrogate pair, which no encoding can write.
+    # ASCII, because a message may quote half of a surrogate pair, which no encoding can write.
     body = json.dumps(error.envelope())
     return Response(
         body,

@@ -94,7 +94,7 @@ async def test_what_is_computed_is_shared_between_equal_attachments_only(
             stream = engine.submit(request(prompt))
             await tokens(stream)
             cached.append(stream.sequences[0].usage.num_cached_tokens)
-    # Of blocks of four tokens, the first ends before the attachment.
+    # A block has four tokens, so the first one ends before the attachment.
     assert cached == [0, 4, 28, 4, 28]
 
 

@@ -158,7 +158,7 @@ def test_a_draft_never_runs_past_the_last_token_allowed():
 
 
 def test_drafts_take_no_blocks_that_others_need():
-    """As many sequences are preempted as without drafts, and the answers are the same."""
+    """Drafts change neither the number of preemptions nor the answers."""
     found = []
     for speculation in ("none", "prompt_lookup"):
         core = make_core(

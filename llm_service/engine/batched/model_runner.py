@@ -188,7 +188,7 @@ class _Step:
 
     @property
     def position_ids(self) -> Tensor:
-        """As models take them: [1, tokens], or [axes, 1, tokens] if there are several."""
+        """Return the positions as models take them: [1, tokens], or [axes, 1, tokens]."""
         return self.positions if len(self.positions) == 1 else self.positions[:, None]
 
     def arguments(self) -> dict[str, Any]:

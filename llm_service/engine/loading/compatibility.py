@@ -47,7 +47,7 @@ def why_not_batchable(model: PreTrainedModel) -> str | None:
 
 @torch.inference_mode()
 def why_shell_not_batchable(shell: PreTrainedModel, *, traces: bool) -> str | None:
-    """As `why_not_batchable`, as far as a model without weights (on the meta device) shows it.
+    """Return why not, as far as a model without weights (on the meta device) shows it.
 
     Every reason found here would be found with weights as well, but not the other way round.
     Without `traces`, only the configuration is asked.

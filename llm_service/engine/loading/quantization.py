@@ -61,7 +61,7 @@ def prepare(model: PreTrainedModel, form: Form) -> str | None:
 
 
 def _why_not_fusable(model: PreTrainedModel, kernels: Kernels) -> str | None:
-    """As `why_not_fusable`, also by a trial of each kind of layer. Leaves the model as it was."""
+    """Return why not, by `why_not_fusable` or a trial of each kind of layer; changes nothing."""
     if reason := why_not_fusable(model):
         return reason
     try:
