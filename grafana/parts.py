@@ -17,6 +17,7 @@ PALETTE = {
     "{{outcome}}": {
         "stop": "green",
         "length": "blue",
+        "tool_calls": "purple",
         "cancelled": "#8e8e8e",
         "timeout": "orange",
         "error": "red",

@@ -1,12 +1,7 @@
-"""One choice of an answer: the engine's chunks as typed deltas, and what they add up to.
-
-A `Parser` turns text into deltas. A new kind of delta, such as one for tool calls, comes with a
-parser that makes it and with the wire formats that shape it; `Choice` stays the same.
-"""
+"""One choice of an answer: the deltas that its parser finds, and what they add up to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from llm_service.engine import (
     FinishReason,
@@ -14,46 +9,58 @@ from llm_service.engine import (
     PositionLogprobs,
     SequenceProgress,
 )
-
-Logprobs = tuple[PositionLogprobs, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """Text of the answer, which may be empty, and `logprobs` of the tokens since the last delta."""
-
-    text: str
-    logprobs: Logprobs = ()
+from llm_service.engine.answer import (
+    Delta,
+    FinishDelta,
+    Parser,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class FinishDelta:
-    """The end of the choice, and its last delta."""
+@dataclass(slots=True)
+class ToolCall:
+    """A call that the model makes; `arguments` is JSON text."""
 
-    reason: FinishReason
-
-
-Delta = TextDelta | FinishDelta
-
-
-class Parser(Protocol):
-    """Turns the text of one choice into deltas. It may hold text back until it knows its kind."""
-
-    def feed(self, text: str, logprobs: Logprobs) -> list[Delta]:
-        """Take the next text, which may be empty, and the logprobs of its tokens."""
-
-    def finish(self) -> list[Delta]:
-        """Return what is still held back: no more text comes."""
+    call_id: str
+    name: str
+    arguments: str = ""
 
 
-class PlainText:
-    """The parser of answers that consist of text alone."""
+@dataclass(slots=True)
+class Parts:
+    """What some deltas add up to. A call that began in earlier deltas has no name here."""
 
-    def feed(self, text: str, logprobs: Logprobs) -> list[Delta]:
-        return [TextDelta(text, logprobs)] if text or logprobs else []
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: dict[int, ToolCall] = field(default_factory=dict)  # by index
+    logprobs: list[PositionLogprobs] = field(default_factory=list)
+    num_reasoning_tokens: int = 0
+    finish_reason: FinishReason | None = None
 
-    def finish(self) -> list[Delta]:
-        return []
+    def add(self, delta: Delta) -> None:
+        match delta:
+            case TextDelta():
+                self.text += delta.text
+                self.logprobs += delta.logprobs
+            case ReasoningDelta():
+                self.reasoning += delta.text
+                self.num_reasoning_tokens += delta.num_tokens
+            case ToolCallDelta():
+                call = self.tool_calls.setdefault(
+                    delta.index, ToolCall(delta.call_id or "", delta.name or "")
+                )
+                call.arguments += delta.arguments
+            case FinishDelta():
+                self.finish_reason = delta.reason
+
+    @classmethod
+    def of(cls, deltas: Sequence[Delta]) -> "Parts":
+        parts = cls()
+        for delta in deltas:
+            parts.add(delta)
+        return parts
 
 
 class Choice:
@@ -61,38 +68,35 @@ class Choice:
 
     def __init__(self, sequence: SequenceProgress, parser: Parser) -> None:
         self.sequence = sequence
-        self.logprobs: list[PositionLogprobs] = []
-        self.finish_reason: FinishReason | None = None
-        self._texts: list[str] = []
+        self.parts = Parts()
         self._parser = parser
 
     @property
     def text(self) -> str:
-        return "".join(self._texts)
+        return self.parts.text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return list(self.parts.tool_calls.values())
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        return self.parts.finish_reason
 
     def feed(self, chunk: GenerationChunk) -> list[Delta]:
         """Return what `chunk` adds to the choice; empty if it adds nothing that a caller sees."""
-        deltas = self._parser.feed(chunk.text, chunk.logprobs)
+        deltas = self._parser.feed(chunk)
         if chunk.finish_reason is not None:
-            deltas += [*self._parser.finish(), FinishDelta(chunk.finish_reason)]
-        text, logprobs, reason = joined(deltas)
-        self._texts.append(text)
-        self.logprobs += logprobs
-        self.finish_reason = reason or self.finish_reason
+            deltas += self._parser.finish()
+        for delta in deltas:
+            self.parts.add(delta)
+        if chunk.finish_reason is not None:
+            end = FinishDelta(self._reason(chunk.finish_reason))
+            self.parts.add(end)
+            deltas.append(end)
         return deltas
 
-
-def joined(
-    deltas: Sequence[Delta],
-) -> tuple[str, list[PositionLogprobs], FinishReason | None]:
-    """Return the text, the logprobs and the finish reason that `deltas` have together."""
-    text, logprobs = "", list[PositionLogprobs]()
-    reason: FinishReason | None = None
-    for delta in deltas:
-        match delta:
-            case TextDelta():
-                text += delta.text
-                logprobs += delta.logprobs
-            case FinishDelta():
-                reason = delta.reason
-    return text, logprobs, reason
+    def _reason(self, reason: FinishReason) -> FinishReason:
+        """An answer that ends by itself after calls waits for the results of these."""
+        is_waiting = reason is FinishReason.STOP and bool(self.parts.tool_calls)
+        return FinishReason.TOOL_CALLS if is_waiting else reason

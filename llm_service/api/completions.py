@@ -1,12 +1,13 @@
 """POST /v1/completions: text in, text out, without a chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from llm_service.api.choice import Choice, Delta, joined
+from llm_service.api.choice import Choice, Parts
 from llm_service.api.inference import InferenceDep
 from llm_service.api.json_route import JsonRoute
 from llm_service.api.prompts import text_token_ids
@@ -16,8 +17,11 @@ from llm_service.api.responses import (
     UsageOut,
     completion_logprobs,
 )
+from llm_service.api.running import Question
 from llm_service.api.schemas import CompletionRequest
-from llm_service.api.sse import WireFormat
+from llm_service.api.sse import CompletionsFormat, event
+from llm_service.engine import Prompt
+from llm_service.engine.answer import Delta
 from llm_service.engine.served import ServedModel
 from llm_service.errors import InvalidRequest
 
@@ -28,44 +32,46 @@ router = APIRouter(route_class=JsonRoute)
 async def create_completion(body: CompletionRequest, inference: InferenceDep) -> Response:
     """Continue one or several prompts, given as text or as token ids."""
     model = inference.resolve(body)
-    return await inference.answer(body, model, body.prompts(), _token_ids, CompletionFormat)
+    wire_format = partial(CompletionFormat, body=body)
+    return await inference.answer(body, model, body.prompts(), _question, wire_format)
 
 
-async def _token_ids(model: ServedModel, prompt: str | list[int]) -> Sequence[int]:
+async def _question(model: ServedModel, prompt: str | list[int]) -> Question:
     if isinstance(prompt, str):
-        return await text_token_ids(model, prompt)
-    if any(token_id >= model.info.vocab_size for token_id in prompt):
+        prompt = await text_token_ids(model, prompt)
+    elif any(token_id >= model.info.vocab_size for token_id in prompt):
         raise InvalidRequest(f"Token ids must be below {model.info.vocab_size}.", param="prompt")
-    return prompt
+    return Question(Prompt(tuple(prompt)))
 
 
-class CompletionFormat(WireFormat):
+class CompletionFormat(CompletionsFormat):
     """A text answer as `text_completion`, whole or in increments."""
 
     id_prefix = "cmpl"
     event_object = "text_completion"
 
-    def increment(self, index: int, deltas: list[Delta]) -> dict[str, Any]:
-        text, positions, reason = joined(deltas)
+    def increment(self, index: int, deltas: list[Delta]) -> Iterable[bytes]:
+        parts = Parts.of(deltas)
         choice = CompletionChoice(
             index=index,
-            text=text,
-            logprobs=completion_logprobs(positions) if positions else None,
-            finish_reason=reason,
+            text=parts.text,
+            logprobs=completion_logprobs(parts.logprobs) if parts.logprobs else None,
+            finish_reason=parts.finish_reason,
         )
-        return self.event([choice.model_dump()])
+        yield event(self.chunk([choice.model_dump()]))
 
-    def whole(self, choices: list[Choice], usage: UsageOut) -> Completion:
-        return Completion(
+    def whole(self, choices: list[Choice], usage: UsageOut) -> Mapping[str, Any]:
+        answer = Completion(
             **self.head,
             choices=[self._choice(index, choice) for index, choice in enumerate(choices)],
             usage=usage,
         )
+        return answer.model_dump()
 
     def _choice(self, index: int, choice: Choice) -> CompletionChoice:
         return CompletionChoice(
             index=index,
             text=choice.text,
-            logprobs=completion_logprobs(choice.logprobs) if self.includes_logprobs else None,
+            logprobs=completion_logprobs(choice.parts.logprobs) if self.includes_logprobs else None,
             finish_reason=choice.finish_reason,
         )

@@ -7,13 +7,14 @@ does not know wire formats.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llm_service.access.api_key import ApiKey
 from llm_service.access.limits import Permit
-from llm_service.api.choice import Choice, Delta, PlainText
+from llm_service.api.choice import Choice
 from llm_service.api.responses import UsageOut, usage_out
 from llm_service.engine import Phase, SequenceProgress, Timings, TokenStream
+from llm_service.engine.answer import Delta, Parser
 from llm_service.errors import (
     CancelledByOperator,
     DeadlineExceeded,
@@ -36,16 +37,23 @@ class Generation:
         *,
         choices_per_prompt: int,
         max_tokens: int,
+        parsers: Sequence[Parser],
         ended: Callable[["Generation"], None],
     ) -> None:
-        """`max_tokens` is for all choices; `ended` is called once, with the record complete."""
+        """`max_tokens` is for all choices; `ended` is called once, with the record complete.
+
+        `parsers` has one entry for each choice.
+        """
         self._permit = permit
         self._stream = stream
         self._choices_per_prompt = choices_per_prompt
         self._ended = ended
         self._is_closed = False
         self._cancellation: CancelledByOperator | None = None
-        self.choices = [Choice(sequence, PlainText()) for sequence in stream.sequences]
+        self.choices = [
+            Choice(sequence, parser)
+            for sequence, parser in zip(stream.sequences, parsers, strict=True)
+        ]
         self.record = record
         self.max_tokens = max_tokens
 
@@ -89,11 +97,19 @@ class Generation:
         return sum(choice.sequence.usage.num_output_tokens for choice in self.choices)
 
     def usage(self) -> UsageOut:
-        return usage_out(self.record.prompt_tokens, self.num_cached_tokens, self.num_output_tokens)
+        return usage_out(
+            self.record.prompt_tokens,
+            self.num_cached_tokens,
+            self.num_output_tokens,
+            sum(choice.parts.num_reasoning_tokens for choice in self.choices),
+        )
 
     async def next_event(self) -> Event | None:
         """Return what the next chunk of any choice adds to it; None when all have finished."""
-        event = await anext(self._stream, None)
+        try:
+            event = await anext(self._stream, None)
+        except RequestCancelled as error:
+            raise self._cancellation or error from None
         if self._cancellation is not None:
             raise self._cancellation
         if event is None:
@@ -113,7 +129,7 @@ class Generation:
         if self._is_closed:
             return
         self._is_closed = True
-        self._stream.abort(self._cancellation)
+        self._stream.abort()
         self._finish_record(error)
         self._permit.settle(self.record.prompt_tokens + self.record.output_tokens)
         self._ended(self)

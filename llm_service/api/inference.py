@@ -14,10 +14,12 @@ from llm_service.api.dependencies import (
     UnknownFieldsDep,
 )
 from llm_service.api.prompts import allowed_tokens
+from llm_service.api.running import Question
 from llm_service.api.schemas import SamplingFields
 from llm_service.api.sse import WireFormat, respond
-from llm_service.engine import ModelInfo, Prompt, SamplingParams
+from llm_service.engine import ModelInfo, SamplingParams
 from llm_service.engine.served import ServedModel
+from llm_service.observability.record import RequestRecord
 
 P = TypeVar("P")
 
@@ -52,27 +54,23 @@ class Inference:
         body: SamplingFields,
         model: ServedModel,
         prompts: Sequence[P],
-        encode: Callable[[ServedModel, P], Awaitable[Sequence[int]]],
-        wire_format: type[WireFormat],
+        encode: Callable[[ServedModel, P], Awaitable[Question]],
+        wire_format: Callable[[RequestRecord], WireFormat],
     ) -> Response:
         """Charge the key, encode the prompts, submit `body.n` sequences for each, and respond."""
         num_choices = len(prompts) * body.n
         async with self._admission.charged(self._key, model.info, num_choices) as permit:
-            token_ids = [tuple(await encode(model, prompt)) for prompt in prompts]
+            questions = [await encode(model, prompt) for prompt in prompts]
             generation = self._running.open(
                 model,
                 self._request,
                 permit,
-                [Prompt(ids) for ids in token_ids],
-                [_sampling(body, model.info, len(ids)) for ids in token_ids],
+                questions,
+                [_sampling(body, model.info, len(question.prompt)) for question in questions],
                 choices_per_prompt=body.n,
                 is_stream=body.stream,
             )
-        wire = wire_format(
-            generation.record,
-            includes_usage=body.includes_usage,
-            includes_logprobs=body.num_logprobs is not None,
-        )
+        wire = wire_format(generation.record)
         return await respond(self._request, generation, wire, is_stream=body.stream)
 
 

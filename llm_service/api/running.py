@@ -1,8 +1,8 @@
 """The inference requests that run in this process: started, listed, cancelled and recorded."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import structlog
 from fastapi import Request
@@ -11,9 +11,22 @@ from llm_service.access.limits import Permit
 from llm_service.api.generation import Generation
 from llm_service.api.records import Recorder, new_record
 from llm_service.engine import GenerationRequest, Prompt, SamplingParams
+from llm_service.engine.answer import Parser, PlainText
 from llm_service.engine.served import ServedModel
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt, and how the answers to it are read: `make_parser` is called for each of them.
+
+    `markers`: `GenerationRequest.markers`.
+    """
+
+    prompt: Prompt
+    make_parser: Callable[[], Parser] = PlainText
+    markers: frozenset[int] = frozenset()
 
 
 class RunningRequests:
@@ -34,44 +47,46 @@ class RunningRequests:
         model: ServedModel,
         request: Request,
         permit: Permit,
-        prompts: list[Prompt],
+        questions: list[Question],
         samplings: list[SamplingParams],
         *,
         choices_per_prompt: int,
         is_stream: bool,
     ) -> Generation:
-        """Submit `choices_per_prompt` sequences per prompt, each with its own seed.
+        """Submit `choices_per_prompt` sequences per question, each with its own seed.
 
-        `samplings` has one entry for each prompt. Raises Overloaded or Unavailable if nothing was
+        `samplings` has one entry for each question. Raises Overloaded or Unavailable if nothing was
         submitted; the caller then has to end the permit. Otherwise `Generation.close` ends it.
         """
         request_id = request.scope["state"]["request_id"]
         deadline = time.monotonic() + self._timeout_seconds
         choices = [
-            (prompt, _for_choice(sampling, choice))
-            for prompt, sampling in zip(prompts, samplings, strict=True)
+            (question, _for_choice(sampling, choice))
+            for question, sampling in zip(questions, samplings, strict=True)
             for choice in range(choices_per_prompt)
         ]
         stream = model.engine.submit(
             *(
                 GenerationRequest(
                     request_id=f"{request_id}-{i}",
-                    prompt=prompt,
+                    prompt=question.prompt,
                     sampling=sampling,
                     cache_salt=permit.key.cache_salt,
                     deadline=deadline,
+                    markers=question.markers,
                 )
-                for i, (prompt, sampling) in enumerate(choices)
+                for i, (question, sampling) in enumerate(choices)
             )
         )
         record = new_record(request, permit.key, model.info.model_id, is_stream)
-        record.prompt_tokens = sum(map(len, prompts))
+        record.prompt_tokens = sum(len(question.prompt) for question in questions)
         generation = Generation(
             record,
             permit,
             stream,
             choices_per_prompt=choices_per_prompt,
             max_tokens=choices_per_prompt * sum(sampling.max_tokens for sampling in samplings),
+            parsers=[question.make_parser() for question, _ in choices],
             ended=self._ended,
         )
         self._running[generation] = None

@@ -1,68 +1,103 @@
-"""Sends a Generation to its caller: whole, or as server-sent events.
+"""Sends a Generation to its caller: whole, or as a stream of events.
 
 It knows how answers are sent; a `WireFormat` knows their shape.
 """
 
+import asyncio
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, ClassVar
 
 import structlog
 from fastapi import Request
-from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from llm_service.api.choice import Choice, Delta
+from llm_service.api.choice import Choice
 from llm_service.api.disconnect import unless_client_leaves
 from llm_service.api.generation import Event, Generation
 from llm_service.api.responses import UsageOut
+from llm_service.api.schemas import SamplingFields
 from llm_service.engine import Timings
+from llm_service.engine.answer import Delta
 from llm_service.errors import EngineFailed, RequestCancelled, ServiceError
 from llm_service.observability.record import RequestRecord
 
 log = structlog.get_logger()
 
-DONE = b"data: [DONE]\n\n"
+# The headers of a stream are sent when its first increment is there, but no later than this, so
+# that clients and proxies do not give up while a long prompt is computed.
+HEADERS_SECONDS = 1.0
+# A stream without an increment for so long sends a sign of life.
+KEEP_ALIVE_SECONDS = 10.0
+
+_NOTHING_YET: Event = (0, [])
 
 
 class WireFormat(ABC):
-    """The shape that one request's answer has at its endpoint. It keeps nothing of the answer."""
+    """The shape that one request's answer has at its endpoint.
+
+    What its methods return is sent as it is, so it includes the framing of events.
+    """
+
+    media_type: ClassVar[str] = "text/event-stream"
+
+    def opening(self, num_choices: int) -> Iterable[bytes]:
+        """Return the events that come before the first increment."""
+        return ()
+
+    @abstractmethod
+    def increment(self, index: int, deltas: list[Delta]) -> Iterable[bytes]:
+        """Return the events for `deltas`, what one chunk has added to choice `index`."""
+
+    @abstractmethod
+    def closing(self, choices: list[Choice], usage: UsageOut) -> Iterable[bytes]:
+        """Return the events that come after the last increment."""
+
+    def failure(self, error: ServiceError) -> Iterable[bytes]:
+        """Return the events that end a stream that could not be completed."""
+        return (event(error.envelope()),)
+
+    def keep_alive(self) -> bytes:
+        """Return a sign of life, which is no part of the answer."""
+        return b": keep-alive\n\n"
+
+    @abstractmethod
+    def whole(self, choices: list[Choice], usage: UsageOut) -> Mapping[str, Any]:
+        """Return the whole answer."""
+
+
+class CompletionsFormat(WireFormat):
+    """What chat and text completions have in common. It keeps nothing of the answer."""
 
     id_prefix: ClassVar[str]
     event_object: ClassVar[str]
 
-    def __init__(
-        self, record: RequestRecord, *, includes_usage: bool, includes_logprobs: bool
-    ) -> None:
-        self.includes_usage = includes_usage
-        self.includes_logprobs = includes_logprobs
+    def __init__(self, record: RequestRecord, body: SamplingFields) -> None:
+        self.includes_logprobs = body.num_logprobs is not None
+        self._includes_usage = body.includes_usage
         self.head = {
             "id": f"{self.id_prefix}-{record.request_id}",
             "created": int(time.time()),
             "model": record.model,
         }
 
-    def opening(self, num_choices: int) -> list[dict[str, Any]]:
-        """Return the events that come before the first increment."""
-        return []
+    def closing(self, choices: list[Choice], usage: UsageOut) -> Iterable[bytes]:
+        if self._includes_usage:
+            yield event({**self.chunk([]), "usage": usage.model_dump()})
+        yield b"data: [DONE]\n\n"
 
-    @abstractmethod
-    def increment(self, index: int, deltas: list[Delta]) -> dict[str, Any]:
-        """Return the event for `deltas`, what one chunk has added to choice `index`."""
-
-    @abstractmethod
-    def whole(self, choices: list[Choice], usage: UsageOut) -> BaseModel:
-        """Return the whole answer."""
-
-    def usage(self, usage: UsageOut) -> dict[str, Any]:
-        """Return the last event when the caller asked for usage."""
-        return {**self.event([]), "usage": usage.model_dump()}
-
-    def event(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self.head, "object": self.event_object, "choices": choices}
+
+
+def event(data: Mapping[str, Any], name: str | None = None) -> bytes:
+    """Encode a server-sent event."""
+    line = b"" if name is None else b"event: %b\n" % name.encode()
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return b"%bdata: %b\n\n" % (line, text.encode())
 
 
 async def respond(
@@ -70,20 +105,28 @@ async def respond(
 ) -> Response:
     """Answer `request`.
 
-    The first increment is awaited before headers are sent: an error before it then has a status
-    of its own, and the headers can carry the queue and prefill times.
+    The first increment is awaited for a moment before headers are sent: an error before it then
+    has a status of its own, and the headers can carry the queue and prefill times.
     """
     try:
         if is_stream:
-            first = await unless_client_leaves(request, generation.next_event())
-            return EventStream(generation, _events(generation, first, wire))
+            first = await unless_client_leaves(request, _first_event(generation))
+            return EventStream(generation, _events(generation, first, wire), wire.media_type)
         await unless_client_leaves(request, _run(generation))
-        body = wire.whole(generation.choices, generation.usage()).model_dump()
+        body = wire.whole(generation.choices, generation.usage())
         generation.close()
         return JSONResponse(body, headers=answer_headers(generation))
     except BaseException as error:
         generation.close(error)
         raise
+
+
+async def _first_event(generation: Generation) -> Event | None:
+    try:
+        async with asyncio.timeout(HEADERS_SECONDS):
+            return await generation.next_event()
+    except TimeoutError:
+        return _NOTHING_YET
 
 
 async def _run(generation: Generation) -> None:
@@ -113,15 +156,15 @@ def server_timing(timings: Timings) -> str:
 class EventStream(StreamingResponse):
     """A streaming answer that always closes its Generation, also if the connection breaks."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, generation: Generation, content: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, generation: Generation, content: AsyncIterator[bytes], media_type: str
+    ) -> None:
         headers = {
             **answer_headers(generation),
             "Cache-Control": "no-cache",
             "X-Accel-Buffering": "no",  # nginx would hold back tokens
         }
-        super().__init__(content, headers=headers)
+        super().__init__(content, headers=headers, media_type=media_type)
         self._generation = generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,26 +179,30 @@ async def _events(
     generation: Generation, first: Event | None, wire: WireFormat
 ) -> AsyncIterator[bytes]:
     try:
-        for opening in wire.opening(len(generation.choices)):
-            yield encode(opening)
-        event = first
-        while event is not None:
-            index, deltas = event
+        for block in wire.opening(len(generation.choices)):
+            yield block
+        increment = first
+        while increment is not None:
+            index, deltas = increment
             if deltas:
-                yield encode(wire.increment(index, deltas))
-            event = await generation.next_event()
-        if wire.includes_usage:
-            yield encode(wire.usage(generation.usage()))
+                for block in wire.increment(index, deltas):
+                    yield block
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    increment = await generation.next_event()
+            except TimeoutError:
+                increment = _NOTHING_YET
+                yield wire.keep_alive()
+        closing = list(wire.closing(generation.choices, generation.usage()))
         generation.close()
-        yield DONE
+        for block in closing:
+            yield block
     except ServiceError as error:
         generation.close(error)
-        yield encode(error.envelope())
+        for block in wire.failure(error):
+            yield block
     except Exception as error:
         log.exception("a stream failed")
         generation.close(error)
-        yield encode(EngineFailed("The service failed while answering.").envelope())
-
-
-def encode(event: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        for block in wire.failure(EngineFailed("The service failed while answering.")):
+            yield block

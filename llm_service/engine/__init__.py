@@ -16,13 +16,13 @@ from llm_service.engine.request import (
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    Marker,
     PositionLogprobs,
     SamplingParams,
     Timings,
     TokenLogprob,
     Usage,
 )
-from llm_service.errors import ServiceError
 
 # OpenMP reads this when torch is loaded, so it is set before any module of the engine loads torch.
 # By default OpenMP's threads spin while they wait for each other. If anything else then needs a
@@ -40,6 +40,7 @@ __all__ = [
     "GpuUse",
     "KVCacheInfo",
     "LocalEngineInfo",
+    "Marker",
     "ModelInfo",
     "NullObserver",
     "Observe",
@@ -159,12 +160,11 @@ class TokenStream(Protocol):
 
     async def __anext__(self) -> tuple[int, GenerationChunk]: ...
 
-    def abort(self, error: ServiceError | None = None) -> None:
+    def abort(self) -> None:
         """Free the slots and blocks within one step. Has no effect when all have finished.
 
         Iterating then raises RequestCancelled when the first slot is free, unless the answers
-        were complete. With `error` it raises that instead, without waiting for a step. Chunks
-        that were made before the call still come first.
+        were complete. Chunks that were made before the call still come first.
         """
 
 

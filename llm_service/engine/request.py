@@ -19,6 +19,7 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"  # it ended by itself and has calls; engines report STOP
     ABORT = "abort"
 
 
@@ -68,7 +69,8 @@ class SamplingParams:
 class GenerationRequest:
     """One sequence to generate. Only requests with equal `cache_salt` share cached prefixes.
 
-    `deadline` is in `time.monotonic()` seconds.
+    `deadline` is in `time.monotonic()` seconds. `markers` are tokens that divide the answer into
+    parts, such as the one that begins a tool call: chunks report them apart from the text.
     """
 
     request_id: str
@@ -76,6 +78,7 @@ class GenerationRequest:
     sampling: SamplingParams
     cache_salt: str = ""
     deadline: float | None = None
+    markers: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +105,26 @@ class PositionLogprobs:
 
 
 @dataclass(frozen=True, slots=True)
+class Marker:
+    """A token of `GenerationRequest.markers`, which stands before character `offset` of a text."""
+
+    offset: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationChunk:
     """An increment: text that can be shown, and the tokens computed since the last chunk.
 
-    `text` may be empty (half a character, or a possible stop string, is held back).
+    `text` may be empty (half a character, or a possible stop string, is held back). It does not
+    include the text of `markers`; all text before a marker comes with it or earlier.
     """
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[PositionLogprobs, ...] = ()
     finish_reason: FinishReason | None = None
+    markers: tuple[Marker, ...] = ()
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ OPERATIONS = ("chat", "completion")
 OUTCOMES = (
     "stop",
     "length",
+    "tool_calls",  # ended by itself, with calls whose results it waits for
     "cancelled",
     "timeout",
     "error",

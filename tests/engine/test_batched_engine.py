@@ -27,7 +27,6 @@ from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.kernels.library import KernelError, Status
 from llm_service.errors import (
-    CancelledByOperator,
     ContextLengthExceeded,
     DeadlineExceeded,
     EngineFailed,
@@ -281,21 +280,6 @@ async def test_an_abort_frees_every_sequence_of_its_stream() -> None:
             await tokens(stream)
         await recorder.until(lambda: len(recorder.named("cancelled")) == 5)
         await recorder.until(lambda: engine.status().kv_cache_used_bytes == 0)
-
-
-async def test_an_abort_with_an_error_wakes_who_waits_before_the_step_ends() -> None:
-    model = fresh_model("llama")
-    gate = Gate(model)
-    async with running(make_engine(model)) as engine:
-        gate.shut()
-        stream = engine.submit(ask(sampling=ENDLESS), ask(sampling=ENDLESS))
-        await gate.arrival()
-        waiting = asyncio.ensure_future(first_chunk(stream))
-        await asyncio.sleep(0)  # so that it waits
-        stream.abort(CancelledByOperator("Enough."))
-        with pytest.raises(CancelledByOperator, match="Enough"):
-            await waiting
-        gate.open()
 
 
 async def test_of_a_request_with_one_impossible_sequence_none_is_submitted() -> None:

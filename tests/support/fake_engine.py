@@ -220,10 +220,10 @@ class FakeStream:
         self._error = error
         self.gate.set()
 
-    def abort(self, error: ServiceError | None = None) -> None:
+    def abort(self) -> None:
         num_unfinished = len(self.unfinished())
         if num_unfinished:
-            self.fail(error or RequestCancelled("The request was cancelled."))
+            self.fail(RequestCancelled("The request was cancelled."))
             self._finished.set()
             self._engine.aborted.release(num_unfinished)
 

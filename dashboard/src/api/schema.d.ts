@@ -464,7 +464,10 @@ export interface components {
             /** Alerts */
             alerts: components["schemas"]["AlertOut"][];
         };
-        /** AssistantMessage */
+        /**
+         * AssistantMessage
+         * @description `content` is null only beside calls. The other fields are left out where there are none.
+         */
         AssistantMessage: {
             /**
              * Role
@@ -473,9 +476,15 @@ export interface components {
              */
             role?: "assistant";
             /** Content */
-            content: string;
+            content: string | null;
             /** Refusal */
             refusal?: null;
+            /** Reasoning Content */
+            reasoning_content?: string | null;
+            /** Reasoning */
+            reasoning?: string | null;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["ToolCallOut"][] | null;
         };
         /** BudgetOut */
         BudgetOut: {
@@ -708,6 +717,11 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** CompletionTokensDetails */
+        CompletionTokensDetails: {
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+        };
         /** DayOut */
         DayOut: {
             /** Date */
@@ -818,6 +832,13 @@ export interface components {
         /** ErrorEnvelope */
         ErrorEnvelope: {
             error: components["schemas"]["ErrorBody"];
+        };
+        /** FunctionOut */
+        FunctionOut: {
+            /** Name */
+            name: string;
+            /** Arguments */
+            arguments: string;
         };
         /** HealthOut */
         HealthOut: {
@@ -1399,6 +1420,18 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** ToolCallOut */
+        ToolCallOut: {
+            /** Id */
+            id: string;
+            /**
+             * Type
+             * @default function
+             * @constant
+             */
+            type?: "function";
+            function: components["schemas"]["FunctionOut"];
+        };
         /** TopLogprob */
         TopLogprob: {
             /** Token */
@@ -1417,6 +1450,7 @@ export interface components {
             /** Total Tokens */
             total_tokens: number;
             prompt_tokens_details: components["schemas"]["PromptTokensDetails"];
+            completion_tokens_details: components["schemas"]["CompletionTokensDetails"];
         };
     };
     responses: never;

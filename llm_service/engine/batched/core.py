@@ -7,7 +7,7 @@ threads and no asyncio: `engine` drives it.
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Ordered
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from llm_service.engine.request import (
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    Marker,
     PositionLogprobs,
     SamplingParams,
     TokenLogprob,
@@ -183,11 +184,13 @@ class EngineCore:
         if self._ends_answer(sequence, token_id):
             return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
         logprobs = self._logprobs(token, detokenizer.num_characters)
-        piece = detokenizer.feed((token_id,))
+        is_marker = token_id in sequence.request.markers
+        piece = detokenizer.pass_over(token_id) if is_marker else detokenizer.feed((token_id,))
         num_new = num_accepted + 1
         reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence, num_new)
+        markers = (Marker(len(piece.text), token_id),) if is_marker and not piece.is_stopped else ()
         text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
-        return GenerationChunk(text, (token_id,), logprobs, reason)
+        return GenerationChunk(text, (token_id,), logprobs, reason, markers)
 
     def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
         """End-of-sequence and stop tokens end the answer and are not part of its text."""
@@ -234,11 +237,16 @@ def _rows(batch: ScheduledBatch) -> list[Row]:
 def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:
     if len(chunks) == 1:
         return chunks[0]
+    text, markers = "", list[Marker]()
+    for chunk in chunks:
+        markers += (replace(marker, offset=len(text) + marker.offset) for marker in chunk.markers)
+        text += chunk.text
     return GenerationChunk(
-        "".join(chunk.text for chunk in chunks),
+        text,
         tuple(token_id for chunk in chunks for token_id in chunk.token_ids),
         tuple(position for chunk in chunks for position in chunk.logprobs),
         chunks[-1].finish_reason,
+        tuple(markers),
     )
 
 

@@ -53,10 +53,19 @@ class Detokenizer:
         self.num_characters += len(text)
         return self._stop.feed(text)
 
+    def pass_over(self, token_id: int) -> Detokenized:
+        """Return what was held back, and go on after a token whose text is not shown."""
+        found = self._flush()
+        self._text.pass_over(token_id)
+        return found
+
     def flush(self) -> str:
         """What was held back, at the end of a sequence that no stop string ended."""
+        return self._flush().text
+
+    def _flush(self) -> Detokenized:
         found = self._stop.feed(self._text.flush())
-        return found.text if found.is_stopped else found.text + self._stop.flush()
+        return found if found.is_stopped else Detokenized(found.text + self._stop.flush())
 
 
 class _IncrementalText:
@@ -88,6 +97,12 @@ class _IncrementalText:
 
     def flush(self) -> str:
         return self._decode(self._ids)[self._num_shown :]
+
+    def pass_over(self, token_id: int) -> None:
+        """Begin a new window after the token, whose text counts as shown."""
+        self._ids = [token_id]
+        self._seam = 1
+        self._num_shown = len(self._decode(self._ids))
 
     def _context(self, prompt_token_ids: Sequence[int]) -> list[int]:
         """The last tokens of the prompt, from where a character begins, if it ends with one."""

@@ -180,9 +180,7 @@ class BatchedStream:
     def put(self, index: int, event: GenerationChunk | ServiceError) -> None:
         self._events.put_nowait(event if isinstance(event, ServiceError) else (index, event))
 
-    def abort(self, error: ServiceError | None = None) -> None:
+    def abort(self) -> None:
         for sequence in self.sequences:
             if sequence.timings.finished is None:
                 self._abort(sequence)
-        if error is not None:
-            self._events.put_nowait(error)
