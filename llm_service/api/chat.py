@@ -31,8 +31,8 @@ async def create_chat_completion(body: ChatCompletionRequest, inference: Inferen
 
 
 async def _question(model: ServedModel, body: ChatCompletionRequest) -> Question:
-    messages = [message.to_template(i) for i, message in enumerate(body.messages)]
-    return Question(Prompt(tuple(await chat_token_ids(model, messages))))
+    token_ids = await chat_token_ids(model, body.conversation(body.messages), body.prompt_param)
+    return Question(Prompt(tuple(token_ids)))
 
 
 class ChatFormat(CompletionsFormat):

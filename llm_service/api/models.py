@@ -85,8 +85,8 @@ async def detokenize(
 async def _token_ids(model: ServedModel, body: TokenizeRequest) -> list[int]:
     if body.prompt is not None:
         return await text_token_ids(model, body.prompt)
-    messages = [message.to_template(i) for i, message in enumerate(body.messages or ())]
-    return await chat_token_ids(model, messages, add_generation_prompt=body.add_generation_prompt)
+    assert body.messages is not None
+    return await chat_token_ids(model, body.conversation(body.messages))
 
 
 def _model(info: ModelInfo, created: float) -> Model:

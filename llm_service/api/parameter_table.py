@@ -19,6 +19,7 @@ BOTH: Endpoints = ("chat", "completions")
 CHAT: Endpoints = ("chat",)
 COMPLETIONS: Endpoints = ("completions",)
 TOKENIZE: Endpoints = ("tokenize",)
+CHAT_AND_TOKENIZE: Endpoints = ("chat", "tokenize")
 DETOKENIZE: Endpoints = ("detokenize",)
 
 
@@ -102,14 +103,64 @@ _SERVED = (
         "0 to 5 alternatives to each token; the chosen token is always included.",
         COMPLETIONS,
     ),
+    *_served(
+        "tools",
+        "Up to 128 functions that the model may call: `{type: function, function: {name,"
+        " description, parameters, strict}}`.",
+        CHAT_AND_TOKENIZE,
+    ),
+    *_served("functions", "The older form of `tools`.", CHAT_AND_TOKENIZE),
+    *_served(
+        "tool_choice",
+        "`auto`, `none`, `required`, or `{type: function, function: {name}}`. A required or named"
+        " call is guaranteed.",
+        CHAT_AND_TOKENIZE,
+    ),
+    *_served("function_call", "The older form of `tool_choice`.", CHAT_AND_TOKENIZE),
+    *_served("parallel_tool_calls", "False: at most one call in an answer.", CHAT),
+    *_served(
+        "response_format",
+        "`{type: text}`, `{type: json_object}` or `{type: json_schema, json_schema: {name,"
+        " schema}}`. The answer always fits the schema.",
+    ),
+    *_served(
+        "structured_outputs",
+        "One of `json`, `json_object`, `regex`, `choice` and `grammar`, as at vLLM.",
+    ),
+    *_served(
+        "guided_json guided_regex guided_choice guided_grammar",
+        "The older fields for the same.",
+    ),
+    *_served("json_schema", "A JSON schema that the answer has to fit, as at llama.cpp."),
+    *_served("grammar", "A grammar that the answer has to fit: Lark or GBNF."),
+    *_served(
+        "reasoning_effort",
+        "Told to the chat template; `none` turns reasoning off where the model allows it.",
+        CHAT_AND_TOKENIZE,
+    ),
+    *_served(
+        "enable_thinking chat_template_kwargs",
+        "Variables of the chat template: numbers, true, false and plain words.",
+        CHAT_AND_TOKENIZE,
+    ),
+    *_served(
+        "max_reasoning_tokens",
+        "Reasoning ends after this many tokens; `LLM_MAX_REASONING_TOKENS` is the default.",
+        CHAT,
+    ),
+    *_served(
+        "continue_final_message",
+        "Continue the last message, which has to be the assistant's.",
+        CHAT_AND_TOKENIZE,
+    ),
+    *_served(
+        "add_generation_prompt",
+        "False: the prompt ends after the last message, without the beginning of an answer.",
+        CHAT_AND_TOKENIZE,
+    ),
     *_served("model", "The model whose tokens are counted.", TOKENIZE),
     *_served("prompt", "The text to count.", TOKENIZE),
     *_served("messages", "A conversation to count, formatted by the chat template.", TOKENIZE),
-    *_served(
-        "add_generation_prompt",
-        "Whether to count the tokens that the chat template puts before the answer.",
-        TOKENIZE,
-    ),
     *_served("model", "The model that the token ids belong to.", DETOKENIZE),
     *_served("tokens", "The token ids to turn into text.", DETOKENIZE),
 )
@@ -134,7 +185,8 @@ _NO_EFFECT = (
     *_no_effect("keep_alive", "The model stays loaded."),
     *_no_effect("num_ctx n_keep n_discard", "The model sets the context; prompts are never cut."),
     *_no_effect("prediction backend_sampling", "Changes only the speed, not the answer."),
-    *_no_effect("parallel_tool_calls parse_tool_calls", "Matters only with tools."),
+    *_no_effect("parse_tool_calls", "Calls are always parsed."),
+    *_no_effect("parallel_tool_calls", "Matters only with tools.", COMPLETIONS),
     *_no_effect("stream_options.include_obfuscation", "Events are not padded."),
     *_no_effect("timings_per_token return_progress", "The header `Server-Timing` has the times."),
     *_no_effect("mirostat_tau mirostat_eta", "Matters only with `mirostat`."),
@@ -149,15 +201,14 @@ _NO_EFFECT = (
     *_no_effect(
         "guided_decoding_backend guided_whitespace_pattern grammar_lazy grammar_triggers"
         " preserved_tokens",
-        "Matters only with constrained output.",
+        "The service decides how an answer is constrained.",
     ),
 )
 
-_CONSTRAINED = "output cannot be constrained to a format yet."
 _TEMPLATE = "the prompt is always written by the model's own chat template."
-_REASONING = "the amount of reasoning cannot be set yet."
-_REASONING_OUTPUT = "reasoning is part of the answer's text."
-_NO_TOOLS = "tools are not offered yet."
+_REASONING_OUTPUT = "reasoning is always sent apart from the answer, as reasoning_content."
+_NO_TOOLS = "use /v1/chat/completions."
+_NO_TEMPLATE = "this endpoint does not use the chat template."
 _SAMPLER = "this sampler does not exist here; use temperature, top_p, top_k or min_p."
 _CUT = "prompts are never cut; shorten the prompt."
 _SHAPE = "the answer has no such part."
@@ -168,40 +219,39 @@ _SPECIAL = "the model's special tokens are always added to a text."
 
 _REFUSED = (
     # Planned
-    *_refused("tools functions", _NO_TOOLS, []),
-    *_refused("tool_choice function_call", _NO_TOOLS, "none", "auto"),
+    *_refused("tools functions", _NO_TOOLS, [], on=COMPLETIONS),
+    *_refused("tool_choice function_call", _NO_TOOLS, "none", "auto", on=COMPLETIONS),
     *_refused("tool_prompt guideline", _NO_TOOLS, ""),
-    *_refused("response_format", _CONSTRAINED, {"type": "text"}),
-    *_refused("format json_schema grammar", _CONSTRAINED, ""),
-    *_refused(
-        "guided_json guided_regex guided_choice guided_grammar structured_outputs structural_tag"
-        " regex ebnf",
-        _CONSTRAINED,
-    ),
+    *_refused("format regex ebnf", "use response_format or structured_outputs.", ""),
+    *_refused("structural_tag", "use tools, or a grammar in structured_outputs."),
     *_refused("chat_template template", _TEMPLATE, ""),
-    *_refused("chat_template_kwargs template_kwargs", _TEMPLATE, {}),
+    *_refused("template_kwargs", "use chat_template_kwargs.", {}, on=CHAT),
+    *_refused("chat_template_kwargs template_kwargs", _NO_TEMPLATE, {}, on=COMPLETIONS),
     *_refused("documents data_sources plugins", "send them as text in a message.", []),
-    *_refused("add_generation_prompt", "an answer always begins a new message.", True),
-    *_refused("continue_final_message", "an answer always begins a new message.", False),
-    *_refused(
-        "messages.prefix messages.partial", "an answer always begins a new message.", False, on=CHAT
-    ),
+    *_refused("add_generation_prompt", _NO_TEMPLATE, True, on=COMPLETIONS),
+    *_refused("continue_final_message", _NO_TEMPLATE, False, on=COMPLETIONS),
+    *_refused("messages.prefix messages.partial", "use continue_final_message.", False, on=CHAT),
     *_refused("messages.audio messages.images", "this model takes text.", [], on=CHAT),
     *_refused(
-        "messages.reasoning_content messages.reasoning messages.thinking messages.refusal",
+        "messages.thinking messages.refusal",
         "the model's chat template would not see it; put it into content or leave it out.",
         "",
         on=CHAT,
     ),
     *_refused("verbosity", "ask for short or long answers in a message.", "medium"),
-    *_refused("reasoning_effort enable_thinking think thinking reasoning prompt_mode", _REASONING),
+    *_refused("reasoning_effort enable_thinking", _NO_TEMPLATE, on=COMPLETIONS),
+    *_refused("max_reasoning_tokens", _NO_TEMPLATE, on=COMPLETIONS),
+    *_refused(
+        "think thinking reasoning prompt_mode",
+        "use reasoning_effort, or enable_thinking in chat_template_kwargs.",
+    ),
     *_refused(
         "thinking_budget thinking_token_budget thinking_budget_tokens reasoning_budget",
-        _REASONING,
+        "use max_reasoning_tokens.",
         -1,
     ),
     *_refused("include_reasoning separate_reasoning stream_reasoning", _REASONING_OUTPUT, True),
-    *_refused("reasoning_format", _REASONING_OUTPUT, "none", "auto"),
+    *_refused("reasoning_format", _REASONING_OUTPUT, "auto", "deepseek", "parsed"),
     *_refused("thinking_forced_open reasoning_in_content", _REASONING_OUTPUT, False),
     *_refused("modalities", "this model answers in text.", ["text"]),
     *_refused("audio", "this model answers in text."),
@@ -303,10 +353,8 @@ _REFUSED = (
     *_refused("content", "use prompt.", on=TOKENIZE),
     *_refused("return_token_strs with_pieces", _SHAPE, False, on=TOKENIZE),
     *_refused("parse_special", "control tokens are never parsed from text.", False, on=TOKENIZE),
-    *_refused("continue_final_message", "the last message is always complete.", False, on=TOKENIZE),
     *_refused("chat_template", _TEMPLATE, "", on=TOKENIZE),
-    *_refused("chat_template_kwargs mm_processor_kwargs", _TEMPLATE, {}, on=TOKENIZE),
-    *_refused("tools", _NO_TOOLS, [], on=TOKENIZE),
+    *_refused("mm_processor_kwargs", _TEMPLATE, {}, on=TOKENIZE),
 )
 
 TABLE: tuple[Parameter, ...] = (*_SERVED, *_NO_EFFECT, *_REFUSED)

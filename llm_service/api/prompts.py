@@ -1,26 +1,24 @@
 """Turns prompts into token ids, within bounds and off the event loop."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from llm_service.engine import TooManyTokens
+from llm_service.engine import Conversation, TooManyTokens
 from llm_service.engine.served import ServedModel
 from llm_service.errors import ContextLengthExceeded, InvalidRequest
 
 
 async def chat_token_ids(
-    model: ServedModel, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
+    model: ServedModel, conversation: Conversation, param: str = "messages"
 ) -> list[int]:
     """Encode a conversation by the model's template.
 
-    Raises InvalidRequest, and ContextLengthExceeded if it is far too long.
+    `param` names the field in which the caller sent it. Raises InvalidRequest, and
+    ContextLengthExceeded if it is far too long.
     """
-    encode = partial(
-        model.tokenizer.encode_chat, messages, add_generation_prompt=add_generation_prompt
-    )
-    return await _token_ids(model, encode, "messages")
+    encode = partial(model.tokenizer.encode_chat, conversation)
+    return await _token_ids(model, encode, param)
 
 
 async def text_token_ids(model: ServedModel, text: str) -> list[int]:

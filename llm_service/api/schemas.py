@@ -5,18 +5,29 @@ Fields that a schema does not have are accepted (`extra="allow"`) and then looke
 them would change the answer silently.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from llm_service.api import parameters
+from llm_service.api.chat_messages import Message, Messages
+from llm_service.api.output_fields import OutputFields
 from llm_service.api.parameter_table import Endpoint
+from llm_service.api.tool_fields import (
+    FunctionCallField,
+    FunctionDefinition,
+    Functions,
+    NamedFunction,
+    NamedTool,
+    ToolChoiceField,
+    Tools,
+    check_names,
+)
 from llm_service.api.wire import (
-    SHAPE_ERROR,
     Count,
     LogitBias,
-    Name,
     PositiveCount,
     Prompt,
     ShortText,
@@ -25,13 +36,14 @@ from llm_service.api.wire import (
     Text,
     TokenIds,
     WireModel,
-    text_or_list,
 )
-from llm_service.engine import SamplingParams
+from llm_service.engine import Conversation, SamplingParams
 from llm_service.engine.ranges import RANGES, Range
 from llm_service.errors import InvalidRequest, UnsupportedParameter
 
 MAX_CHOICES = 128  # answers to one request: prompts x n
+# Templates may write such a value anywhere, so it must not be able to form a control token.
+_VARIABLE = re.compile(r"[A-Za-z0-9 _.:/-]{0,64}")
 
 
 def _within(stated: Range) -> Any:
@@ -43,69 +55,6 @@ def _within(stated: Range) -> Any:
 
 class StreamOptions(WireModel):
     include_usage: bool = False
-
-
-class TextPart(WireModel):
-    type: Text
-    text: Text | None = None
-
-
-Content = Annotated[
-    Annotated[Text, Tag("str")] | Annotated[list[TextPart], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of content parts",
-    ),
-]
-
-
-class Message(WireModel):
-    """One message. `content` is text or text parts; None only where a role allows it."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Content | None = None
-    name: Name | None = None
-    tool_call_id: ShortText | None = None
-    tool_calls: Annotated[list[Any], Field(fail_fast=True)] | None = None
-    function_call: Any = None
-
-    def to_template(self, position: int) -> dict[str, str]:
-        """Return the message as chat templates take it: plain text, and `developer` as `system`."""
-        for field in ("tool_calls", "function_call"):
-            if getattr(self, field):
-                raise UnsupportedParameter(
-                    "Tool calls are not supported yet.", param=f"messages.{position}.{field}"
-                )
-        message = {
-            "role": "system" if self.role == "developer" else self.role,
-            "content": self._text(position),
-        }
-        if self.name is not None:
-            message["name"] = self.name
-        return message
-
-    def _text(self, position: int) -> str:
-        param = f"messages.{position}.content"
-        if self.content is None:
-            raise InvalidRequest(f"The {self.role} message has no content.", param=param)
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(_part_text(part, param) for part in self.content)
-
-
-def _part_text(part: TextPart, param: str) -> str:
-    if part.type != "text":
-        raise UnsupportedParameter(
-            f"Content parts of type {part.type[:40]!r} are not supported by this model: send text.",
-            param=param,
-        )
-    if part.text is None:
-        raise InvalidRequest("A text part has no text.", param=param)
-    return part.text
-
-
-Messages = Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
 
 class EndpointBody(WireModel):
@@ -137,7 +86,7 @@ class EndpointBody(WireModel):
         yield "", "", self.model_extra or {}
 
 
-class SamplingFields(EndpointBody):
+class SamplingFields(EndpointBody, OutputFields):
     """The fields that chat and text completions share. None: the model's own default."""
 
     prompt_param: ClassVar[str]  # the field that holds the prompt
@@ -240,11 +189,89 @@ class SamplingFields(EndpointBody):
         return bias
 
 
-class ChatCompletionRequest(SamplingFields):
+class TemplateFields(WireModel):
+    """What the chat template is told apart from the messages."""
+
+    tools: Tools | None = None
+    functions: Functions | None = None
+    tool_choice: ToolChoiceField | None = None
+    function_call: FunctionCallField | None = None
+    reasoning_effort: ShortText | None = None
+    enable_thinking: bool | None = None
+    chat_template_kwargs: dict[ShortText, Any] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool = False
+
+    @property
+    def offered(self) -> list[FunctionDefinition]:
+        """The functions that the model may call."""
+        if self.tools:
+            return [tool.function for tool in self.tools]
+        return list(self.functions or ())
+
+    @property
+    def tool_mode(self) -> Literal["none", "auto", "required"]:
+        choice = self.tool_choice or self.function_call or "auto"
+        return choice if isinstance(choice, str) else "required"
+
+    @property
+    def named_tool(self) -> str | None:
+        """The tool that has to be called; None: no particular one."""
+        match self.tool_choice or self.function_call:
+            case NamedTool() as chosen:
+                return chosen.function.name
+            case NamedFunction() as chosen:
+                return chosen.name
+            case _:
+                return None
+
+    def conversation(self, messages: Sequence[Message]) -> Conversation:
+        """Return what the template renders. Raises InvalidRequest.
+
+        Tools are shown to the model also if it must not call one, as OpenAI does.
+        """
+        check_names(self.offered, self.named_tool, "tool_choice")
+        continues = self.continue_final_message
+        if continues and (self.add_generation_prompt or messages[-1].role != "assistant"):
+            raise InvalidRequest(
+                "continue_final_message needs an assistant message at the end, and no"
+                " add_generation_prompt.",
+                param="continue_final_message",
+            )
+        return Conversation(
+            [message.to_template(i) for i, message in enumerate(messages)],
+            [function.to_template() for function in self.offered],
+            self._variables(),
+            add_generation_prompt=not continues and self.add_generation_prompt is not False,
+            continues_final_message=continues,
+        )
+
+    def _variables(self) -> dict[str, Any]:
+        variables: dict[str, Any] = {}
+        if self.reasoning_effort is not None:
+            variables["reasoning_effort"] = self.reasoning_effort
+            variables["enable_thinking"] = self.reasoning_effort != "none"
+        if self.enable_thinking is not None:
+            variables["enable_thinking"] = self.enable_thinking
+        variables |= self.chat_template_kwargs or {}
+        for name, value in variables.items():
+            is_plain = value is None or isinstance(value, bool | int | float)
+            if not (is_plain or (isinstance(value, str) and _VARIABLE.fullmatch(value))):
+                raise InvalidRequest(
+                    f"The template variable {name[:64]!r} must be a number, true, false, or up to"
+                    " 64 letters, digits, spaces and characters of _.:/-.",
+                    param="chat_template_kwargs",
+                )
+        return variables
+
+
+class ChatCompletionRequest(SamplingFields, TemplateFields):
     endpoint = "chat"
     prompt_param = "messages"
 
     messages: Messages
+    parallel_tool_calls: bool = True
+    max_reasoning_tokens: Count | None = None
     max_completion_tokens: PositiveCount | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -314,7 +341,7 @@ class CompletionRequest(SamplingFields):
         return list(prompt)
 
 
-class TokenizeRequest(EndpointBody):
+class TokenizeRequest(EndpointBody, TemplateFields):
     """Either `prompt`, plain text, or `messages`, rendered by the chat template."""
 
     endpoint = "tokenize"
@@ -322,7 +349,6 @@ class TokenizeRequest(EndpointBody):
     model: Text | None = None
     prompt: Text | None = None
     messages: Messages | None = None
-    add_generation_prompt: bool = True
 
 
 class DetokenizeRequest(EndpointBody):

@@ -18,6 +18,7 @@ from llm_service.engine.batched import sequence as sequences
 from llm_service.engine.batched.model_runner import ModelRunner
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.config import EngineConfig, Quantization
+from llm_service.engine.conversation import Conversation
 from llm_service.engine.kernels.kv_cache import KVCache
 from llm_service.engine.loading.factory import build_core, model_info
 from llm_service.engine.loading.loader import LoadedModel, load_model, plan_resources
@@ -159,7 +160,7 @@ def _answers(loaded: LoadedModel, config: EngineConfig, machine: Machine) -> Ite
     asked = []
     for i, question in enumerate(_QUESTIONS):
         if tokenizer.has_chat_template:
-            prompt = tokenizer.encode_chat([{"role": "user", "content": question}])
+            prompt = tokenizer.encode_chat(Conversation([{"role": "user", "content": question}]))
         else:
             prompt = tokenizer.encode_text(question)
         request = GenerationRequest(str(i), Prompt(tuple(prompt)), sampling)

@@ -5,10 +5,11 @@ metrics library and no keys; it reports to an `EngineObserver`.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
+from llm_service.engine.conversation import Conversation
 from llm_service.engine.info import KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
 from llm_service.engine.prompt import Attachment, Prompt
@@ -31,6 +32,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
     "Attachment",
+    "Conversation",
     "Engine",
     "EngineObserver",
     "EngineStatus",
@@ -107,15 +109,11 @@ class PromptTokenizer(Protocol):
     def has_chat_template(self) -> bool: ...
 
     def encode_chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        add_generation_prompt: bool = True,
-        max_tokens: int | None = None,
+        self, conversation: Conversation, *, max_tokens: int | None = None
     ) -> list[int]:
-        """Render `messages` (role, content, and name where given) by the model's template.
+        """Render `conversation` by the model's template.
 
-        Raises InvalidRequest when the template refuses them or would lose their text, and
+        Raises InvalidRequest when the template refuses it or would lose a part of it, and
         TooManyTokens as `encode_text` does.
         """
 

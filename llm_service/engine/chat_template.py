@@ -8,7 +8,7 @@ memory; `template_worker` does.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
+
+from llm_service.engine.conversation import Conversation
 
 MAX_PROMPT_CHARS = 16 * 2**20
 
@@ -40,20 +42,21 @@ class ChatTemplate:
             raise TemplateFailed(str(error) or type(error).__name__) from error
         self._special_tokens = dict(special_tokens)
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
+    def render(self, conversation: Conversation) -> str:
         """Return the text of the prompt. Raises TemplateFailed."""
-        if not messages:
+        if not conversation.messages:
             raise TemplateFailed("There are no messages.")
         variables = {
+            **conversation.variables,
             **self._special_tokens,
             "messages": [
                 # many templates take a None for a value and write it
                 {name: value for name, value in message.items() if value is not None}
-                for message in messages
+                for message in conversation.messages
             ],
-            "tools": None,
+            "tools": conversation.tools or None,
             "documents": None,
-            "add_generation_prompt": add_generation_prompt,
+            "add_generation_prompt": conversation.add_generation_prompt,
         }
         try:
             return self._render(variables)

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from llm_service.engine.conversation import Conversation
 from llm_service.errors import InvalidRequest
 
 # Unicode noncharacters: for use inside a program, not in text.
@@ -31,11 +32,18 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNFIT_TEXT = re.compile("[\ufdd0-\ufdd3\ud800-\udfff]")
 # Templates compare these words and build tokens from them ('<|' + role + '|>'): not escaped.
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_TYPES = frozenset({"text", "function"})
+# JSON schemas have types, too, by which some templates decide what to write.
+_TYPES = frozenset(
+    {"text", "function", "object", "array", "string", "number", "integer", "boolean", "null"}
+)
 _FIELDS = frozenset(
     {"role", "content", "name", "type", "text", "tool_calls", "tool_call_id", "id", "function"}
-    | {"arguments", "reasoning_content", "refusal"}
+    | {"arguments", "reasoning_content", "refusal", "description", "parameters", "properties"}
+    | {"required", "items", "enum", "default", "additionalProperties", "anyOf", "oneOf", "allOf"}
+    | {"format", "nullable", "$defs", "$ref", "definitions", "title", "minimum", "maximum"}
 )
+# Marks where the content of a final message ends that the model goes on with.
+END_OF_CONTENT = "\ufdd5"
 
 # Returns a new text for a text; the second argument is the name of its field.
 Change = Callable[[str, str], str]
@@ -51,7 +59,7 @@ def clean(text: str) -> str:
 
     It uses `replace`, as a regular expression is 50 times slower on many such characters.
     """
-    for char in (_ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END):
+    for char in (_ESCAPE_START, _ESCAPE_END, _NAME_START, _NAME_END, END_OF_CONTENT):
         text = text.replace(char, "\ufffd")
     return encodable(text)
 
@@ -66,7 +74,7 @@ def encodable(text: str) -> str:
 
 
 def change_texts(message: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    """Return `message` with `change` applied to values and to names that callers choose."""
+    """Return `message`, or a tool, with `change` applied to values and to names of callers."""
     return {
         name if name in _FIELDS else change(name, ""): (
             value if name == "role" else _changed(value, name, change)
@@ -104,14 +112,19 @@ class Sealer:
         beginnings = {_beginning(token) for token in control if _is_common(token[0])}
         self._could_begin = _any_of(beginnings) if beginnings else None
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `message` with all strings sealed. Raises InvalidRequest for an unknown role."""
-        role = message.get("role")
-        if not isinstance(role, str) or role not in _ROLES:
-            raise InvalidRequest(
-                f"Unknown role {role!r}; roles are {', '.join(sorted(_ROLES))}.", param="messages"
-            )
-        return change_texts(message, self._escape)
+    def conversation(self, conversation: Conversation) -> Conversation:
+        """Return `conversation` with all strings of messages and tools sealed.
+
+        Raises InvalidRequest for an unknown role.
+        """
+        for message in conversation.messages:
+            role = message.get("role")
+            if not isinstance(role, str) or role not in _ROLES:
+                raise InvalidRequest(
+                    f"Unknown role {role!r}; roles are {', '.join(sorted(_ROLES))}.",
+                    param="messages",
+                )
+        return conversation.changed(lambda each: change_texts(each, self._escape))
 
     def name_control_tokens(self, rendered: str) -> tuple[str, list[int]]:
         """Replace control tokens by their private names, and return their ids as well.

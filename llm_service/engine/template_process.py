@@ -15,12 +15,13 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
+from llm_service.engine.conversation import Conversation
 from llm_service.engine.template_worker import (
     MEMORY_BYTES,
     TOO_LARGE,
@@ -64,13 +65,13 @@ class TemplateProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._end: Any = None
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
+    def render(self, conversation: Conversation) -> str:
         """Return the sealed prompt, with private names for control tokens.
 
         Raises InvalidRequest when the template refuses the messages or takes too long, and
         Unavailable when the process could not start or was ended from outside.
         """
-        request = _request(messages, add_generation_prompt)
+        request = _request(conversation)
         with self._lock:
             answer = self._ask(request)
         if "refusal" in answer:
@@ -131,9 +132,9 @@ class TemplateProcess:
         return Unavailable("The process that renders chat templates ended.", retry_after=1)
 
 
-def _request(messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> bytes:
+def _request(conversation: Conversation) -> bytes:
     try:
-        request = pack({"messages": list(messages), "add_generation_prompt": add_generation_prompt})
+        request = pack(conversation.as_dict())
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(f"The messages cannot be read: {error}", param="messages") from error
     if len(request) > MAX_MESSAGES_BYTES:

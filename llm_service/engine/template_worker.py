@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from llm_service.engine.chat_renderer import ChatRenderer
 from llm_service.engine.chat_template import ChatTemplate, TemplateFailed
+from llm_service.engine.conversation import Conversation
 from llm_service.engine.sealing import Sealer, encodable
 from llm_service.errors import InvalidRequest
 
@@ -79,9 +80,7 @@ def _answer(renderer: ChatRenderer | str, request: dict[str, Any]) -> dict[str, 
     if isinstance(renderer, str):
         return {"refusal": renderer, "param": "messages"}
     try:
-        text = renderer.render(
-            request["messages"], add_generation_prompt=request["add_generation_prompt"]
-        )
+        text = renderer.render(Conversation(**request))
     except InvalidRequest as error:
         return {"refusal": error.message, "param": error.param}
     except MemoryError:

@@ -6,13 +6,13 @@ knows nothing about models.
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from llm_service.engine import TooManyTokens
 from llm_service.engine.control_tokens import control_tokens, inner_tokenizer
+from llm_service.engine.conversation import Conversation
 from llm_service.engine.sealing import clean
 from llm_service.engine.template_process import TemplateProcess
 from llm_service.errors import InvalidRequest
@@ -45,13 +45,9 @@ class SealedTokenizer:
         return self._control_ids
 
     def encode_chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        add_generation_prompt: bool = True,
-        max_tokens: int | None = None,
+        self, conversation: Conversation, *, max_tokens: int | None = None
     ) -> list[int]:
-        """Render `messages` by the model's template. Raises InvalidRequest with its message.
+        """Render `conversation` by the model's template. Raises InvalidRequest if it refuses.
 
         Raises TooManyTokens like `encode_text`.
         """
@@ -59,7 +55,7 @@ class SealedTokenizer:
             raise InvalidRequest(
                 "This model has no chat template; use /v1/completions.", param="messages"
             )
-        text = self._template.render(messages, add_generation_prompt=add_generation_prompt)
+        text = self._template.render(conversation)
         return self._encode(text, max_tokens)
 
     def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:

@@ -5,7 +5,14 @@ from functools import partial
 from importlib.util import find_spec
 from typing import cast
 
-from llm_service.engine import Engine, GenerationRequest, Prompt, SamplingParams, unobserved
+from llm_service.engine import (
+    Conversation,
+    Engine,
+    GenerationRequest,
+    Prompt,
+    SamplingParams,
+    unobserved,
+)
 from llm_service.engine.budget import Budget
 from llm_service.engine.config import Device, DType, EngineConfig, EngineKind, Quantization
 from llm_service.engine.loading.factory import load_engine
@@ -66,7 +73,7 @@ def _ask(config: EngineConfig) -> Figures:
 async def _answer(engine: Engine) -> str:
     await engine.start()
     try:
-        ids = engine.tokenizer.encode_chat([{"role": "user", "content": _QUESTION}])
+        ids = engine.tokenizer.encode_chat(Conversation([{"role": "user", "content": _QUESTION}]))
         sampling = SamplingParams(_MAX_TOKENS, temperature=0.0)
         stream = engine.submit(GenerationRequest("sum", Prompt(tuple(ids)), sampling))
         return "".join([chunk.text async for _, chunk in stream])

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_service.api.chat import ChatFormat
+from llm_service.api.chat_messages import Message
 from llm_service.api.choice import Choice
-from llm_service.api.schemas import ChatCompletionRequest, Message
+from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.engine import (
     FinishReason,
     GenerationChunk,

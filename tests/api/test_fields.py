@@ -8,13 +8,12 @@ import pytest
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
+from llm_service.api.chat_messages import Message, TextPart
 from llm_service.api.schemas import (
     ChatCompletionRequest,
     CompletionRequest,
     DetokenizeRequest,
-    Message,
     StreamOptions,
-    TextPart,
     TokenizeRequest,
 )
 from tests.support.service import RunningService

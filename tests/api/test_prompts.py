@@ -115,9 +115,6 @@ def test_tokens_of_a_text_a_little_too_long_are_counted(service: RunningService)
 @pytest.mark.parametrize(
     ("field", "value", "empty"),
     [
-        ("function_call", {"name": "f", "arguments": "{}"}, None),
-        ("reasoning_content", "First I think.", ""),
-        ("reasoning", "First I think.", None),
         ("thinking", "First I think.", ""),
         ("refusal", "I do not say that.", None),
         ("images", ["aGk="], []),

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from llm_service.engine import template_process
+from llm_service.engine import Conversation, template_process
 from llm_service.engine.chat_template import ChatTemplate
 from llm_service.engine.template_process import TemplateProcess
 from llm_service.engine.tokenization import SealedTokenizer
@@ -31,7 +31,7 @@ def sealed(template):
 
 def prompt(template, messages, **options):
     tokenizer = sealed(template)
-    return tokenizer.decode(tokenizer.encode_chat(messages, **options))
+    return tokenizer.decode(tokenizer.encode_chat(Conversation(messages, **options)))
 
 
 def user(*texts, **fields):
@@ -130,15 +130,17 @@ def test_text_that_a_template_decodes_into_a_control_token_is_refused(decoder):
     expression, attack = DECODERS[decoder]
     tokenizer = sealed(EACH + "{{ " + expression + " }}<|im_end|>{% endfor %}")
     with pytest.raises(InvalidRequest, match="control tokens"):
-        tokenizer.encode_chat(user("Hi", attack))
-    ids = tokenizer.encode_chat(user("Hi", "Ben & Jerry; (50 %) [1]"))
+        tokenizer.encode_chat(Conversation(user("Hi", attack)))
+    ids = tokenizer.encode_chat(Conversation(user("Hi", "Ben & Jerry; (50 %) [1]")))
     assert sum(i in tokenizer.control_token_ids for i in ids) == 2
 
 
 def test_a_private_name_in_a_decoded_text_names_nothing():
     tokenizer = sealed(EACH + "{{ m.content | striptags }}{% endfor %}")
     (eos,) = tokenizers.byte_level().convert_tokens_to_ids(["<|im_end|>"])
-    ids = tokenizer.encode_chat(user(f"a&#xfdd2;{eos}&#xfdd3;b&#xfdd0;3c&#xfdd1;|im_end|>"))
+    ids = tokenizer.encode_chat(
+        Conversation(user(f"a&#xfdd2;{eos}&#xfdd3;b&#xfdd0;3c&#xfdd1;|im_end|>"))
+    )
     assert tokenizer.control_token_ids.isdisjoint(ids)
 
 
@@ -176,7 +178,7 @@ def test_a_template_renders_as_in_transformers(feature):
     messages = [*user("one", "two"), {"role": "user", "content": "three", "name": None}]
     expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     template = ChatTemplate(FEATURES[feature], tokenizer.special_tokens_map)
-    assert template.render(messages, add_generation_prompt=True) == expected
+    assert template.render(Conversation(messages)) == expected
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_a_hostile_template_is_bounded_and_its_refusal_says_why(hostile):
     seconds = 0.3 if reason == "did not finish" else 2.0
     process = TemplateProcess(template + PLAIN, {}, {}, compute_seconds=seconds)
     with pytest.raises(InvalidRequest, match=reason):
-        process.render(user("Hi"), add_generation_prompt=False)
+        process.render(Conversation(user("Hi"), add_generation_prompt=False))
 
 
 # The worker on a system that, like macOS, does not bound an address space.
@@ -250,7 +252,7 @@ def test_memory_is_bounded_where_the_kernel_does_not_bound_it(monkeypatch, hosti
     template, _ = HOSTILE[hostile]
     process = TemplateProcess(template, {}, {}, compute_seconds=60)
     with pytest.raises(InvalidRequest, match="512 MiB of memory"):
-        process.render(user("Hi"), add_generation_prompt=False)
+        process.render(Conversation(user("Hi"), add_generation_prompt=False))
     assert process._process is not None
     assert process._process.returncode == -signal.SIGKILL  # not a MemoryError of its own
 
@@ -259,8 +261,8 @@ def test_after_a_conversation_that_took_too_long_the_next_one_is_served():
     endless = "{% if messages | length > 1 %}" + FOR_EVER + "{% endif %}{{ messages[0].content }}"
     process = TemplateProcess(endless, {}, {}, compute_seconds=0.3)
     with pytest.raises(InvalidRequest, match=r"0\.3 seconds"):
-        process.render(user("Hi", "there"), add_generation_prompt=False)
-    assert process.render(user("Hi"), add_generation_prompt=False) == "Hi"
+        process.render(Conversation(user("Hi", "there"), add_generation_prompt=False))
+    assert process.render(Conversation(user("Hi"), add_generation_prompt=False)) == "Hi"
 
 
 def test_a_surrogate_that_a_template_writes_is_replaced():
@@ -281,7 +283,7 @@ def children():
 def test_the_process_ends_with_its_tokenizer():
     before = children()
     process = TemplateProcess(PLAIN, {}, {})
-    process.render(user("Hi"), add_generation_prompt=False)
+    process.render(Conversation(user("Hi"), add_generation_prompt=False))
     (child,) = children() - before
     del process
     gc.collect()
@@ -292,7 +294,7 @@ def test_the_process_has_nothing_of_the_services_environment(monkeypatch):
     monkeypatch.setenv("LLM_ADMIN_KEY", "a-secret-of-the-service")
     before = children()
     process = TemplateProcess(PLAIN, {}, {})
-    process.render(user("Hi"), add_generation_prompt=False)
+    process.render(Conversation(user("Hi"), add_generation_prompt=False))
     (child,) = children() - before
     assert "a-secret-of-the-service" not in str(child.environ())
 
@@ -300,15 +302,15 @@ def test_the_process_has_nothing_of_the_services_environment(monkeypatch):
 def test_a_process_that_was_ended_from_outside_is_started_again():
     before = children()
     process = TemplateProcess(PLAIN, {}, {})
-    process.render(user("Hi"), add_generation_prompt=False)
+    process.render(Conversation(user("Hi"), add_generation_prompt=False))
     (child,) = children() - before
     child.kill()
     child.wait()
-    assert process.render(user("Hi"), add_generation_prompt=False) == "Hi"
+    assert process.render(Conversation(user("Hi"), add_generation_prompt=False)) == "Hi"
 
 
 def test_a_process_that_is_ended_while_it_works_is_the_services_fault():
     process = TemplateProcess(PLAIN, {}, {})
     del process._setup["template"]  # it ends over what it does not expect
     with pytest.raises(Unavailable):
-        process.render(user("Hi"), add_generation_prompt=False)
+        process.render(Conversation(user("Hi"), add_generation_prompt=False))

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from typer.testing import CliRunner
 
 from llm_service.__main__ import app
+from llm_service.engine import Conversation
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels import files
@@ -44,7 +45,7 @@ def answer(loaded: LoadedModel, question: str) -> list[int]:
     config, tokenizer = EngineConfig(), SealedTokenizer(loaded.tokenizer)
     info = model_info(loaded, plan_resources(config, loaded, Machine.detect()), config)
     core = build_core(loaded, info, config)
-    prompt = tokenizer.encode_chat([{"role": "user", "content": question}])
+    prompt = tokenizer.encode_chat(Conversation([{"role": "user", "content": question}]))
     request = GenerationRequest(
         "r", Prompt(tuple(prompt)), SamplingParams(max_tokens=40, temperature=0.0)
     )

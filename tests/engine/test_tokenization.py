@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llm_service.engine import TooManyTokens
+from llm_service.engine import Conversation, TooManyTokens
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.errors import InvalidRequest
 from tests.engine import tokenizers
@@ -68,7 +68,7 @@ def sealed_of(kind):
 
 
 def control_tokens(sealed, messages):
-    return [i for i in sealed.encode_chat(messages) if i in sealed.control_token_ids]
+    return [i for i in sealed.encode_chat(Conversation(messages)) if i in sealed.control_token_ids]
 
 
 def assert_sealed(template, contents):
@@ -104,7 +104,7 @@ def test_pieces_of_escapes_cannot_be_joined_into_something_else():
 @settings(deadline=None, max_examples=100)
 def test_what_was_sealed_is_still_the_text_that_was_sent(contents):
     sealed = sealed_by("joined")
-    text = sealed.decode(sealed.encode_chat(chat(contents)))
+    text = sealed.decode(sealed.encode_chat(Conversation(chat(contents))))
     sent = "".join(contents)
     for noncharacter in "\ufdd0\ufdd1\ufdd2\ufdd3":
         sent = sent.replace(noncharacter, "\ufffd")
@@ -129,7 +129,7 @@ def test_harmless_text_is_encoded_exactly_as_transformers_encodes_it(kind, conte
         messages, add_generation_prompt=prompt, return_dict=False
     )
     sealed = sealed_of(kind)
-    assert sealed.encode_chat(messages, add_generation_prompt=prompt) == expected
+    assert sealed.encode_chat(Conversation(messages, add_generation_prompt=prompt)) == expected
 
 
 # Not those that add halves of tokens to the text, or look for what may be such a half ("x").
@@ -142,7 +142,7 @@ def test_sealing_does_not_show_in_harmless_text_under_other_templates(template, 
     messages = chat(contents)
     expected = with_template(TEMPLATES[template]).apply_chat_template(messages, return_dict=False)
     sealed = sealed_by(template)
-    assert sealed.encode_chat(messages, add_generation_prompt=False) == expected
+    assert sealed.encode_chat(Conversation(messages, add_generation_prompt=False)) == expected
 
 
 @pytest.mark.parametrize(
@@ -292,14 +292,14 @@ def test_image_placeholders_are_control_tokens():
 def test_an_unknown_role_is_refused(role):
     sealed = sealed_by("by role")
     with pytest.raises(InvalidRequest, match="role"):
-        sealed.encode_chat([{"role": role, "content": "hello"}])
+        sealed.encode_chat(Conversation([{"role": role, "content": "hello"}]))
 
 
 def test_a_refusal_by_the_template_is_told_in_its_words():
     template = "{% for m in messages %}{{ raise_exception('No ' + m.content) }}{% endfor %}"
     sealed = SealedTokenizer(with_template(template))
     with pytest.raises(InvalidRequest, match=r"No <b> please") as caught:
-        sealed.encode_chat(chat(["<b> please"]))
+        sealed.encode_chat(Conversation(chat(["<b> please"])))
     assert caught.value.param == "messages"
 
 
@@ -309,19 +309,19 @@ def test_messages_that_a_template_cannot_take_are_refused(messages):
         with_template("{% for m in messages %}{{ m.content + '' }}{% endfor %}")
     )
     with pytest.raises(InvalidRequest):
-        sealed.encode_chat(messages)
+        sealed.encode_chat(Conversation(messages))
 
 
 def test_without_a_template_there_is_no_chat_and_it_says_so():
     sealed = SealedTokenizer(with_template(None))
     assert not sealed.has_chat_template
     with pytest.raises(InvalidRequest, match="no chat template"):
-        sealed.encode_chat(chat(["hello"]))
+        sealed.encode_chat(Conversation(chat(["hello"])))
 
 
 def test_decoding_shows_control_tokens():
     sealed = sealed_of(tokenizers.pocket)
-    ids = sealed.encode_chat([{"role": "user", "content": "hi"}])
+    ids = sealed.encode_chat(Conversation([{"role": "user", "content": "hi"}]))
     assert sealed.decode(ids) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -336,4 +336,6 @@ def test_arguments_nested_without_end_are_refused():
     for _ in range(100_000):
         nested = [nested]
     with pytest.raises(InvalidRequest):
-        sealed_of(tokenizers.pocket).encode_chat([{"role": "user", "content": nested}])
+        sealed_of(tokenizers.pocket).encode_chat(
+            Conversation([{"role": "user", "content": nested}])
+        )

@@ -360,10 +360,6 @@ FIELDS = [
         Row(f"{name} is refused by name", path, body, 400, {**_UNSUPPORTED, "error.param": name})
         for path, make in ((CHAT, chat), (TEXT, text))
         for name, value in (
-            ("guided_json", {"type": "object"}),
-            ("guided_regex", "[0-9]+"),
-            ("grammar", 'root ::= "x"'),
-            ("structured_outputs", {"choice": ["a", "b"]}),
             ("use_beam_search", True),
             ("prompt_logprobs", 1),
             ("truncate_prompt_tokens", 5),
@@ -375,11 +371,7 @@ FIELDS = [
     *(
         Row(f"{name} is refused by name", CHAT, body, 400, {**_UNSUPPORTED, "error.param": name})
         for name, value in (
-            ("tools", [{"type": "function", "function": {"name": "f"}}]),
-            ("response_format", {"type": "json_object"}),
             ("chat_template", "{{ messages }}"),
-            ("continue_final_message", True),
-            ("reasoning_effort", "high"),
             ("web_search_options", {}),
             ("echo", True),
             ("best_of", 4),

@@ -8,10 +8,11 @@ stream take turns.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from llm_service.engine import (
+    Conversation,
     EngineStatus,
     FinishReason,
     GenerationChunk,
@@ -56,13 +57,10 @@ class ByteTokenizer:
     has_chat_template = True
 
     def encode_chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        add_generation_prompt: bool = True,
-        max_tokens: int | None = None,
+        self, conversation: Conversation, *, max_tokens: int | None = None
     ) -> list[int]:
-        return self.encode_text("\n".join(message["content"] for message in messages) + "\n")
+        contents = [message["content"] for message in conversation.messages]
+        return self.encode_text("\n".join(contents) + "\n")
 
     def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
         return list(text.encode())

@@ -500,6 +500,35 @@ export interface components {
             /** Value */
             value: number | null;
         };
+        /** Call */
+        Call: {
+            /** Id */
+            id?: string | null;
+            /**
+             * Type
+             * @default function
+             * @constant
+             */
+            type?: "function";
+            function: components["schemas"]["CalledFunction"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CalledFunction
+         * @description `arguments` is JSON text, as the model wrote it.
+         */
+        CalledFunction: {
+            /** Name */
+            name: string;
+            /**
+             * Arguments
+             * @default
+             */
+            arguments?: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** CallerOut */
         CallerOut: {
             /** Name */
@@ -548,6 +577,47 @@ export interface components {
         };
         /** ChatCompletionRequest */
         ChatCompletionRequest: {
+            /** Tools */
+            tools?: components["schemas"]["ToolDefinition"][] | null;
+            /** Functions */
+            functions?: components["schemas"]["FunctionDefinition"][] | null;
+            /** Tool Choice */
+            tool_choice?: (("none" | "auto" | "required") | components["schemas"]["NamedTool"]) | null;
+            /** Function Call */
+            function_call?: (("none" | "auto") | components["schemas"]["NamedFunction"]) | null;
+            /** Reasoning Effort */
+            reasoning_effort?: string | null;
+            /** Enable Thinking */
+            enable_thinking?: boolean | null;
+            /** Chat Template Kwargs */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            } | null;
+            /** Add Generation Prompt */
+            add_generation_prompt?: boolean | null;
+            /**
+             * Continue Final Message
+             * @default false
+             */
+            continue_final_message?: boolean;
+            response_format?: components["schemas"]["ResponseFormat"] | null;
+            structured_outputs?: components["schemas"]["StructuredOutputs"] | null;
+            /** Guided Json */
+            guided_json?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+            /** Guided Regex */
+            guided_regex?: string | null;
+            /** Guided Choice */
+            guided_choice?: string[] | null;
+            /** Guided Grammar */
+            guided_grammar?: string | null;
+            /** Json Schema */
+            json_schema?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+            /** Grammar */
+            grammar?: string | null;
             /** Model */
             model: string;
             /**
@@ -599,6 +669,13 @@ export interface components {
             } | null;
             /** Messages */
             messages: components["schemas"]["Message"][];
+            /**
+             * Parallel Tool Calls
+             * @default true
+             */
+            parallel_tool_calls?: boolean;
+            /** Max Reasoning Tokens */
+            max_reasoning_tokens?: number | null;
             /** Max Completion Tokens */
             max_completion_tokens?: number | null;
             /**
@@ -659,6 +736,24 @@ export interface components {
         };
         /** CompletionRequest */
         CompletionRequest: {
+            response_format?: components["schemas"]["ResponseFormat"] | null;
+            structured_outputs?: components["schemas"]["StructuredOutputs"] | null;
+            /** Guided Json */
+            guided_json?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+            /** Guided Regex */
+            guided_regex?: string | null;
+            /** Guided Choice */
+            guided_choice?: string[] | null;
+            /** Guided Grammar */
+            guided_grammar?: string | null;
+            /** Json Schema */
+            json_schema?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+            /** Grammar */
+            grammar?: string | null;
             /** Model */
             model: string;
             /**
@@ -832,6 +927,30 @@ export interface components {
         /** ErrorEnvelope */
         ErrorEnvelope: {
             error: components["schemas"]["ErrorBody"];
+        };
+        /**
+         * FunctionDefinition
+         * @description A function that the model may call. `parameters` is a JSON schema of an object.
+         */
+        FunctionDefinition: {
+            /** Name */
+            name: string;
+            /**
+             * Description
+             * @default
+             */
+            description?: string;
+            /** Parameters */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Strict
+             * @default false
+             */
+            strict?: boolean;
+        } & {
+            [key: string]: unknown;
         };
         /** FunctionOut */
         FunctionOut: {
@@ -1010,14 +1129,17 @@ export interface components {
         };
         /**
          * Message
-         * @description One message. `content` is text or text parts; None only where a role allows it.
+         * @description One message. `content` is text or text parts; it may be missing beside calls.
+         *
+         *     `function` and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is
+         *     another name of `reasoning_content`.
          */
         Message: {
             /**
              * Role
              * @enum {string}
              */
-            role: "system" | "developer" | "user" | "assistant" | "tool";
+            role: "system" | "developer" | "user" | "assistant" | "tool" | "function";
             /** Content */
             content?: (string | components["schemas"]["TextPart"][]) | null;
             /** Name */
@@ -1025,9 +1147,12 @@ export interface components {
             /** Tool Call Id */
             tool_call_id?: string | null;
             /** Tool Calls */
-            tool_calls?: unknown[] | null;
-            /** Function Call */
-            function_call?: unknown;
+            tool_calls?: components["schemas"]["Call"][] | null;
+            function_call?: components["schemas"]["CalledFunction"] | null;
+            /** Reasoning Content */
+            reasoning_content?: string | null;
+            /** Reasoning */
+            reasoning?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -1105,6 +1230,46 @@ export interface components {
             };
             /** Notes */
             notes: string[];
+        };
+        /** NamedFunction */
+        NamedFunction: {
+            /** Name */
+            name: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * NamedSchema
+         * @description OpenAI's `json_schema`. Answers always keep to the schema, also if `strict` is false.
+         */
+        NamedSchema: {
+            /**
+             * Name
+             * @default
+             */
+            name?: string;
+            /** Description */
+            description?: string | null;
+            /** Schema */
+            schema?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** NamedTool */
+        NamedTool: {
+            /**
+             * Type
+             * @default function
+             * @constant
+             */
+            type?: "function";
+            function: components["schemas"]["NamedFunction"];
+        } & {
+            [key: string]: unknown;
         };
         /**
          * NewKey
@@ -1243,6 +1408,25 @@ export interface components {
             /** Requests */
             requests: components["schemas"]["RequestRecord"][];
         };
+        /** ResponseFormat */
+        ResponseFormat: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "text" | "json_object" | "json_schema" | "regex" | "grammar";
+            json_schema?: components["schemas"]["NamedSchema"] | null;
+            /** Pattern */
+            pattern?: string | null;
+            /** Grammar */
+            grammar?: string | null;
+            /** Schema */
+            schema?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * Rotation
          * @description `overlap_seconds`: how long the old secret stays valid beside the new one; 0: it ends now.
@@ -1372,6 +1556,26 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /**
+         * StructuredOutputs
+         * @description vLLM's object: exactly one of these.
+         */
+        StructuredOutputs: {
+            /** Json */
+            json?: {
+                [key: string]: unknown;
+            } | boolean | string | null;
+            /** Json Object */
+            json_object?: boolean | null;
+            /** Regex */
+            regex?: string | null;
+            /** Choice */
+            choice?: string[] | null;
+            /** Grammar */
+            grammar?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** TextPart */
         TextPart: {
             /** Type */
@@ -1406,17 +1610,35 @@ export interface components {
          * @description Either `prompt`, plain text, or `messages`, rendered by the chat template.
          */
         TokenizeRequest: {
+            /** Tools */
+            tools?: components["schemas"]["ToolDefinition"][] | null;
+            /** Functions */
+            functions?: components["schemas"]["FunctionDefinition"][] | null;
+            /** Tool Choice */
+            tool_choice?: (("none" | "auto" | "required") | components["schemas"]["NamedTool"]) | null;
+            /** Function Call */
+            function_call?: (("none" | "auto") | components["schemas"]["NamedFunction"]) | null;
+            /** Reasoning Effort */
+            reasoning_effort?: string | null;
+            /** Enable Thinking */
+            enable_thinking?: boolean | null;
+            /** Chat Template Kwargs */
+            chat_template_kwargs?: {
+                [key: string]: unknown;
+            } | null;
+            /** Add Generation Prompt */
+            add_generation_prompt?: boolean | null;
+            /**
+             * Continue Final Message
+             * @default false
+             */
+            continue_final_message?: boolean;
             /** Model */
             model?: string | null;
             /** Prompt */
             prompt?: string | null;
             /** Messages */
             messages?: components["schemas"]["Message"][] | null;
-            /**
-             * Add Generation Prompt
-             * @default true
-             */
-            add_generation_prompt?: boolean;
         } & {
             [key: string]: unknown;
         };
@@ -1431,6 +1653,18 @@ export interface components {
              */
             type?: "function";
             function: components["schemas"]["FunctionOut"];
+        };
+        /** ToolDefinition */
+        ToolDefinition: {
+            /**
+             * Type
+             * @default function
+             * @constant
+             */
+            type?: "function";
+            function: components["schemas"]["FunctionDefinition"];
+        } & {
+            [key: string]: unknown;
         };
         /** TopLogprob */
         TopLogprob: {

@@ -11,6 +11,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
+from llm_service.engine.conversation import Conversation
 from llm_service.engine.loading.layer_config import largest
 from llm_service.engine.loading.model_files import ModelLoadError, read_json
 from llm_service.engine.ranges import RANGES
@@ -132,7 +133,7 @@ def _try_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size:
 
 def _why_no_chat(sealed: SealedTokenizer) -> str | None:
     try:
-        sealed.encode_chat(_CANARY)
+        sealed.encode_chat(Conversation(_CANARY))
     except Exception as error:  # templates are programs
         return str(error).rstrip(".")
     return None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from llm_service.engine import (
+    Conversation,
     Engine,
     KVCacheInfo,
     LocalEngineInfo,
@@ -94,7 +95,7 @@ def _try_chat_template(tokenizer: PromptTokenizer, progress: Callable[[str], Non
     """Report a template that does not work; trying it also prepares it for the first request."""
     if tokenizer.has_chat_template:
         try:
-            tokenizer.encode_chat([{"role": "user", "content": "Hello"}])
+            tokenizer.encode_chat(Conversation([{"role": "user", "content": "Hello"}]))
         except ServiceError as error:
             progress(f"chat does not work with this model: {error}")
 
