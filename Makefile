@@ -3,6 +3,7 @@
 #   DEMO         options of `make demo`: --url, --key, --seconds
 #   GPU          options of `make gpu-check`: --wheels, --out, --only, --minutes, --device, --shapes
 #   BENCH        options of `make bench-versus`: --checkpoint, --ours, --theirs, --measure
+#   CLIENTS      names for `make test-clients`: openai_python, ai_sdk_node, ...
 #   TORCH_INDEX  package index to take torch from; PyTorch's CPU index makes a small install
 PYTHON ?= python3
 TORCH_INDEX ?=
@@ -10,7 +11,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small gpu-check fuzz attack test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz attack test-clients test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +41,9 @@ fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 
 attack: .venv/.dev ## Attack a service of its own at full size, 127.0.0.1 only (minutes; docs/security.md)
 	$(BIN)/python -m tests.attack
+
+test-clients: .venv/.dev ## Official client libraries against the service, each in its own environment (minutes)
+	$(BIN)/python -m tests.clients $(CLIENTS)
 
 test-models: .venv/.dev ## Every architecture as a tiny model beside generate; writes docs/models.md (15 minutes)
 	rm -rf build/models
