@@ -162,6 +162,7 @@ class Runtime:
                 max_body_bytes=settings.max_body_bytes,
                 default_rpm=settings.default_rpm,
                 serves_dashboard=serves_dashboard,
+                max_reasoning_tokens=settings.max_reasoning_tokens,
             ),
             prometheus=self.prometheus,
         )

@@ -138,6 +138,12 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         _ENGINE.max_waiting, ge=1, description="Answers that may wait before 503."
     )
+    max_reasoning_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="Reasoning of a model ends after so many tokens, unless a request sets its"
+        " own limit; default: none.",
+    )
     request_timeout_seconds: float = Field(
         600, gt=0, description="Longest time one request may take, queue included."
     )

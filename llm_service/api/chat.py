@@ -10,14 +10,11 @@ from starlette.responses import Response
 from llm_service.api.choice import Choice, Parts
 from llm_service.api.inference import InferenceDep
 from llm_service.api.json_route import JsonRoute
-from llm_service.api.prompts import chat_token_ids
 from llm_service.api.responses import ChatCompletion, UsageOut, chat_logprobs
-from llm_service.api.running import Question
 from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.api.sse import CompletionsFormat, event
-from llm_service.engine import FinishReason, Prompt
+from llm_service.engine import FinishReason
 from llm_service.engine.answer import Delta, ToolCallDelta
-from llm_service.engine.served import ServedModel
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -26,13 +23,7 @@ router = APIRouter(route_class=JsonRoute)
 async def create_chat_completion(body: ChatCompletionRequest, inference: InferenceDep) -> Response:
     """Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`."""
     model = inference.resolve(body)
-    wire_format = partial(ChatFormat, body=body)
-    return await inference.answer(body, model, [body], _question, wire_format)
-
-
-async def _question(model: ServedModel, body: ChatCompletionRequest) -> Question:
-    token_ids = await chat_token_ids(model, body.conversation(body.messages), body.prompt_param)
-    return Question(Prompt(tuple(token_ids)))
+    return await inference.answer_chat(body, model, partial(ChatFormat, body=body))
 
 
 class ChatFormat(CompletionsFormat):

@@ -17,6 +17,7 @@ from llm_service.api.responses import (
     UsageOut,
     completion_logprobs,
 )
+from llm_service.api.questions import text_grammar
 from llm_service.api.running import Question
 from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import CompletionsFormat, event
@@ -32,16 +33,19 @@ router = APIRouter(route_class=JsonRoute)
 async def create_completion(body: CompletionRequest, inference: InferenceDep) -> Response:
     """Continue one or several prompts, given as text or as token ids."""
     model = inference.resolve(body)
+    question = partial(_question, body)
     wire_format = partial(CompletionFormat, body=body)
-    return await inference.answer(body, model, body.prompts(), _question, wire_format)
+    return await inference.answer(body, model, body.prompts(), question, wire_format)
 
 
-async def _question(model: ServedModel, prompt: str | list[int]) -> Question:
+async def _question(
+    body: CompletionRequest, model: ServedModel, prompt: str | list[int]
+) -> Question:
     if isinstance(prompt, str):
         prompt = await text_token_ids(model, prompt)
     elif any(token_id >= model.info.vocab_size for token_id in prompt):
         raise InvalidRequest(f"Token ids must be below {model.info.vocab_size}.", param="prompt")
-    return Question(Prompt(tuple(prompt)))
+    return Question(Prompt(tuple(prompt)), grammar=await text_grammar(model, body))
 
 
 class CompletionFormat(CompletionsFormat):

@@ -37,6 +37,7 @@ class Facts:
     max_body_bytes: int
     default_rpm: int
     serves_dashboard: bool
+    max_reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The steps from the body of an inference request to its answer, which its endpoints share."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -8,6 +9,7 @@ from starlette.responses import Response
 
 from llm_service.api.dependencies import (
     AdmissionDep,
+    FactsDep,
     InferenceKey,
     ModelsDep,
     RunningDep,
@@ -15,7 +17,8 @@ from llm_service.api.dependencies import (
 )
 from llm_service.api.prompts import allowed_tokens
 from llm_service.api.running import Question
-from llm_service.api.schemas import SamplingFields
+from llm_service.api.questions import chat_question
+from llm_service.api.schemas import ChatCompletionRequest, SamplingFields
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import ModelInfo, SamplingParams
 from llm_service.engine.served import ServedModel
@@ -35,6 +38,7 @@ class Inference:
         admission: AdmissionDep,
         running: RunningDep,
         unknown_fields: UnknownFieldsDep,
+        facts: FactsDep,
     ) -> None:
         self._request = request
         self._key = key
@@ -42,12 +46,23 @@ class Inference:
         self._admission = admission
         self._running = running
         self._unknown_fields = unknown_fields
+        self._facts = facts
 
     def resolve(self, body: SamplingFields) -> ServedModel:
         """Return the model for `body`. Raises ModelNotFound, NotLoaded or UnsupportedParameter."""
         model = self._models.resolve(body.model)
         body.check_extra_fields(self._unknown_fields)
         return model
+
+    async def answer_chat(
+        self,
+        body: ChatCompletionRequest,
+        model: ServedModel,
+        wire_format: Callable[[RequestRecord], WireFormat],
+    ) -> Response:
+        """Answer a conversation, as every endpoint does that takes messages."""
+        question = partial(chat_question, self._facts.max_reasoning_tokens)
+        return await self.answer(body, model, [body], question, wire_format)
 
     async def answer(
         self,

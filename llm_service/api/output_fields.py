@@ -7,6 +7,7 @@ What a grammar may be is decided where it is compiled (`engine/grammar`).
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -23,6 +24,14 @@ Alternatives = Annotated[
 ]
 # A JSON schema: an object, true or false; some clients send it as text.
 Schema = dict[str, Any] | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentGrammar:
+    """The body of a rule that the text of an answer has to fit, and the field that it is from."""
+
+    param: str
+    body: str
 
 
 class NamedSchema(WireModel):
@@ -88,25 +97,18 @@ class OutputFields(WireModel):
     json_schema: Schema | None = None
     grammar: Text | None = None
 
-    @property
-    def output_schema(self) -> Schema | None:
-        """The schema that the answer has to fit, for templates that write it into the prompt."""
-        if self.response_format is not None and self.response_format.type == "json_schema":
-            return self.response_format._schema()
-        return next((s for s in (self.guided_json, self.json_schema) if s is not None), None)
-
-    def content_grammar(self) -> str | None:
-        """Return the body of the rule that the answer's text has to fit; None: free text.
+    def content_grammar(self) -> ContentGrammar | None:
+        """Return what the answer's text has to fit; None: free text.
 
         Raises InvalidRequest if two fields constrain it, or one of them is not complete.
         """
-        found = [(param, body) for param, body in self._bodies() if body is not None]
+        found = [ContentGrammar(param, body) for param, body in self._bodies() if body is not None]
         if len(found) > 1:
             raise InvalidRequest(
-                f"{found[0][0]} and {found[1][0]} both constrain the answer: send one.",
-                param=found[1][0],
+                f"{found[0].param} and {found[1].param} both constrain the answer: send one.",
+                param=found[1].param,
             )
-        return found[0][1] if found else None
+        return found[0] if found else None
 
     def _bodies(self) -> list[tuple[str, str | None]]:
         outputs = self.structured_outputs or StructuredOutputs()

@@ -12,6 +12,8 @@ from llm_service.api.generation import Generation
 from llm_service.api.records import Recorder, new_record
 from llm_service.engine import GenerationRequest, Prompt, SamplingParams
 from llm_service.engine.answer import Parser, PlainText
+from llm_service.engine.grammar import Grammar
+from llm_service.engine.request import ReasoningBudget
 from llm_service.engine.served import ServedModel
 
 log = structlog.get_logger()
@@ -21,12 +23,14 @@ log = structlog.get_logger()
 class Question:
     """A prompt, and how the answers to it are read: `make_parser` is called for each of them.
 
-    `markers`: `GenerationRequest.markers`.
+    The other fields are those of `GenerationRequest`.
     """
 
     prompt: Prompt
     make_parser: Callable[[], Parser] = PlainText
     markers: frozenset[int] = frozenset()
+    grammar: Grammar | None = None
+    reasoning_budget: ReasoningBudget | None = None
 
 
 class RunningRequests:
@@ -74,6 +78,8 @@ class RunningRequests:
                     cache_salt=permit.key.cache_salt,
                     deadline=deadline,
                     markers=question.markers,
+                    grammar=question.grammar,
+                    reasoning_budget=question.reasoning_budget,
                 )
                 for i, (question, sampling) in enumerate(choices)
             )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from llm_service.api.wire import SHAPE_ERROR, ShortText, Text, WireModel
+from llm_service.engine.formats import Tool
 from llm_service.errors import InvalidRequest
 
 MAX_TOOLS = 128
@@ -28,6 +29,9 @@ class FunctionDefinition(WireModel):
             "parameters": self.parameters or _NO_PARAMETERS,
         }
         return {"type": "function", "function": function}
+
+    def to_engine(self) -> Tool:
+        return Tool(self.name, self.description, self.parameters or _NO_PARAMETERS, self.strict)
 
 
 class ToolDefinition(WireModel):
