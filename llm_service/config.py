@@ -17,6 +17,7 @@ from llm_service.engine.config import (
     DType,
     EngineConfig,
     EngineKind,
+    FormatName,
     KernelSet,
     KVCacheDType,
     Quantization,
@@ -123,6 +124,11 @@ class Settings(BaseSettings):
         _ENGINE.speculation,
         description="`prompt_lookup` guesses tokens from the text so far and checks several at"
         " once; answers are the same, copies come faster.",
+    )
+    model_format: FormatName = Field(
+        _ENGINE.model_format,
+        description="How the model writes reasoning and tool calls; `auto` sees it from the chat"
+        " template.",
     )
     max_context: int | None = Field(
         _ENGINE.max_context,

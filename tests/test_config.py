@@ -48,8 +48,8 @@ def test_the_engine_is_configured_as_the_environment_says(monkeypatch: pytest.Mo
         "model_id": "m", "device": "cpu", "dtype": "bfloat16", "quantization": "4bit",
         "kv_cache_dtype": "int8", "kernels": "none", "engine": "batched", "threads": 3,
         "kv_cache_bytes": 5, "max_batch_size": 7, "max_batched_tokens": 99,
-        "max_inter_token_ms": 11, "speculation": "none", "max_context": 77, "block_size": 8,
-        "prefix_cache": False, "max_waiting": 13,
+        "max_inter_token_ms": 11, "speculation": "none", "model_format": "hermes",
+        "max_context": 77, "block_size": 8, "prefix_cache": False, "max_waiting": 13,
     }  # fmt: skip
     for name, value in asked.items():
         monkeypatch.setenv(f"LLM_{name.upper()}", str(value))

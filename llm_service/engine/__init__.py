@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from llm_service.engine.conversation import Conversation
+from llm_service.engine.formats import ModelFormat
 from llm_service.engine.info import KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
 from llm_service.engine.prompt import Attachment, Prompt
@@ -43,6 +44,7 @@ __all__ = [
     "KVCacheInfo",
     "LocalEngineInfo",
     "Marker",
+    "ModelFormat",
     "ModelInfo",
     "NullObserver",
     "Observe",
@@ -174,6 +176,9 @@ class Engine(Protocol):
 
     @property
     def tokenizer(self) -> PromptTokenizer: ...
+
+    @property
+    def format(self) -> ModelFormat: ...
 
     async def start(self) -> None:
         """Begin stepping; the model is loaded already (`loading.factory.load_engine`)."""

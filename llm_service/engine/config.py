@@ -12,6 +12,18 @@ Quantization = Literal["auto", "none", "8bit", "4bit"]
 KVCacheDType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 KernelSet = Literal["auto", "none", "avx512", "avx2", "portable"]
 EngineKind = Literal["auto", "batched", "sequential"]
+FormatName = Literal[
+    "auto",
+    "plain",
+    "reasoning",
+    "hermes",
+    "qwen_xml",
+    "llama_json",
+    "mistral",
+    "mistral_list",
+    "granite",
+    "gemma",
+]
 Speculation = Literal["none", "prompt_lookup"]
 
 
@@ -32,6 +44,7 @@ class EngineConfig:
     max_batched_tokens: int = 512
     max_inter_token_ms: int = 200
     speculation: Speculation = "prompt_lookup"
+    model_format: FormatName = "auto"
     max_context: int | None = None
     block_size: int = 16
     prefix_cache: bool = True

@@ -63,3 +63,5 @@ class ModelInfo:
     notes: tuple[str, ...] = ()
     # the model folder's own generation_config.json: temperature, top_p, ... used as defaults
     default_sampling: Mapping[str, Any] = field(default_factory=dict)
+    # name of the format in which the model writes reasoning and tool calls
+    format: str = "plain"

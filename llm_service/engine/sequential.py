@@ -32,6 +32,7 @@ from llm_service.engine.batched.scheduler import ScheduledBatch, Scheduler
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.budget import Turn
+from llm_service.engine.formats import ModelFormat
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.observer import Phase
 from llm_service.engine.request import GenerationRequest
@@ -53,6 +54,7 @@ class SequentialEngine(BatchedEngine):
         observe: Observe,
         *,
         eos_token_ids: frozenset[int],
+        model_format: ModelFormat,
         turn: Turn | None = None,
         backoff: Backoff | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class SequentialEngine(BatchedEngine):
             observe(info),
             backoff or Backoff(),
             turn or Turn(),
+            model_format,
         )
 
     def _refuse_attachments(self, request: GenerationRequest) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm_service.engine import Engine, ModelInfo, PromptTokenizer
+from llm_service.engine import Engine, ModelFormat, ModelInfo, PromptTokenizer
 from llm_service.errors import ModelNotFound, NotLoaded
 
 BUNDLED_MODEL = "pocket"
@@ -12,7 +12,7 @@ STALLED_SECONDS = 30  # without a finished step while there is work: the engine 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One model: its facts, its tokenizer and its engine.
+    """One model: its facts, its tokenizer, its engine and how its answers are written.
 
     The endpoint resolves the model of a request once and passes it on.
     """
@@ -20,10 +20,11 @@ class ServedModel:
     info: ModelInfo
     tokenizer: PromptTokenizer
     engine: Engine
+    format: ModelFormat
 
     @classmethod
     def of(cls, engine: Engine) -> "ServedModel":
-        return cls(engine.info, engine.tokenizer, engine)
+        return cls(engine.info, engine.tokenizer, engine, engine.format)
 
     @property
     def is_demonstration(self) -> bool:

@@ -28,6 +28,8 @@ from transformers import (
 )
 
 from llm_service.engine.config import EngineConfig, KernelSet, Quantization
+from llm_service.engine.formats import ModelFormat
+from llm_service.engine.formats.declarations import PLAIN
 from llm_service.engine.kernels.fused import FusedDecoder
 from llm_service.engine.kernels.kv_cache import LayerShape
 from llm_service.engine.loading import quantization
@@ -211,6 +213,7 @@ def loaded_model(
         weights_bytes=model.num_parameters() * 4,
         max_context=MAX_CONTEXT,
         eos_token_ids=eos_token_ids,
+        format=ModelFormat(PLAIN),
         notes=(),
         default_sampling={},
         load_seconds=0.0,

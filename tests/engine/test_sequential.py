@@ -60,6 +60,7 @@ def sequential(
         model_info(loaded, resources, config),
         lambda info: recorder,
         eos_token_ids=loaded.eos_token_ids,
+        model_format=loaded.format,
         backoff=QUICK_BACKOFF,
     )
 

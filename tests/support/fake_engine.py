@@ -23,6 +23,8 @@ from llm_service.engine import (
     Timings,
     Usage,
 )
+from llm_service.engine.formats import ModelFormat
+from llm_service.engine.formats.declarations import PLAIN
 from llm_service.errors import Overloaded, RequestCancelled, ServiceError, Unavailable
 
 LOCAL = LocalEngineInfo(
@@ -75,6 +77,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.info = INFO
         self.tokenizer = ByteTokenizer()
+        self.format = ModelFormat(PLAIN)
         self.streams: list[FakeStream] = []
         self.submitted = threading.Semaphore(0)
         self.aborted = threading.Semaphore(0)

@@ -17,6 +17,7 @@ from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff, EngineWorker
 from llm_service.engine.budget import Turn
 from llm_service.engine.delivery import DeliveryMeter
+from llm_service.engine.formats import ModelFormat
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.request import GenerationChunk, GenerationRequest
 from llm_service.errors import (
@@ -38,8 +39,10 @@ class BatchedEngine:
         observer: EngineObserver,
         backoff: Backoff,
         turn: Turn,
+        model_format: ModelFormat,
     ) -> None:
         self._info = info
+        self._format = model_format
         self._tokenizer = tokenizer
         self._worker = EngineWorker(build_core, self._cross_back, observer, backoff, turn)
         self._meter = DeliveryMeter(observer)
@@ -57,6 +60,10 @@ class BatchedEngine:
     @property
     def tokenizer(self) -> PromptTokenizer:
         return self._tokenizer
+
+    @property
+    def format(self) -> ModelFormat:
+        return self._format
 
     async def start(self) -> None:
         """Returns when the engine has proved that it steps; raises what keeps it from that."""

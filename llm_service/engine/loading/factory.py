@@ -84,6 +84,7 @@ def _load_engine(
             info,
             observe,
             eos_token_ids=loaded.eos_token_ids,
+            model_format=loaded.format,
             turn=turn,
         )
     )
@@ -119,7 +120,7 @@ def batched_engine(
         return build_core(loaded, info, config)
 
     return BatchedEngine(
-        build, info, tokenizer, observe(info), backoff or Backoff(), turn or Turn()
+        build, info, tokenizer, observe(info), backoff or Backoff(), turn or Turn(), loaded.format
     )
 
 
@@ -212,6 +213,7 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
         ),
         notes=(*loaded.notes, *resources.notes),
         default_sampling=loaded.default_sampling,
+        format=loaded.format.name,
     )
 
 

@@ -14,6 +14,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.formats import ModelFormat
+from llm_service.engine.formats.choice import choose_format
 from llm_service.engine.kernels.fused import fused_decoder
 from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
 from llm_service.engine.loading import memory, quantization
@@ -65,6 +67,7 @@ class LoadedModel:
     weights_bytes: int
     max_context: int
     eos_token_ids: frozenset[int]
+    format: ModelFormat
     default_sampling: Mapping[str, Any]
     notes: tuple[str, ...]
     load_seconds: float
@@ -85,6 +88,8 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     plan = make_plan(checkpoint, config, machine)
     refuse_unless_fits(plan, machine)
     contents = read_contents(checkpoint.folder, checkpoint.config)
+    asked = None if config.model_format == "auto" else config.model_format
+    model_format = choose_format(contents.tokenizer, checkpoint.config.model_type, asked)
     folder = complete_weights(checkpoint, progress)
     progress(f"loading {checkpoint.model_id} from {folder}")
     model, made = _read_and_prepare(plan, folder, machine)
@@ -100,8 +105,9 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
         weights_bytes=quantization.num_bytes(model),
         max_context=checkpoint.max_context,
         eos_token_ids=contents.eos_token_ids,
+        format=model_format,
         default_sampling=contents.default_sampling,
-        notes=(*made.reasons.notes, *contents.notes),
+        notes=(*made.reasons.notes, *contents.notes, *model_format.notes),
         load_seconds=time.monotonic() - started,
     )
 
