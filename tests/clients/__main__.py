@@ -103,8 +103,8 @@ def _node_command(program: Path) -> list[str]:
     if _is_stale(folder, dependencies):
         folder.mkdir(parents=True)
         (folder / "package.json").write_text(json.dumps({"dependencies": dependencies}))
-        install = [with_node, "npm", "install", "--silent", "--no-audit", "--no-fund"]
-        subprocess.run(install, check=True, timeout=2 * SECONDS, cwd=folder)
+        install = [with_node, "npm", "--prefix", str(folder), "install", "--silent", "--no-audit"]
+        subprocess.run(install, check=True, timeout=2 * SECONDS)
         _note(folder, dependencies)
     copy = folder / program.name  # where Node looks for packages
     shutil.copy(program, copy)
