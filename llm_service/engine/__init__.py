@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from llm_service.engine.conversation import Conversation
+from llm_service.engine.grammar import Grammar, Grammars, GrammarSource, ReasoningBudget
 from llm_service.engine.info import KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
 from llm_service.engine.prompt import Attachment, Prompt
@@ -40,6 +41,9 @@ __all__ = [
     "GenerationChunk",
     "GenerationRequest",
     "GpuUse",
+    "Grammar",
+    "GrammarSource",
+    "Grammars",
     "KVCacheInfo",
     "LocalEngineInfo",
     "Marker",
@@ -50,6 +54,7 @@ __all__ = [
     "PositionLogprobs",
     "Prompt",
     "PromptTokenizer",
+    "ReasoningBudget",
     "SamplingParams",
     "SequenceProgress",
     "StepStats",
@@ -174,6 +179,9 @@ class Engine(Protocol):
 
     @property
     def tokenizer(self) -> PromptTokenizer: ...
+
+    @property
+    def grammars(self) -> Grammars: ...
 
     async def start(self) -> None:
         """Begin stepping; the model is loaded already (`loading.factory.load_engine`)."""

@@ -17,13 +17,21 @@ from llm_service.engine import (
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    Grammar,
+    GrammarSource,
     KVCacheInfo,
     LocalEngineInfo,
     ModelInfo,
     Timings,
     Usage,
 )
-from llm_service.errors import Overloaded, RequestCancelled, ServiceError, Unavailable
+from llm_service.errors import (
+    InvalidRequest,
+    Overloaded,
+    RequestCancelled,
+    ServiceError,
+    Unavailable,
+)
 
 LOCAL = LocalEngineInfo(
     architecture="Fake",
@@ -69,12 +77,18 @@ class ByteTokenizer:
         return bytes(token_ids).decode(errors="replace")
 
 
+class NoGrammars:
+    async def compile(self, source: GrammarSource) -> Grammar:
+        raise InvalidRequest("This engine takes no grammars.")
+
+
 class FakeEngine:
     """Implements `llm_service.engine.Engine`."""
 
     def __init__(self) -> None:
         self.info = INFO
         self.tokenizer = ByteTokenizer()
+        self.grammars = NoGrammars()
         self.streams: list[FakeStream] = []
         self.submitted = threading.Semaphore(0)
         self.aborted = threading.Semaphore(0)
