@@ -11,13 +11,13 @@ from llm_service.api.choice import Choice, Parts
 from llm_service.api.inference import InferenceDep
 from llm_service.api.json_route import JsonRoute
 from llm_service.api.prompts import text_token_ids
+from llm_service.api.questions import text_grammar
 from llm_service.api.responses import (
     Completion,
     CompletionChoice,
     UsageOut,
     completion_logprobs,
 )
-from llm_service.api.questions import text_grammar
 from llm_service.api.running import Question
 from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import CompletionsFormat, event

@@ -16,8 +16,8 @@ from llm_service.api.dependencies import (
     UnknownFieldsDep,
 )
 from llm_service.api.prompts import allowed_tokens
-from llm_service.api.running import Question
 from llm_service.api.questions import chat_question
+from llm_service.api.running import Question
 from llm_service.api.schemas import ChatCompletionRequest, SamplingFields
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import ModelInfo, SamplingParams

@@ -12,8 +12,7 @@ from llm_service.api.generation import Generation
 from llm_service.api.records import Recorder, new_record
 from llm_service.engine import GenerationRequest, Prompt, SamplingParams
 from llm_service.engine.answer import Parser, PlainText
-from llm_service.engine.grammar import Grammar
-from llm_service.engine.request import ReasoningBudget
+from llm_service.engine.grammar import Grammar, ReasoningBudget
 from llm_service.engine.served import ServedModel
 
 log = structlog.get_logger()

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 from llm_service.engine.conversation import Conversation
 from llm_service.engine.formats import ModelFormat
+from llm_service.engine.grammar import Grammar, Grammars, GrammarSource, ReasoningBudget
 from llm_service.engine.info import KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
 from llm_service.engine.prompt import Attachment, Prompt
@@ -41,6 +42,9 @@ __all__ = [
     "GenerationChunk",
     "GenerationRequest",
     "GpuUse",
+    "Grammar",
+    "GrammarSource",
+    "Grammars",
     "KVCacheInfo",
     "LocalEngineInfo",
     "Marker",
@@ -52,6 +56,7 @@ __all__ = [
     "PositionLogprobs",
     "Prompt",
     "PromptTokenizer",
+    "ReasoningBudget",
     "SamplingParams",
     "SequenceProgress",
     "StepStats",
@@ -179,6 +184,9 @@ class Engine(Protocol):
 
     @property
     def format(self) -> ModelFormat: ...
+
+    @property
+    def grammars(self) -> Grammars: ...
 
     async def start(self) -> None:
         """Begin stepping; the model is loaded already (`loading.factory.load_engine`)."""

@@ -1,7 +1,7 @@
 """What an answer may consist of: a grammar's source, and what an engine needs to obey it.
 
-`grammar_compiler` implements `Grammars`, and `constraints` `TokenConstraint`. Imports neither torch nor
-llguidance, so that requests can be made without them.
+`grammar_compiler` implements `Grammars`, and `constraints` `TokenConstraint`. This module imports
+neither torch nor llguidance, so that requests can be made without them.
 """
 
 from dataclasses import dataclass
@@ -49,8 +49,8 @@ class TokenConstraint(Protocol):
     """
 
     @property
-    def is_active(self) -> bool:
-        """Whether the next token is restricted at all."""
+    def is_in_grammar(self) -> bool:
+        """Whether a grammar covers the next token, and decides where the answer may end."""
 
     @property
     def is_complete(self) -> bool:

@@ -24,6 +24,7 @@ class StepStats:
     num_preemptions: int = 0
     num_draft_tokens: int = 0
     num_accepted_draft_tokens: int = 0
+    num_forced_tokens: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     kv_cache_used_bytes: int = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from llm_service.engine.grammar import Grammar, ReasoningBudget
 from llm_service.engine.prompt import Prompt
 
 NO_BIAS: Mapping[int, float] = MappingProxyType({})
@@ -79,6 +80,8 @@ class GenerationRequest:
     cache_salt: str = ""
     deadline: float | None = None
     markers: frozenset[int] = frozenset()
+    grammar: Grammar | None = None
+    reasoning_budget: ReasoningBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.budget import Turn
 from llm_service.engine.formats import ModelFormat
+from llm_service.engine.grammar_compiler import GrammarCompiler
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.observer import Phase
 from llm_service.engine.request import GenerationRequest
@@ -68,10 +69,12 @@ class SequentialEngine(BatchedEngine):
             torch.set_num_threads(threads)  # OpenMP stores the number per thread
             return SequentialCore(model, vocabulary, info.max_context, threads)
 
+        sealed = SealedTokenizer(tokenizer)
         super().__init__(
             build_core,
             info,
-            SealedTokenizer(tokenizer),
+            sealed,
+            GrammarCompiler(vocabulary, sealed.encode_inside),
             observe(info),
             backoff or Backoff(),
             turn or Turn(),
@@ -137,17 +140,21 @@ class GenerateRunner:
         self._model = model
         self._num_threads = num_threads
         self._sequence: Sequence | None = None
+        self._num_given = 0  # tokens of the sequence
         self._generation: _Generation | None = None
 
     def forward(self, batch: ScheduledBatch, needs: Iterable[LogitNeeds] = ()) -> Tensor:
         """Return logits [1, vocab_size] for the one sequence of the batch, all of them exact."""
         (sequence,) = batch.sampled
-        if self._generation is not None and sequence is self._sequence:
-            self._generation.choose(sequence.token_ids[-1])
-        else:
+        if self._generation is None or sequence is not self._sequence:
             self.release()
             self._sequence = sequence
             self._generation = _Generation(self._model, sequence.token_ids, self._num_threads)
+            self._num_given = len(sequence.token_ids)
+        for token_id in sequence.token_ids[self._num_given :]:
+            self._generation.logits()
+            self._generation.choose(token_id)
+        self._num_given = len(sequence.token_ids)
         return self._generation.logits()
 
     def release(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm_service.engine import Engine, ModelFormat, ModelInfo, PromptTokenizer
+from llm_service.engine import Engine, Grammars, ModelFormat, ModelInfo, PromptTokenizer
 from llm_service.errors import ModelNotFound, NotLoaded
 
 BUNDLED_MODEL = "pocket"
@@ -25,6 +25,10 @@ class ServedModel:
     @classmethod
     def of(cls, engine: Engine) -> "ServedModel":
         return cls(engine.info, engine.tokenizer, engine, engine.format)
+
+    @property
+    def grammars(self) -> Grammars:
+        return self.engine.grammars
 
     @property
     def is_demonstration(self) -> bool:

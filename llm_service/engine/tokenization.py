@@ -66,6 +66,10 @@ class SealedTokenizer:
         """
         return [*self._bos, *self._encode(clean(text), max_tokens)]
 
+    def encode_inside(self, text: str) -> list[int]:
+        """Encode text that stands in the middle of an answer, sealed."""
+        return self._encode(clean(text), None)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return all of `token_ids` as text, including control tokens."""
         if unknown := [i for i in token_ids if not 0 <= i <= _MAX_TOKEN_ID]:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from llm_service.engine.batched.sequence import Sequence
-
 
 def mask_of(ids: Iterable[int], vocab_size: int) -> Tensor:
     """Packed as grammar libraries do it: id i is bit i % 32 of word i // 32."""
@@ -17,11 +15,30 @@ def mask_of(ids: Iterable[int], vocab_size: int) -> Tensor:
 
 
 class AllowedIds:
-    """A constraint that allows `ids(position)`; positions count output tokens from 0."""
+    """A `TokenConstraint` that allows `ids(position)`; positions count output tokens from 0."""
+
+    is_in_grammar = False
+    is_complete = False
+    error = None
 
     def __init__(self, ids: Callable[[int], Iterable[int] | None], vocab_size: int) -> None:
         self._ids, self._vocab_size = ids, vocab_size
+        self._position = 0
 
-    def allowed(self, sequence: Sequence, draft: tuple[int, ...]) -> Tensor | None:
-        ids = self._ids(sequence.num_output_tokens + len(draft))
-        return None if ids is None else mask_of(ids, self._vocab_size)
+    def accept(self, token_id: int) -> None:
+        self._position += 1
+
+    def forced(self) -> tuple[int, ...]:
+        return ()
+
+    def num_allowed(self, token_ids: tuple[int, ...]) -> int:
+        sets = (self._ids(self._position + i) for i in range(len(token_ids)))
+        found = (ids is None or t in ids for ids, t in zip(sets, token_ids, strict=True))
+        return next((i for i, is_allowed in enumerate(found) if not is_allowed), len(token_ids))
+
+    def trim(self, draft: tuple[int, ...]) -> tuple[int, ...]:
+        return draft[: self.num_allowed(draft)]
+
+    def masks(self, draft: tuple[int, ...]) -> list[Tensor | None]:
+        sets = (self._ids(self._position + i) for i in range(1 + len(draft)))
+        return [None if ids is None else mask_of(ids, self._vocab_size) for ids in sets]

@@ -17,6 +17,8 @@ from llm_service.engine import (
     FinishReason,
     GenerationChunk,
     GenerationRequest,
+    Grammar,
+    GrammarSource,
     KVCacheInfo,
     LocalEngineInfo,
     ModelInfo,
@@ -25,7 +27,13 @@ from llm_service.engine import (
 )
 from llm_service.engine.formats import ModelFormat
 from llm_service.engine.formats.declarations import PLAIN
-from llm_service.errors import Overloaded, RequestCancelled, ServiceError, Unavailable
+from llm_service.errors import (
+    InvalidRequest,
+    Overloaded,
+    RequestCancelled,
+    ServiceError,
+    Unavailable,
+)
 
 LOCAL = LocalEngineInfo(
     architecture="Fake",
@@ -71,6 +79,11 @@ class ByteTokenizer:
         return bytes(token_ids).decode(errors="replace")
 
 
+class NoGrammars:
+    async def compile(self, source: GrammarSource) -> Grammar:
+        raise InvalidRequest("This engine takes no grammars.")
+
+
 class FakeEngine:
     """Implements `llm_service.engine.Engine`."""
 
@@ -78,6 +91,7 @@ class FakeEngine:
         self.info = INFO
         self.tokenizer = ByteTokenizer()
         self.format = ModelFormat(PLAIN)
+        self.grammars = NoGrammars()
         self.streams: list[FakeStream] = []
         self.submitted = threading.Semaphore(0)
         self.aborted = threading.Semaphore(0)

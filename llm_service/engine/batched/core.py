@@ -23,6 +23,8 @@ from llm_service.engine.batched.scheduler import (
     Scheduler,
 )
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.constraints import constraint_of
+from llm_service.engine.grammar import TokenConstraint
 from llm_service.engine.kernels.head import LogitNeeds
 from llm_service.engine.observer import Phase, StepStats
 from llm_service.engine.prompt import Prompt
@@ -112,6 +114,7 @@ class EngineCore:
         sequence.detokenizer = Detokenizer(
             self._vocabulary, request.prompt.token_ids, request.sampling.stop
         )
+        sequence.constraint = constraint_of(request, self._vocabulary.size) or sequence.constraint
         self._scheduler.add(sequence)
 
     def abort(self, sequence: Sequence, error: ServiceError) -> Phase:
@@ -162,20 +165,40 @@ class EngineCore:
 
         A row's token counts if every drafted token before the row was the one sampled there.
         """
-        sequence = item.sequence
+        sequence, constraint = item.sequence, item.sequence.constraint
         chunks: list[GenerationChunk] = []
+        if constraint is not None and constraint.error is not None:
+            return _failed(sequence, constraint.error)
         for i, token in enumerate(sampled):
             if isinstance(token, SamplingError):
                 error = EngineFailed(f"No token could be chosen: {token}")
-                return Outcome(error=error), [Delivery(sequence, error)]
+                return _failed(sequence, error)
             if not item.is_sampled:
                 return Outcome(), []
             chunks.append(self._chunk(sequence, token, num_accepted=i))
             is_accepted = i < len(item.draft) and item.draft[i] == token.token_id
             if not is_accepted or chunks[-1].finish_reason is not None:
                 break
+            if constraint is not None and constraint.forced():
+                break
+        num_sampled = len(chunks)
+        if constraint is not None and sequence.request.sampling.num_logprobs is None:
+            self._follow(sequence, constraint, chunks)
+        if constraint is not None and constraint.error is not None:
+            return _failed(sequence, constraint.error)
         chunk = _joined(chunks)
-        return Outcome(chunk.token_ids, chunk.finish_reason), [Delivery(sequence, chunk)]
+        outcome = Outcome(
+            chunk.token_ids, chunk.finish_reason, num_forced=len(chunks) - num_sampled
+        )
+        return outcome, [Delivery(sequence, chunk)]
+
+    def _follow(
+        self, sequence: Sequence, constraint: TokenConstraint, chunks: list[GenerationChunk]
+    ) -> None:
+        """Add the tokens to `chunks` that have to follow. The next step computes their KV."""
+        while chunks[-1].finish_reason is None and (forced := constraint.forced()):
+            token = SampledToken(forced[0])
+            chunks.append(self._chunk(sequence, token, num_accepted=len(chunks)))
 
     def _chunk(self, sequence: Sequence, token: SampledToken, num_accepted: int) -> GenerationChunk:
         """Make the increment of one token, before which the step accepted `num_accepted` others."""
@@ -183,23 +206,32 @@ class EngineCore:
         assert detokenizer is not None
         if self._ends_answer(sequence, token_id):
             return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
+        if sequence.constraint is not None:
+            sequence.constraint.accept(token_id)
         logprobs = self._logprobs(token, detokenizer.num_characters)
         is_marker = token_id in sequence.request.markers
         piece = detokenizer.pass_over(token_id) if is_marker else detokenizer.feed((token_id,))
-        num_new = num_accepted + 1
-        reason = FinishReason.STOP if piece.is_stopped else self._length_reached(sequence, num_new)
+        reason = FinishReason.STOP if piece.is_stopped else self._reason(sequence, num_accepted + 1)
         markers = (Marker(len(piece.text), token_id),) if is_marker and not piece.is_stopped else ()
-        text = piece.text + (detokenizer.flush() if reason is FinishReason.LENGTH else "")
+        is_flushed = reason is not None and not piece.is_stopped
+        text = piece.text + (detokenizer.flush() if is_flushed else "")
         return GenerationChunk(text, (token_id,), logprobs, reason, markers)
 
     def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
         """End-of-sequence and stop tokens end the answer and are not part of its text."""
-        sampling = sequence.request.sampling
-        is_eos = token_id in self._vocabulary.eos_token_ids and not sampling.ignore_eos
+        sampling, constraint = sequence.request.sampling, sequence.constraint
+        is_in_grammar = constraint is not None and constraint.is_in_grammar
+        is_eos = token_id in self._vocabulary.eos_token_ids
+        is_eos = is_eos and (is_in_grammar or not sampling.ignore_eos)
         return is_eos or token_id in sampling.stop_token_ids
 
-    def _length_reached(self, sequence: Sequence, num_new: int) -> FinishReason | None:
-        """Return LENGTH if the step's `num_new` tokens, not yet recorded, use up the limit."""
+    def _reason(self, sequence: Sequence, num_new: int) -> FinishReason | None:
+        """Return STOP if the grammar is complete, and LENGTH if the limit is reached.
+
+        The step's `num_new` tokens are not recorded yet.
+        """
+        if sequence.constraint is not None and sequence.constraint.is_complete:
+            return FinishReason.STOP
         is_last = (
             sequence.num_output_tokens + num_new >= sequence.request.sampling.max_tokens
             or len(sequence.token_ids) + num_new >= self._max_context
@@ -227,11 +259,13 @@ def _rows(batch: ScheduledBatch) -> list[Row]:
     rows: list[Row] = []
     for item in batch.items:
         constraint = item.sequence.constraint if item.is_sampled else None
-        for i in range(item.num_rows):
-            draft = item.draft[:i]
-            allowed = constraint.allowed(item.sequence, draft) if constraint else None
-            rows.append(Row(item.sequence, draft, allowed))
+        masks = [None] * item.num_rows if constraint is None else constraint.masks(item.draft)
+        rows += (Row(item.sequence, item.draft[:i], mask) for i, mask in enumerate(masks))
     return rows
+
+
+def _failed(sequence: Sequence, error: ServiceError) -> tuple[Outcome, list[Delivery]]:
+    return Outcome(error=error), [Delivery(sequence, error)]
 
 
 def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from llm_service.engine import EngineStatus, ModelInfo, PromptTokenizer, TokenStream
+from llm_service.engine import EngineStatus, Grammars, ModelInfo, PromptTokenizer, TokenStream
 from llm_service.engine.admission_queue import AdmissionQueue
 from llm_service.engine.batched.core import Delivery, EngineCore
 from llm_service.engine.batched.sequence import Sequence
@@ -36,6 +36,7 @@ class BatchedEngine:
         build_core: Callable[[], EngineCore],
         info: ModelInfo,
         tokenizer: PromptTokenizer,
+        grammars: Grammars,
         observer: EngineObserver,
         backoff: Backoff,
         turn: Turn,
@@ -44,6 +45,7 @@ class BatchedEngine:
         self._info = info
         self._format = model_format
         self._tokenizer = tokenizer
+        self._grammars = grammars
         self._worker = EngineWorker(build_core, self._cross_back, observer, backoff, turn)
         self._meter = DeliveryMeter(observer)
         self._streams: dict[Sequence, tuple[BatchedStream, int]] = {}  # and the index in it
@@ -64,6 +66,10 @@ class BatchedEngine:
     @property
     def format(self) -> ModelFormat:
         return self._format
+
+    @property
+    def grammars(self) -> Grammars:
+        return self._grammars
 
     async def start(self) -> None:
         """Returns when the engine has proved that it steps; raises what keeps it from that."""

@@ -66,6 +66,7 @@ class Outcome:
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     error: ServiceError | None = None
+    num_forced: int = 0  # of the tokens, the last ones, which were not sampled
 
 
 class Scheduler:
@@ -220,6 +221,8 @@ class Scheduler:
             )
             # the row after the last drafted token samples one more
             draft = drafter.propose(sequence, max_new_tokens - 1)
+            if sequence.constraint is not None:
+                draft = sequence.constraint.trim(draft)
             if draft and self._blocks.append(sequence, len(draft)):
                 batch.items[i] = replace(item, num_scheduled_tokens=1 + len(draft), draft=draft)
 
@@ -265,9 +268,12 @@ class Scheduler:
         for token_id in outcome.token_ids:
             sequence.record_token(token_id)
         stats.num_output_tokens += len(outcome.token_ids)
+        stats.num_forced_tokens += outcome.num_forced
         num_computed = item.num_scheduled_tokens
         if item.draft:
-            num_computed = len(outcome.token_ids)  # KV of rejected tokens is overwritten later
+            num_computed = (
+                len(outcome.token_ids) - outcome.num_forced
+            )  # KV of rejected tokens is overwritten later
             self._learn(item, num_computed - 1, stats)
         self._blocks.advance(sequence, num_computed)
         if outcome.finish_reason is not None:

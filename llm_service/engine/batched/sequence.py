@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Self
 
 from llm_service.engine.batched.detokenizer import Detokenizer
+from llm_service.engine.grammar import TokenConstraint
 from llm_service.engine.observer import Phase
 from llm_service.engine.request import FinishReason, GenerationRequest, Timings, Usage
 from llm_service.errors import ServiceError
@@ -32,17 +33,6 @@ class DraftState:
     positions: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
-class TokenConstraint(Protocol):
-    """Limits which tokens an answer may consist of, such as those that keep it valid JSON."""
-
-    def allowed(self, sequence: "Sequence", draft: tuple[int, ...]) -> Any:
-        """Return the mask (`Row.allowed`) of what may follow the sequence's tokens and `draft`.
-
-        None allows every token. `draft` may contain tokens that the constraint forbids; the row
-        after a forbidden token is never used, so any mask will do for it.
-        """
-
-
 @dataclass(eq=False, slots=True)
 class Sequence:
     """Prompt and output ids, how many of them are computed, and the blocks that hold their KV.
@@ -64,7 +54,7 @@ class Sequence:
     # why it could not finish; then finish_reason is ABORT
     error: ServiceError | None = None
     detokenizer: Detokenizer | None = None  # set when it enters the core
-    constraint: TokenConstraint | None = None
+    constraint: TokenConstraint | None = None  # set when it enters the core
     draft_state: DraftState | None = None
     # what `output_counts` returns, and how many of `token_ids` it includes
     _output_counts: dict[int, int] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from llm_service.engine.batched.scheduler import Scheduler
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.budget import Budget, Turn
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.grammar_compiler import GrammarCompiler
 from llm_service.engine.kernels.kv_cache import KVCache, block_bytes
 from llm_service.engine.kernels.library import load_kernels
 from llm_service.engine.kernels.reductions import FusedReductions, Reductions
@@ -120,7 +121,14 @@ def batched_engine(
         return build_core(loaded, info, config)
 
     return BatchedEngine(
-        build, info, tokenizer, observe(info), backoff or Backoff(), turn or Turn(), loaded.format
+        build,
+        info,
+        tokenizer,
+        GrammarCompiler(_vocabulary(loaded, info), tokenizer.encode_inside),
+        observe(info),
+        backoff or Backoff(),
+        turn or Turn(),
+        loaded.format,
     )
 
 
@@ -158,9 +166,13 @@ def build_core(
         scheduler,
         wrap_runner(ModelRunner(loaded.model, cache)),
         Sampler(info.vocab_size, loaded.eos_token_ids, _reductions(loaded)),
-        Vocabulary(loaded.tokenizer, size=info.vocab_size, eos_token_ids=loaded.eos_token_ids),
+        _vocabulary(loaded, info),
         max_context=info.max_context,
     )
+
+
+def _vocabulary(loaded: LoadedModel, info: ModelInfo) -> Vocabulary:
+    return Vocabulary(loaded.tokenizer, size=info.vocab_size, eos_token_ids=loaded.eos_token_ids)
 
 
 def choose_drafter(config: EngineConfig) -> Drafter | None:
