@@ -1,7 +1,10 @@
 # /// script
 # dependencies = ["instructor==1.17.0", "openai==2.54.0"]
 # ///
-"""instructor: objects by tools, by JSON and by JSON schema."""
+"""instructor: objects by tools and by JSON schema.
+
+Its mode JSON leaves the choice of names to the model, for which pocket is too small.
+"""
 
 import os
 
@@ -19,7 +22,7 @@ class Person(BaseModel):
     age: int
 
 
-for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON, instructor.Mode.JSON_SCHEMA):
+for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA):
     client = instructor.from_openai(plain, mode=mode)
     person = client.chat.completions.create(
         model=os.environ["LLM_MODEL"],
