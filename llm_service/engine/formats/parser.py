@@ -10,7 +10,7 @@ from llm_service.engine.formats.calls import CallRegion
 from llm_service.engine.formats.declarations import Declaration
 from llm_service.engine.formats.delimiters import Delimiters, find
 from llm_service.engine.formats.deltas import Deltas, pieces
-from llm_service.engine.formats.readers import Schema
+from llm_service.engine.formats.schemas import Schema
 from llm_service.engine.request import GenerationChunk
 
 _SPACE = " \t\r\n"
@@ -36,6 +36,7 @@ class FormatParser:
         self._reasoning = declaration.reasoning
         self._calls = declaration.calls if tools else None
         self._tools = tools
+        self._delimiters = delimiters
         self._by_id = {token_id: text for text, token_id in delimiters.ids.items()}
         opening, closing = [], []
         if self._calls is not None:
@@ -173,7 +174,9 @@ class FormatParser:
 
     def _open_region(self, before: str) -> None:
         assert self._calls is not None
-        self._region = CallRegion(self._calls, self._tools, self._num_calls, before)
+        self._region = CallRegion(
+            self._calls, self._delimiters, self._tools, self._num_calls, before
+        )
         self._may_be_bare = False
 
     def _settle(self) -> None:

@@ -23,8 +23,8 @@ def adapted(calls: Calls, name: str, arguments: Mapping[str, str], rendered: str
     begin, end = re.escape(calls.begin), re.escape(calls.end)
     body = re.escape(spell_body(calls.body, name, arguments))
     if calls.is_list:
-        is_written = re.search(rf"{begin}\s*\[\s*{body}", rendered)
-        return calls if is_written else None
+        found = re.search(rf"{begin}(?P<lead>\s*)\[\s*{body}", rendered)
+        return None if found is None else replace(calls, lead=found["lead"])
     found = re.search(rf"{begin}(?P<lead>\s*){body}(?P<tail>\s*){end}", rendered)
     if found is None:
         return None
