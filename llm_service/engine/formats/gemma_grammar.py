@@ -118,8 +118,9 @@ class GemmaValues:
             starts.append(sequence(item, rest))
             if is_needed:
                 del starts[:-1]
-            after = sequence(literal(","), item, rest)
-            rest = self._rules.number("rest", after if is_needed else f"({after})?")
+            after = sequence(literal(","), item)
+            after = after if is_needed else f"({after})?"
+            rest = self._rules.number("rest", sequence(after, rest))
         first = f"({alternatives(reversed(starts))})"
         return first if any(is_required) else first + "?"
 

@@ -21,8 +21,10 @@ def adapted(calls: Calls, name: str, arguments: Mapping[str, str], rendered: str
     None: it wrote no such call. The declared `between` stays if it wrote only one.
     """
     begin, end = re.escape(calls.begin), re.escape(calls.end)
-    body = re.escape(spell_body(calls.body, name, arguments))
+    spelled = spell_body(calls.body, name, arguments)
+    body = re.escape(spelled)
     if calls.is_list:
+        body = re.escape(spelled.removesuffix("}"))  # templates may add an id
         found = re.search(rf"{begin}(?P<lead>\s*)\[\s*{body}", rendered)
         return None if found is None else replace(calls, lead=found["lead"])
     found = re.search(rf"{begin}(?P<lead>\s*){body}(?P<tail>\s*){end}", rendered)
