@@ -47,7 +47,8 @@ class FormatParser:
             closing.append(self._reasoning.close)
         self._in_content = delimiters.texts(opening)
         self._in_thought = delimiters.texts(closing)
-        self._may_be_bare = self._calls is not None and not self._calls.begin
+        self._has_bare_calls = self._calls is not None and not self._calls.begin
+        self._may_be_bare = self._has_bare_calls  # the answer has not begun
         self._is_reasoning = in_reasoning
         self._label = ""  # what stands between the delimiter and the reasoning
         self._region: CallRegion | None = None
@@ -171,6 +172,7 @@ class FormatParser:
             return
         self._is_reasoning = False
         self._strip = "\n"
+        self._may_be_bare = self._has_bare_calls and not self._has_content
 
     def _open_region(self, before: str) -> None:
         assert self._calls is not None

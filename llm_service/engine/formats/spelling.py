@@ -42,7 +42,7 @@ def spell_body(body: Body, name: str, arguments: Mapping[str, str]) -> str:
     """Return the body of a call whose arguments are strings."""
     match body:
         case JsonBody(name_key, arguments_key):
-            return f'{{"{name_key}": {_json(name)}, "{arguments_key}": {_json(arguments)}'  # no end
+            return f'{{"{name_key}": {_json(name)}, "{arguments_key}": {_json(arguments)}}}'
         case NamedBody(separator):
             return f"{name}{separator}{_json(arguments)}"
         case XmlBody():
