@@ -7,6 +7,8 @@ from llm_service.engine.formats.delimiters import find
 from llm_service.engine.formats.json_text import JsonScanner
 from llm_service.engine.formats.readers import Progress, Reader
 
+_FIRST_KEYS = ("id", "type")  # calls may begin with these, too
+
 _Step = Callable[[str, int], int]
 
 
@@ -19,7 +21,7 @@ class JsonReader(Reader):
         self._step: _Step = self._begin
         self._scanner = JsonScanner()
         self._word = ""  # the key or value that is being read
-        self._key = ""
+        self._key: str | None = None
         self._has_arguments = False
 
     def feed(self, text: str) -> int:
@@ -56,8 +58,11 @@ class JsonReader(Reader):
         end = self._scan(text, at)
         self._word += text[at:end]
         if self._scanner.is_complete:
-            self._key = _string(self._word) or ""
+            is_first, self._key = self._key is None, _string(self._word) or ""
             self._step = self._before_value
+            # Other JSON text is not to be held back until its end.
+            if is_first and self._key not in (self._name_key, self._arguments_key, *_FIRST_KEYS):
+                return self._fail(end)
         return end
 
     def _before_value(self, text: str, at: int) -> int:

@@ -42,6 +42,8 @@ def read_response_template(template: Any) -> Declaration | None:
 
 
 def _calls(field: Any) -> Calls | None:
+    if not isinstance(field, Mapping):
+        return None
     begin, end = _delimiter(field, "open"), _delimiter(field, "close")
     body = _body_kind(field)
     if not begin or body is None:

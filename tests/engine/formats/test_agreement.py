@@ -166,7 +166,7 @@ def test_the_format_is_seen_from_the_template(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_CALLS)
 @given(arguments=ARGUMENTS)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 def test_grammar_and_parser_agree_with_the_template(name: str, arguments: dict[str, Any]) -> None:
     check(name, [("look_up", arguments)])
 

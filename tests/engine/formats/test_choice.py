@@ -65,7 +65,7 @@ def test_a_named_format_goes_before_the_template() -> None:
     assert choose_format(tokenizer, "qwen2", "qwen_xml").name == "qwen_xml"
     plain = choose_format(tokenizer, "qwen2", "plain")
     assert (plain.name, plain.has_tools, plain.markers) == ("plain", False, frozenset())
-    with pytest.raises(ValueError, match="formats: plain"):
+    with pytest.raises(ValueError, match="formats: qwen_xml, hermes"):
         choose_format(tokenizer, "qwen2", "unknown")
 
 
@@ -90,8 +90,9 @@ def test_reasoning_is_open_only_if_the_prompt_ends_in_it() -> None:
     for template, is_open in ((FAMILIES["hermes"].template, False), (THINKING, True)):
         tokenizer = tokenizer_of(replace(FAMILIES["hermes"], template=template))
         model = choose_format(tokenizer, "qwen3")
-        prompt = SealedTokenizer(tokenizer).encode_chat(QUESTION)
-        assert model.opens_reasoning(prompt) is is_open
+        sealed = SealedTokenizer(tokenizer)
+        assert model.opens_reasoning(sealed.encode_chat(QUESTION)) is is_open
+        assert not model.opens_reasoning(sealed.encode_text("<think>\n"))
 
 
 def test_a_budget_closes_reasoning_as_the_template_does() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from llm_service.engine.answer import TextDelta
 from llm_service.engine.formats import Tool
 from tests.engine.formats.answers import Answer, Call, cut, items, model_format, read, schema
 
@@ -127,6 +128,13 @@ def test_the_token_that_ends_a_call_ends_its_last_value() -> None:
     text = "«<tool_call>»\n<function=f>\n<parameter=text>\nab\n«</tool_call>»"
     for answer in answers("qwen_xml", text, has_tokens=True):
         assert answer == one('{"text": "ab"}')
+
+
+def test_json_text_that_is_no_call_is_not_held_back() -> None:
+    model = model_format("llama_json")
+    parser = model.parser(TOOLS, in_reasoning=False)
+    assert not parser.feed(next(cut(items(model, '{"a'), 3)))
+    assert parser.feed(next(cut(items(model, '": 1'), 4))) == [TextDelta('{"a": 1')]
 
 
 def answers(name: str, text: str, *, has_tokens: bool) -> Sequence[Answer]:
