@@ -32,6 +32,7 @@ class ModelOut(BaseModel):
     vocab_size: int
     max_context: int
     engine: str
+    format: str
     architecture: str | None
     num_parameters: int | None
     device: str | None
@@ -126,6 +127,7 @@ def model_out(model: ServedModel) -> ModelOut:
         vocab_size=info.vocab_size,
         max_context=info.max_context,
         engine=info.engine,
+        format=info.format,
         default_sampling=dict(info.default_sampling),
         notes=list(info.notes),
         # all null where another process computes the model

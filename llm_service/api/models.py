@@ -13,7 +13,7 @@ from llm_service.api.dependencies import (
 )
 from llm_service.api.json_route import JsonRoute
 from llm_service.api.prompts import chat_token_ids, text_token_ids
-from llm_service.api.responses import DetokenizeOut, Model, ModelList, TokenizeOut
+from llm_service.api.responses import Capabilities, DetokenizeOut, Model, ModelList, TokenizeOut
 from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
 from llm_service.engine import ModelInfo
 from llm_service.engine.served import ServedModel
@@ -35,12 +35,12 @@ router = APIRouter(route_class=JsonRoute)
 @router.get("/v1/models")
 async def list_models(key: InferenceKey, models: ModelsDep, facts: FactsDep) -> ModelList:
     models.resolve(None)  # raises: an empty list would look as if nothing were ever served
-    return ModelList(data=[_model(model.info, facts.started_at) for model in models])
+    return ModelList(data=[_model(model, facts.started_at) for model in models])
 
 
 @router.get("/v1/models/{model_id:path}")
 async def get_model(model_id: str, key: InferenceKey, models: ModelsDep, facts: FactsDep) -> Model:
-    return _model(models.resolve(model_id).info, facts.started_at)
+    return _model(models.resolve(model_id), facts.started_at)
 
 
 @router.post("/tokenize")
@@ -89,12 +89,19 @@ async def _token_ids(model: ServedModel, body: TokenizeRequest) -> list[int]:
     return await chat_token_ids(model, body.conversation(body.messages))
 
 
-def _model(info: ModelInfo, created: float) -> Model:
+def _model(model: ServedModel, created: float) -> Model:
+    info = model.info
     return Model(
         id=info.model_id,
         created=int(created),
         max_model_len=info.max_context,
         default_sampling=_default_sampling(info),
+        capabilities=Capabilities(
+            format=model.format.name,
+            tools=model.format.has_tools,
+            reasoning=model.format.has_reasoning,
+            structured_output=True,
+        ),
     )
 
 

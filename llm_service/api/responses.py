@@ -104,6 +104,15 @@ class Completion(BaseModel):
     usage: UsageOut
 
 
+class Capabilities(BaseModel):
+    """What chat requests may use. `format` is how the model writes reasoning and calls."""
+
+    format: str
+    tools: bool
+    reasoning: bool
+    structured_output: bool
+
+
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
@@ -112,6 +121,7 @@ class Model(BaseModel):
     max_model_len: int
     # what a request gets for the sampling parameters that it leaves out
     default_sampling: dict[str, float]
+    capabilities: Capabilities
 
 
 class ModelList(BaseModel):

@@ -296,6 +296,8 @@ def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai
         "frequency_penalty": 0,
         "repetition_penalty": 1,
     }
+    capabilities = {"tools": True, "reasoning": False, "structured_output": True}
+    assert model.capabilities == {"format": "hermes", **capabilities}
     assert client.models.retrieve(MODEL).id == MODEL
 
 

@@ -29,18 +29,24 @@ def pocket():
 @cache
 def byte_level(chat_template=CHATML):
     """GPT-2's kind: bytes spelled as letters, ChatML's tokens, whitespace runs added as text."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
-    backend.train_from_iterator(_TEXT, trainer)
+    backend = trained_byte_level()
     backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>"])
     backend.add_tokens(["<tool_call>", "</tool_call>"])
     backend.add_tokens([AddedToken("    ", normalized=False), AddedToken("<b>", normalized=False)])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, eos_token="<|im_end|>", chat_template=chat_template
     )
+
+
+def trained_byte_level():
+    """The same, without added tokens."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(_TEXT, trainer)
+    return backend
 
 
 @cache

@@ -548,6 +548,20 @@ export interface components {
              */
             outcome: "cancelled";
         };
+        /**
+         * Capabilities
+         * @description What chat requests may use. `format` is how the model writes reasoning and calls.
+         */
+        Capabilities: {
+            /** Format */
+            format: string;
+            /** Tools */
+            tools: boolean;
+            /** Reasoning */
+            reasoning: boolean;
+            /** Structured Output */
+            structured_output: boolean;
+        };
         /** ChatChoice */
         ChatChoice: {
             /** Index */
@@ -1179,6 +1193,7 @@ export interface components {
             default_sampling: {
                 [key: string]: number;
             };
+            capabilities: components["schemas"]["Capabilities"];
         };
         /** ModelList */
         ModelList: {
@@ -1210,6 +1225,8 @@ export interface components {
             max_context: number;
             /** Engine */
             engine: string;
+            /** Format */
+            format: string;
             /** Architecture */
             architecture: string | null;
             /** Num Parameters */

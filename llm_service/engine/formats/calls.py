@@ -4,9 +4,20 @@ import secrets
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from llm_service.engine.formats.declarations import Calls
+from llm_service.engine.formats.declarations import (
+    Calls,
+    GemmaBody,
+    JsonBody,
+    NamedBody,
+    XmlBody,
+)
+from llm_service.engine.formats.delimiters import Delimiters
 from llm_service.engine.formats.deltas import Deltas
-from llm_service.engine.formats.readers import Progress, Schema, make_reader
+from llm_service.engine.formats.gemma_reader import GemmaReader
+from llm_service.engine.formats.json_reader import JsonReader, NamedReader
+from llm_service.engine.formats.readers import Progress, Reader
+from llm_service.engine.formats.schemas import Schema
+from llm_service.engine.formats.xml_reader import XmlReader
 
 _SPACE = " \t\r\n"
 
@@ -26,7 +37,12 @@ class CallRegion:
     """
 
     def __init__(
-        self, calls: Calls, tools: Mapping[str, Schema], first_index: int, before: str
+        self,
+        calls: Calls,
+        delimiters: Delimiters,
+        tools: Mapping[str, Schema],
+        first_index: int,
+        before: str,
     ) -> None:
         """`before`: the text of the begin delimiter and the whitespace before it."""
         self._calls = calls
@@ -35,7 +51,8 @@ class CallRegion:
         self._raw: str | None = before
         self._held = ""
         self._phase = _Phase.OPENING if calls.is_list else _Phase.BODY
-        self._reader = make_reader(calls.body, tools)
+        self._delimiters = delimiters
+        self._reader = self._new_reader()
         self._first_index = self._next_index = first_index
         self.rejected = ""
         self.is_closed = False  # the end delimiter has come
@@ -68,8 +85,9 @@ class CallRegion:
             return True
         is_end = delimiter == self._calls.end
         if self._phase is _Phase.AFTER or self._raw is None:
-            self._reader.close()
+            self._reader.close(self._held)
             self._give_arguments(out)
+            self._held = ""
             self._phase = _Phase.OVER
             self.is_closed = is_end
         else:
@@ -107,6 +125,8 @@ class CallRegion:
         if self._raw is not None:
             self._raw += text
             self._give_call(out)
+        if self._reader.progress is Progress.FAILED:
+            self._reader.close()
         if self._raw is None:
             self._give_arguments(out)
         if self._reader.progress is Progress.OPEN or self.is_over:
@@ -145,11 +165,23 @@ class CallRegion:
             return ""
         if self._separator and text.startswith((self._separator, "{")):
             self._raw = text[: text[0] == self._separator]
-            self._reader = make_reader(self._calls.body, self._tools)
+            self._reader = self._new_reader()
             self._phase = _Phase.BODY
             return text[len(self._raw) :]
         self._phase = _Phase.OVER
         return text[self._calls.is_list and text[0] == "]" :]
+
+    def _new_reader(self) -> Reader:
+        match self._calls.body:
+            case JsonBody(name_key, arguments_key):
+                return JsonReader(name_key, arguments_key)
+            case NamedBody(separator, id_separator):
+                return NamedReader(separator, id_separator)
+            case XmlBody():
+                return XmlReader(self._tools)
+            case GemmaBody(prefix, quote):
+                is_text = self._delimiters.token_id(quote) is None
+                return GemmaReader(prefix, quote, self._tools, is_quote_text=is_text)
 
     def _reject(self, more: str = "") -> None:
         self.rejected = (self._raw or "") + more

@@ -3,10 +3,12 @@
 A probe with calls to a tool is rendered by the model's chat template. The first declaration whose
 spelling of these calls is in the rendered text is the model's format, with the template's own
 whitespace. If the probe shows nothing, the delimiters in the template's source decide, and if it
-has nothing about calls, the vocabulary and the type of the model.
+has nothing about calls, the vocabulary and the type of the model. A checkpoint's own
+`response_template` goes before all of these.
 """
 
 from dataclasses import replace
+from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
@@ -27,10 +29,14 @@ from llm_service.engine.formats.declarations import (
 )
 from llm_service.engine.formats.delimiters import Delimiters
 from llm_service.engine.formats.model_format import ModelFormat
+from llm_service.engine.formats.response_template import read_response_template
 from llm_service.engine.formats.spelling import adapted
 from llm_service.engine.tokenization import SealedTokenizer
 
 FORMAT_NAMES = tuple(BY_NAME)
+_UNREAD = (
+    "has a response_template that cannot be read here: its chat template shows how it writes calls"
+)
 _NAME = "look_up"
 _ARGUMENTS = {"place": "Paris"}
 
@@ -47,8 +53,14 @@ def choose_format(
     if override == PLAIN.name:
         return ModelFormat(PLAIN)
     model = _Model(tokenizer, model_type)
-    declaration = BY_NAME[override] if override is not None else model.calls()
-    return _bound(model.with_reasoning(declaration), tokenizer)
+    if override is not None:
+        return _bound(model.with_reasoning(BY_NAME[override]), tokenizer)
+    stated = getattr(tokenizer, "response_template", None)
+    declaration = None if stated is None else read_response_template(stated)
+    if declaration is not None:
+        return _bound(model.with_own_whitespace(declaration), tokenizer)
+    notes = () if stated is None else (_UNREAD,)
+    return _bound(model.with_reasoning(model.calls()), tokenizer, notes)
 
 
 class _Model:
@@ -65,13 +77,15 @@ class _Model:
 
     def calls(self) -> Declaration:
         """Return the declaration of the model's calls."""
-        rendered = _rendered(self._tokenizer) if "tool_calls" in self._template else ""
         for declaration in DECLARATIONS:
-            calls = declaration.calls
-            if calls and (own := adapted(calls, _NAME, _ARGUMENTS, rendered)):
-                return replace(declaration, calls=own)
+            if (own := self._as_rendered(declaration)) is not None:
+                return own
         named = (each for each in DECLARATIONS if each.calls and self._names(each.calls))
         return next(named, None) or self._by_vocabulary()
+
+    def with_own_whitespace(self, declaration: Declaration) -> Declaration:
+        """Return the declaration with the whitespace of the chat template, if that is seen."""
+        return self._as_rendered(declaration) or declaration
 
     def with_reasoning(self, declaration: Declaration) -> Declaration:
         """Return the declaration with the reasoning that this model has, or none."""
@@ -81,6 +95,16 @@ class _Model:
         if reasoning is not None and declaration == PLAIN:
             declaration = REASONING_ONLY
         return replace(declaration, reasoning=reasoning)
+
+    def _as_rendered(self, declaration: Declaration) -> Declaration | None:
+        """Return the declaration as the template writes it; None: it does not."""
+        calls = declaration.calls
+        own = None if calls is None else adapted(calls, _NAME, _ARGUMENTS, self._rendered)
+        return None if own is None else replace(declaration, calls=own)
+
+    @cached_property
+    def _rendered(self) -> str:
+        return _rendered(self._tokenizer) if "tool_calls" in self._template else ""
 
     def _has_reasoning(self, reasoning: Reasoning) -> bool:
         delimiters = {reasoning.open, reasoning.close}
@@ -144,7 +168,9 @@ def _probe(num_calls: int) -> Conversation:
     )
 
 
-def _bound(declaration: Declaration, tokenizer: PreTrainedTokenizerBase) -> ModelFormat:
+def _bound(
+    declaration: Declaration, tokenizer: PreTrainedTokenizerBase, notes: tuple[str, ...] = ()
+) -> ModelFormat:
     backend = tokenizer.backend_tokenizer
     added = {token.content: i for i, token in backend.get_added_tokens_decoder().items()}
     ids = {each: added[each] for each in declaration.delimiters if each in added}
@@ -153,4 +179,5 @@ def _bound(declaration: Declaration, tokenizer: PreTrainedTokenizerBase) -> Mode
         Delimiters(ids),
         decode=lambda ids: backend.decode(list(ids), skip_special_tokens=False),
         encode=lambda text: backend.encode(text, add_special_tokens=False).ids,
+        notes=notes,
     )

@@ -32,6 +32,7 @@ class NamedBody:
     """The name, `separator`, then the arguments as a JSON object: `f[ARGS]{"x": 1}`."""
 
     separator: str = "[ARGS]"
+    id_separator: str = "[CALL_ID]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,8 @@ class Declaration:
         if self.calls is not None:
             found += [self.calls.begin, self.calls.also_begin, self.calls.end]
             match self.calls.body:
-                case NamedBody(separator):
-                    found.append(separator)
+                case NamedBody(separator, id_separator):
+                    found += [separator, id_separator]
                 case GemmaBody(quote=quote):
                     found.append(quote)
         return frozenset(filter(None, found))

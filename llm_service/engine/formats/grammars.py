@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from llm_service.engine.formats.bodies import write_body
 from llm_service.engine.formats.declarations import Calls, Declaration
 from llm_service.engine.formats.delimiters import Delimiters
-from llm_service.engine.formats.lark import Rules, alternatives, delimiter, literal, sequence
+from llm_service.engine.formats.lark import (
+    ANY_TEXT,
+    Rules,
+    alternatives,
+    delimiter,
+    literal,
+    sequence,
+    text_before,
+)
 from llm_service.engine.formats.tools import Tool, ToolChoice
 from llm_service.engine.grammar import GrammarSource
 
@@ -114,6 +122,6 @@ class _Writer:
 
     def _thought(self, close: str, close_rule: str) -> str:
         """Return free text and the delimiter that ends it."""
-        if self._delimiters.token_id(close) is not None:
-            return sequence(self._rules.add("THOUGHT", "/(?s:.*)/"), close_rule)
-        return self._rules.add(f"thought[suffix={close_rule}]", "/(?s:.*)/").partition("[")[0]
+        if self._delimiters.token_id(close) is None:
+            return text_before(close, ANY_TEXT, self._rules)
+        return sequence(self._rules.add("THOUGHT", f"/{ANY_TEXT}/"), close_rule)

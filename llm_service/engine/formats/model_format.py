@@ -48,13 +48,20 @@ class ModelFormat:
     def opens_reasoning(self, prompt_ids: Sequence[int]) -> bool:
         """Whether the prompt ends in reasoning, because the template has opened it.
 
-        Only a template can write the delimiter into a prompt, if the delimiter is a token.
+        If the delimiter is a token, only a template can write it into a prompt.
         """
         reasoning = self._declaration.reasoning
         if reasoning is None:
             return False
-        tail = self._decode(prompt_ids[-_TAIL_TOKENS:]).rstrip()
-        return tail.endswith((reasoning.open + reasoning.lead).rstrip())
+        tail = list(prompt_ids[-_TAIL_TOKENS:])
+        open_id = self.delimiters.token_id(reasoning.open)
+        if open_id is None:
+            text = self._decode(tail).rstrip()
+            return text.endswith((reasoning.open + reasoning.lead).rstrip())
+        if open_id not in tail:
+            return False
+        after = len(tail) - tail[::-1].index(open_id)
+        return self._decode(tail[after:]).strip() == reasoning.lead.strip()
 
     def parser(self, tools: Sequence[Tool], *, in_reasoning: bool) -> Parser:
         """Return the parser of one answer."""

@@ -10,7 +10,7 @@ from llm_service.engine.formats.calls import CallRegion
 from llm_service.engine.formats.declarations import Declaration
 from llm_service.engine.formats.delimiters import Delimiters, find
 from llm_service.engine.formats.deltas import Deltas, pieces
-from llm_service.engine.formats.readers import Schema
+from llm_service.engine.formats.schemas import Schema
 from llm_service.engine.request import GenerationChunk
 
 _SPACE = " \t\r\n"
@@ -36,6 +36,7 @@ class FormatParser:
         self._reasoning = declaration.reasoning
         self._calls = declaration.calls if tools else None
         self._tools = tools
+        self._delimiters = delimiters
         self._by_id = {token_id: text for text, token_id in delimiters.ids.items()}
         opening, closing = [], []
         if self._calls is not None:
@@ -46,7 +47,8 @@ class FormatParser:
             closing.append(self._reasoning.close)
         self._in_content = delimiters.texts(opening)
         self._in_thought = delimiters.texts(closing)
-        self._may_be_bare = self._calls is not None and not self._calls.begin
+        self._has_bare_calls = self._calls is not None and not self._calls.begin
+        self._may_be_bare = self._has_bare_calls  # the answer has not begun
         self._is_reasoning = in_reasoning
         self._label = ""  # what stands between the delimiter and the reasoning
         self._region: CallRegion | None = None
@@ -170,10 +172,13 @@ class FormatParser:
             return
         self._is_reasoning = False
         self._strip = "\n"
+        self._may_be_bare = self._has_bare_calls and not self._has_content
 
     def _open_region(self, before: str) -> None:
         assert self._calls is not None
-        self._region = CallRegion(self._calls, self._tools, self._num_calls, before)
+        self._region = CallRegion(
+            self._calls, self._delimiters, self._tools, self._num_calls, before
+        )
         self._may_be_bare = False
 
     def _settle(self) -> None:

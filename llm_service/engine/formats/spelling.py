@@ -21,10 +21,12 @@ def adapted(calls: Calls, name: str, arguments: Mapping[str, str], rendered: str
     None: it wrote no such call. The declared `between` stays if it wrote only one.
     """
     begin, end = re.escape(calls.begin), re.escape(calls.end)
-    body = re.escape(spell_body(calls.body, name, arguments))
+    spelled = spell_body(calls.body, name, arguments)
+    body = re.escape(spelled)
     if calls.is_list:
-        is_written = re.search(rf"{begin}\s*\[\s*{body}", rendered)
-        return calls if is_written else None
+        body = re.escape(spelled.removesuffix("}"))  # templates may add an id
+        found = re.search(rf"{begin}(?P<lead>\s*)\[\s*{body}", rendered)
+        return None if found is None else replace(calls, lead=found["lead"])
     found = re.search(rf"{begin}(?P<lead>\s*){body}(?P<tail>\s*){end}", rendered)
     if found is None:
         return None
@@ -40,7 +42,7 @@ def spell_body(body: Body, name: str, arguments: Mapping[str, str]) -> str:
     """Return the body of a call whose arguments are strings."""
     match body:
         case JsonBody(name_key, arguments_key):
-            return f'{{"{name_key}": {_json(name)}, "{arguments_key}": {_json(arguments)}'  # no end
+            return f'{{"{name_key}": {_json(name)}, "{arguments_key}": {_json(arguments)}}}'
         case NamedBody(separator):
             return f"{name}{separator}{_json(arguments)}"
         case XmlBody():

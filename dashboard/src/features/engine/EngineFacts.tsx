@@ -66,6 +66,7 @@ function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
     { name: "device", value: model.device },
     { name: "context length", value: `${formatCount(model.max_context)} tokens` },
     { name: "vocabulary", value: `${formatCount(model.vocab_size)} tokens` },
+    { name: "format", value: model.format },
     { name: "load time", value: written(model.load_seconds, formatSeconds) },
   ]);
 }
