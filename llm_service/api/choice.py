@@ -38,6 +38,7 @@ class Parts:
     logprobs: list[PositionLogprobs] = field(default_factory=list)
     num_reasoning_tokens: int = 0
     finish_reason: FinishReason | None = None
+    stop: str | None = None  # the stop string that ended it
 
     def add(self, delta: Delta) -> None:
         match delta:
@@ -54,6 +55,7 @@ class Parts:
                 call.arguments += delta.arguments
             case FinishDelta():
                 self.finish_reason = delta.reason
+                self.stop = delta.stop
 
     @classmethod
     def of(cls, deltas: Sequence[Delta]) -> "Parts":
@@ -91,7 +93,7 @@ class Choice:
         for delta in deltas:
             self.parts.add(delta)
         if chunk.finish_reason is not None:
-            end = FinishDelta(self._reason(chunk.finish_reason))
+            end = FinishDelta(self._reason(chunk.finish_reason), chunk.stop)
             self.parts.add(end)
             deltas.append(end)
         return deltas
