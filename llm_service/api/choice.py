@@ -57,6 +57,19 @@ class Parts:
                 self.finish_reason = delta.reason
                 self.stop = delta.stop
 
+    def deltas(self) -> list[Delta]:
+        """Return deltas that add up to these parts, with one for each part, in the usual order."""
+        deltas: list[Delta] = []
+        if self.reasoning:
+            deltas.append(ReasoningDelta(self.reasoning, self.num_reasoning_tokens))
+        if self.text:
+            deltas.append(TextDelta(self.text, tuple(self.logprobs)))
+        for index, call in self.tool_calls.items():
+            deltas.append(ToolCallDelta(index, call.arguments, call.call_id, call.name))
+        if self.finish_reason is not None:
+            deltas.append(FinishDelta(self.finish_reason, self.stop))
+        return deltas
+
     @classmethod
     def of(cls, deltas: Sequence[Delta]) -> "Parts":
         parts = cls()
