@@ -28,11 +28,14 @@ from llm_service.api.authentication import OPEN_PATHS, Authentication
 from llm_service.api.body import Bodies
 from llm_service.api.dashboard import create_dashboard_router, dashboard_files
 from llm_service.api.dependencies import Facts, Services
+from llm_service.api.envelopes import envelope
 from llm_service.api.handlers import install_handlers, record_early_end
 from llm_service.api.leniency import Leniency
+from llm_service.api.messages_api import route as messages
 from llm_service.api.parameters import UnknownFieldLog
 from llm_service.api.records import Recorder
 from llm_service.api.responses import ErrorEnvelope
+from llm_service.api.responses_api import route as responses
 from llm_service.api.running import RunningRequests
 from llm_service.config import Settings
 from llm_service.engine import Engine, GpuUse
@@ -74,7 +77,9 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.runtime = runtime
-    for part in (chat, completions, models, health, keys, requests, alerts, engine_page, stats):
+    for part in (chat, completions, responses, messages, models, health):
+        app.include_router(part.router)
+    for part in (keys, requests, alerts, engine_page, stats):
         app.include_router(part.router)
     app.include_router(create_dashboard_router(files))
     install_handlers(app)
@@ -92,6 +97,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         metrics=services.metrics,
         quiet_routes=QUIET_ROUTES,
         on_crash=lambda scope, error: record_early_end(Request(scope), error),
+        envelope=envelope,
     )
     return app
 

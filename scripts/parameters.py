@@ -4,13 +4,17 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from llm_service.api.parameter_table import TABLE, Parameter, Treatment
+from llm_service.api.parameter import Parameter, Treatment
+from llm_service.api.parameter_table import TABLE
 
 FILE = Path(__file__).parent.parent / "docs" / "parameters.md"
 
 ROUTES = {
     "chat": "chat",
     "completions": "completions",
+    "responses": "responses",
+    "messages": "messages",
+    "count_tokens": "count",
     "tokenize": "`/tokenize`",
     "detokenize": "`/detokenize`",
 }
@@ -19,7 +23,9 @@ TEXT = """\
 # Request parameters
 
 `python -m scripts.parameters` writes this page from `llm_service/api/parameter_table.py`, which
-the service itself uses. "Chat" is `/v1/chat/completions`, "completions" is `/v1/completions`.
+the service itself uses. "Chat" is `/v1/chat/completions`, "completions" is `/v1/completions`,
+"responses" is `/v1/responses`, "messages" is `/v1/messages`, and "count" is
+`/v1/messages/count_tokens`.
 
 - A **served** field works as described.
 - A field **without effect** is accepted and ignored, because it cannot change the answer.

@@ -44,7 +44,7 @@ class Authentication:
             try:
                 await self._identify(scope)
             except ServiceError as error:
-                await error_response(error)(scope, receive, send)
+                await error_response(error, scope)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

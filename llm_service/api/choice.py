@@ -38,6 +38,7 @@ class Parts:
     logprobs: list[PositionLogprobs] = field(default_factory=list)
     num_reasoning_tokens: int = 0
     finish_reason: FinishReason | None = None
+    stop: str | None = None  # the stop string that ended it
 
     def add(self, delta: Delta) -> None:
         match delta:
@@ -54,6 +55,20 @@ class Parts:
                 call.arguments += delta.arguments
             case FinishDelta():
                 self.finish_reason = delta.reason
+                self.stop = delta.stop
+
+    def deltas(self) -> list[Delta]:
+        """Return deltas that add up to these parts, with one for each part, in the usual order."""
+        deltas: list[Delta] = []
+        if self.reasoning:
+            deltas.append(ReasoningDelta(self.reasoning, self.num_reasoning_tokens))
+        if self.text:
+            deltas.append(TextDelta(self.text, tuple(self.logprobs)))
+        for index, call in self.tool_calls.items():
+            deltas.append(ToolCallDelta(index, call.arguments, call.call_id, call.name))
+        if self.finish_reason is not None:
+            deltas.append(FinishDelta(self.finish_reason, self.stop))
+        return deltas
 
     @classmethod
     def of(cls, deltas: Sequence[Delta]) -> "Parts":
@@ -91,7 +106,7 @@ class Choice:
         for delta in deltas:
             self.parts.add(delta)
         if chunk.finish_reason is not None:
-            end = FinishDelta(self._reason(chunk.finish_reason))
+            end = FinishDelta(self._reason(chunk.finish_reason), chunk.stop)
             self.parts.add(end)
             deltas.append(end)
         return deltas

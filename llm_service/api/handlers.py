@@ -1,4 +1,4 @@
-"""Turns every error into OpenAI's envelope, with its status and headers."""
+"""Turns every error into the envelope of its path, with its status and headers."""
 
 import json
 import math
@@ -11,9 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Scope
 
 from llm_service.api.body import NOT_JSON
 from llm_service.api.dependencies import get_services
+from llm_service.api.envelopes import envelope
 from llm_service.api.wire import SHAPE_ERROR
 from llm_service.errors import (
     InvalidRequest,
@@ -44,9 +46,10 @@ _WORDS = {
 }
 
 
-def error_response(error: ServiceError) -> Response:
+def error_response(error: ServiceError, scope: Scope | None) -> Response:
+    """Return the answer; `scope` is that of the request, or None if its path is not known yet."""
     # ASCII, because a message may quote half of a surrogate pair, which no encoding can write.
-    body = json.dumps(error.envelope())
+    body = json.dumps(envelope(error, scope))
     return Response(
         body,
         status_code=error.status,
@@ -83,12 +86,12 @@ def record_early_end(request: Request, error: Exception) -> None:
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     record_early_end(request, error)
-    return error_response(error)
+    return error_response(error, request.scope)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return await _service_error(request, _from_validation(error.errors()[0]))
+    return await _service_error(request, from_validation(error.errors()[0]))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -111,7 +114,7 @@ def _from_status(request: Request, error: HTTPException) -> ServiceError:
     return InvalidRequest("The body could not be read.")
 
 
-def _from_validation(error: Mapping[str, Any]) -> InvalidRequest:
+def from_validation(error: Mapping[str, Any]) -> InvalidRequest:
     """Describe the error by the name of the field; the value that was sent is never repeated."""
     if error["type"] == "json_invalid":
         reason = error.get("ctx", {}).get("error", "it does not parse")

@@ -18,7 +18,7 @@ from llm_service.api.dependencies import (
 from llm_service.api.prompts import allowed_tokens
 from llm_service.api.questions import chat_question
 from llm_service.api.running import Question
-from llm_service.api.schemas import ChatCompletionRequest, SamplingFields
+from llm_service.api.schemas import ChatCompletionRequest, InferenceBody, SamplingFields
 from llm_service.api.sse import WireFormat, respond
 from llm_service.engine import ModelInfo, SamplingParams
 from llm_service.engine.served import ServedModel
@@ -48,7 +48,7 @@ class Inference:
         self._unknown_fields = unknown_fields
         self._facts = facts
 
-    def resolve(self, body: SamplingFields) -> ServedModel:
+    def resolve(self, body: InferenceBody) -> ServedModel:
         """Return the model for `body`. Raises ModelNotFound, NotLoaded or UnsupportedParameter."""
         model = self._models.resolve(body.model)
         body.check_extra_fields(self._unknown_fields)
@@ -97,8 +97,8 @@ def _sampling(body: SamplingFields, info: ModelInfo, num_prompt_tokens: int) -> 
         prompt_param=body.prompt_param,
         tokens_param=body.tokens_param,
     )
-    if body.requested_tokens is None and body.default_max_tokens is not None:
-        max_tokens = min(max_tokens, body.default_max_tokens)
+    if body.most_tokens is not None:
+        max_tokens = min(max_tokens, body.most_tokens)
     return body.sampling(
         dict(info.default_sampling),
         max_tokens=max_tokens,

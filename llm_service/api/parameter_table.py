@@ -4,16 +4,15 @@ A field is served, accepted because it cannot change the answer, or refused by n
 are served are also in the request's schema (`schemas.py`). The list has the fields of OpenAI's API
 and of other servers whose clients may call this one: vLLM, llama.cpp, SGLang, TGI and Ollama.
 
-docs/parameters.md is written from this list by `scripts/parameters.py`.
+The rows of the Responses and Messages APIs are in `protocol_parameters.py`. docs/parameters.md is
+written from this list by `scripts/parameters.py`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
-Endpoint = Literal["chat", "completions", "tokenize", "detokenize"]
-Endpoints = tuple[Endpoint, ...]
+from llm_service.api.parameter import Endpoints, Parameter, Treatment
+from llm_service.api.protocol_parameters import MESSAGES_ROWS, RESPONSES_ROWS
 
 BOTH: Endpoints = ("chat", "completions")
 CHAT: Endpoints = ("chat",)
@@ -21,26 +20,6 @@ COMPLETIONS: Endpoints = ("completions",)
 TOKENIZE: Endpoints = ("tokenize",)
 CHAT_AND_TOKENIZE: Endpoints = ("chat", "tokenize")
 DETOKENIZE: Endpoints = ("detokenize",)
-
-
-class Treatment(StrEnum):
-    SERVED = "served"
-    NO_EFFECT = "no effect"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One field. The name of a nested field begins with its parent's: `messages.prefix`.
-
-    A refused field is accepted if its value is null or in `accepted`, which have no effect.
-    """
-
-    name: str
-    endpoints: Endpoints
-    treatment: Treatment
-    words: str
-    accepted: tuple[Any, ...] = ()
 
 
 def _served(names: str, words: str, on: Endpoints = BOTH) -> Iterator[Parameter]:
@@ -357,4 +336,10 @@ _REFUSED = (
     *_refused("mm_processor_kwargs", _TEMPLATE, {}, on=TOKENIZE),
 )
 
-TABLE: tuple[Parameter, ...] = (*_SERVED, *_NO_EFFECT, *_REFUSED)
+TABLE: tuple[Parameter, ...] = (
+    *_SERVED,
+    *_NO_EFFECT,
+    *_REFUSED,
+    *RESPONSES_ROWS,
+    *MESSAGES_ROWS,
+)

@@ -5,7 +5,8 @@ from typing import Any
 
 import structlog
 
-from llm_service.api.parameter_table import TABLE, Endpoint, Parameter, Treatment
+from llm_service.api.parameter import Endpoint, Parameter, Treatment
+from llm_service.api.parameter_table import TABLE
 from llm_service.errors import UnsupportedParameter
 
 log = structlog.get_logger()

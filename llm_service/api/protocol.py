@@ -210,7 +210,8 @@ class BoundedProtocol(HttpToolsProtocol):
             # The rest of this body is not read any more, so the endpoint must not wait for it.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_error_bytes(error, self.server_state.default_headers))
+        scope = self.scope if self._is_in_body else None  # a head that has not ended has no path
+        self.transport.write(_error_bytes(error, self.server_state.default_headers, scope))
         self._linger()
 
     def _linger(self) -> None:
@@ -304,8 +305,10 @@ def _answering_politely(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
     return run
 
 
-def _error_bytes(error: ServiceError, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    response = error_response(error)
+def _error_bytes(
+    error: ServiceError, default_headers: list[tuple[bytes, bytes]], scope: Any = None
+) -> bytes:
+    response = error_response(error, scope)
     headers = [*default_headers, *response.raw_headers, (b"connection", b"close")]
     lines = [b"%b: %b\r\n" % header for header in headers]
     return b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)])

@@ -11,7 +11,12 @@ from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.record import RequestRecord
 
-OPERATIONS = {"/v1/chat/completions": "chat", "/v1/completions": "completion"}
+OPERATIONS = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completion",
+    "/v1/responses": "response",
+    "/v1/messages": "message",
+}
 
 
 def new_record(request: Request, key: ApiKey, model: str, is_stream: bool) -> RequestRecord:

@@ -14,7 +14,7 @@ from pydantic import Field
 from llm_service.api import parameters
 from llm_service.api.chat_messages import Message, Messages
 from llm_service.api.output_fields import OutputFields
-from llm_service.api.parameter_table import Endpoint
+from llm_service.api.parameter import Endpoint
 from llm_service.api.tool_fields import (
     FunctionCallField,
     FunctionDefinition,
@@ -46,7 +46,7 @@ MAX_CHOICES = 128  # answers to one request: prompts x n
 _VARIABLE = re.compile(r"[A-Za-z0-9 _.:/-]{0,64}")
 
 
-def _within(stated: Range) -> Any:
+def within(stated: Range) -> Any:
     """The range as pydantic takes it."""
     if stated.excludes_least:
         return Field(gt=stated.least, le=stated.most)
@@ -86,30 +86,33 @@ class EndpointBody(WireModel):
         yield "", "", self.model_extra or {}
 
 
-class SamplingFields(EndpointBody, OutputFields):
+class InferenceBody(EndpointBody):
+    """The body of an endpoint that asks a model."""
+
+    model: Text
+
+
+class SamplingFields(InferenceBody, OutputFields):
     """The fields that chat and text completions share. None: the model's own default."""
 
     prompt_param: ClassVar[str]  # the field that holds the prompt
-    # Without max_tokens an answer has at most this many; None: as many as the context allows.
-    default_max_tokens: ClassVar[int | None] = None
 
-    model: Text
     stream: bool = False
     stream_options: StreamOptions | None = None
     max_tokens: PositiveCount | None = None
     min_tokens: Count = 0
-    temperature: Annotated[float, _within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, _within(RANGES["top_p"])] | None = None
-    top_k: Annotated[int, _within(RANGES["top_k"])] | None = None
-    min_p: Annotated[float, _within(RANGES["min_p"])] | None = None
+    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
+    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
+    top_k: Annotated[int, within(RANGES["top_k"])] | None = None
+    min_p: Annotated[float, within(RANGES["min_p"])] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: Stop | None = None
     stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool = False
-    presence_penalty: Annotated[float, _within(RANGES["presence_penalty"])] | None = None
-    frequency_penalty: Annotated[float, _within(RANGES["frequency_penalty"])] | None = None
-    repetition_penalty: Annotated[float, _within(RANGES["repetition_penalty"])] | None = None
+    presence_penalty: Annotated[float, within(RANGES["presence_penalty"])] | None = None
+    frequency_penalty: Annotated[float, within(RANGES["frequency_penalty"])] | None = None
+    repetition_penalty: Annotated[float, within(RANGES["repetition_penalty"])] | None = None
     logit_bias: LogitBias | None = None
 
     @property
@@ -120,6 +123,11 @@ class SamplingFields(EndpointBody, OutputFields):
     @property
     def requested_tokens(self) -> int | None:
         return self.max_tokens
+
+    @property
+    def most_tokens(self) -> int | None:
+        """A limit of the answer that, unlike `requested_tokens`, may be more than the context's."""
+        return None
 
     @property
     def tokens_param(self) -> str:
@@ -302,7 +310,6 @@ class ChatCompletionRequest(SamplingFields, TemplateFields):
 class CompletionRequest(SamplingFields):
     endpoint = "completions"
     prompt_param = "prompt"
-    default_max_tokens = 16  # as at OpenAI: this endpoint answers briefly unless told otherwise
 
     prompt: Prompt
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
@@ -311,6 +318,11 @@ class CompletionRequest(SamplingFields):
     @property
     def num_logprobs(self) -> int | None:
         return self.logprobs
+
+    @property
+    def most_tokens(self) -> int | None:
+        """As at OpenAI, this endpoint answers briefly unless told otherwise."""
+        return 16 if self.max_tokens is None else None
 
     def refuse_unsupported(self) -> None:
         super().refuse_unsupported()

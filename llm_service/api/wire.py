@@ -4,6 +4,7 @@ A union chooses its branch by the kind of the value, and a list stops at the fir
 that a caller gets one error, about the branch that was meant, however long the list is.
 """
 
+import json
 from typing import Annotated, Any
 
 from pydantic import (
@@ -40,6 +41,17 @@ def _whole(value: Any, depth: int = 2) -> Any:
     return value
 
 
+def _writable(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what Python reads as JSON and cannot write: half surrogates, NaN and infinity."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair") from None
+    except ValueError:
+        raise ValueError("holds a number that JSON does not have") from None
+    return value
+
+
 def text_or_list(value: Any) -> str | None:
     return "str" if isinstance(value, str) else "list[]" if isinstance(value, list) else None
 
@@ -60,6 +72,7 @@ def _few_biases(value: Any) -> Any:
     return value
 
 
+JsonObject = Annotated[dict[str, Any], AfterValidator(_writable)]
 Text = Annotated[str, AfterValidator(_encodable)]
 ShortText = Annotated[str, Field(max_length=256), AfterValidator(_encodable)]
 Name = Annotated[str, Field(max_length=64), AfterValidator(_encodable)]

@@ -43,9 +43,10 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class FinishDelta:
-    """The end of the choice, and its last delta."""
+    """The end of the choice, and its last delta. `stop` is the stop string that ended it."""
 
     reason: FinishReason
+    stop: str | None = None
 
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta | FinishDelta

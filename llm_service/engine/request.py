@@ -120,7 +120,8 @@ class GenerationChunk:
     """An increment: text that can be shown, and the tokens computed since the last chunk.
 
     `text` may be empty (half a character, or a possible stop string, is held back). It does not
-    include the text of `markers`; all text before a marker comes with it or earlier.
+    include the text of `markers`; all text before a marker comes with it or earlier. `stop` is the
+    stop string that ended the answer, if one did.
     """
 
     text: str
@@ -128,6 +129,7 @@ class GenerationChunk:
     logprobs: tuple[PositionLogprobs, ...] = ()
     finish_reason: FinishReason | None = None
     markers: tuple[Marker, ...] = ()
+    stop: str | None = None
 
 
 @dataclass(slots=True)

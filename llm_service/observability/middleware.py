@@ -26,6 +26,8 @@ CLIENT_LEFT = 499
 DEFAULT_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
+_CRASH = ServiceError("The service failed to answer.")
+
 log = structlog.get_logger()
 
 
@@ -34,7 +36,7 @@ class Observability:
 
     Reads `key` and `record` from the state at the end, where others have left them.
     `quiet_routes` are asked every few seconds for ever: their lines are for debugging, except
-    for errors. `on_crash` gets what nobody caught, before the answer.
+    for errors. `on_crash` gets what nobody caught, before the answer, whose body `envelope` makes.
     """
 
     def __init__(
@@ -44,11 +46,15 @@ class Observability:
         metrics: Metrics,
         quiet_routes: frozenset[str] = frozenset(),
         on_crash: Callable[[Scope, Exception], None] = lambda _scope, _error: None,
+        envelope: Callable[[ServiceError, Scope], dict[str, Any]] = lambda error, _: (
+            error.envelope()
+        ),
     ) -> None:
         self.app = app
         self._metrics = metrics
         self._quiet_routes = quiet_routes
         self._on_crash = on_crash
+        self._envelope = envelope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +69,7 @@ class Observability:
             except Exception as error:
                 log.exception("unhandled error")
                 self._on_crash(scope, error)
-                await exchange.fail()
+                await exchange.fail(self._envelope(_CRASH, scope))
             finally:
                 self._finish(exchange)
 
@@ -103,11 +109,11 @@ class Exchange:
             self._begin(message)
         await self._send(message)
 
-    async def fail(self) -> None:
+    async def fail(self, envelope: dict[str, Any]) -> None:
         """Answer 500 if nothing was sent; else the server ends the connection mid-answer."""
         if self._status is not None:
             return
-        body = json.dumps(ServiceError("The service failed to answer.").envelope()).encode()
+        body = json.dumps(envelope).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -147,7 +153,8 @@ class Exchange:
         )
         names = {name.lower() for name, _ in headers}
         headers.extend(header for header in DEFAULT_HEADERS if header[0] not in names)
-        headers.append((b"x-request-id", self.request_id.encode()))
+        # Anthropic's clients read the second name.
+        headers += ((name, self.request_id.encode()) for name in (b"x-request-id", b"request-id"))
         headers.append((b"openai-processing-ms", str(milliseconds).encode()))
         message["headers"] = headers
 

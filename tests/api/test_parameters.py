@@ -4,12 +4,31 @@ from typing import Any
 
 import openai
 import pytest
+from anthropic.types.beta.beta_output_config_param import BetaOutputConfigParam
+from anthropic.types.beta.message_count_tokens_params import (
+    MessageCountTokensParams as BetaMessageCountTokensParams,
+)
+from anthropic.types.beta.message_create_params import (
+    MessageCreateParamsBase as BetaMessageCreateParamsBase,
+)
+from anthropic.types.message_count_tokens_params import MessageCountTokensParams
+from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types import completion_create_params as text_params
 from openai.types.chat import ChatCompletionStreamOptionsParam
 from openai.types.chat import completion_create_params as chat_params
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
+from openai.types.responses.response_text_config_param import ResponseTextConfigParam
+from openai.types.shared_params.reasoning import Reasoning as OpenAIReasoning
 from structlog.testing import capture_logs
 
-from llm_service.api.parameter_table import TABLE, Parameter, Treatment
+from llm_service.api.messages_api.request import (
+    CountTokensRequest,
+    MessagesRequest,
+    OutputConfig,
+)
+from llm_service.api.parameter import Parameter, Treatment
+from llm_service.api.parameter_table import TABLE
+from llm_service.api.responses_api.request import Reasoning, ResponsesRequest, TextOptions
 from llm_service.api.schemas import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -18,27 +37,43 @@ from llm_service.api.schemas import (
     StreamOptions,
     TokenizeRequest,
 )
+from llm_service.api.wire import WireModel
 from scripts import parameters
 from tests.support.service import RunningService
 
 HELLO = [{"role": "user", "content": "Hi"}]
 BODIES: dict[str, type[EndpointBody]] = {
     body.endpoint: body
-    for body in (ChatCompletionRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
+    for body in (
+        ChatCompletionRequest,
+        CompletionRequest,
+        ResponsesRequest,
+        MessagesRequest,
+        CountTokensRequest,
+        TokenizeRequest,
+        DetokenizeRequest,
+    )
 }
 PATHS = {
     "chat": "/v1/chat/completions",
     "completions": "/v1/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
     "tokenize": "/tokenize",
     "detokenize": "/detokenize",
 }
 LEAST: dict[str, dict[str, Any]] = {
     "chat": {"model": "pocket", "messages": HELLO, "max_tokens": 1},
     "completions": {"model": "pocket", "prompt": "Hi", "max_tokens": 1},
+    "responses": {"model": "pocket", "input": "Hi", "max_output_tokens": 1},
+    "messages": {"model": "pocket", "messages": HELLO, "max_tokens": 1},
+    "count_tokens": {"model": "pocket", "messages": HELLO},
     "tokenize": {"messages": HELLO},
     "detokenize": {"tokens": [5]},
 }
 GENERATING = ("chat", "completions")
+PROTOCOLS = ("responses", "messages", "count_tokens")
 
 
 def rows(endpoint: str, treatment: Treatment) -> list[Parameter]:
@@ -84,10 +119,25 @@ def test_no_field_of_an_endpoint_is_decided_twice() -> None:
 
 @pytest.mark.parametrize("endpoint", BODIES)
 def test_the_served_fields_are_those_of_the_schema(endpoint: str) -> None:
-    served = top_level(rows(endpoint, Treatment.SERVED))
-    assert served | ({"stream_options"} & BODIES[endpoint].model_fields.keys()) == set(
-        BODIES[endpoint].model_fields
-    )
+    served = {row.name.partition(".")[0] for row in rows(endpoint, Treatment.SERVED)}
+    assert served == set(BODIES[endpoint].model_fields)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name", "model"),
+    [
+        ("responses", "text", TextOptions),
+        ("responses", "reasoning", Reasoning),
+        ("messages", "output_config", OutputConfig),
+        ("count_tokens", "output_config", OutputConfig),
+    ],
+)
+def test_the_served_fields_of_an_object_are_those_of_its_schema(
+    endpoint: str, name: str, model: type[WireModel]
+) -> None:
+    served = {row.name for row in rows(endpoint, Treatment.SERVED)}
+    nested = {field for field in served if field.startswith(f"{name}.")}
+    assert nested == {f"{name}.{field}" for field in model.model_fields}
 
 
 @pytest.mark.parametrize("endpoint", GENERATING)
@@ -103,17 +153,25 @@ def test_the_served_stream_options_are_those_of_the_schema(endpoint: str) -> Non
         ("chat", "", chat_params.CompletionCreateParamsBase),
         ("completions", "", text_params.CompletionCreateParamsBase),
         ("chat", "stream_options.", ChatCompletionStreamOptionsParam),
+        ("responses", "", ResponseCreateParamsBase),
+        ("responses", "text.", ResponseTextConfigParam),
+        ("responses", "reasoning.", OpenAIReasoning),
+        ("messages", "", MessageCreateParamsBase),
+        ("messages", "", BetaMessageCreateParamsBase),
+        ("messages", "output_config.", BetaOutputConfigParam),
+        ("count_tokens", "", MessageCountTokensParams),
+        ("count_tokens", "", BetaMessageCountTokensParams),
     ],
-    ids=["chat", "completions", "stream_options"],
 )
 def test_every_field_of_the_official_client_is_decided(
     endpoint: str, parent: str, params: Any
 ) -> None:
-    known = {row.name for row in TABLE if endpoint in row.endpoints} | {"stream_options"}
+    names = {row.name for row in TABLE if endpoint in row.endpoints}
+    known = names | {name.partition(".")[0] for name in names}
     assert {parent + name for name in params.__annotations__} <= known
 
 
-@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize"])
+@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize", "responses"])
 def test_each_refused_field_is_400_and_named(service: RunningService, endpoint: str) -> None:
     refused = rows(endpoint, Treatment.REFUSED)
     with service.client() as http:
@@ -128,7 +186,21 @@ def test_each_refused_field_is_400_and_named(service: RunningService, endpoint: 
             assert error["message"].startswith(f"{error['param']} is not supported here: ")
 
 
-@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize"])
+@pytest.mark.parametrize("endpoint", ["messages"])
+def test_each_refused_field_of_anthropics_protocol_is_400_and_named(
+    service: RunningService, endpoint: str
+) -> None:
+    with service.client() as http:
+        for row in rows(endpoint, Treatment.REFUSED):
+            body = with_field(endpoint, row.name, meaningful(row))
+            response = http.post(PATHS[endpoint], json=body)
+            assert response.status_code == 400, row.name
+            error = response.json()["error"]
+            assert error["type"] == "invalid_request_error"
+            assert error["message"].startswith(f"{row.name} is not supported here: ")
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize", "responses", "messages"])
 def test_a_refused_field_that_asks_for_nothing_is_accepted(
     service: RunningService, endpoint: str
 ) -> None:
@@ -143,7 +215,7 @@ def test_a_refused_field_that_asks_for_nothing_is_accepted(
             assert response.status_code == 200, response.text
 
 
-@pytest.mark.parametrize("endpoint", GENERATING)
+@pytest.mark.parametrize("endpoint", [*GENERATING, *PROTOCOLS])
 def test_fields_without_effect_are_accepted_and_not_logged_as_unknown(
     service: RunningService, endpoint: str
 ) -> None:

@@ -26,21 +26,21 @@ def cut(items, sizes):
 
 
 def streamed(tokenizer, token_ids, sizes=(), prompt=(), stop=()):
-    """The pieces in order, the flushed one last, and whether a stop string was met."""
+    """The pieces in order, the flushed one last, and the stop string that was met."""
     detokenizer = Detokenizer(tokenizer, prompt, stop)
     pieces = []
     for run in cut(token_ids, sizes):
         found = detokenizer.feed(run)
         pieces.append(found.text)
         if found.is_stopped:
-            return pieces, True
-    return [*pieces, detokenizer.flush()], False
+            return pieces, found.stop
+    return [*pieces, detokenizer.flush()], None
 
 
 def expected_stop(text, stop):
     """The text before the stop string that is complete first, the longest of these."""
-    found = [(text.find(s) + len(s), text.find(s)) for s in stop if s in text]
-    return (text[: min(found)[1]], True) if found else (text, False)
+    found = [(text.find(s) + len(s), text.find(s), s) for s in stop if s in text]
+    return (text[: min(found)[1]], min(found)[2]) if found else (text, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,8 +128,8 @@ stops = st.lists(st.text(st.sampled_from("ab c"), min_size=1, max_size=4), max_s
 def test_a_stop_string_ends_the_text_wherever_tokens_begin_and_end(text, stop, sizes):
     tokenizer = tokenizers.byte_level()
     ids = tokenizer.encode(text)
-    pieces, is_stopped = streamed(tokenizer, ids, sizes, stop=tuple(stop))
-    assert ("".join(pieces), is_stopped) == expected_stop(text, stop)
+    pieces, met = streamed(tokenizer, ids, sizes, stop=tuple(stop))
+    assert ("".join(pieces), met) == expected_stop(text, stop)
 
 
 def test_what_may_become_a_stop_string_is_held_back_and_no_more():

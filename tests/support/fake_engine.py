@@ -1,8 +1,8 @@
 """An engine whose every token is the test's to give: for faults that a real one rarely has.
 
-One token is one byte. Sequences say "ok " for ever, or until max_tokens, but only while
-the engine is open; `hold` and `release` are called from the test's thread. The sequences of a
-stream take turns.
+One token is one byte. Sequences say "ok " for ever, or until max_tokens; or they say what `says`
+has, one text per token, and stop. They do so only while the engine is open; `hold` and `release`
+are called from the test's thread. The sequences of a stream take turns.
 """
 
 import asyncio
@@ -96,6 +96,7 @@ class FakeEngine:
         self.submitted = threading.Semaphore(0)
         self.aborted = threading.Semaphore(0)
         self.refuses_with: ServiceError | None = None
+        self.says: Sequence[str] = ()
         self._is_open = True
         self._free_tokens = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -159,7 +160,8 @@ class FakeEngine:
 class FakeSequence:
     """Implements `llm_service.engine.SequenceProgress`."""
 
-    def __init__(self, request: GenerationRequest) -> None:
+    def __init__(self, request: GenerationRequest, says: Sequence[str] = ()) -> None:
+        self._says = says
         self.timings = Timings(submitted=time.monotonic())
         self.usage = Usage(num_prompt_tokens=len(request.prompt))
         self._max_tokens = request.sampling.max_tokens
@@ -173,13 +175,17 @@ class FakeSequence:
         now = time.monotonic()
         self.timings.first_scheduled = self.timings.first_scheduled or now
         self.timings.first_token = self.timings.first_token or now
-        text = "ok "[self.usage.num_output_tokens % 3]
+        says = self._says or "ok "
+        text = says[self.usage.num_output_tokens % len(says)]
         self.usage.num_output_tokens += 1
-        is_last = self.usage.num_output_tokens >= self._max_tokens
-        if is_last:
+        reason = None
+        if self.usage.num_output_tokens == len(self._says):
+            reason = FinishReason.STOP
+        elif self.usage.num_output_tokens >= self._max_tokens:
+            reason = FinishReason.LENGTH
+        if reason is not None:
             self.timings.finished = now
-        reason = FinishReason.LENGTH if is_last else None
-        return GenerationChunk(text, (ord(text),), finish_reason=reason)
+        return GenerationChunk(text, tuple(text.encode()[:1]), finish_reason=reason)
 
 
 class FakeStream:
@@ -192,7 +198,7 @@ class FakeStream:
         is_open: bool,
         free_tokens: int,
     ) -> None:
-        self.sequences = [FakeSequence(request) for request in requests]
+        self.sequences = [FakeSequence(request, engine.says) for request in requests]
         self.gate = asyncio.Event()
         self._free_tokens = free_tokens  # of each sequence
         self._engine = engine

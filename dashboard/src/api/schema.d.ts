@@ -44,6 +44,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Response
+         * @description Answer a conversation in OpenAI's Responses format. Answers are not stored.
+         */
+        post: operations["create_response_v1_responses_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Message
+         * @description Answer a conversation in Anthropic's Messages format.
+         */
+        post: operations["create_message_v1_messages_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/messages/count_tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Count Tokens
+         * @description Count the tokens of the prompt that the same body makes at /v1/messages.
+         */
+        post: operations["count_tokens_v1_messages_count_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -419,6 +479,21 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AdditionalToolsItem
+         * @description More tools, which Codex sends in the input.
+         */
+        AdditionalToolsItem: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "additional_tools";
+            /** Tools */
+            tools?: (components["schemas"]["FunctionTool"] | components["schemas"]["OtherTool"])[];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * AlertOut
          * @description `since`, `value` and `description` belong to an active alert, not to an inactive rule.
          */
@@ -511,6 +586,23 @@ export interface components {
              */
             type?: "function";
             function: components["schemas"]["CalledFunction"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CallOutputItem
+         * @description The result of a call.
+         */
+        CallOutputItem: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "function_call_output" | "custom_tool_call_output";
+            /** Call Id */
+            call_id: string;
+            /** Output */
+            output: string | components["schemas"]["Part"][];
         } & {
             [key: string]: unknown;
         };
@@ -831,6 +923,69 @@ export interface components {
             /** Reasoning Tokens */
             reasoning_tokens: number;
         };
+        /** CountTokensRequest */
+        CountTokensRequest: {
+            /** Model */
+            model: string;
+            /** Messages */
+            messages: components["schemas"]["MessageIn"][];
+            /**
+             * System
+             * @default
+             */
+            system?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+            /** Tools */
+            tools?: (components["schemas"]["CustomTool"] | components["schemas"]["ServerTool"])[];
+            tool_choice?: components["schemas"]["ToolChoice"] | null;
+            thinking?: components["schemas"]["Thinking"] | null;
+            output_config?: components["schemas"]["OutputConfig"] | null;
+            output_format?: components["schemas"]["OutputFormat"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CustomTool
+         * @description A tool of the caller; the type may be left out.
+         */
+        CustomTool: {
+            /**
+             * Type
+             * @default custom
+             * @constant
+             */
+            type?: "custom";
+            /** Name */
+            name: string;
+            /** Description */
+            description?: string | null;
+            /** Input Schema */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** CustomToolCallItem */
+        CustomToolCallItem: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "custom_tool_call";
+            /** Call Id */
+            call_id: string;
+            /** Name */
+            name: string;
+            /**
+             * Input
+             * @default
+             */
+            input?: string;
+        } & {
+            [key: string]: unknown;
+        };
         /** DayOut */
         DayOut: {
             /** Date */
@@ -942,6 +1097,25 @@ export interface components {
         ErrorEnvelope: {
             error: components["schemas"]["ErrorBody"];
         };
+        /** FunctionCallItem */
+        FunctionCallItem: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "function_call";
+            /** Call Id */
+            call_id: string;
+            /** Name */
+            name: string;
+            /**
+             * Arguments
+             * @default
+             */
+            arguments?: string;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * FunctionDefinition
          * @description A function that the model may call. `parameters` is a JSON schema of an object.
@@ -973,12 +1147,47 @@ export interface components {
             /** Arguments */
             arguments: string;
         };
+        /** FunctionTool */
+        FunctionTool: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "function";
+            /** Name */
+            name: string;
+            /** Description */
+            description?: string | null;
+            /** Parameters */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** HealthOut */
         HealthOut: {
             /** Is Ready */
             is_ready: boolean;
             /** Reason */
             reason: string;
+        };
+        /** IncompleteDetails */
+        IncompleteDetails: {
+            /**
+             * Reason
+             * @constant
+             */
+            reason: "max_output_tokens";
+        };
+        /** InputTokensDetails */
+        InputTokensDetails: {
+            /** Cached Tokens */
+            cached_tokens: number;
+            /** Cache Write Tokens */
+            cache_write_tokens: number;
         };
         /** InstructionSetOut */
         InstructionSetOut: {
@@ -1170,6 +1379,139 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** MessageIn */
+        MessageIn: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system";
+            /** Content */
+            content: string | (components["schemas"]["TextBlock"] | components["schemas"]["ThinkingBlock"] | components["schemas"]["ToolUseBlock"] | components["schemas"]["ToolResultBlock"] | components["schemas"]["OtherBlock"])[];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * MessageItem
+         * @description A message; clients leave the type out.
+         */
+        MessageItem: {
+            /**
+             * Type
+             * @default message
+             * @constant
+             */
+            type?: "message";
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "developer" | "user" | "assistant";
+            /**
+             * Content
+             * @default
+             */
+            content?: string | components["schemas"]["Part"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /** MessageOut */
+        MessageOut: {
+            /** Id */
+            id: string;
+            /**
+             * Type
+             * @constant
+             */
+            type: "message";
+            /**
+             * Role
+             * @constant
+             */
+            role: "assistant";
+            /** Model */
+            model: string;
+            /** Content */
+            content: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Stop Reason
+             * @enum {string}
+             */
+            stop_reason: "end_turn" | "stop_sequence" | "max_tokens" | "model_context_window_exceeded" | "tool_use";
+            /** Stop Sequence */
+            stop_sequence: string | null;
+            usage: components["schemas"]["MessageUsage"];
+        };
+        /**
+         * MessageUsage
+         * @description The whole prompt has `input_tokens` and `cache_read_input_tokens`.
+         */
+        MessageUsage: {
+            /** Input Tokens */
+            input_tokens: number;
+            /** Cache Creation Input Tokens */
+            cache_creation_input_tokens: number;
+            /** Cache Read Input Tokens */
+            cache_read_input_tokens: number;
+            /** Output Tokens */
+            output_tokens: number;
+            output_tokens_details: components["schemas"]["OutputTokens"];
+        };
+        /** MessagesError */
+        MessagesError: {
+            /** Type */
+            type: string;
+            /** Message */
+            message: string;
+        };
+        /** MessagesErrorEnvelope */
+        MessagesErrorEnvelope: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "error";
+            error: components["schemas"]["MessagesError"];
+            /** Request Id */
+            request_id: string | null;
+        };
+        /** MessagesRequest */
+        MessagesRequest: {
+            /** Model */
+            model: string;
+            /** Messages */
+            messages: components["schemas"]["MessageIn"][];
+            /**
+             * System
+             * @default
+             */
+            system?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+            /** Tools */
+            tools?: (components["schemas"]["CustomTool"] | components["schemas"]["ServerTool"])[];
+            tool_choice?: components["schemas"]["ToolChoice"] | null;
+            thinking?: components["schemas"]["Thinking"] | null;
+            output_config?: components["schemas"]["OutputConfig"] | null;
+            output_format?: components["schemas"]["OutputFormat"] | null;
+            /** Max Tokens */
+            max_tokens: number;
+            /**
+             * Stream
+             * @default false
+             */
+            stream?: boolean;
+            /** Stop Sequences */
+            stop_sequences?: string[];
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Top K */
+            top_k?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** Model */
         Model: {
             /** Id */
@@ -1247,6 +1589,18 @@ export interface components {
             };
             /** Notes */
             notes: string[];
+        };
+        /**
+         * NamedChoice
+         * @description The tool that has to be called.
+         */
+        NamedChoice: {
+            /** Type */
+            type: string;
+            /** Name */
+            name?: string | null;
+        } & {
+            [key: string]: unknown;
         };
         /** NamedFunction */
         NamedFunction: {
@@ -1333,6 +1687,59 @@ export interface components {
             burn_rates: components["schemas"]["BurnRateOut"][];
             history: components["schemas"]["BudgetOut"];
         };
+        /** OtherBlock */
+        OtherBlock: {
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** OtherItem */
+        OtherItem: {
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** OtherTool */
+        OtherTool: {
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** OutputConfig */
+        OutputConfig: {
+            /** Effort */
+            effort?: string | null;
+            format?: components["schemas"]["OutputFormat"] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** OutputFormat */
+        OutputFormat: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "json_schema";
+            /** Schema */
+            schema: {
+                [key: string]: unknown;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /** OutputTokens */
+        OutputTokens: {
+            /** Thinking Tokens */
+            thinking_tokens: number;
+        };
+        /** OutputTokensDetails */
+        OutputTokensDetails: {
+            /** Reasoning Tokens */
+            reasoning_tokens: number;
+        };
         /** PanelOut */
         PanelOut: {
             /** Title */
@@ -1344,10 +1751,49 @@ export interface components {
             /** Samples */
             samples?: number[] | null;
         };
+        /**
+         * Part
+         * @description A part of a message's content, of a call's output, or of reasoning.
+         */
+        Part: {
+            /** Type */
+            type: string;
+            /** Text */
+            text?: string | null;
+            /** Refusal */
+            refusal?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** PromptTokensDetails */
         PromptTokensDetails: {
             /** Cached Tokens */
             cached_tokens: number;
+        };
+        /** Reasoning */
+        Reasoning: {
+            /** Effort */
+            effort?: string | null;
+            /** Summary */
+            summary?: ("auto" | "concise" | "detailed") | null;
+            /** Generate Summary */
+            generate_summary?: ("auto" | "concise" | "detailed") | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ReasoningItem */
+        ReasoningItem: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "reasoning";
+            /** Content */
+            content?: components["schemas"]["Part"][];
+            /** Summary */
+            summary?: components["schemas"]["Part"][];
+        } & {
+            [key: string]: unknown;
         };
         /**
          * RemainingOut
@@ -1425,6 +1871,13 @@ export interface components {
             /** Requests */
             requests: components["schemas"]["RequestRecord"][];
         };
+        /** ResponseFailure */
+        ResponseFailure: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+        };
         /** ResponseFormat */
         ResponseFormat: {
             /**
@@ -1441,6 +1894,106 @@ export interface components {
             schema?: {
                 [key: string]: unknown;
             } | boolean | string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ResponseOut
+         * @description The settings of the request are sent back as well; they are not listed here.
+         */
+        ResponseOut: {
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @constant
+             */
+            object: "response";
+            /** Created At */
+            created_at: number;
+            /** Completed At */
+            completed_at: number | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "completed" | "incomplete" | "failed" | "in_progress";
+            /** Model */
+            model: string;
+            /** Output */
+            output: {
+                [key: string]: unknown;
+            }[];
+            error: components["schemas"]["ResponseFailure"] | null;
+            incomplete_details: components["schemas"]["IncompleteDetails"] | null;
+            usage: components["schemas"]["ResponseUsage"] | null;
+        };
+        /** ResponseUsage */
+        ResponseUsage: {
+            /** Input Tokens */
+            input_tokens: number;
+            input_tokens_details: components["schemas"]["InputTokensDetails"];
+            /** Output Tokens */
+            output_tokens: number;
+            output_tokens_details: components["schemas"]["OutputTokensDetails"];
+            /** Total Tokens */
+            total_tokens: number;
+        };
+        /** ResponsesRequest */
+        ResponsesRequest: {
+            /** Model */
+            model: string;
+            /** Input */
+            input: string | (components["schemas"]["MessageItem"] | components["schemas"]["ReasoningItem"] | components["schemas"]["FunctionCallItem"] | components["schemas"]["CustomToolCallItem"] | components["schemas"]["CallOutputItem"] | components["schemas"]["AdditionalToolsItem"] | components["schemas"]["OtherItem"])[];
+            /** Instructions */
+            instructions?: string | null;
+            /**
+             * Stream
+             * @default false
+             */
+            stream?: boolean;
+            /** Max Output Tokens */
+            max_output_tokens?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Presence Penalty */
+            presence_penalty?: number | null;
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Tools */
+            tools?: (components["schemas"]["FunctionTool"] | components["schemas"]["OtherTool"])[];
+            /**
+             * Tool Choice
+             * @default auto
+             */
+            tool_choice?: ("none" | "auto" | "required") | components["schemas"]["NamedChoice"];
+            /**
+             * Parallel Tool Calls
+             * @default true
+             */
+            parallel_tool_calls?: boolean;
+            text?: components["schemas"]["TextOptions"] | null;
+            reasoning?: components["schemas"]["Reasoning"] | null;
+            /** Include */
+            include?: string[];
+            /**
+             * Truncation
+             * @default disabled
+             * @enum {string}
+             */
+            truncation?: "auto" | "disabled";
+            /** Metadata */
+            metadata?: {
+                [key: string]: string;
+            };
+            /** Prompt Cache Key */
+            prompt_cache_key?: string | null;
+            /** Safety Identifier */
+            safety_identifier?: string | null;
+            /** User */
+            user?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -1524,6 +2077,16 @@ export interface components {
             };
         };
         /**
+         * ServerTool
+         * @description A tool that only Anthropic has.
+         */
+        ServerTool: {
+            /** Type */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * SourceOut
          * @description `kind` is `prometheus` or `history`; `note` says why a Prometheus that is set is not used.
          */
@@ -1593,6 +2156,46 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** TextBlock */
+        TextBlock: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "text";
+            /** Text */
+            text: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** TextFormat */
+        TextFormat: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "text" | "json_object" | "json_schema";
+            /** Name */
+            name?: string | null;
+            /** Description */
+            description?: string | null;
+            /** Schema */
+            schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** Strict */
+            strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** TextOptions */
+        TextOptions: {
+            format?: components["schemas"]["TextFormat"] | null;
+            /** Verbosity */
+            verbosity?: ("low" | "medium" | "high") | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** TextPart */
         TextPart: {
             /** Type */
@@ -1601,6 +2204,35 @@ export interface components {
             text?: string | null;
         } & {
             [key: string]: unknown;
+        };
+        /** Thinking */
+        Thinking: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "enabled" | "disabled" | "adaptive" | "between_tools";
+            /** Budget Tokens */
+            budget_tokens?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ThinkingBlock */
+        ThinkingBlock: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "thinking";
+            /** Thinking */
+            thinking: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** TokenCount */
+        TokenCount: {
+            /** Input Tokens */
+            input_tokens: number;
         };
         /** TokenLogprobOut */
         TokenLogprobOut: {
@@ -1671,6 +2303,23 @@ export interface components {
             type?: "function";
             function: components["schemas"]["FunctionOut"];
         };
+        /** ToolChoice */
+        ToolChoice: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "auto" | "any" | "tool" | "none";
+            /** Name */
+            name?: string | null;
+            /**
+             * Disable Parallel Tool Use
+             * @default false
+             */
+            disable_parallel_tool_use?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
         /** ToolDefinition */
         ToolDefinition: {
             /**
@@ -1680,6 +2329,46 @@ export interface components {
              */
             type?: "function";
             function: components["schemas"]["FunctionDefinition"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** ToolResultBlock */
+        ToolResultBlock: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "tool_result";
+            /** Tool Use Id */
+            tool_use_id: string;
+            /**
+             * Content
+             * @default
+             */
+            content?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+            /**
+             * Is Error
+             * @default false
+             */
+            is_error?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ToolUseBlock */
+        ToolUseBlock: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "tool_use";
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Input */
+            input?: {
+                [key: string]: unknown;
+            };
         } & {
             [key: string]: unknown;
         };
@@ -1882,6 +2571,267 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    create_response_v1_responses_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResponsesRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResponseOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    create_message_v1_messages_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MessagesRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessageOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+        };
+    };
+    count_tokens_v1_messages_count_tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CountTokensRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenCount"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
                 };
             };
         };

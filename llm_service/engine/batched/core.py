@@ -215,7 +215,7 @@ class EngineCore:
         markers = (Marker(len(piece.text), token_id),) if is_marker and not piece.is_stopped else ()
         is_flushed = reason is not None and not piece.is_stopped
         text = piece.text + (detokenizer.flush() if is_flushed else "")
-        return GenerationChunk(text, (token_id,), logprobs, reason, markers)
+        return GenerationChunk(text, (token_id,), logprobs, reason, markers, piece.stop)
 
     def _ends_answer(self, sequence: Sequence, token_id: int) -> bool:
         """End-of-sequence and stop tokens end the answer and are not part of its text."""
@@ -281,6 +281,7 @@ def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:
         tuple(position for chunk in chunks for position in chunk.logprobs),
         chunks[-1].finish_reason,
         tuple(markers),
+        chunks[-1].stop,
     )
 
 

@@ -26,10 +26,14 @@ class TextDecoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detokenized:
-    """Text that is safe to show, and whether a stop string has ended the sequence."""
+    """Text that is safe to show, and the stop string that has ended the sequence, if one has."""
 
     text: str
-    is_stopped: bool = False
+    stop: str | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.stop is not None
 
 
 class Detokenizer:
@@ -151,10 +155,11 @@ class _StopFinder:
         if not self._stop:
             return Detokenized(text)
         text = self._held + text
-        found = [(at + len(s), at) for s in self._stop if (at := text.find(s)) >= 0]
+        found = [(at + len(s), at, s) for s in self._stop if (at := text.find(s)) >= 0]
         if found:
             self._held = ""
-            return Detokenized(text[: min(found)[1]], is_stopped=True)
+            _, start, stop = min(found)
+            return Detokenized(text[:start], stop)
         num_held = max(_overlap(text, s) for s in self._stop)
         self._held = text[len(text) - num_held :]
         return Detokenized(text[: len(text) - num_held])
