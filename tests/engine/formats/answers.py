@@ -18,6 +18,7 @@ from llm_service.engine.formats.delimiters import Delimiters
 from llm_service.engine.request import GenerationChunk, Marker
 
 _FIRST_TEXT_ID = 1000
+_SMALL = 6
 
 
 def schema(**properties: Any) -> dict[str, Any]:
@@ -76,6 +77,13 @@ def cut(
     while start < len(all_items):
         yield chunk(all_items[start:end])
         start, end = end, end + size
+
+
+def all_cuts(all_items: Sequence[Item]) -> Iterator[Iterator[GenerationChunk]]:
+    """Yield chunks of each size, and those of small sizes with a first one of each size."""
+    for size in range(1, len(all_items) + 1):
+        for first in range(1, size + 1) if size <= _SMALL else (size,):
+            yield cut(all_items, size, first)
 
 
 @dataclass

@@ -124,8 +124,10 @@ class Family:
 _THINK = ("<think>", "</think>")
 _TOOL_CALL = ("<tool_call>", "</tool_call>")
 _CHATML_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-_MISTRAL_TOKENS = ("<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]")
-_MISTRAL_TOKENS += ("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]")
+_MISTRAL_TOKENS = (
+    *("<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
+    *("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]"),
+)
 FAMILIES = {
     "hermes": Family(HERMES, _CHATML_TOKENS, (*_TOOL_CALL, *_THINK)),
     "hermes, as text": Family(HERMES, _CHATML_TOKENS),

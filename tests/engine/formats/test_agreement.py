@@ -173,7 +173,11 @@ def test_grammar_and_parser_agree_with_the_template(name: str, arguments: dict[s
 
 @pytest.mark.parametrize("name", [name for name in WITH_CALLS if name != "llama_json"])
 def test_they_agree_about_several_calls(name: str) -> None:
-    calls = [("look_up", {"text": "Zürich"}), ("now", {}), ("look_up", {"text": "", "count": 7})]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("look_up", {"text": "Zürich"}),
+        ("now", {}),
+        ("look_up", {"text": "", "count": 7}),
+    ]
     check(name, calls)
 
 

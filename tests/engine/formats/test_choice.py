@@ -100,7 +100,7 @@ def test_a_budget_closes_reasoning_as_the_template_does() -> None:
     budget = choose_format(tokenizer, "qwen3").reasoning_budget(7, in_reasoning=True)
     assert budget is not None
     assert (budget.max_tokens, budget.begins_open) == (7, True)
-    assert tokenizer.decode(budget.closing_ids) == "\n</think>\n\n"
+    assert tokenizer.decode(list(budget.closing_ids)) == "\n</think>\n\n"
     assert budget.close_id in budget.closing_ids
     as_text = choose_format(family_tokenizer("hermes, as text"), "qwen3")
     assert as_text.reasoning_budget(7, in_reasoning=True) is None

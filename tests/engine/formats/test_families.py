@@ -6,7 +6,16 @@ import pytest
 
 from llm_service.engine.answer import TextDelta
 from llm_service.engine.formats import Tool
-from tests.engine.formats.answers import Answer, Call, cut, items, model_format, read, schema
+from tests.engine.formats.answers import (
+    Answer,
+    Call,
+    all_cuts,
+    cut,
+    items,
+    model_format,
+    read,
+    schema,
+)
 
 TYPED = schema(
     text={"type": "string"},
@@ -140,11 +149,7 @@ def test_json_text_that_is_no_call_is_not_held_back() -> None:
 def answers(name: str, text: str, *, has_tokens: bool) -> Sequence[Answer]:
     model = model_format(name, has_tokens=has_tokens)
     parts = items(model, text)
-    return [
-        read(model.parser(TOOLS, in_reasoning=False), cut(parts, size, first))[0]
-        for size in range(1, len(parts) + 1)
-        for first in range(1, min(size, 5) + 1)
-    ]
+    return [read(model.parser(TOOLS, in_reasoning=False), chunks)[0] for chunks in all_cuts(parts)]
 
 
 @pytest.mark.parametrize("has_tokens", [True, False], ids=["tokens", "text"])

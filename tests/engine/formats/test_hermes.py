@@ -11,6 +11,7 @@ from tests.engine.formats.answers import (
     TOOLS,
     Answer,
     Call,
+    all_cuts,
     cut,
     items,
     model_format,
@@ -113,11 +114,7 @@ def each_cut(answer: str, *, has_tokens: bool, **how: Any) -> list[Answer]:
     model = model_format("hermes", has_tokens=has_tokens)
     parts = items(model, answer)
     asked: dict[str, Any] = {"tools": TOOLS, "in_reasoning": False} | how
-    answers = []
-    for size in range(1, len(parts) + 1):
-        for first in range(1, min(size, 7) + 1):
-            answers.append(read(model.parser(**asked), cut(parts, size, first))[0])
-    return answers
+    return [read(model.parser(**asked), chunks)[0] for chunks in all_cuts(parts)]
 
 
 @pytest.mark.parametrize("has_tokens", [True, False], ids=["tokens", "text"])

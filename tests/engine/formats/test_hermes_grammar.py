@@ -1,11 +1,12 @@
 """The grammar of the Hermes format, for the bundled model, as llguidance reads it."""
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
 
-from llm_service.engine.formats import Tool, ToolChoice, json_value
+from llm_service.engine.formats import ModelFormat, Tool, ToolChoice, json_value
 from llm_service.engine.formats.choice import choose_format
 from llm_service.engine.grammar import GrammarSource
 from llm_service.engine.tokenization import SealedTokenizer
@@ -27,10 +28,15 @@ def call(name: str, arguments: str) -> str:
     return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
 
 
+@cache
+def pocket_format() -> ModelFormat:
+    return choose_format(tokenizers.pocket(), "pocket")
+
+
 def grammar(
     choice: ToolChoice = REQUIRED, content: str | None = None, **how: Any
 ) -> GrammarSource | None:
-    model = choose_format(tokenizers.pocket(), "pocket")
+    model = pocket_format()
     asked: dict[str, Any] = {"tools": TOOLS, "in_reasoning": False} | how
     return model.grammar(choice=choice, content=content, **asked)
 
