@@ -23,13 +23,12 @@ _WORD_BITS = 32
 class Masks:
     """Reused memory for the masks of one sequence's rows: int32 [rows, words]."""
 
-    def __init__(self, vocab_size: int) -> None:
-        self._num_words = -(-vocab_size // _WORD_BITS)
-        self._rows = torch.empty(0, self._num_words, dtype=torch.int32)
+    def __init__(self, num_ids: int) -> None:
+        self._rows = torch.empty(0, -(-num_ids // _WORD_BITS), dtype=torch.int32)
 
     def take(self, num_rows: int) -> list[Tensor]:
         if len(self._rows) < num_rows:
-            self._rows = torch.empty(num_rows, self._num_words, dtype=torch.int32)
+            self._rows = self._rows.new_empty(num_rows, self._rows.shape[1])
         return list(self._rows[:num_rows])
 
     def only(self, token_id: int) -> Tensor:
@@ -52,11 +51,17 @@ def constraint_of(request: GenerationRequest, vocab_size: int) -> TokenConstrain
 class GrammarConstraint:
     """Implements `TokenConstraint` for a grammar that covers the answer, or parts of it."""
 
-    def __init__(self, source: GrammarSource, matcher: "LLMatcher", vocab_size: int) -> None:
-        """`matcher` is at the grammar's beginning; it is copied and never changed."""
+    def __init__(
+        self, source: GrammarSource, matcher: "LLMatcher", num_ids: int, vocab_size: int
+    ) -> None:
+        """`matcher` is at the grammar's beginning; it is copied and never changed.
+
+        It knows `num_ids` tokens, which may be more than the logits' `vocab_size`.
+        """
         self._source = source
         self._fresh = matcher
-        self._masks = Masks(vocab_size)
+        self._masks = Masks(num_ids)
+        self._num_words = -(-vocab_size // _WORD_BITS)
         self._matcher: LLMatcher | None = None  # None: the answer is free
         self._forced: list[int] = []
         self._error: ServiceError | None = None
@@ -123,7 +128,7 @@ class GrammarConstraint:
         if matcher is None or self._error is not None:
             return [None] * (1 + len(draft))
         if self._forced:
-            return [self._masks.only(self._forced[0])]
+            return [self._masks.only(self._forced[0])[: self._num_words]]
         rows = self._masks.take(1 + len(draft))
         for i, row in enumerate(rows):
             if i:
@@ -133,7 +138,7 @@ class GrammarConstraint:
             matcher.rollback(len(draft))
         if matcher.is_error():
             self._fail(matcher)
-        return list(rows)
+        return [row[: self._num_words] for row in rows]
 
     def _begin(self) -> None:
         self._matcher = self._fresh.deep_copy()
@@ -150,9 +155,7 @@ class GrammarConstraint:
             self._forced = matcher.compute_ff_tokens()
 
     def _fail(self, matcher: "LLMatcher") -> None:
-        self._error = InvalidRequest(
-            f"The answer could not be kept to its grammar: {first_line(matcher.get_error())}"
-        )
+        self._error = InvalidRequest(f"The answer cannot follow its grammar: {why(matcher)}")
 
 
 class BudgetedConstraint:
@@ -241,5 +244,6 @@ def num_common(first: Sequence[int], second: Sequence[int]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
-def first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0]
+def why(matcher: "LLMatcher") -> str:
+    """Return the first line of the matcher's error, which may go on with its state."""
+    return matcher.get_error().strip().split("\n", 1)[0]

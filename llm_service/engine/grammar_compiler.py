@@ -10,9 +10,9 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from llm_service.engine.constraints import GrammarConstraint, first_line
+from llm_service.engine.constraints import GrammarConstraint, why
 from llm_service.engine.grammar import GrammarSource, TokenConstraint
 from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import InvalidRequest
@@ -26,6 +26,7 @@ _MAX_DEPTH = 64
 _MAX_LEXER_STATES = 20_000  # of 1 to 2 kB, in each sequence
 _MAX_GRAMMAR_SIZE = 200_000  # symbols
 _JSON = re.compile(r"%json\s*(?=[{\[tf\"])")
+_SENTINEL = "\x02"  # a character that no text has
 # As `json.dumps` and templates write it. Flexible whitespace would let a model end a line for ever.
 _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -33,20 +34,31 @@ _LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator"
 class CompiledGrammar:
     """Implements `Grammar`."""
 
-    def __init__(self, source: GrammarSource, matcher: "LLMatcher", vocab_size: int) -> None:
-        self._source, self._matcher, self._vocab_size = source, matcher, vocab_size
+    def __init__(
+        self, source: GrammarSource, matcher: "LLMatcher", num_ids: int, vocab_size: int
+    ) -> None:
+        self._source, self._matcher = source, matcher
+        self._num_ids, self._vocab_size = num_ids, vocab_size
 
     def constraint(self) -> TokenConstraint:
-        return GrammarConstraint(self._source, self._matcher, self._vocab_size)
+        return GrammarConstraint(self._source, self._matcher, self._num_ids, self._vocab_size)
+
+
+class Encoder(Protocol):
+    """What is needed of a `SealedTokenizer`."""
+
+    @property
+    def control_token_ids(self) -> frozenset[int]: ...
+
+    def encode_inside(self, text: str) -> list[int]: ...
 
 
 class GrammarCompiler:
     """Implements `Grammars`. One grammar is compiled at a time; the others wait."""
 
-    def __init__(self, vocabulary: Vocabulary, encode: Callable[[str], list[int]]) -> None:
-        """`encode` turns text in the middle of an answer into ids, without control tokens."""
+    def __init__(self, vocabulary: Vocabulary, encoder: Encoder) -> None:
         self._vocabulary = vocabulary
-        self._encode = encode
+        self._encoder = encoder
         self._tokenizer: LLTokenizer | None = None
         self._cache: OrderedDict[str, LLMatcher] = OrderedDict()
         self._lock = asyncio.Lock()
@@ -63,14 +75,15 @@ class GrammarCompiler:
         self._cache.move_to_end(source.text)
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
-        return CompiledGrammar(source, matcher, self._vocabulary.size)
+        assert self._tokenizer is not None
+        return CompiledGrammar(source, matcher, self._tokenizer.vocab_size, self._vocabulary.size)
 
     def _compile(self, text: str) -> "LLMatcher":
         from llguidance import LLMatcher, LLParserLimits
 
         text = _with_layout(text)
         if self._tokenizer is None:
-            self._tokenizer = _make_tokenizer(self._vocabulary, self._encode)
+            self._tokenizer = make_tokenizer(self._vocabulary, self._encoder)
         limits = LLParserLimits(
             max_lexer_states=_MAX_LEXER_STATES,
             max_grammar_size=_MAX_GRAMMAR_SIZE,
@@ -78,7 +91,7 @@ class GrammarCompiler:
         )
         matcher = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)
         if matcher.is_error():
-            raise InvalidRequest(f"The grammar is not possible: {first_line(matcher.get_error())}")
+            raise InvalidRequest(f"The grammar is not possible: {why(matcher)}")
         return matcher
 
 
@@ -124,21 +137,45 @@ def _children(value: Any) -> Iterator[Any]:
         yield from value
 
 
-def _make_tokenizer(vocabulary: Vocabulary, encode: Callable[[str], list[int]]) -> "LLTokenizer":
-    """Hand the vocabulary over. The last part holds the interpreter's lock, for up to a second."""
+def make_tokenizer(vocabulary: Vocabulary, encoder: Encoder) -> "LLTokenizer":
+    """Hand the vocabulary to llguidance.
+
+    Its two calls hold the interpreter's lock, each for up to half a second.
+    """
     from llguidance import LLTokenizer, TokenizerWrapper
 
-    class Described:
-        eos_token_id = min(vocabulary.eos_token_ids)
-        bos_token_id = None
-        special_token_ids = sorted(vocabulary.special_token_ids)
-        tokens = [vocabulary.token_bytes(i) for i in range(vocabulary.size)]  # noqa: RUF012
+    tokens = [vocabulary.token_bytes(i) for i in range(vocabulary.size)]
+    described = _Described(tokens, vocabulary, encoder)
+    eos_token = sorted(vocabulary.eos_token_ids) or None
+    plain = LLTokenizer(TokenizerWrapper(described), eos_token=eos_token, slices=[])
+    described.fall_back = plain.greedy_tokenize
+    return plain.with_slices(LLTokenizer.general_slices())
 
-        def __call__(self, text: str | bytes) -> list[int]:
-            return encode(text.decode() if isinstance(text, bytes) else text)
 
-    return LLTokenizer(
-        TokenizerWrapper(Described()),
-        n_vocab=vocabulary.size,
-        eos_token=sorted(vocabulary.eos_token_ids),
-    )
+class _Described:
+    """Describes a vocabulary to llguidance's `TokenizerWrapper`, which names the attributes."""
+
+    bos_token_id = None
+
+    def __init__(self, tokens: list[bytes], vocabulary: Vocabulary, encoder: Encoder) -> None:
+        self.tokens = tokens
+        # Without one, llguidance adds a token of its own after the last.
+        self.eos_token_id = min(vocabulary.eos_token_ids, default=None)
+        self.special_token_ids = sorted(vocabulary.special_token_ids | encoder.control_token_ids)
+        self._encode = encoder.encode_inside
+        self.fall_back: Callable[[str], list[int]] = lambda text: []
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        """Encode text as it stands in the middle of an answer, and never as control tokens.
+
+        Some tokenizers put a space before a text. Then a character before it is encoded as well.
+        """
+        text = text.decode() if isinstance(text, bytes) else text
+        for before in ("", _SENTINEL):
+            ids, start = self._encode(before + text), 0
+            spelled = [self.tokens[i] for i in ids]
+            if before and before.encode() in spelled:
+                start = spelled.index(before.encode()) + 1
+            if b"".join(spelled[start:]) == text.encode():
+                return ids[start:]
+        return self.fall_back(text)

@@ -74,7 +74,7 @@ class SequentialEngine(BatchedEngine):
             build_core,
             info,
             sealed,
-            GrammarCompiler(vocabulary, sealed.encode_inside),
+            GrammarCompiler(vocabulary, sealed),
             observe(info),
             backoff or Backoff(),
             turn or Turn(),
@@ -150,10 +150,12 @@ class GenerateRunner:
             self.release()
             self._sequence = sequence
             self._generation = _Generation(self._model, sequence.token_ids, self._num_threads)
-            self._num_given = len(sequence.token_ids)
-        for token_id in sequence.token_ids[self._num_given :]:
-            self._generation.logits()
-            self._generation.choose(token_id)
+        else:
+            *forced, last = sequence.token_ids[self._num_given :]
+            for token_id in forced:
+                self._generation.choose(token_id)
+                self._generation.logits()
+            self._generation.choose(last)
         self._num_given = len(sequence.token_ids)
         return self._generation.logits()
 

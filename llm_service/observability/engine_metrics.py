@@ -84,6 +84,12 @@ class EngineFamilies:
         self.batch_size = declare.histogram(
             "llm_batch_size", "Sequences computed in one engine step.", BATCH, model=()
         )
+        self.forced_tokens = declare.counter(
+            "llm_forced_tokens_total",
+            "Output tokens that a grammar or a reasoning budget left no choice about;"
+            " they were not sampled.",
+            model=(),
+        )
         self.draft_tokens = declare.counter(
             "llm_draft_tokens_total",
             "Draft tokens that were verified, by whether they were accepted.",
@@ -184,6 +190,7 @@ class ModelMetrics:
         families.prompt_tokens.of(model, "cached").inc(stats.num_cached_prompt_tokens)
         families.output_tokens.of(model).inc(stats.num_output_tokens)
         families.preemptions.of(model).inc(stats.num_preemptions)
+        families.forced_tokens.of(model).inc(stats.num_forced_tokens)
         num_accepted = stats.num_accepted_draft_tokens
         families.draft_tokens.of(model, "accepted").inc(num_accepted)
         families.draft_tokens.of(model, "rejected").inc(stats.num_draft_tokens - num_accepted)

@@ -329,14 +329,14 @@ def test_a_row_whose_mask_allows_nothing_fails_alone(temperature):
         Row(sequence(p)),
         Row(sequence(p), allowed=mask_of([], 100)),
         Row(sequence(p), allowed=mask_of([100, 120], 128)),
-        Row(sequence(held), allowed=mask_of([7], 100)),  # which min_tokens forbids yet
-        Row(sequence(held, output=[1, 1, 1]), allowed=mask_of([7], 100)),
+        Row(sequence(held), allowed=mask_of([7], 100)),  # the mask wins over min_tokens
+        Row(sequence(held), allowed=mask_of([7, 9], 100)),
     ]
     results = sample_rows(logits, *rows, eos=frozenset({7}))
-    assert [isinstance(result, SamplingError) for result in results] == [0, 1, 1, 1, 0]
+    assert [isinstance(result, SamplingError) for result in results] == [0, 1, 1, 0, 0]
     assert "mask" in str(results[1])
     assert results[0] == sample(logits[0], rows[0].sequence)[0]
-    assert results[4].token_id == 7
+    assert [results[3].token_id, results[4].token_id] == [7, 9]
 
 
 def test_where_every_token_would_end_the_answer_too_early_the_row_fails():

@@ -56,6 +56,7 @@ PINNED = {
     ),
     ("llm_model_load_seconds", "gauge", "model"),
     ("llm_output_tokens_total", "counter", "model"),
+    ("llm_forced_tokens_total", "counter", "model"),
     ("llm_draft_tokens_total", "counter", "model, outcome"),
     ("llm_preemptions_total", "counter", "model"),
     ("llm_process_memory_bytes", "gauge", "type"),
@@ -358,6 +359,7 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
             num_cached_prompt_tokens=16,
             num_output_tokens=2,
             num_preemptions=1,
+            num_forced_tokens=4,
             num_draft_tokens=5,
             num_accepted_draft_tokens=3,
             prefill_seconds=0.5,
@@ -374,6 +376,7 @@ def test_a_step_feeds_tokens_time_queues_and_memory(
     assert total(registry, "llm_prompt_tokens_total", source="cached", **pocket) == 16
     assert total(registry, "llm_output_tokens_total", **pocket) == 2
     assert total(registry, "llm_preemptions_total", **pocket) == 1
+    assert total(registry, "llm_forced_tokens_total", **pocket) == 4
     assert total(registry, "llm_draft_tokens_total", **pocket, outcome="accepted") == 3
     assert total(registry, "llm_draft_tokens_total", **pocket, outcome="rejected") == 2
     assert total(registry, "llm_engine_busy_seconds_total", phase="prefill", **pocket) == 0.5

@@ -287,6 +287,6 @@ def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:
 def _split_time(stats: StepStats, batch: ScheduledBatch, seconds: float) -> None:
     """Share the step's wall time between prefill and decode by their tokens."""
     num_tokens = batch.num_scheduled_tokens
-    num_decodes = sum(item.is_decode for item in batch.items)
-    stats.decode_seconds = seconds * num_decodes / num_tokens
+    num_decoded = sum(item.num_scheduled_tokens for item in batch.items if item.is_decode)
+    stats.decode_seconds = seconds * num_decoded / num_tokens
     stats.prefill_seconds = seconds - stats.decode_seconds

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from llm_service.engine.batched.draws import Draw, Draws, put
 from llm_service.engine.batched.logit_changes import LogitChanges
-from llm_service.engine.batched.row import Row, num_mask_words
+from llm_service.engine.batched.row import Row, num_mask_words, unpack_masks
 from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.kernels.reductions import Reductions, TorchReductions
 
@@ -126,9 +126,10 @@ class Sampler:
         put(token_ids, changed, best_ids)
         for i, logit in zip(changed, best.tolist(), strict=True):
             if logit == -math.inf:
-                errors[i] = SamplingError(
-                    "the mask of allowed tokens and min_tokens together rule out every token"
+                reason = (
+                    "min_tokens rules" if rows[i].allowed is None else "the grammar's mask rules"
                 )
+                errors[i] = SamplingError(f"{reason} out every token")
 
     def _forbidden(self, row: Row) -> set[int]:
         """Return the token ids that would end an answer before it has its min_tokens."""
@@ -136,7 +137,15 @@ class Sampler:
         if not p.min_tokens or row.num_output_tokens >= p.min_tokens:
             return set()
         ends = set(p.stop_token_ids) | (set() if p.ignore_eos else self._eos_token_ids)
-        return {i for i in ends if i < self._vocab_size}
+        ends = {i for i in ends if i < self._vocab_size}
+        mask = self._usable_mask(row)
+        return ends if mask is None or self._allows_others(mask, ends) else set()
+
+    def _allows_others(self, mask: Tensor, ids: set[int]) -> bool:
+        """Whether `mask` allows a token that is not in `ids`; else an answer has to end."""
+        is_allowed = unpack_masks(mask[None], self._vocab_size)[0]
+        is_allowed[list(ids)] = False
+        return bool(is_allowed.any())
 
     def _error(self, row: Row, best: float) -> SamplingError | None:
         """Return why the row cannot be sampled; `best` is the largest of the model's logits."""

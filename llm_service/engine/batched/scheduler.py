@@ -27,7 +27,7 @@ class ScheduledSequence:
     sequence: Sequence
     num_scheduled_tokens: int
     is_sampled: bool  # the sequence's last token runs, so that the next one can be sampled
-    is_decode: bool
+    is_decode: bool  # all its tokens belong to the answer
     # drafted tokens that follow the sequence's own; `num_scheduled_tokens` includes them
     draft: tuple[int, ...] = ()
 
@@ -132,11 +132,11 @@ class Scheduler:
         batch = ScheduledBatch(started=now)
         self._grow_decodes(batch)
         budget = self._token_budget()
-        for sequence in sorted(self._running, key=_is_prefill):  # stable: keeps arrival order
+        for sequence in sorted(self._running, key=_turn):  # stable: keeps arrival order
             budget -= _schedule(batch, sequence, budget)
         while budget > 0 and (admitted := self._admit_next(batch, now)):
             budget -= _schedule(batch, admitted, budget)
-        if self._drafter and sum(item.is_decode for item in batch.items) == len(batch.items):
+        if self._drafter and all(i.is_decode and i.num_scheduled_tokens == 1 for i in batch.items):
             self._add_drafts(batch, self._drafter)
         batch.items.sort(key=_layout_order)
         return batch
@@ -184,7 +184,7 @@ class Scheduler:
 
     def _token_budget(self) -> int:
         """Return `max_batched_tokens`, or less if a long prompt would delay the decodes."""
-        num_decodes = sum(not _is_prefill(sequence) for sequence in self._running)
+        num_decodes = sum(s.num_uncomputed_tokens == 1 for s in self._running)
         if not num_decodes or not self._seconds_per_token:
             return self._max_batched_tokens
         in_time = int(self._max_inter_token_seconds / self._seconds_per_token)
@@ -300,7 +300,16 @@ class Scheduler:
 
 
 def _is_prefill(sequence: Sequence) -> bool:
-    return sequence.num_uncomputed_tokens > 1
+    """Whether tokens of the prompt are to be computed, and not the answer's only."""
+    return (
+        sequence.num_uncomputed_tokens > 1
+        and sequence.num_computed_tokens < sequence.num_prompt_tokens
+    )
+
+
+def _turn(sequence: Sequence) -> tuple[bool, bool]:
+    """Single tokens come first, then answers with several new tokens, and then prompts."""
+    return _is_prefill(sequence), sequence.num_uncomputed_tokens > 1
 
 
 def _layout_order(item: ScheduledSequence) -> tuple[bool, int]:

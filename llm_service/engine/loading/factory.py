@@ -124,7 +124,7 @@ def batched_engine(
         build,
         info,
         tokenizer,
-        GrammarCompiler(_vocabulary(loaded, info), tokenizer.encode_inside),
+        GrammarCompiler(_vocabulary(loaded, info), tokenizer),
         observe(info),
         backoff or Backoff(),
         turn or Turn(),
