@@ -4,6 +4,7 @@ Owns the state of one sequence. `GrammarConstraint` follows llguidance's matcher
 `BudgetedConstraint` adds the end of the reasoning to it. Both belong to the engine's thread.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # it is loaded with the first grammar
     from llguidance import LLMatcher
 
 _WORD_BITS = 32
+_MAX_ERROR_CHARS = 300
+_POSITION = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
 
 
 class Masks:
@@ -245,5 +248,6 @@ def num_common(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def why(matcher: "LLMatcher") -> str:
-    """Return the first line of the matcher's error, which may go on with its state."""
-    return matcher.get_error().strip().split("\n", 1)[0]
+    """Return the matcher's error on one line, without the positions in a source of our making."""
+    error = _POSITION.sub("", " ".join(matcher.get_error().split()))
+    return "no token can follow" if error == "NoExtensionBias" else error[:_MAX_ERROR_CHARS]

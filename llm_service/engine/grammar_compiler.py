@@ -27,8 +27,14 @@ _MAX_LEXER_STATES = 20_000  # of 1 to 2 kB, in each sequence
 _MAX_GRAMMAR_SIZE = 200_000  # symbols
 _JSON = re.compile(r"%json\s*(?=[{\[tf\"])")
 _SENTINEL = "\x02"  # a character that no text has
-# As `json.dumps` and templates write it. Flexible whitespace would let a model end a line for ever.
-_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# As `json.dumps` and templates write it; with flexible whitespace, a model may end lines for ever.
+# `oneOf` is taken for `anyOf`: that more than one holds cannot be ruled out token by token.
+_OPTIONS = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "coerce_one_of": True,
+}
 
 
 class CompiledGrammar:
@@ -81,7 +87,7 @@ class GrammarCompiler:
     def _compile(self, text: str) -> "LLMatcher":
         from llguidance import LLMatcher, LLParserLimits
 
-        text = _with_layout(text)
+        text = _with_options(text)
         if self._tokenizer is None:
             self._tokenizer = make_tokenizer(self._vocabulary, self._encoder)
         limits = LLParserLimits(
@@ -90,13 +96,24 @@ class GrammarCompiler:
             verbose_errors=False,
         )
         matcher = LLMatcher(self._tokenizer, text, log_level=0, limits=limits)
-        if matcher.is_error():
-            raise InvalidRequest(f"The grammar is not possible: {why(matcher)}")
+        _refuse_error(matcher)
+        # Some grammars allow no beginning, or cost too much from the first token on.
+        first = GrammarConstraint(
+            GrammarSource(text), matcher, self._tokenizer.vocab_size, self._vocabulary.size
+        )
+        first.masks(())
+        if first.error is not None:
+            raise InvalidRequest(first.error.message)
         return matcher
 
 
-def _with_layout(text: str) -> str:
-    """Set the layout of each JSON schema in `text`. Raises InvalidRequest beyond the bounds."""
+def _refuse_error(matcher: "LLMatcher") -> None:
+    if matcher.is_error():
+        raise InvalidRequest(f"The grammar is not possible: {why(matcher)}")
+
+
+def _with_options(text: str) -> str:
+    """Set the options of each JSON schema in `text`. Raises InvalidRequest beyond the bounds."""
     if len(text) > _MAX_SOURCE_CHARS:
         raise InvalidRequest(
             f"The grammar has {len(text)} characters; at most {_MAX_SOURCE_CHARS} are possible."
@@ -116,7 +133,7 @@ def _with_layout(text: str) -> str:
         if schema is True:
             schema = {}
         if isinstance(schema, dict):
-            schema = {"x-guidance": _LAYOUT, **schema}
+            schema = {"x-guidance": _OPTIONS, **schema}
         pieces += [text[end : match.end()], json.dumps(schema)]
         end = schema_end
     return "".join([*pieces, text[end:]])

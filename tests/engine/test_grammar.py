@@ -13,11 +13,14 @@ import jsonschema_rs
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
+from llm_service.engine import grammar_compiler
 from llm_service.engine.batched.core import EngineCore
 from llm_service.engine.batched.sequence import Sequence
-from llm_service.engine.grammar import Grammar, GrammarSource, ReasoningBudget
+from llm_service.engine.grammar import GrammarSource, ReasoningBudget
+from llm_service.engine.grammar_compiler import CompiledGrammar, GrammarCompiler
 from llm_service.engine.observer import StepStats
 from llm_service.engine.request import FinishReason, GenerationChunk, SamplingParams
+from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.errors import InvalidRequest
 from tests.engine.cores import output, run_to_end
 from tests.engine.grammars import (
@@ -33,7 +36,7 @@ from tests.engine.grammars import (
 DRAWN = SamplingParams(max_tokens=150, temperature=1.0, seed=5)
 GREEDY = replace(DRAWN, temperature=0.0, seed=None)
 every_vocabulary = pytest.mark.parametrize("kind", VOCABULARIES)
-PERSON = {
+PERSON: dict[str, Any] = {
     "type": "object",
     "properties": {
         "name": {"type": "string", "maxLength": 4},
@@ -45,14 +48,14 @@ PERSON = {
 }
 
 
-def compile_lark(kind: str, text: str, **options: Any) -> Grammar:
-    async def compiled() -> Grammar:
+def compile_lark(kind: str, text: str, **options: Any) -> CompiledGrammar:
+    async def compiled() -> CompiledGrammar:
         return await compiler(kind).compile(GrammarSource(text, **options))
 
     return asyncio.run(compiled())
 
 
-def of_schema(kind: str, schema: Any) -> Grammar:
+def of_schema(kind: str, schema: Any) -> CompiledGrammar:
     return compile_lark(kind, f"start: %json {json.dumps(schema)}")
 
 
@@ -179,7 +182,8 @@ def test_forced_tokens_stop_at_max_tokens(max_tokens: int) -> None:
 def test_a_long_forced_text_is_computed_in_chunks_and_delays_no_other_answer() -> None:
     words = " ".join(str(i) for i in range(60))
     schema = {"type": "array", "prefixItems": [{"const": words}, {"enum": [1, 2]}], "minItems": 2}
-    long = sequence_of("pocket", of_schema("pocket", {**schema, "items": False}), GREEDY)
+    sampling = replace(GREEDY, max_tokens=400)
+    long = sequence_of("pocket", of_schema("pocket", {**schema, "items": False}), sampling)
     other = sequence_of("pocket", None, replace(GREEDY, max_tokens=40, ignore_eos=True))
     expected = sequence_of("pocket", None, replace(GREEDY, max_tokens=40, ignore_eos=True))
     stats = run(make_core("pocket", max_batched_tokens=16), long, other)
@@ -217,9 +221,9 @@ def test_a_preempted_answer_goes_on_where_it_was() -> None:
     plain = [sequence_of("pocket", grammar, replace(sampling, seed=i)) for i in range(3)]
     tight = [sequence_of("pocket", grammar, replace(sampling, seed=i)) for i in range(3)]
     run(make_core("pocket"), *plain)
-    stats = run(make_core("pocket", num_blocks=64), *tight)
+    stats = run(make_core("pocket", num_blocks=65), *tight)
     assert [output(s) for s in tight] == [output(s) for s in plain]
-    assert sum(s.num_preemptions for s in stats) >= 0
+    assert sum(s.num_preemptions for s in stats) > 0
 
 
 @every_vocabulary
@@ -427,7 +431,6 @@ def test_what_no_grammar_can_express_is_refused_by_name(word: str) -> None:
         "x" * 2_000_000,
         "start: %json " + '{"items": ' * 100 + "{}" + "}" * 100,
         "start: %json " + "[" * 100_000,
-        'start: /(a{1,1000}){1,1000}b/ "c"',
         "start: <[999999]>",
     ],
     ids=lambda text: text[:20],
@@ -438,14 +441,36 @@ def test_a_source_that_is_not_possible_is_refused_in_words(text: str) -> None:
     assert 10 < len(refused.value.message) < 500
 
 
-def test_a_grammar_that_gets_too_costly_fails_its_answer_alone() -> None:
-    costly = compile_lark("pocket", "start: a\na: | a a | /[ab]/ a | a /[ab]/ a a")
-    bad = sequence_of("pocket", costly, replace(DRAWN, max_tokens=300))
+def test_a_grammar_that_gets_too_costly_fails_its_answer_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grammar_compiler, "_MAX_LEXER_STATES", 40)
+    costly = GrammarCompiler(vocabulary("pocket"), SealedTokenizer(loaded("pocket").tokenizer))
+    schema = {"type": "array", "items": {"type": "string", "format": "uuid"}, "minItems": 3}
+    source = GrammarSource(f"start: %json {json.dumps(schema)}")
+    bad = sequence_of("pocket", asyncio.run(costly.compile(source)), DRAWN)
     good, expected = (sequence_of("pocket", None, GREEDY) for _ in range(2))
     run(make_core("pocket"), bad, good)
     run(make_core("pocket"), expected)
+    assert isinstance(bad.error, InvalidRequest)
+    assert "states" in bad.error.message
+    assert output(bad)
     assert output(good) == output(expected)
-    assert bad.error is None or isinstance(bad.error, InvalidRequest)
+
+
+def test_one_of_several_schemas_is_taken_for_any_of_them() -> None:
+    kinds = [{"const": "cat"}, {"const": "dog"}]
+    schema = {
+        "oneOf": [{**PERSON, "properties": {**PERSON["properties"], "kind": k}} for k in kinds]
+    }
+    sequence = sequence_of("pocket", of_schema("pocket", schema), GREEDY)
+    run(make_core("pocket"), sequence)
+    check_answer(sequence, schema)
+
+
+def test_a_grammar_is_compiled_once_and_kept() -> None:
+    first, second = of_schema("pocket", PERSON), of_schema("pocket", PERSON)
+    assert first._matcher is second._matcher
 
 
 def test_llguidance_is_not_loaded_before_there_is_a_grammar() -> None:
