@@ -218,8 +218,8 @@ def test_constrained_answers_change_nobody_elses() -> None:
 def test_a_preempted_answer_goes_on_where_it_was() -> None:
     grammar = of_schema("pocket", {"type": "array", "items": PERSON, "minItems": 4})
     sampling = replace(DRAWN, max_tokens=90)
-    plain = [sequence_of("pocket", grammar, replace(sampling, seed=i)) for i in range(3)]
-    tight = [sequence_of("pocket", grammar, replace(sampling, seed=i)) for i in range(3)]
+    plain = [sequence_of("pocket", grammar, replace(sampling, seed=i)) for i in range(8)]
+    tight = [sequence_of("pocket", grammar, replace(sampling, seed=i)) for i in range(8)]
     run(make_core("pocket"), *plain)
     stats = run(make_core("pocket", num_blocks=65), *tight)
     assert [output(s) for s in tight] == [output(s) for s in plain]
