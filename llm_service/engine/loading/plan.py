@@ -47,6 +47,10 @@ class LoadingPlan:
         return self.reasons.sequential is None
 
     @property
+    def makes_embeddings(self) -> bool:
+        return self.checkpoint.sentence is not None
+
+    @property
     def fits(self) -> bool:
         """Whether it can be loaded; `resources` tells whether it can answer then."""
         return self.need.least_bytes <= self.free_bytes
@@ -75,6 +79,24 @@ def _make_plan(checkpoint: Checkpoint, config: EngineConfig, machine: Machine) -
     is_batched = reasons.sequential is None
     context = asked_context(config, checkpoint.model_id, checkpoint.max_context)
     threads = num_threads(config, machine)
+    free = free_bytes(device, machine)
+    if checkpoint.sentence is not None:
+        return LoadingPlan(
+            config=config,
+            checkpoint=checkpoint,
+            device=device,
+            form=form,
+            reasons=reasons,
+            need=memory.predict_embedding(
+                checkpoint.shell,
+                form,
+                max_context=context,
+                max_batched_tokens=config.max_batched_tokens,
+            ),
+            free_bytes=free,
+            resources=memory.embedding_resources(config, threads=threads, max_context=context),
+            problem=None,
+        )
     need = memory.predict(
         checkpoint.shell,
         form,
@@ -83,7 +105,6 @@ def _make_plan(checkpoint: Checkpoint, config: EngineConfig, machine: Machine) -
         max_batched_tokens=config.max_batched_tokens,
         is_batched=is_batched,
     )
-    free = free_bytes(device, machine)
     resources, problem = None, None
     try:
         resources = memory.plan(
