@@ -8,11 +8,11 @@ Endpoint = Literal[
     "chat",
     "completions",
     "embeddings",
-    "tokenize",
-    "detokenize",
     "responses",
     "messages",
     "count_tokens",
+    "tokenize",
+    "detokenize",
 ]
 Endpoints = tuple[Endpoint, ...]
 
