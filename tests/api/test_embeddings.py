@@ -253,6 +253,11 @@ def test_models_are_refused_what_they_do_not_do_and_the_right_one_is_named(
 def test_the_model_is_listed_with_its_dimensions_and_without_sampling(both: RunningService) -> None:
     with both.client() as http:
         pocket, tiny = http.get("/v1/models").json()["data"]
+        page = http.get("/api/engine").json()
+    (other,) = page["others"]
+    assert page["model"]["id"] == "pocket"
+    assert (other["model"]["id"], other["engine"]["kind"]) == ("tiny", "embedding")
+    assert other["model"]["embedding"]["dimensions"] == HIDDEN
     assert pocket["embedding"] is None
     assert tiny["id"] == "tiny"
     assert tiny["max_model_len"] == LONGEST

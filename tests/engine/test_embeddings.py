@@ -236,6 +236,19 @@ def test_the_plan_states_the_bytes_that_loading_takes(tmp_path: Path) -> None:
     assert plan.checkpoint.num_parameters == engine.info.local.num_parameters
 
 
+def test_inputs_are_bounded_by_default_and_as_the_operator_asks(tmp_path: Path) -> None:
+    folder = save_embedder(tmp_path, "qwen3", pooling=MEAN)
+    changed(folder, "config.json", max_position_embeddings=40_000)
+    for asked, bound in ((None, 8192), (30_000, 30_000), (50, 50)):
+        config = EngineConfig(model_id=str(folder), threads=1, device="cpu", max_context=asked)
+        plan = make_plan(examine(str(folder), lambda line: None), config, Machine.detect())
+        assert plan.resources is not None
+        assert plan.resources.max_context == bound
+    too_long = EngineConfig(model_id=str(folder), device="cpu", max_context=40_001)
+    with pytest.raises(ModelLoadError, match="more than the 40000 tokens"):
+        make_plan(examine(str(folder), lambda line: None), too_long, Machine.detect())
+
+
 def changed(folder: Path, file: str, **values: Any) -> None:
     path = folder / file
     stated = json.loads(path.read_text()) if path.exists() else {}

@@ -233,7 +233,7 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
     max_context, max_batched_tokens = resources.max_context, resources.max_context
     embedding = _embedding_info(loaded)
     if embedding is not None:
-        max_batched_tokens = max(config.max_batched_tokens, max_context)
+        max_batched_tokens = config.max_batched_tokens
     if kv_cache is not None:
         # any sequence must fit when it runs alone
         max_context = min(max_context, kv_cache.num_blocks * kv_cache.block_size)

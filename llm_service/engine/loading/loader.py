@@ -35,6 +35,7 @@ from llm_service.engine.loading.model_files import ModelLoadError, Progress, bun
 from llm_service.engine.loading.plan import (
     LoadingPlan,
     asked_context,
+    asked_input,
     free_bytes,
     make_plan,
     num_threads,
@@ -207,7 +208,7 @@ def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) 
         return memory.embedding_resources(
             config,
             threads=num_threads(config, machine),
-            max_context=asked_context(config, loaded.model_id, loaded.max_context),
+            max_context=asked_input(config, loaded.model_id, loaded.max_context),
         )
     per_token = sum(position_bytes(shape, loaded.form.kv_dtype) for shape in loaded.layer_shapes)
     return memory.plan(

@@ -33,6 +33,7 @@ _KV_CACHE_SHARE = 0.5
 _USEFUL_KV_SHARE = 0.125
 _SEQUENCES_PER_CORE = 16
 _MAX_BATCH_SIZE = 256
+_WINDOWS = ("sliding_window", "local_attention")
 _MAX_INPUTS = 64  # of a step that makes embeddings; a step of short ones has its tokens by then
 # A batch slot that could not hold this many tokens would only cause preemption.
 _LEAST_TOKENS_PER_SEQUENCE = 256
@@ -121,9 +122,10 @@ def embedding_workspace_bytes(
     wide = largest(config, "intermediate_size", 4 * hidden)
     num_tokens = max(max_batched_tokens, max_context)  # a step has at least one input
     # Eight tensors as wide as the model and four as wide as its MLP, as in `workspace_bytes`, and
-    # two masks with a number for each pair of tokens in an input.
-    numbers = num_tokens * (8 * hidden + 4 * wide + 2 * max_context)
-    return _PROCESS_BYTES + 4 * numbers
+    # two masks with a number for each pair of tokens: of padded inputs, and of windows.
+    has_windows = any(getattr(config, name, None) for name in _WINDOWS)
+    masked = num_tokens if has_windows else max_batched_tokens
+    return _PROCESS_BYTES + 4 * (num_tokens * (8 * hidden + 4 * wide) + 2 * masked**2)
 
 
 def embedding_resources(config: EngineConfig, *, threads: int, max_context: int) -> Resources:

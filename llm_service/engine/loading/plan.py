@@ -18,6 +18,7 @@ from llm_service.engine.loading.memory import MemoryNeed, Resources
 from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.machine import Machine, readable
 
+_LONGEST_INPUT = 8192  # tokens
 # What may be tried if a model does not fit, from the least loss to the smallest.
 _SMALLER = (("bfloat16", "none"), ("auto", "8bit"), ("auto", "4bit"))
 _SETTINGS = {  # those that a proposal may change
@@ -77,7 +78,8 @@ def _make_plan(checkpoint: Checkpoint, config: EngineConfig, machine: Machine) -
     form, reasons = forms.choose_form(config, checkpoint, machine, device, quantizer)
     refuse_sequential(config, checkpoint.model_id, reasons)
     is_batched = reasons.sequential is None
-    context = asked_context(config, checkpoint.model_id, checkpoint.max_context)
+    choose_context = asked_context if checkpoint.sentence is None else asked_input
+    context = choose_context(config, checkpoint.model_id, checkpoint.max_context)
     threads = num_threads(config, machine)
     free = free_bytes(device, machine)
     if checkpoint.sentence is not None:
@@ -231,6 +233,16 @@ def asked_context(config: EngineConfig, model_id: str, longest: int) -> int:
             f" {model_id}'s longest context."
         )
     return config.max_context
+
+
+def asked_input(config: EngineConfig, model_id: str, longest: int) -> int:
+    """The longest input of a model that makes embeddings.
+
+    Without LLM_MAX_CONTEXT it is bounded: the time of an input grows with the square of its
+    length, and nothing else is computed meanwhile.
+    """
+    asked = asked_context(config, model_id, longest)
+    return asked if config.max_context is not None else min(asked, _LONGEST_INPUT)
 
 
 def num_threads(config: EngineConfig, machine: Machine) -> int:
