@@ -119,7 +119,7 @@ clean: ## Remove what was built, not the state
 	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/make-venv.sh requirements.txt
 	@touch $@
 
-.venv/.dev: .venv/.run requirements-dev.txt
+.venv/.dev: .venv/.run requirements-dev.txt requirements-dev-models.txt
 	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/make-venv.sh requirements-dev.txt
 	@touch $@
 

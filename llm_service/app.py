@@ -21,7 +21,17 @@ from llm_service.access.opening import Opening
 from llm_service.access.redis import RedisLink
 from llm_service.access.refusals import RefusalBudget
 from llm_service.access.usage import UsageLog
-from llm_service.api import alerts, chat, completions, health, keys, models, requests, stats
+from llm_service.api import (
+    alerts,
+    chat,
+    completions,
+    embeddings,
+    health,
+    keys,
+    models,
+    requests,
+    stats,
+)
 from llm_service.api import engine as engine_page
 from llm_service.api.admission import Admission
 from llm_service.api.authentication import OPEN_PATHS, Authentication
@@ -77,7 +87,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.runtime = runtime
-    for part in (chat, completions, responses, messages, models, health):
+    for part in (chat, completions, embeddings, responses, messages, models, health):
         app.include_router(part.router)
     for part in (keys, requests, alerts, engine_page, stats):
         app.include_router(part.router)
@@ -253,16 +263,24 @@ class Runtime:
 
     async def _load(self) -> None:
         try:
-            engine = self._given_engine
-            if engine is None:
-                engine = await asyncio.to_thread(self.load_engine, self._settings.engine_config())
-            else:
-                self.metrics.of_model(engine.info)
-            await self.add_model(engine)
+            for engine in await self._engines():
+                await self.add_model(engine)
         except Exception as error:
             self.models.reason = f"The model could not be loaded: {error}"
             log.error("the model could not be loaded", error=str(error))
             raise
+
+    async def _engines(self) -> list[Engine]:
+        """Load the engines of the settings, the default one first."""
+        configs = [self._settings.engine_config()]
+        if (embedding := self._settings.embedding_engine_config()) is not None:
+            configs.append(embedding)
+        engines = []
+        if self._given_engine is not None:
+            self.metrics.of_model(self._given_engine.info)
+            engines, configs = [self._given_engine], configs[1:]
+        engines += [await asyncio.to_thread(self.load_engine, config) for config in configs]
+        return engines
 
     def load_engine(self, config: EngineConfig) -> Engine:
         """An engine that reports to this service's metrics, not yet started. Takes seconds."""

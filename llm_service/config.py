@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     model_id: str = Field(
         _ENGINE.model_id, description="The bundled model's name, a local folder or a hub id."
     )
+    embedding_model_id: str | None = Field(
+        None,
+        description="A second model, which makes embeddings beside the first; named like"
+        " `LLM_MODEL_ID`. A model that is made for embeddings can also be `LLM_MODEL_ID` itself.",
+    )
     device: Device = Field(
         _ENGINE.device, description="Where the model runs; `auto` takes CUDA when it is there."
     )
@@ -230,6 +235,23 @@ class Settings(BaseSettings):
         """The settings of the engine: a field here has the name that it has there."""
         names = {field.name for field in fields(EngineConfig)} & type(self).model_fields.keys()
         return EngineConfig(**{name: getattr(self, name) for name in names})
+
+    def embedding_engine_config(self) -> EngineConfig | None:
+        """The settings of the engine that makes embeddings beside the first one; None: no such.
+
+        Numbers, quantization and context are chosen for the first model, so they are not taken.
+        """
+        if self.embedding_model_id is None:
+            return None
+        return EngineConfig(
+            model_id=self.embedding_model_id,
+            device=self.device,
+            threads=self.threads,
+            max_batched_tokens=self.max_batched_tokens,
+            max_inter_token_ms=self.max_inter_token_ms,
+            max_waiting=self.max_waiting,
+            embeds=True,
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -96,6 +96,19 @@ class ContextLengthExceeded(InvalidRequest):
         )
 
     @classmethod
+    def of_input(
+        cls, max_context: int, num_tokens: int, *, param: str = "input", is_counted: bool = True
+    ) -> "ContextLengthExceeded":
+        """An input of an embedding is too long. Not counted: it has at least `num_tokens`."""
+        number = num_tokens if is_counted else f"at least {num_tokens}"
+        return cls(
+            f"This model's maximum context length is {max_context} tokens. However, your {param}"
+            f" has {number} tokens. Split it into shorter inputs, or set truncate_prompt_tokens to"
+            " cut it.",
+            param=param,
+        )
+
+    @classmethod
     def of_request(
         cls, max_context: int, num_tokens: int, requested: int, *, prompt_param: str, param: str
     ) -> "ContextLengthExceeded":

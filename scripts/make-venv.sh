@@ -20,4 +20,7 @@ torch=$(grep '^torch==' requirements.txt)
 # Without TORCH_INDEX, torch on Linux installs gigabytes of CUDA libraries.
 "${pip[@]}" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$torch"
 "${pip[@]}" -r "$requirements"
+if [ "$requirements" = requirements-dev.txt ]; then
+  "${pip[@]}" --no-deps -r requirements-dev-models.txt
+fi
 "${pip[@]}" --no-deps --editable .

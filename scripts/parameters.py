@@ -12,6 +12,7 @@ FILE = Path(__file__).parent.parent / "docs" / "parameters.md"
 ROUTES = {
     "chat": "chat",
     "completions": "completions",
+    "embeddings": "embeddings",
     "responses": "responses",
     "messages": "messages",
     "count_tokens": "count",
@@ -24,8 +25,8 @@ TEXT = """\
 
 `python -m scripts.parameters` writes this page from `llm_service/api/parameter_table.py`, which
 the service itself uses. "Chat" is `/v1/chat/completions`, "completions" is `/v1/completions`,
-"responses" is `/v1/responses`, "messages" is `/v1/messages`, and "count" is
-`/v1/messages/count_tokens`.
+"embeddings" is `/v1/embeddings`, "responses" is `/v1/responses`, "messages" is `/v1/messages`, and
+"count" is `/v1/messages/count_tokens`.
 
 - A **served** field works as described.
 - A field **without effect** is accepted and ignored, because it cannot change the answer.

@@ -30,10 +30,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_field_of_the_engine_is_a_setting_of_that_name_type_and_default() -> None:
-    """But `served_name`, which the operator does not set."""
+    """But `served_name` and `embeds`, which the operator does not set."""
     hints = get_type_hints(EngineConfig)
     own = {field.name: field.default for field in fields(EngineConfig)}
-    del own["served_name"]
+    del own["served_name"], own["embeds"]
     stated = {
         name: (field.annotation, field.default)
         for name, field in Settings.model_fields.items()
@@ -54,7 +54,20 @@ def test_the_engine_is_configured_as_the_environment_says(monkeypatch: pytest.Mo
     for name, value in asked.items():
         monkeypatch.setenv(f"LLM_{name.upper()}", str(value))
     assert Settings().engine_config() == EngineConfig(**asked)
-    assert asked.keys() | {"served_name"} == {field.name for field in fields(EngineConfig)}
+    assert asked.keys() | {"served_name", "embeds"} == {
+        field.name for field in fields(EngineConfig)
+    }
+
+
+def test_the_second_engine_takes_only_the_settings_that_are_not_about_the_first_model() -> None:
+    assert Settings().embedding_engine_config() is None
+    settings = Settings(
+        embedding_model_id="e", model_id="m", quantization="4bit", max_context=77, threads=3,
+        max_waiting=13, device="cpu",
+    )  # fmt: skip
+    assert settings.embedding_engine_config() == EngineConfig(
+        model_id="e", threads=3, max_waiting=13, device="cpu", embeds=True
+    )
 
 
 def failure() -> tuple[list[str], str]:

@@ -33,6 +33,7 @@ from llm_service.engine.loading.loader import load_model
 from llm_service.engine.loading.model_files import ModelLoadError, bundled_models
 from llm_service.engine.loading.plan import LoadingPlan, make_plan
 from llm_service.machine import Machine
+from tests.engine.embedders import save_embedder
 
 GIB = 2**30
 
@@ -414,6 +415,25 @@ def test_a_context_that_is_cut_is_told_but_not_fatal(machine):
     assert not found.is_fatal
     assert "so requests are limited to" in found.problem
     assert "more memory would lift that" in found.remedy
+
+
+def test_a_model_for_embeddings_is_planned_beside_the_first_one_and_tried(tmp_path, monkeypatch):
+    folder = save_embedder(tmp_path / "tiny", pooling={"pooling_mode_mean_tokens": True})
+    monkeypatch.setenv("LLM_EMBEDDING_MODEL_ID", str(folder))
+    monkeypatch.setenv("LLM_DEVICE", "cpu")
+    monkeypatch.setenv("LLM_STATE_DIR", str(tmp_path))
+    report = CliRunner().invoke(app, ["doctor", "--load", "--json"])
+    assert report.exit_code == 0, report.output
+    facts = json.loads(report.stdout)
+    first, second = facts["model"], facts["embedding_model"]
+    assert (first["id"], second["id"]) == ("pocket", "tiny")
+    assert second["engine"] == "embedding"
+    assert second["useful_kv_cache_bytes"] == 0
+    assert second["free_bytes"] < first["free_bytes"]
+    (folder / "modules.json").write_text("[]")
+    report = CliRunner().invoke(app, ["doctor"])
+    assert report.exit_code == 1
+    assert "must name at least a Transformer and a Pooling" in report.output
 
 
 def test_every_kind_of_finding_is_documented_and_no_other():

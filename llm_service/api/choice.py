@@ -84,6 +84,7 @@ class Choice:
     def __init__(self, sequence: SequenceProgress, parser: Parser) -> None:
         self.sequence = sequence
         self.parts = Parts()
+        self.embedding = b""  # `GenerationChunk.embedding`
         self._parser = parser
 
     @property
@@ -100,6 +101,7 @@ class Choice:
 
     def feed(self, chunk: GenerationChunk) -> list[Delta]:
         """Return what `chunk` adds to the choice; empty if it adds nothing that a caller sees."""
+        self.embedding += chunk.embedding
         deltas = self._parser.feed(chunk)
         if chunk.finish_reason is not None:
             deltas += self._parser.finish()

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from llm_service.api.dependencies import MetricsKey, ModelsDep
+from llm_service.api.responses import EmbeddingFacts, embedding_facts
 from llm_service.engine.served import ServedModel
 from llm_service.machine import SPEEDING_FLAGS, Machine
 
@@ -40,6 +41,7 @@ class ModelOut(BaseModel):
     quantization: str | None
     weights_bytes: int | None
     load_seconds: float | None
+    embedding: EmbeddingFacts | None  # null: the model generates text
     default_sampling: dict[str, float | int | bool | str]
     notes: list[str]
 
@@ -98,12 +100,20 @@ class EngineFactsOut(EngineOut):
     has_prefix_cache: bool
 
 
+class OtherModelOut(BaseModel):
+    """A model that is served beside the default one."""
+
+    model: ModelOut
+    engine: EngineFactsOut
+
+
 class EnginePageOut(BaseModel):
-    """`model` and `engine` are null while the model loads."""
+    """`model` and `engine`, those of the default model, are null while it loads."""
 
     model: ModelOut | None
     machine: MachineOut
     engine: EngineFactsOut | None
+    others: list[OtherModelOut]
 
 
 # A plain function: reading /proc takes milliseconds when the machine is busy.
@@ -115,6 +125,11 @@ def engine_page(key: MetricsKey, models: ModelsDep) -> EnginePageOut:
         model=None if model is None else model_out(model),
         machine=_machine_facts(Machine.detect()),
         engine=None if model is None else _engine_facts(model),
+        others=[
+            OtherModelOut(model=model_out(other), engine=_engine_facts(other))
+            for other in models
+            if other is not model
+        ],
     )
 
 
@@ -128,6 +143,7 @@ def model_out(model: ServedModel) -> ModelOut:
         max_context=info.max_context,
         engine=info.engine,
         format=info.format,
+        embedding=embedding_facts(info),
         default_sampling=dict(info.default_sampling),
         notes=list(info.notes),
         # all null where another process computes the model

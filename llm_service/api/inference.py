@@ -15,12 +15,18 @@ from llm_service.api.dependencies import (
     RunningDep,
     UnknownFieldsDep,
 )
+from llm_service.api.generation import Generation
 from llm_service.api.prompts import allowed_tokens
 from llm_service.api.questions import chat_question
 from llm_service.api.running import Question
-from llm_service.api.schemas import ChatCompletionRequest, InferenceBody, SamplingFields
+from llm_service.api.schemas import (
+    ChatCompletionRequest,
+    EmbeddingRequest,
+    InferenceBody,
+    SamplingFields,
+)
 from llm_service.api.sse import WireFormat, respond
-from llm_service.engine import ModelInfo, SamplingParams
+from llm_service.engine import NO_ANSWER, ModelInfo, Prompt, SamplingParams
 from llm_service.engine.served import ServedModel
 from llm_service.observability.record import RequestRecord
 
@@ -49,8 +55,8 @@ class Inference:
         self._facts = facts
 
     def resolve(self, body: InferenceBody) -> ServedModel:
-        """Return the model for `body`. Raises ModelNotFound, NotLoaded or UnsupportedParameter."""
-        model = self._models.resolve(body.model)
+        """Return the model for `body`. Raises ModelNotFound, NotLoaded or InvalidRequest."""
+        model = self._models.generating(body.model)
         body.check_extra_fields(self._unknown_fields)
         return model
 
@@ -87,6 +93,27 @@ class Inference:
             )
         wire = wire_format(generation.record)
         return await respond(self._request, generation, wire, is_stream=body.stream)
+
+    async def embed(
+        self,
+        body: EmbeddingRequest,
+        encode: Callable[[ServedModel, EmbeddingRequest], Awaitable[list[Prompt]]],
+    ) -> Generation:
+        """Charge the key, encode the inputs and submit them. The caller closes the generation."""
+        model = self._models.embedding(body.model)
+        body.check_extra_fields(self._unknown_fields)
+        # One choice, however many inputs: the engine itself bounds the inputs of a key.
+        async with self._admission.charged(self._key, model.info, 1) as permit:
+            prompts = await encode(model, body)
+            return self._running.open(
+                model,
+                self._request,
+                permit,
+                [Question(prompt) for prompt in prompts],
+                [NO_ANSWER] * len(prompts),
+                choices_per_prompt=1,
+                is_stream=False,
+            )
 
 
 def _sampling(body: SamplingFields, info: ModelInfo, num_prompt_tokens: int) -> SamplingParams:

@@ -13,7 +13,14 @@ from llm_service.api.dependencies import (
 )
 from llm_service.api.json_route import JsonRoute
 from llm_service.api.prompts import chat_token_ids, text_token_ids
-from llm_service.api.responses import Capabilities, DetokenizeOut, Model, ModelList, TokenizeOut
+from llm_service.api.responses import (
+    Capabilities,
+    DetokenizeOut,
+    Model,
+    ModelList,
+    TokenizeOut,
+    embedding_facts,
+)
 from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
 from llm_service.engine import ModelInfo
 from llm_service.engine.served import ServedModel
@@ -95,13 +102,14 @@ def _model(model: ServedModel, created: float) -> Model:
         id=info.model_id,
         created=int(created),
         max_model_len=info.max_context,
-        default_sampling=_default_sampling(info),
         capabilities=Capabilities(
             format=model.format.name,
             tools=model.format.has_tools,
             reasoning=model.format.has_reasoning,
-            structured_output=True,
+            structured_output=info.embedding is None,
         ),
+        default_sampling=_default_sampling(info) if info.embedding is None else {},
+        embedding=embedding_facts(info),
     )
 
 

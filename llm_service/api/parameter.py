@@ -5,7 +5,14 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Endpoint = Literal[
-    "chat", "completions", "tokenize", "detokenize", "responses", "messages", "count_tokens"
+    "chat",
+    "completions",
+    "embeddings",
+    "responses",
+    "messages",
+    "count_tokens",
+    "tokenize",
+    "detokenize",
 ]
 Endpoints = tuple[Endpoint, ...]
 

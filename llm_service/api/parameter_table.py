@@ -17,6 +17,7 @@ from llm_service.api.protocol_parameters import MESSAGES_ROWS, RESPONSES_ROWS
 BOTH: Endpoints = ("chat", "completions")
 CHAT: Endpoints = ("chat",)
 COMPLETIONS: Endpoints = ("completions",)
+EMBEDDINGS: Endpoints = ("embeddings",)
 TOKENIZE: Endpoints = ("tokenize",)
 CHAT_AND_TOKENIZE: Endpoints = ("chat", "tokenize")
 DETOKENIZE: Endpoints = ("detokenize",)
@@ -137,6 +138,34 @@ _SERVED = (
         "False: the prompt ends after the last message, without the beginning of an answer.",
         CHAT_AND_TOKENIZE,
     ),
+    *_served("model", "The model that makes the embeddings.", EMBEDDINGS),
+    *_served(
+        "input",
+        "A text, token ids, or a list of up to 2,048 of one of these. Token ids are taken as they"
+        " are: they get no prompt and no special tokens.",
+        EMBEDDINGS,
+    ),
+    *_served(
+        "encoding_format", "`float` (default), or `base64`: float32, little-endian.", EMBEDDINGS
+    ),
+    *_served(
+        "dimensions",
+        "Keep this many of the first numbers, scaled to length 1 again. Useful with models that"
+        " were trained for it.",
+        EMBEDDINGS,
+    ),
+    *_served(
+        "prompt_name",
+        "The prompt of the model's `config_sentence_transformers.json` to put before each text;"
+        " default: the one that it names.",
+        EMBEDDINGS,
+    ),
+    *_served(
+        "truncate_prompt_tokens",
+        "Cut longer inputs at their end to this many tokens; -1: to the longest that the model"
+        " reads. Without it they are refused.",
+        EMBEDDINGS,
+    ),
     *_served("model", "The model whose tokens are counted.", TOKENIZE),
     *_served("prompt", "The text to count.", TOKENIZE),
     *_served("messages", "A conversation to count, formatted by the chat template.", TOKENIZE),
@@ -146,6 +175,13 @@ _SERVED = (
 
 _NO_EFFECT = (
     *_no_effect("messages.annotations", "The text of the message already has them.", CHAT),
+    *_no_effect(
+        "user metadata safety_identifier request_id rid",
+        "Identifies the caller or the request for other services; this service does not use it.",
+        EMBEDDINGS,
+    ),
+    *_no_effect("service_tier priority", "All requests wait in the same queue.", EMBEDDINGS),
+    *_no_effect("keep_alive", "The model stays loaded.", EMBEDDINGS),
     *_no_effect("stream_interval", "An event is sent as soon as there are tokens."),
     *_no_effect("session_id", "Every request carries its whole conversation."),
     *_no_effect("truncation_side", "Matters only with `truncate_prompt_tokens`."),
@@ -326,6 +362,22 @@ _REFUSED = (
     *_refused("response_fields", _SHAPE, []),
     *_refused("cache_salt extra_key", "each key has its own prefix cache; create another key.", ""),
     *_refused("kv_transfer_params", "prefill and decode always run in one process.", {}),
+    # Embeddings
+    *_refused("input_type task task_type", "use prompt_name.", "", on=EMBEDDINGS),
+    *_refused("prompt inputs texts content", "use input.", on=EMBEDDINGS),
+    *_refused("messages", "send texts as input.", [], on=EMBEDDINGS),
+    *_refused("images image_data", "this model takes text.", [], on=EMBEDDINGS),
+    *_refused("truncate", "use truncate_prompt_tokens.", False, "NONE", on=EMBEDDINGS),
+    *_refused("truncation_side", "inputs are cut at their end.", "right", on=EMBEDDINGS),
+    *_refused(
+        "normalize normalize_embeddings embd_normalize",
+        "the model's files say whether embeddings have length 1.",
+        on=EMBEDDINGS,
+    ),
+    *_refused("pooling pooling_type", "the model's files name the pooling.", on=EMBEDDINGS),
+    *_refused("embed_dtype embedding_types output_dtype", "use encoding_format.", on=EMBEDDINGS),
+    *_refused("add_special_tokens", _SPECIAL, True, on=EMBEDDINGS),
+    *_refused("stream", "embeddings are sent in one piece.", False, on=EMBEDDINGS),
     # Counting
     *_refused("add_special_tokens", _SPECIAL, True, on=TOKENIZE),
     *_refused("add_special", _SPECIAL, True, on=TOKENIZE),

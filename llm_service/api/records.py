@@ -16,6 +16,7 @@ OPERATIONS = {
     "/v1/completions": "completion",
     "/v1/responses": "response",
     "/v1/messages": "message",
+    "/v1/embeddings": "embedding",
 }
 
 

@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from llm_service.engine import PositionLogprobs, TokenLogprob
+from llm_service.engine import ModelInfo, PositionLogprobs, TokenLogprob
 
 JSON = "application/json"
 LEAST_LOGPROB = -9999.0
@@ -113,15 +113,45 @@ class Capabilities(BaseModel):
     structured_output: bool
 
 
+class Embedding(BaseModel):
+    """`embedding` is a list of numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class EmbeddingFacts(BaseModel):
+    """How a model makes embeddings; `prompts` are the values of `prompt_name`."""
+
+    dimensions: int
+    pooling: str
+    is_normalized: bool
+    prompts: list[str]
+
+
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "llm_service"
     max_model_len: int
-    # what a request gets for the sampling parameters that it leaves out
+    # what a request gets for the sampling parameters that it leaves out; empty for embeddings
     default_sampling: dict[str, float]
     capabilities: Capabilities
+    embedding: EmbeddingFacts | None = None  # null: the model generates text
 
 
 class ModelList(BaseModel):
@@ -218,3 +248,15 @@ def _top(token: TokenLogprob) -> TopLogprob:
 def _finite(logprob: float) -> float:
     """Replace minus infinity, which JSON cannot write, by OpenAI's least value."""
     return max(logprob, LEAST_LOGPROB)
+
+
+def embedding_facts(info: ModelInfo) -> EmbeddingFacts | None:
+    found = info.embedding
+    if found is None:
+        return None
+    return EmbeddingFacts(
+        dimensions=found.dimensions,
+        pooling=found.pooling,
+        is_normalized=found.is_normalized,
+        prompts=list(found.prompts),
+    )

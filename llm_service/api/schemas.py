@@ -42,6 +42,7 @@ from llm_service.engine.ranges import RANGES, Range
 from llm_service.errors import InvalidRequest, UnsupportedParameter
 
 MAX_CHOICES = 128  # answers to one request: prompts x n
+MAX_INPUTS = 2048  # of one request for embeddings, as at OpenAI
 # Templates may write such a value anywhere, so it must not be able to form a control token.
 _VARIABLE = re.compile(r"[A-Za-z0-9 _.:/-]{0,64}")
 
@@ -351,6 +352,33 @@ class CompletionRequest(SamplingFields):
                 param="prompt",
             )
         return list(prompt)
+
+
+class EmbeddingRequest(EndpointBody):
+    endpoint = "embeddings"
+
+    model: Text
+    input: Prompt
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: PositiveCount | None = None
+    prompt_name: ShortText | None = None
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=2**63 - 1)] | None = None
+
+    def inputs(self) -> list[str | list[int]]:
+        """Return the inputs, all as text or all as token ids. Raises InvalidRequest."""
+        given: Any = self.input
+        if isinstance(given, str):
+            return [given]
+        if not given:
+            raise InvalidRequest("input is empty: send a text or token ids.", param="input")
+        if isinstance(given[0], int):
+            return [given]
+        if len(given) > MAX_INPUTS:
+            raise InvalidRequest(
+                f"One request has at most {MAX_INPUTS:,} inputs; this one has {len(given):,}.",
+                param="input",
+            )
+        return list(given)
 
 
 class TokenizeRequest(EndpointBody, TemplateFields):

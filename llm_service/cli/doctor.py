@@ -56,6 +56,7 @@ def _print(report: "Report", *, was_loaded: bool) -> None:
         ("Machine", _machine_lines(report)),
         ("Software", _software_lines(report)),
         ("Model", _model_lines(report.plan)),
+        ("Model for embeddings", _model_lines(report.embedding_plan)),
     ):
         rows = list(lines)
         if rows:
@@ -143,14 +144,16 @@ def _model_lines(plan: "LoadingPlan | None") -> Lines:
     yield "runs", _how_it_runs(plan)
     for note in plan.reasons.notes:
         yield "reason", note
+    head = f" head {'shared' if weights.head is None else readable(weights.head)},"
     yield (
         "weights",
         f"{readable(weights.total)}: embedding {readable(weights.embedding)},"
-        f" head {'shared' if weights.head is None else readable(weights.head)},"
-        f" layers {readable(weights.layers)}",
+        f"{'' if plan.makes_embeddings else head} layers {readable(weights.layers)}",
     )
     yield "workspace", readable(need.workspace_bytes)
-    if plan.is_batched:
+    if plan.makes_embeddings:
+        yield "KV cache", "none"
+    elif plan.is_batched:
         yield (
             "KV cache",
             f"{readable(need.kv_cache_bytes)} as {_dtype(form.kv_dtype)} would be useful",
@@ -158,7 +161,7 @@ def _model_lines(plan: "LoadingPlan | None") -> Lines:
     else:
         yield "KV cache", "the model's own, which is not counted"
     if plan.resources is not None and plan.fits:
-        yield "plan", _resources_in_words(plan.resources)
+        yield "plan", _plan_in_words(plan, plan.resources)
     yield (
         "together",
         f"{readable(need.total_bytes)} of {readable(plan.free_bytes)} that are free",
@@ -168,12 +171,17 @@ def _model_lines(plan: "LoadingPlan | None") -> Lines:
 def _how_it_runs(plan: "LoadingPlan") -> str:
     form = plan.form
     batched = "batched" if plan.is_batched else "one request at a time"
+    if plan.makes_embeddings:
+        batched = "embeddings, inputs of similar length together"
     fused = ", all layers in one call" if form.is_fused else ""
     kernels = "torch alone" if form.kernels is None else f"{form.kernels} kernels"
     return f"{batched}{fused}, {kernels} on {plan.device.type}"
 
 
-def _resources_in_words(resources: "Resources") -> str:
+def _plan_in_words(plan: "LoadingPlan", resources: "Resources") -> str:
+    if plan.makes_embeddings:
+        longest = resources.max_context
+        return f"up to {resources.max_batch_size} inputs in a step, each of up to {longest} tokens"
     cache = f"{readable(resources.kv_cache_bytes)} of KV cache, "
     requests = f"{resources.max_batch_size} requests at once"
     if not resources.kv_cache_bytes:
@@ -197,6 +205,9 @@ def _facts(report: "Report") -> dict[str, Any]:
         "state": dataclasses.asdict(report.state) | {"path": str(report.state.path)},
         "cache": dataclasses.asdict(report.cache) | {"path": str(report.cache.path)},
         "model": None if report.plan is None else _model_facts(report.plan),
+        "embedding_model": None
+        if report.embedding_plan is None
+        else _model_facts(report.embedding_plan),
     }
 
 
@@ -206,7 +217,7 @@ def _model_facts(plan: "LoadingPlan") -> dict[str, Any]:
         "id": model.model_id,
         "num_parameters": model.num_parameters,
         "max_context": model.max_context,
-        "engine": "batched" if plan.is_batched else "sequential",
+        "engine": _engine_name(plan),
         "device": plan.device.type,
         "dtype": _dtype(form.dtype),
         "quantization": form.quantization,
@@ -225,6 +236,12 @@ def _model_facts(plan: "LoadingPlan") -> dict[str, Any]:
         "fits": plan.fits,
         "plan": None if plan.resources is None else dataclasses.asdict(plan.resources),
     }
+
+
+def _engine_name(plan: "LoadingPlan") -> str:
+    if plan.makes_embeddings:
+        return "embedding"
+    return "batched" if plan.is_batched else "sequential"
 
 
 def _dtype(dtype: Any) -> str:

@@ -139,7 +139,7 @@ def model_findings(plan: LoadingPlan, machine: Machine) -> Iterator[Finding]:
         yield Finding("memory", True, _sentence(plan.problem), remedy)
         return
     cache = ""
-    if plan.is_batched:
+    if plan.is_batched and not plan.makes_embeddings:
         cache = f" and a KV cache, {readable(plan.need.total_bytes)} with a cache of useful size"
     yield Finding(
         "memory",
@@ -162,7 +162,9 @@ def _in_words(other: LoadingPlan, plan: LoadingPlan) -> str:
     resources = other.resources
     assert resources is not None
     cache, requests = "", "one request at a time"
-    if other.is_batched:
+    if other.makes_embeddings:
+        requests = f"{resources.max_batch_size} inputs in a step"
+    elif other.is_batched:
         cache = f", {readable(resources.kv_cache_bytes)} of KV cache"
         requests = f"{resources.max_batch_size} requests at once"
     return (

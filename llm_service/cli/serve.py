@@ -22,6 +22,7 @@ from llm_service.api.dependencies import Services
 from llm_service.api.protocol import HttpBounds, protocol_factory
 from llm_service.app import create_app
 from llm_service.config import Settings, words_of
+from llm_service.engine import ModelInfo
 from llm_service.observability.logging import configure_logging
 
 # Seconds beyond the drain in which uvicorn sends the last error events.
@@ -155,25 +156,34 @@ def banner(services: Services, host: str, port: int, new_key: str | None) -> str
     model = services.models.resolve(None)
     info = model.info
     where = "" if info.local is None else f"{info.local.dtype} on {info.local.device}, "
-    messages = [{"role": "user", "content": "What is 7 plus 5?"}]
-    body = json.dumps({"model": info.model_id, "messages": messages})
+    route, question = _first_question(info)
+    body = json.dumps({"model": info.model_id, **question})
+    notes = [note for each in services.models for note in each.info.notes] + services.warnings()
     lines = [
         "",
         f"  llm_service {__version__}, {where}{info.engine} engine",
-        f"  {model.summary}",
-        *(f"  Note       {note}" for note in (*info.notes, *services.warnings())),
+        *(f"  {each.summary}" for each in services.models),
+        *(f"  Note       {note}" for note in notes),
         "",
         *([f"  Dashboard  {url}/"] if services.facts.serves_dashboard else []),
         f"  API        {url}/v1",
         f"  Key        {new_key or _OLD_KEY}",
         "",
-        f"  curl {url}/v1/chat/completions \\",
+        f"  curl {url}{route} \\",
         f'    -H "Authorization: Bearer {new_key or "$LLM_KEY"}" \\',
         '    -H "Content-Type: application/json" \\',
         f"    -d '{body}'",
         "",
     ]
     return "\n".join(lines)
+
+
+def _first_question(info: ModelInfo) -> tuple[str, dict[str, Any]]:
+    """Return the route and the body of a first request, without the model's name."""
+    if info.embedding is not None:
+        return "/v1/embeddings", {"input": "What is 7 plus 5?"}
+    messages = [{"role": "user", "content": "What is 7 plus 5?"}]
+    return "/v1/chat/completions", {"messages": messages}
 
 
 _OLD_KEY = "the one you have (`llm-service keys create` makes another, `keys rotate` replaces one)"

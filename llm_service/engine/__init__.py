@@ -12,10 +12,11 @@ from typing import Protocol, Self
 from llm_service.engine.conversation import Conversation
 from llm_service.engine.formats import ModelFormat
 from llm_service.engine.grammar import Grammar, Grammars, GrammarSource, ReasoningBudget
-from llm_service.engine.info import KVCacheInfo, LocalEngineInfo, ModelInfo
+from llm_service.engine.info import EmbeddingInfo, KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
 from llm_service.engine.prompt import Attachment, Prompt
 from llm_service.engine.request import (
+    NO_ANSWER,
     FinishReason,
     GenerationChunk,
     GenerationRequest,
@@ -33,8 +34,10 @@ from llm_service.engine.request import (
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
+    "NO_ANSWER",
     "Attachment",
     "Conversation",
+    "EmbeddingInfo",
     "Engine",
     "EngineObserver",
     "EngineStatus",

@@ -21,6 +21,11 @@ class Turn:
         self._is_taken = False
         self._waiting: deque[threading.Event] = deque()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether an engine waits for its turn."""
+        return bool(self._waiting)
+
     def __enter__(self) -> None:
         with self._guard:
             if not self._is_taken:

@@ -29,7 +29,7 @@ Speculation = Literal["none", "prompt_lookup"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """Each field but `served_name` is the setting `LLM_<NAME>`; docs/settings.md explains them."""
+    """Each field but the last two is the setting `LLM_<NAME>`; docs/settings.md explains them."""
 
     model_id: str = "pocket"
     device: Device = "auto"
@@ -50,3 +50,4 @@ class EngineConfig:
     prefix_cache: bool = True
     max_waiting: int = 256
     served_name: str | None = None  # the name that requests give; None: the model's own
+    embeds: bool = False  # make embeddings with a model that could also generate

@@ -46,6 +46,22 @@ class LocalEngineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingInfo:
+    """How a model makes embeddings.
+
+    `prompts` are texts to put before an input, by name; `default_prompt` names the one that an
+    input without a name gets. `closing_token_ids` end every text.
+    """
+
+    dimensions: int
+    pooling: str  # "mean", or several, as in "cls+mean"
+    is_normalized: bool  # whether embeddings have length 1
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    closing_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """Facts about the model that every engine knows, wherever the model is computed.
 
@@ -53,7 +69,7 @@ class ModelInfo:
     """
 
     model_id: str
-    engine: str  # batched, sequential
+    engine: str  # batched, sequential, embedding
     vocab_size: int  # token ids are below it
     max_context: int
     max_batch_size: int
@@ -65,3 +81,4 @@ class ModelInfo:
     default_sampling: Mapping[str, Any] = field(default_factory=dict)
     # name of the format in which the model writes reasoning and tool calls
     format: str = "plain"
+    embedding: EmbeddingInfo | None = None  # None: it generates text

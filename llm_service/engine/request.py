@@ -66,6 +66,10 @@ class SamplingParams:
         )
 
 
+# The sampling of a request for an embedding, which generates nothing.
+NO_ANSWER = SamplingParams(max_tokens=0)
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One sequence to generate. Only requests with equal `cache_salt` share cached prefixes.
@@ -121,7 +125,8 @@ class GenerationChunk:
 
     `text` may be empty (half a character, or a possible stop string, is held back). It does not
     include the text of `markers`; all text before a marker comes with it or earlier. `stop` is the
-    stop string that ended the answer, if one did.
+    stop string that ended the answer, if one did. `embedding` is the answer of a model that
+    makes embeddings, in its only chunk: float32, little-endian.
     """
 
     text: str
@@ -130,6 +135,7 @@ class GenerationChunk:
     finish_reason: FinishReason | None = None
     markers: tuple[Marker, ...] = ()
     stop: str | None = None
+    embedding: bytes = b""
 
 
 @dataclass(slots=True)

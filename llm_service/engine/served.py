@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_service.engine import Engine, Grammars, ModelFormat, ModelInfo, PromptTokenizer
-from llm_service.errors import ModelNotFound, NotLoaded
+from llm_service.errors import InvalidRequest, ModelNotFound, NotLoaded
 
 BUNDLED_MODEL = "pocket"
 STALLED_SECONDS = 30  # without a finished step while there is work: the engine hangs
@@ -31,6 +31,10 @@ class ServedModel:
         return self.engine.grammars
 
     @property
+    def makes_embeddings(self) -> bool:
+        return self.info.embedding is not None
+
+    @property
     def is_demonstration(self) -> bool:
         return self.info.model_id == BUNDLED_MODEL
 
@@ -46,7 +50,8 @@ class ServedModel:
                 f"{name}: a {size} M-parameter demonstration model."
                 " Set LLM_MODEL_ID to serve another."
             )
-        return f"{name}: {size} M parameters, {local.dtype} on {local.device}."
+        purpose = "" if self.info.embedding is None else ", makes embeddings"
+        return f"{name}: {size} M parameters, {local.dtype} on {local.device}{purpose}."
 
     def not_ready_reason(self) -> str | None:
         """Why the engine cannot answer now; None if it accepts requests and makes progress."""
@@ -97,6 +102,41 @@ class Models:
                 param="model",
             )
         return self._by_name[name]
+
+    def generating(self, name: str | None) -> ServedModel:
+        """Return the model for a request that generates text. Raises as `resolve` does.
+
+        Raises InvalidRequest for a model that makes embeddings.
+        """
+        model = self.resolve(name)
+        if model.makes_embeddings:
+            raise InvalidRequest(
+                f"The model {model.info.model_id!r} makes embeddings and does not generate text."
+                f" {self._advice('generates text', makes_embeddings=False)}",
+                param="model",
+            )
+        return model
+
+    def embedding(self, name: str | None) -> ServedModel:
+        """Return the model for a request for embeddings. Raises as `resolve` does.
+
+        Raises InvalidRequest for a model that generates text.
+        """
+        model = self.resolve(name)
+        if not model.makes_embeddings:
+            raise InvalidRequest(
+                f"The model {model.info.model_id!r} generates text and does not make embeddings."
+                f" {self._advice('makes embeddings', makes_embeddings=True)}",
+                param="model",
+            )
+        return model
+
+    def _advice(self, words: str, *, makes_embeddings: bool) -> str:
+        names = [m.info.model_id for m in self if m.makes_embeddings == makes_embeddings]
+        if names:
+            return f"The model that {words} here: {', '.join(names)}."
+        setting = "LLM_EMBEDDING_MODEL_ID" if makes_embeddings else "LLM_MODEL_ID"
+        return f"Start the service with {setting} to serve one that {words}."
 
     def not_ready_reason(self) -> str | None:
         """Why requests are not answered now; None if every model accepts requests."""

@@ -27,12 +27,17 @@ _FEW_TOKENS = 256
 class SealedTokenizer:
     """A `PromptTokenizer` over one of transformers' fast tokenizers."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, closes_texts: bool = False) -> None:
+        """With `closes_texts`, plain text ends with the tokens that the tokenizer puts there.
+
+        Models for embeddings want them; a text to continue must not have them.
+        """
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         control = control_tokens(tokenizer, self._backend.get_added_tokens_decoder())
         self._control_ids = frozenset(control.values())
         self._inner, self._outer_ids = inner_tokenizer(self._backend, control)
-        self._bos = _leading_special_ids(self._backend)
+        self._bos, closing = _special_ids_around(self._backend)
+        self.closing_token_ids = closing if closes_texts else ()
         self._template = _template_process(tokenizer, control)
 
     @property
@@ -64,7 +69,7 @@ class SealedTokenizer:
         Text of far more than `max_tokens` tokens raises TooManyTokens before all of it is
         encoded. Text that makes a few more is encoded: the caller sees how many.
         """
-        return [*self._bos, *self._encode(clean(text), max_tokens)]
+        return [*self._bos, *self._encode(clean(text), max_tokens), *self.closing_token_ids]
 
     def encode_inside(self, text: str) -> list[int]:
         """Encode text that stands in the middle of an answer, sealed."""
@@ -128,8 +133,14 @@ def _template_process(
     return TemplateProcess(template, names, control)
 
 
-def _leading_special_ids(backend: Tokenizer) -> tuple[int, ...]:
-    """Return the ids that the tokenizer puts before plain text: BOS, or nothing."""
+def _special_ids_around(backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids that the tokenizer puts before plain text (BOS, or nothing), and after it."""
     encoding = backend.encode("a", add_special_tokens=True)
-    pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
-    return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1], pairs))
+    columns = encoding.ids, encoding.special_tokens_mask, encoding.attention_mask
+    # Some tokenizers state a padding, which is no part of the text.
+    pairs = [(i, is_special) for i, is_special, is_text in zip(*columns, strict=True) if is_text]
+    before = tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1], pairs))
+    if len(before) == len(pairs):
+        return before, ()
+    after = tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1], reversed(pairs)))
+    return before, after[::-1]

@@ -8,7 +8,7 @@ access line.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-OPERATIONS = ("chat", "completion", "response", "message")
+OPERATIONS = ("chat", "completion", "response", "message", "embedding")
 OUTCOMES = (
     "stop",
     "length",

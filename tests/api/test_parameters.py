@@ -33,6 +33,7 @@ from llm_service.api.schemas import (
     ChatCompletionRequest,
     CompletionRequest,
     DetokenizeRequest,
+    EmbeddingRequest,
     EndpointBody,
     StreamOptions,
     TokenizeRequest,
@@ -50,6 +51,7 @@ BODIES: dict[str, type[EndpointBody]] = {
         ResponsesRequest,
         MessagesRequest,
         CountTokensRequest,
+        EmbeddingRequest,
         TokenizeRequest,
         DetokenizeRequest,
     )

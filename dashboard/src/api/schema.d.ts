@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Embeddings
+         * @description Return the embedding of each input, in the order of the inputs.
+         */
+        post: operations["create_embeddings_v1_embeddings_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/responses": {
         parameters: {
             query?: never;
@@ -1012,6 +1032,78 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Embedding
+         * @description `embedding` is a list of numbers, or base64 of little-endian float32.
+         */
+        Embedding: {
+            /**
+             * Object
+             * @default embedding
+             * @constant
+             */
+            object?: "embedding";
+            /** Index */
+            index: number;
+            /** Embedding */
+            embedding: number[] | string;
+        };
+        /**
+         * EmbeddingFacts
+         * @description How a model makes embeddings; `prompts` are the values of `prompt_name`.
+         */
+        EmbeddingFacts: {
+            /** Dimensions */
+            dimensions: number;
+            /** Pooling */
+            pooling: string;
+            /** Is Normalized */
+            is_normalized: boolean;
+            /** Prompts */
+            prompts: string[];
+        };
+        /** EmbeddingList */
+        EmbeddingList: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["Embedding"][];
+            /** Model */
+            model: string;
+            usage: components["schemas"]["EmbeddingUsage"];
+        };
+        /** EmbeddingRequest */
+        EmbeddingRequest: {
+            /** Model */
+            model: string;
+            /** Input */
+            input: string | string[] | number[] | number[][];
+            /**
+             * Encoding Format
+             * @default float
+             * @enum {string}
+             */
+            encoding_format?: "float" | "base64";
+            /** Dimensions */
+            dimensions?: number | null;
+            /** Prompt Name */
+            prompt_name?: string | null;
+            /** Truncate Prompt Tokens */
+            truncate_prompt_tokens?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** EmbeddingUsage */
+        EmbeddingUsage: {
+            /** Prompt Tokens */
+            prompt_tokens: number;
+            /** Total Tokens */
+            total_tokens: number;
+        };
+        /**
          * EngineFactsOut
          * @description `num_blocks` and `block_size` are 0 where the model keeps its own cache.
          *
@@ -1075,12 +1167,14 @@ export interface components {
         };
         /**
          * EnginePageOut
-         * @description `model` and `engine` are null while the model loads.
+         * @description `model` and `engine`, those of the default model, are null while it loads.
          */
         EnginePageOut: {
             model: components["schemas"]["ModelOut"] | null;
             machine: components["schemas"]["MachineOut"];
             engine: components["schemas"]["EngineFactsOut"] | null;
+            /** Others */
+            others: components["schemas"]["OtherModelOut"][];
         };
         /** ErrorBody */
         ErrorBody: {
@@ -1536,6 +1630,7 @@ export interface components {
                 [key: string]: number;
             };
             capabilities: components["schemas"]["Capabilities"];
+            embedding?: components["schemas"]["EmbeddingFacts"] | null;
         };
         /** ModelList */
         ModelList: {
@@ -1583,6 +1678,7 @@ export interface components {
             weights_bytes: number | null;
             /** Load Seconds */
             load_seconds: number | null;
+            embedding: components["schemas"]["EmbeddingFacts"] | null;
             /** Default Sampling */
             default_sampling: {
                 [key: string]: number | boolean | string;
@@ -1700,6 +1796,14 @@ export interface components {
             type: string;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * OtherModelOut
+         * @description A model that is served beside the default one.
+         */
+        OtherModelOut: {
+            model: components["schemas"]["ModelOut"];
+            engine: components["schemas"]["EngineFactsOut"];
         };
         /** OtherTool */
         OtherTool: {
@@ -2508,6 +2612,93 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Completion"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    create_embeddings_v1_embeddings_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmbeddingRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmbeddingList"];
                 };
             };
             /** @description Bad Request */

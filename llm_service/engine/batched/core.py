@@ -73,6 +73,34 @@ class StepResult:
     stats: StepStats
 
 
+class Core(Protocol):
+    """What the engine's thread drives. Its methods are `EngineCore`'s."""
+
+    @property
+    def has_work(self) -> bool: ...
+
+    @property
+    def num_running(self) -> int: ...
+
+    @property
+    def num_waiting(self) -> int: ...
+
+    @property
+    def kv_cache_used_bytes(self) -> int: ...
+
+    def add(self, sequence: Sequence) -> None: ...
+
+    def abort(self, sequence: Sequence, error: ServiceError) -> Phase: ...
+
+    def expire(self) -> list[Delivery]: ...
+
+    def step(self) -> StepResult: ...
+
+    def warm_up(self) -> None: ...
+
+    def check_is_idle(self) -> None: ...
+
+
 class EngineCore:
     """Turns sequences into deliveries, one step at a time."""
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from llm_service.engine import EngineStatus, Grammars, ModelInfo, PromptTokenizer, TokenStream
 from llm_service.engine.admission_queue import AdmissionQueue
-from llm_service.engine.batched.core import Delivery, EngineCore
+from llm_service.engine.batched.core import Core, Delivery
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.batched.worker import Backoff, EngineWorker
 from llm_service.engine.budget import Turn
@@ -33,7 +33,7 @@ class BatchedEngine:
 
     def __init__(
         self,
-        build_core: Callable[[], EngineCore],
+        build_core: Callable[[], Core],
         info: ModelInfo,
         tokenizer: PromptTokenizer,
         grammars: Grammars,

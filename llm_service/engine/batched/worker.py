@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from llm_service.engine.batched.core import Delivery, EngineCore
+from llm_service.engine.batched.core import Core, Delivery
 from llm_service.engine.batched.failures import failure_of
 from llm_service.engine.batched.sequence import Sequence
 from llm_service.engine.budget import Turn
@@ -43,7 +43,7 @@ class Backoff:
         return float(min(self.first_seconds * 2 ** (num_failures - 1), self.max_seconds))
 
 
-def _build_nothing() -> EngineCore:
+def _build_nothing() -> Core:
     raise AssertionError("the engine has stopped")
 
 
@@ -52,7 +52,7 @@ class EngineWorker:
 
     def __init__(
         self,
-        build_core: Callable[[], EngineCore],
+        build_core: Callable[[], Core],
         deliver: Callable[[list[Delivery]], None],
         observer: EngineObserver,
         backoff: Backoff,
@@ -126,7 +126,7 @@ class EngineWorker:
         # It holds the weights, and something may hold this worker for as long as the process lives.
         self._build_core = _build_nothing
 
-    def _begin(self) -> EngineCore:
+    def _begin(self) -> Core:
         core = self._build_core()
         with self._turn:
             core.warm_up()
@@ -138,7 +138,7 @@ class EngineWorker:
             self._started.set_result(None)
         return core
 
-    def _serve(self, core: EngineCore) -> None:
+    def _serve(self, core: Core) -> None:
         """The thread's loop, until it is stopped or a step raises."""
         while self._take_in(core):
             if core.has_work:
@@ -148,7 +148,7 @@ class EngineWorker:
                 self._observer.step_finished(result.stats)
                 self._send(result.deliveries)
 
-    def _take_in(self, core: EngineCore) -> bool:
+    def _take_in(self, core: Core) -> bool:
         """Move the inbox into the core, waiting for something to do; False: stopping."""
         with self._changed:
             while not (self._submitted or self._aborted or self._is_stopping or core.has_work):
@@ -170,7 +170,7 @@ class EngineWorker:
         self._send(ended)
         return True
 
-    def _cancel(self, core: EngineCore, aborted: list[tuple[Sequence, float]]) -> list[Delivery]:
+    def _cancel(self, core: Core, aborted: list[tuple[Sequence, float]]) -> list[Delivery]:
         cancelled = []
         for sequence, asked in aborted:
             if sequence in self._live:  # else it finished first
@@ -186,7 +186,7 @@ class EngineWorker:
         if deliveries:
             self._deliver(deliveries)
 
-    def _note_progress(self, core: EngineCore) -> None:
+    def _note_progress(self, core: Core) -> None:
         self.last_progress = time.monotonic()
         self.snapshot = Snapshot(core.num_running, core.num_waiting, core.kv_cache_used_bytes)
 

@@ -93,6 +93,18 @@ def why_not_runnable(model: PreTrainedModel) -> str | None:
 
 
 @torch.inference_mode()
+def why_no_states(model: PreTrainedModel) -> str | None:
+    """Completes the sentence "it cannot be served because ..."; None if it has hidden states."""
+    run: Any = model
+    ids = torch.tensor([_plain_ids(model.config)], device=model.device)
+    try:
+        states = run(input_ids=ids).last_hidden_state
+    except Exception as error:  # whatever the model raises is the reason
+        return f"it does not run ({type(error).__name__}: {error})"
+    return None if torch.isfinite(states).all() else "its hidden states are not finite"
+
+
+@torch.inference_mode()
 def _run_briefly(model: PreTrainedModel) -> Tensor:
     """Let `generate` answer a few tokens greedily; its logits [_TRIED_TOKENS, vocab_size]."""
     generate: Any = model.generate

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from llm_service.engine.conversation import Conversation
+from llm_service.engine.loading.checkpoint import Checkpoint
 from llm_service.engine.loading.layer_config import largest
 from llm_service.engine.loading.model_files import ModelLoadError, read_json
 from llm_service.engine.ranges import RANGES
@@ -32,6 +33,21 @@ class FolderContents:
     default_sampling: Mapping[str, float]
     eos_token_ids: frozenset[int]
     notes: tuple[str, ...]
+
+
+def contents_of(checkpoint: Checkpoint) -> FolderContents:
+    """Raises ModelLoadError if the model could not be served with these files."""
+    if checkpoint.sentence is None:
+        return read_contents(checkpoint.folder, checkpoint.config)
+    tokenizer = _read_tokenizer(checkpoint.folder)
+    vocab_size = largest(checkpoint.config, "vocab_size", 0)
+    notes = _try_tokenizer(tokenizer, checkpoint.folder, vocab_size, can_chat=False)
+    return FolderContents(
+        tokenizer=tokenizer,
+        default_sampling={},
+        eos_token_ids=frozenset(),
+        notes=(*checkpoint.sentence.notes, *notes),
+    )
 
 
 def read_contents(folder: Path, config: PreTrainedConfig) -> FolderContents:
@@ -111,7 +127,9 @@ def _token_ids(stated: Any, file: str) -> frozenset[int]:
     return frozenset(ids) - {-1}  # some files say -1 for none
 
 
-def _try_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size: int) -> list[str]:
+def _try_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size: int, *, can_chat: bool = True
+) -> list[str]:
     """Encode a text and a message. Raises ModelLoadError if not even the text can be encoded."""
     try:
         sealed = SealedTokenizer(tokenizer)
@@ -126,7 +144,7 @@ def _try_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, vocab_size:
             f"knows {vocab_size} tokens, but its tokenizer has {count}: prompts with the others are"
             " refused"
         )
-    if sealed.has_chat_template and (reason := _why_no_chat(sealed)) is not None:
+    if can_chat and sealed.has_chat_template and (reason := _why_no_chat(sealed)) is not None:
         notes.append(f"cannot chat, only complete text: {reason}")
     return notes
 

@@ -6,6 +6,7 @@ import torch
 
 from llm_service.engine import (
     Conversation,
+    EmbeddingInfo,
     Engine,
     KVCacheInfo,
     LocalEngineInfo,
@@ -23,6 +24,9 @@ from llm_service.engine.batched.scheduler import Scheduler
 from llm_service.engine.batched.worker import Backoff
 from llm_service.engine.budget import Budget, Turn
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.embedding.core import EmbeddingCore
+from llm_service.engine.embedding.encoder import Encoder
+from llm_service.engine.embedding.engine import EmbeddingEngine
 from llm_service.engine.grammar_compiler import GrammarCompiler
 from llm_service.engine.kernels.kv_cache import KVCache, block_bytes
 from llm_service.engine.kernels.library import load_kernels
@@ -41,6 +45,10 @@ from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
+
+# An input of an embedding is a fraction of the work of an answer, and clients send them by the
+# hundred: a place in the queue holds this many.
+_INPUTS_PER_PLACE = 32
 
 
 def load_engine(
@@ -76,6 +84,8 @@ def _load_engine(
     except ValueError as error:
         raise ModelLoadError(str(error)) from error
     turn = budget.turn if is_on_cpu else Turn()
+    if loaded.head is not None:
+        return embedding_engine(loaded, info, config, observe, turn=turn)
     engine = (
         batched_engine(loaded, info, config, observe, turn=turn)
         if loaded.is_batched
@@ -130,6 +140,35 @@ def batched_engine(
         turn or Turn(),
         loaded.format,
     )
+
+
+def embedding_engine(
+    loaded: LoadedModel,
+    info: ModelInfo,
+    config: EngineConfig,
+    observe: Observe,
+    *,
+    turn: Turn | None = None,
+    backoff: Backoff | None = None,
+) -> EmbeddingEngine:
+    """Build the engine of a model that makes embeddings."""
+    assert loaded.head is not None
+    assert info.local is not None
+    encoder, threads, turn = Encoder(loaded.model, loaded.head), info.local.threads, turn or Turn()
+    max_tokens = info.local.max_batched_tokens
+
+    def build() -> EmbeddingCore:
+        torch.set_num_threads(threads)  # OpenMP keeps the number per thread
+        return EmbeddingCore(
+            encoder,
+            turn,
+            max_inputs=info.max_batch_size,
+            max_tokens=max_tokens,
+            max_shared_seconds=config.max_inter_token_ms / 1000,
+        )
+
+    tokenizer = SealedTokenizer(loaded.tokenizer, closes_texts=True)
+    return EmbeddingEngine(build, info, tokenizer, observe(info), backoff or Backoff(), turn)
 
 
 def build_core(
@@ -192,6 +231,9 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
     """
     kv_cache = _kv_cache_info(loaded, resources, config) if loaded.is_batched else None
     max_context, max_batched_tokens = resources.max_context, resources.max_context
+    embedding = _embedding_info(loaded)
+    if embedding is not None:
+        max_batched_tokens = config.max_batched_tokens
     if kv_cache is not None:
         # any sequence must fit when it runs alone
         max_context = min(max_context, kv_cache.num_blocks * kv_cache.block_size)
@@ -199,11 +241,11 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
         max_batched_tokens = max(config.max_batched_tokens, resources.max_batch_size)
     return ModelInfo(
         model_id=config.served_name or loaded.model_id,
-        engine="batched" if loaded.is_batched else "sequential",
+        engine=_engine_name(loaded),
         vocab_size=loaded.model.config.get_text_config().vocab_size,
         max_context=max_context,
         max_batch_size=resources.max_batch_size,
-        max_waiting=config.max_waiting,
+        max_waiting=config.max_waiting * (1 if embedding is None else _INPUTS_PER_PLACE),
         local=LocalEngineInfo(
             architecture=type(loaded.model).__name__,
             num_parameters=loaded.num_parameters,
@@ -218,7 +260,7 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
             compute_bytes=kernel_workspace_bytes(
                 loaded.model, max_batched_tokens, resources.max_batch_size
             )
-            if loaded.is_batched
+            if loaded.is_batched or loaded.form.kernels is not None
             else 0,
             load_seconds=loaded.load_seconds,
             kv_cache=kv_cache,
@@ -226,6 +268,27 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
         notes=(*loaded.notes, *resources.notes),
         default_sampling=loaded.default_sampling,
         format=loaded.format.name,
+        embedding=embedding,
+    )
+
+
+def _engine_name(loaded: LoadedModel) -> str:
+    if loaded.sentence is not None:
+        return "embedding"
+    return "batched" if loaded.is_batched else "sequential"
+
+
+def _embedding_info(loaded: LoadedModel) -> EmbeddingInfo | None:
+    layout = loaded.sentence
+    if layout is None:
+        return None
+    return EmbeddingInfo(
+        dimensions=layout.width(loaded.model.config.hidden_size),
+        pooling="+".join(layout.pooling),
+        is_normalized=layout.is_normalized,
+        prompts=dict(layout.prompts),
+        default_prompt=layout.default_prompt,
+        closing_token_ids=SealedTokenizer(loaded.tokenizer, closes_texts=True).closing_token_ids,
     )
 
 

@@ -84,6 +84,8 @@ def choose_form(
     quantizer: Quantizer | None,
 ) -> tuple[Form, Reasons]:
     """Raises ModelLoadError where the configuration asks for what this model cannot have."""
+    if checkpoint.sentence is not None:
+        return _embedding_form(config, checkpoint, machine, device, quantizer)
     dtype = choose_dtype(config, device, machine)
     form = Form(
         dtype=dtype,
@@ -102,6 +104,40 @@ def choose_form(
     elif device.type == "cpu":
         form, reasons = _form_on_cpu(form, reasons, config, checkpoint)
     return with_kv_dtype(form, config), reasons
+
+
+def _embedding_form(
+    config: EngineConfig,
+    checkpoint: Checkpoint,
+    machine: Machine,
+    device: torch.device,
+    quantizer: Quantizer | None,
+) -> tuple[Form, Reasons]:
+    """The form of a model that makes embeddings: torch computes it, and by default exactly.
+
+    Embeddings outlive the process that made them, so on every CPU they have to be the same.
+    """
+    if config.engine == "sequential":
+        raise ModelLoadError(
+            f"LLM_ENGINE=sequential, but {checkpoint.model_id} makes embeddings: use auto."
+        )
+    if quantizer is not None:
+        raise ModelLoadError(
+            f"{checkpoint.model_id} makes embeddings, which quantized weights are not supported"
+            " for: use a checkpoint with plain weights, and LLM_QUANTIZATION=auto on CUDA."
+        )
+    is_exact = config.dtype == "auto" and device.type == "cpu"
+    dtype = torch.float32 if is_exact else choose_dtype(config, device, machine)
+    scheme = "none" if config.quantization == "auto" else config.quantization
+    kernels, why_none = (None, None) if scheme == "none" else find_kernels(config.kernels)
+    form = Form(
+        dtype=dtype,
+        quantization=scheme,
+        kernels=None if kernels is None else kernels.instruction_set,
+        is_fused=False,
+        kv_dtype=dtype,
+    )
+    return form, Reasons(kernels=why_none)
 
 
 def _why_converted(form: Form) -> str | None:

@@ -14,24 +14,28 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.embedding.head import EmbeddingHead
 from llm_service.engine.formats import ModelFormat
 from llm_service.engine.formats.choice import choose_format
+from llm_service.engine.formats.declarations import PLAIN
 from llm_service.engine.kernels.fused import fused_decoder
 from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
 from llm_service.engine.loading import memory, quantization
-from llm_service.engine.loading.checkpoint import examine
+from llm_service.engine.loading.checkpoint import Checkpoint, examine
 from llm_service.engine.loading.compatibility import (
     layer_shapes,
+    why_no_states,
     why_not_batchable,
     why_not_runnable,
 )
-from llm_service.engine.loading.contents import read_contents
+from llm_service.engine.loading.contents import contents_of
 from llm_service.engine.loading.form import Form, Reasons, without_fusing
 from llm_service.engine.loading.memory import Resources
 from llm_service.engine.loading.model_files import ModelLoadError, Progress, bundled_models
 from llm_service.engine.loading.plan import (
     LoadingPlan,
     asked_context,
+    asked_input,
     free_bytes,
     make_plan,
     num_threads,
@@ -39,6 +43,7 @@ from llm_service.engine.loading.plan import (
     refuse_unless_fits,
 )
 from llm_service.engine.loading.quantization import CannotQuantize
+from llm_service.engine.loading.sentence import SentenceLayout, read_head
 from llm_service.engine.loading.weights import complete_weights, read_weights
 from llm_service.machine import Machine, return_free_memory
 
@@ -71,10 +76,12 @@ class LoadedModel:
     default_sampling: Mapping[str, Any]
     notes: tuple[str, ...]
     load_seconds: float
+    sentence: SentenceLayout | None = None  # None: it generates text, and has no `head`
+    head: EmbeddingHead | None = None
 
     @property
     def is_batched(self) -> bool:
-        return self.reasons.sequential is None
+        return self.reasons.sequential is None and self.head is None
 
 
 def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> LoadedModel:
@@ -84,15 +91,16 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     """
     started = time.monotonic()
     torch.set_num_threads(num_threads(config, machine))  # else one per core of the host
-    checkpoint = examine(config.model_id, progress)
+    checkpoint = examine(config.model_id, progress, embeds=config.embeds)
     plan = make_plan(checkpoint, config, machine)
     refuse_unless_fits(plan, machine)
-    contents = read_contents(checkpoint.folder, checkpoint.config)
-    asked = None if config.model_format == "auto" else config.model_format
-    model_format = choose_format(contents.tokenizer, checkpoint.config.model_type, asked)
+    contents = contents_of(checkpoint)
+    model_format = _format(config, checkpoint, contents.tokenizer)
     folder = complete_weights(checkpoint, progress)
     progress(f"loading {checkpoint.model_id} from {folder}")
     model, made = _read_and_prepare(plan, folder, machine)
+    layout = checkpoint.sentence
+    head = None if layout is None else read_head(layout, model.device)
     return LoadedModel(
         model=model,
         tokenizer=contents.tokenizer,
@@ -100,16 +108,27 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
         folder=folder,
         form=made.form,
         reasons=made.reasons,
-        layer_shapes=_layer_shapes(model) if made.is_batched else (),
+        layer_shapes=_layer_shapes(model) if made.is_batched and layout is None else (),
         num_parameters=checkpoint.num_parameters,
-        weights_bytes=quantization.num_bytes(model),
+        weights_bytes=quantization.num_bytes(model) + (0 if head is None else head.num_bytes),
         max_context=checkpoint.max_context,
         eos_token_ids=contents.eos_token_ids,
         format=model_format,
         default_sampling=contents.default_sampling,
         notes=(*made.reasons.notes, *contents.notes, *model_format.notes),
         load_seconds=time.monotonic() - started,
+        sentence=layout,
+        head=head,
     )
+
+
+def _format(
+    config: EngineConfig, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
+) -> ModelFormat:
+    asked = None if config.model_format == "auto" else config.model_format
+    if checkpoint.sentence is not None:
+        return ModelFormat(PLAIN)  # it has no answers
+    return choose_format(tokenizer, checkpoint.config.model_type, asked)
 
 
 def _read_and_prepare(
@@ -136,6 +155,9 @@ def _carry_out(plan: LoadingPlan, folder: Path) -> tuple[PreTrainedModel, Loadin
     model = read_weights(plan, folder)
     if plan.checkpoint.packed is not None:
         return model, plan  # the model was tried when it was written
+    if plan.makes_embeddings:
+        _prepare_encoder(model, plan, folder)
+        return model, plan
     if plan.is_batched:
         plan = _batched_or_sequential(plan, why_not_batchable(model))
     if not plan.is_batched and (why := why_not_runnable(model)):
@@ -144,6 +166,14 @@ def _carry_out(plan: LoadingPlan, folder: Path) -> tuple[PreTrainedModel, Loadin
         plan = _fused_or_not(plan, quantization.prepare(model, plan.form))
     _give_memory_back(plan.device)
     return model, plan
+
+
+def _prepare_encoder(model: PreTrainedModel, plan: LoadingPlan, folder: Path) -> None:
+    if why := why_no_states(model):
+        raise ModelLoadError(f"The model in {folder} cannot be served because {why}.")
+    if plan.device.type == "cpu":
+        quantization.prepare_encoder(model, plan.form)
+    _give_memory_back(plan.device)
 
 
 def _batched_or_sequential(plan: LoadingPlan, reason: str | None) -> LoadingPlan:
@@ -174,6 +204,12 @@ def plan_resources(config: EngineConfig, loaded: LoadedModel, machine: Machine) 
     `machine` was detected before the weights were loaded. Raises ModelLoadError when the
     configuration asks for what cannot be.
     """
+    if loaded.sentence is not None:
+        return memory.embedding_resources(
+            config,
+            threads=num_threads(config, machine),
+            max_context=asked_input(config, loaded.model_id, loaded.max_context),
+        )
     per_token = sum(position_bytes(shape, loaded.form.kv_dtype) for shape in loaded.layer_shapes)
     return memory.plan(
         config,

@@ -33,6 +33,8 @@ _KV_CACHE_SHARE = 0.5
 _USEFUL_KV_SHARE = 0.125
 _SEQUENCES_PER_CORE = 16
 _MAX_BATCH_SIZE = 256
+_WINDOWS = ("sliding_window", "local_attention")
+_MAX_INPUTS = 64  # of a step that makes embeddings; a step of short ones has its tokens by then
 # A batch slot that could not hold this many tokens would only cause preemption.
 _LEAST_TOKENS_PER_SEQUENCE = 256
 
@@ -96,6 +98,42 @@ def predict(
         loading_bytes=max(weights.total, _read_bytes(shell, form)),
         kv_cache_bytes=num_cached * kv_bytes_per_token(shell.config, form.kv_dtype),
         workspace_bytes=workspace_bytes(shell.config, max_batch_size, max_batched_tokens),
+    )
+
+
+def predict_embedding(
+    shell: PreTrainedModel, form: Form, *, max_context: int, max_batched_tokens: int
+) -> MemoryNeed:
+    """What making embeddings takes: there is no KV cache, and a step ends with its results."""
+    weights = weights_bytes(shell, form)
+    return MemoryNeed(
+        weights=weights,
+        loading_bytes=max(weights.total, _read_bytes(shell, form)),
+        kv_cache_bytes=0,
+        workspace_bytes=embedding_workspace_bytes(shell.config, max_context, max_batched_tokens),
+    )
+
+
+def embedding_workspace_bytes(
+    config: PreTrainedConfig, max_context: int, max_batched_tokens: int
+) -> int:
+    """Activations of the largest step, masks, and the process."""
+    hidden = largest(config, "hidden_size", 0)
+    wide = largest(config, "intermediate_size", 4 * hidden)
+    num_tokens = max(max_batched_tokens, max_context)  # a step has at least one input
+    # Eight tensors as wide as the model and four as wide as its MLP, as in `workspace_bytes`, and
+    # two masks with a number for each pair of tokens: of padded inputs, and of windows.
+    has_windows = any(getattr(config, name, None) for name in _WINDOWS)
+    masked = num_tokens if has_windows else max_batched_tokens
+    return _PROCESS_BYTES + 4 * (num_tokens * (8 * hidden + 4 * wide) + 2 * masked**2)
+
+
+def embedding_resources(config: EngineConfig, *, threads: int, max_context: int) -> Resources:
+    return Resources(
+        threads=threads,
+        kv_cache_bytes=0,
+        max_batch_size=config.max_batch_size or _MAX_INPUTS,
+        max_context=max_context,
     )
 
 

@@ -100,6 +100,14 @@ def download_weights(model_id: str, progress: Progress) -> Path:
     return _download(model_id, (*_SMALL_FILES, *_WEIGHT_FILES), progress)
 
 
+def download_folders(model_id: str, folders: Sequence[str], progress: Progress) -> Path:
+    """Download configurations, tokenizers and weights in `folders` of the hub's repository."""
+    patterns = [
+        f"{folder}/{file}" for folder in folders for file in (*_SMALL_FILES, *_WEIGHT_FILES)
+    ]
+    return _download(model_id, patterns, progress, ignored=())
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in `file`. Raises ModelLoadError, naming the file, if it holds none."""
     try:
@@ -225,7 +233,13 @@ def _no_weights(folder: Path) -> str:
     return f"{folder} holds no weights (no model.safetensors and no index of its parts)."
 
 
-def _download(model_id: str, patterns: Sequence[str], progress: Progress) -> Path:
+def _download(
+    model_id: str,
+    patterns: Sequence[str],
+    progress: Progress,
+    *,
+    ignored: Sequence[str] = _NOT_NEEDED,
+) -> Path:
     """The snapshot of `model_id` in the local cache, completed from the hub if it answers."""
     unreachable = _why_unreachable(model_id)
     try:
@@ -233,7 +247,7 @@ def _download(model_id: str, patterns: Sequence[str], progress: Progress) -> Pat
             snapshot_download(
                 model_id,
                 allow_patterns=[*patterns],
-                ignore_patterns=[*_NOT_NEEDED],
+                ignore_patterns=[*ignored],
                 etag_timeout=_HUB_TIMEOUT_SECONDS,
                 local_files_only=unreachable is not None,
                 tqdm_class=_progress_bar(model_id, progress),

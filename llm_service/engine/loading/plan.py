@@ -18,6 +18,7 @@ from llm_service.engine.loading.memory import MemoryNeed, Resources
 from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.machine import Machine, readable
 
+_LONGEST_INPUT = 8192  # tokens
 # What may be tried if a model does not fit, from the least loss to the smallest.
 _SMALLER = (("bfloat16", "none"), ("auto", "8bit"), ("auto", "4bit"))
 _SETTINGS = {  # those that a proposal may change
@@ -47,6 +48,10 @@ class LoadingPlan:
         return self.reasons.sequential is None
 
     @property
+    def makes_embeddings(self) -> bool:
+        return self.checkpoint.sentence is not None
+
+    @property
     def fits(self) -> bool:
         """Whether it can be loaded; `resources` tells whether it can answer then."""
         return self.need.least_bytes <= self.free_bytes
@@ -73,8 +78,27 @@ def _make_plan(checkpoint: Checkpoint, config: EngineConfig, machine: Machine) -
     form, reasons = forms.choose_form(config, checkpoint, machine, device, quantizer)
     refuse_sequential(config, checkpoint.model_id, reasons)
     is_batched = reasons.sequential is None
-    context = asked_context(config, checkpoint.model_id, checkpoint.max_context)
+    choose_context = asked_context if checkpoint.sentence is None else asked_input
+    context = choose_context(config, checkpoint.model_id, checkpoint.max_context)
     threads = num_threads(config, machine)
+    free = free_bytes(device, machine)
+    if checkpoint.sentence is not None:
+        return LoadingPlan(
+            config=config,
+            checkpoint=checkpoint,
+            device=device,
+            form=form,
+            reasons=reasons,
+            need=memory.predict_embedding(
+                checkpoint.shell,
+                form,
+                max_context=context,
+                max_batched_tokens=config.max_batched_tokens,
+            ),
+            free_bytes=free,
+            resources=memory.embedding_resources(config, threads=threads, max_context=context),
+            problem=None,
+        )
     need = memory.predict(
         checkpoint.shell,
         form,
@@ -83,7 +107,6 @@ def _make_plan(checkpoint: Checkpoint, config: EngineConfig, machine: Machine) -
         max_batched_tokens=config.max_batched_tokens,
         is_batched=is_batched,
     )
-    free = free_bytes(device, machine)
     resources, problem = None, None
     try:
         resources = memory.plan(
@@ -210,6 +233,16 @@ def asked_context(config: EngineConfig, model_id: str, longest: int) -> int:
             f" {model_id}'s longest context."
         )
     return config.max_context
+
+
+def asked_input(config: EngineConfig, model_id: str, longest: int) -> int:
+    """The longest input of a model that makes embeddings.
+
+    Without LLM_MAX_CONTEXT it is bounded: the time of an input grows with the square of its
+    length, and nothing else is computed meanwhile.
+    """
+    asked = asked_context(config, model_id, longest)
+    return asked if config.max_context is not None else min(asked, _LONGEST_INPUT)
 
 
 def num_threads(config: EngineConfig, machine: Machine) -> int:

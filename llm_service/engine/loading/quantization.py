@@ -28,6 +28,7 @@ from llm_service.engine.kernels.packing import Scheme, pack
 from llm_service.engine.loading.compatibility import (
     Layer,
     traced_layers,
+    why_no_states,
     why_not_runnable,
 )
 from llm_service.engine.loading.form import Form
@@ -58,6 +59,21 @@ def prepare(model: PreTrainedModel, form: Form) -> str | None:
     if form.quantization != "none":
         _exchange_linears(model, kernels, form.quantization)
     return reason
+
+
+@torch.inference_mode()
+def prepare_encoder(model: PreTrainedModel, form: Form) -> None:
+    """Quantize the linear layers of a model that makes embeddings. Raises CannotQuantize."""
+    if form.quantization == "none":
+        return
+    kernels = None if form.kernels is None else load_kernels(form.kernels)
+    with watched(model) as read:
+        reason = why_no_states(model)
+    if reason is None:
+        exchange_linears(model, kernels, form.quantization, kept=read)
+        reason = why_no_states(model)
+    if reason is not None:
+        raise CannotQuantize(reason)
 
 
 def _why_not_fusable(model: PreTrainedModel, kernels: Kernels) -> str | None:

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import AutoModel, GenerationConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from llm_service.engine.kernels.files import FilesUnusable, load_fused
 from llm_service.engine.kernels.library import load_kernels
 from llm_service.engine.loading import model_files
-from llm_service.engine.loading.checkpoint import Checkpoint, model_class
-from llm_service.engine.loading.contents import read_contents
+from llm_service.engine.loading.checkpoint import Checkpoint, model_class, remove_pooler
+from llm_service.engine.loading.contents import contents_of
 from llm_service.engine.loading.model_files import ModelLoadError, Progress
 from llm_service.engine.loading.plan import LoadingPlan
 
@@ -27,7 +27,8 @@ def complete_weights(checkpoint: Checkpoint, progress: Progress) -> Path:
     """Download the weight files if need be; returns their folder once each of them is whole."""
     folder = checkpoint.folder
     if checkpoint.is_on_hub:
-        folder = model_files.download_weights(checkpoint.model_id, progress)
+        downloaded = model_files.download_weights(checkpoint.model_id, progress)
+        folder = folder if checkpoint.is_in_subfolder else downloaded
     for file in model_files.weight_files(folder):
         model_files.refuse_unless_whole(file)
     return folder
@@ -50,7 +51,7 @@ def check_folder(plan: LoadingPlan) -> tuple[list[str], list[str]]:
     reasons: list[str] = []
     notes: list[str] = []
     try:
-        notes += read_contents(checkpoint.folder, checkpoint.config).notes
+        notes += contents_of(checkpoint).notes
     except ModelLoadError as error:
         reasons.append(str(error))
     try:
@@ -99,8 +100,12 @@ def _read_plain(plan: LoadingPlan, folder: Path) -> PreTrainedModel:
         torch.set_float32_matmul_precision("highest")
     model: PreTrainedModel
     report: Mapping[str, Any]
+    makes_embeddings = plan.makes_embeddings
+    kind: Any = AutoModel if makes_embeddings else model_class(config)
+    # Else it reads generation_config.json, whose fields `contents` checks as far as used.
+    options = {} if makes_embeddings else {"generation_config": GenerationConfig()}  # type: ignore[no-untyped-call]
     try:
-        model, report = model_class(config).from_pretrained(  # type: ignore[misc]  # a pair, as output_loading_info asks
+        model, report = kind.from_pretrained(  # a pair, as output_loading_info asks
             folder,
             config=config,
             dtype=form.dtype,
@@ -110,12 +115,15 @@ def _read_plain(plan: LoadingPlan, folder: Path) -> PreTrainedModel:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            # Else it reads generation_config.json, whose fields `contents` checks as far as used.
-            generation_config=GenerationConfig(),  # type: ignore[no-untyped-call]
+            **options,
             ignore_mismatched_sizes=True,  # refused below, by name
         )
     except Exception as error:  # transformers may raise anything at wrong weights
         raise ModelLoadError(f"The weights in {folder} cannot be used: {error}") from error
+    if makes_embeddings:
+        remove_pooler(model)
+        missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+        report = {**report, "missing_keys": missing}
     _refuse_incomplete(folder, report)
     model.eval()  # type: ignore[no-untyped-call]
     if kept:  # they are on their device already, and some kinds cannot be moved

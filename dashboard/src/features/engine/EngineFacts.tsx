@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 import type { EnginePage } from "../../api/types";
 import { Chip } from "../../components/Chip";
 import { Facts, type Fact } from "../../components/Facts";
@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatNumber, formatSeconds } from "../../lib
 import styles from "./EngineFacts.module.css";
 
 /** The model, the engine and the machine, as names and values. */
-export function EngineFacts({ facts: { model, engine, machine } }: { facts: EnginePage }) {
+export function EngineFacts({ facts: { model, engine, machine, others } }: { facts: EnginePage }) {
   return (
     <div className={styles.groups}>
       <FactCard title="Model" facts={model && modelFacts(model)} notes={model?.notes ?? []} />
@@ -27,6 +27,20 @@ export function EngineFacts({ facts: { model, engine, machine } }: { facts: Engi
           ))}
         </div>
       </FactCard>
+      {others.map((other) => (
+        <Fragment key={other.model.id}>
+          <FactCard
+            title={`Model ${other.model.id}`}
+            facts={modelFacts(other.model)}
+            notes={other.model.notes}
+          />
+          <FactCard
+            title={`Engine of ${other.model.id}`}
+            facts={engineFacts(other.engine)}
+            notes={[]}
+          />
+        </Fragment>
+      ))}
     </div>
   );
 }
@@ -64,6 +78,7 @@ function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
     { name: "precision", value: model.dtype },
     { name: "quantization", value: model.quantization },
     { name: "device", value: model.device },
+    { name: "embeddings", value: written(model.embedding, embeddingWords) },
     { name: "context length", value: `${formatCount(model.max_context)} tokens` },
     { name: "vocabulary", value: `${formatCount(model.vocab_size)} tokens` },
     { name: "format", value: model.format },
@@ -71,8 +86,14 @@ function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
   ]);
 }
 
-function written(value: number | null, format: (value: number) => string): string | null {
+function written<T>(value: T | null, format: (value: T) => string): string | null {
   return value === null ? null : format(value);
+}
+
+type Embedding = NonNullable<NonNullable<EnginePage["model"]>["embedding"]>;
+
+function embeddingWords({ dimensions, pooling }: Embedding): string {
+  return `${formatCount(dimensions)} dimensions, pooled by ${pooling}`;
 }
 
 function known(facts: { name: string; value: string | null }[]): Fact[] {
@@ -91,9 +112,13 @@ function engineFacts(engine: NonNullable<EnginePage["engine"]>): Fact[] {
     { name: "running", value: `${engine.num_running} of ${engine.max_batch_size}` },
     { name: "waiting", value: `${engine.num_waiting} of ${engine.max_waiting}` },
     { name: "max tokens per step", value: written(engine.max_batched_tokens, formatCount) },
-    { name: "KV blocks", value: blocks },
-    { name: "KV cache", value: kvWords(engine.kv_cache_used_bytes, engine.kv_cache_bytes) },
-    { name: "prefix cache", value: engine.has_prefix_cache ? "on, separate per key" : "off" },
+    ...(engine.kind === "embedding"
+      ? []
+      : [
+          { name: "KV blocks", value: blocks },
+          { name: "KV cache", value: kvWords(engine.kv_cache_used_bytes, engine.kv_cache_bytes) },
+          { name: "prefix cache", value: engine.has_prefix_cache ? "on, separate per key" : "off" },
+        ]),
     { name: "restarts", value: formatCount(engine.num_restarts) },
   ]);
 }

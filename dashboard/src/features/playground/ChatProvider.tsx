@@ -55,11 +55,12 @@ function useServedModels(): ServedModel[] | undefined {
   const { data } = useQuery({
     queryKey: ["models", key],
     queryFn: ({ signal }) => getModels({ key: key ?? "", signal }),
+    select: ({ data }) => data.filter(({ embedding }) => !embedding), // others cannot chat
     retry: true,
     retryDelay: 5000,
     staleTime: 60_000,
   });
-  return data?.data;
+  return data;
 }
 
 function useChatContext() {

@@ -1,0 +1,1 @@
+"""Computes embeddings: one vector per text, from the hidden states of a model."""
