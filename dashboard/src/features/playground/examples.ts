@@ -34,6 +34,7 @@ export function usageOf(prompt_tokens: number, completion_tokens: number): Usage
     completion_tokens,
     total_tokens: prompt_tokens + completion_tokens,
     prompt_tokens_details: { cached_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: 0 },
   };
 }
 
