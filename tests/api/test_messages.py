@@ -275,6 +275,28 @@ def test_the_official_client_reads_calls_from_a_stream(engine, fake) -> None:
     assert final.content[0].type == "thinking"
 
 
+def test_a_required_call_and_a_schema_are_kept_by_a_real_model(
+    claude: anthropic.Anthropic,
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"verdict": {"enum": ["yes", "no"]}},
+        "required": ["verdict"],
+        "additionalProperties": False,
+    }
+    fields: Any = {"model": "pocket", "messages": SUM, "max_tokens": 100}
+    tool: Any = {"name": "judge", "input_schema": schema}
+    with claude.messages.stream(**fields, tools=[tool], tool_choice={"type": "any"}) as found:
+        final = found.get_final_message()
+    assert final.stop_reason == "tool_use"
+    assert final.content[0].type == "tool_use"
+    assert final.content[0].input in ({"verdict": "yes"}, {"verdict": "no"})
+    config: Any = {"format": {"type": "json_schema", "schema": schema}}
+    answer = claude.messages.create(**fields, output_config=config)
+    assert answer.content[0].type == "text"
+    assert json.loads(answer.content[0].text)["verdict"] in ("yes", "no")
+
+
 def test_the_official_client_raises_its_own_errors(
     service: RunningService, claude: anthropic.Anthropic
 ) -> None:

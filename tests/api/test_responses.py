@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -245,18 +245,29 @@ def test_the_official_client_reads_calls_from_a_stream(engine, fake) -> None:
     ]
 
 
-class Sum(BaseModel):
-    total: int
+class Verdict(BaseModel):
+    verdict: Literal["yes", "no"]
 
 
-def test_the_official_client_parses_an_answer_by_its_schema(engine, fake) -> None:
-    engine.says = ['{"total"', ": 12}"]
-    with openai.OpenAI(base_url=f"{fake.url}/v1", api_key=ADMIN_KEY) as client:
-        parsed = client.responses.parse(model="pocket", input="7 + 5?", text_format=Sum)
-    assert parsed.output_parsed == Sum(total=12)
+def test_the_official_client_parses_an_answer_by_its_schema(client: openai.OpenAI) -> None:
+    parsed = client.responses.parse(model="pocket", input="Is 7 odd?", text_format=Verdict)
+    assert isinstance(parsed.output_parsed, Verdict)
     assert parsed.text is not None
     assert parsed.text.format is not None
     assert parsed.text.format.type == "json_schema"
+
+
+def test_a_required_call_streams_from_a_real_model(client: openai.OpenAI) -> None:
+    schema = Verdict.model_json_schema() | {"additionalProperties": False}
+    tool: Any = {"type": "function", "name": "judge", "parameters": schema}
+    with client.responses.stream(
+        model="pocket", input="Is 7 odd?", tools=[tool], tool_choice="required"
+    ) as found:
+        final = found.get_final_response()
+    calls = [item for item in final.output if item.type == "function_call"]
+    assert calls
+    assert calls[0].name == "judge"
+    Verdict.model_validate_json(calls[0].arguments)
 
 
 # How an answer ends
@@ -364,6 +375,10 @@ def test_a_type_that_is_no_header_is_named_as_far_as_it_can_be(service: RunningS
         ({"tools": [{"type": "function"}]}, "tools.0.name"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        (
+            {"text": {"format": {"type": "json_schema", "schema": {"type": "nonsense"}}}},
+            "text.format",
+        ),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"max_output_tokens": 5000}, "max_output_tokens"),
         ({"input": "word " * 4000}, "input"),
