@@ -83,8 +83,9 @@ class ChatCompletion(BaseModel):
 
 class CompletionLogprobs(BaseModel):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    # null: the first token of a prompt, before which there is nothing
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
@@ -186,16 +187,17 @@ def chat_logprobs(positions: list[PositionLogprobs]) -> ChoiceLogprobs:
 def completion_logprobs(positions: list[PositionLogprobs]) -> CompletionLogprobs:
     return CompletionLogprobs(
         tokens=[_name(position.chosen) for position in positions],
-        token_logprobs=[_finite(position.chosen.logprob) for position in positions],
+        token_logprobs=[_logprob(position.chosen) for position in positions],
         top_logprobs=[_alternatives(position) for position in positions],
         text_offset=[position.text_offset for position in positions],
     )
 
 
-def _alternatives(position: PositionLogprobs) -> dict[str, float]:
+def _alternatives(position: PositionLogprobs) -> dict[str, float] | None:
     """Return the likeliest tokens and, as OpenAI does, always the chosen one."""
-    names = {_name(token): _finite(token.logprob) for token in reversed(position.top)}
-    return {_name(position.chosen): _finite(position.chosen.logprob), **names}
+    tokens = (position.chosen, *reversed(position.top))
+    found = {_name(token): _logprob(token) for token in tokens}
+    return {name: logprob for name, logprob in found.items() if logprob is not None} or None
 
 
 def _name(token: TokenLogprob) -> str:
@@ -210,11 +212,11 @@ def _name(token: TokenLogprob) -> str:
 
 
 def _top(token: TokenLogprob) -> TopLogprob:
-    return TopLogprob(
-        token=token.text, logprob=_finite(token.logprob), bytes=list(token.token_bytes)
-    )
+    logprob = _logprob(token)
+    assert logprob is not None  # prompts have no place in a chat's answer
+    return TopLogprob(token=token.text, logprob=logprob, bytes=list(token.token_bytes))
 
 
-def _finite(logprob: float) -> float:
+def _logprob(token: TokenLogprob) -> float | None:
     """Replace minus infinity, which JSON cannot write, by OpenAI's least value."""
-    return max(logprob, LEAST_LOGPROB)
+    return None if token.logprob is None else max(token.logprob, LEAST_LOGPROB)

@@ -91,7 +91,7 @@ def test_a_step_computes_few_rows_of_logits_however_long_the_prompts_are() -> No
         counts.append(len(logits))
         return logits
 
-    runner.forward = counted  # type: ignore[method-assign]
+    runner.forward = counted  # type: ignore[assignment, method-assign]
     run(core, *(make_sequence(prompt_of(200, seed), SCORED) for seed in range(3)))
     assert max(counts) <= scheduler.MAX_SCORED_TOKENS + 8
     assert sum(counts) >= 3 * 200

@@ -229,11 +229,14 @@ class EngineCore:
         """Make the increment of one token, before which the step accepted `num_accepted` others."""
         detokenizer, token_id = sequence.detokenizer, token.token_id
         assert detokenizer is not None
+        logprobs = self._logprobs(token, detokenizer.num_characters)
         if self._ends_answer(sequence, token_id):
-            return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
+            # Who scores a prompt has one token generated and cuts off one logprob, whatever it is.
+            is_scorer = sequence.request.sampling.num_prompt_logprobs is not None
+            shown = logprobs if is_scorer else ()
+            return GenerationChunk(detokenizer.flush(), (token_id,), shown, FinishReason.STOP)
         if sequence.constraint is not None:
             sequence.constraint.accept(token_id)
-        logprobs = self._logprobs(token, detokenizer.num_characters)
         is_marker = token_id in sequence.request.markers
         piece = detokenizer.pass_over(token_id) if is_marker else detokenizer.feed((token_id,))
         reason = FinishReason.STOP if piece.is_stopped else self._reason(sequence, num_accepted + 1)
