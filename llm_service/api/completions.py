@@ -24,7 +24,7 @@ from llm_service.api.responses import (
 from llm_service.api.running import Question
 from llm_service.api.schemas import CompletionRequest
 from llm_service.api.sse import CompletionsFormat, event
-from llm_service.engine import Prompt
+from llm_service.engine import ModelInfo, Prompt
 from llm_service.engine.answer import Delta, PlainText
 from llm_service.engine.served import ServedModel
 from llm_service.errors import InvalidRequest, UnsupportedParameter
@@ -37,14 +37,15 @@ router = APIRouter(route_class=JsonRoute)
 async def create_completion(body: CompletionRequest, inference: InferenceDep) -> Response:
     """Continue one or several prompts, given as text or as token ids."""
     model = inference.resolve(body)
-    question = partial(_question, body)
-    wire_format = partial(CompletionFormat, body=body)
-    return await inference.answer(body, model, body.prompts(), question, wire_format)
+    wire_format = partial(CompletionFormat, body=body, info=model.info)
+    ask = partial(question, body)
+    return await inference.answer(body, model, body.prompts(), ask, wire_format)
 
 
-async def _question(
+async def question(
     body: CompletionRequest, model: ServedModel, prompt: str | list[int]
 ) -> Question:
+    """Return the question of one prompt. Raises InvalidRequest and ContextLengthExceeded."""
     if body.suffix:
         return await _gap(body, model, prompt, body.suffix)
     if isinstance(prompt, str):
@@ -87,8 +88,8 @@ class CompletionFormat(CompletionsFormat):
     id_prefix = "cmpl"
     event_object = "text_completion"
 
-    def __init__(self, record: RequestRecord, body: CompletionRequest) -> None:
-        super().__init__(record, body)
+    def __init__(self, record: RequestRecord, body: CompletionRequest, info: ModelInfo) -> None:
+        super().__init__(record, body, info)
         self._body = body
         self.includes_logprobs = body.logprobs is not None
 

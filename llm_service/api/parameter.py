@@ -5,7 +5,16 @@ from enum import StrEnum
 from typing import Any, Literal
 
 Endpoint = Literal[
-    "chat", "completions", "tokenize", "detokenize", "responses", "messages", "count_tokens"
+    "chat",
+    "completions",
+    "tokenize",
+    "detokenize",
+    "responses",
+    "messages",
+    "count_tokens",
+    "generate",
+    "ollama_chat",
+    "ollama_generate",
 ]
 Endpoints = tuple[Endpoint, ...]
 

@@ -4,13 +4,15 @@ A field is served, accepted because it cannot change the answer, or refused by n
 are served are also in the request's schema (`schemas.py`). The list has the fields of OpenAI's API
 and of other servers whose clients may call this one: vLLM, llama.cpp, SGLang, TGI and Ollama.
 
-The rows of the Responses and Messages APIs are in `protocol_parameters.py`. docs/parameters.md is
-written from this list by `scripts/parameters.py`.
+The rows of the Responses and Messages APIs are in `protocol_parameters.py`, those of Ollama's and
+older routes in `older_parameters.py`. docs/parameters.md is written from this list by
+`scripts/parameters.py`.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from llm_service.api.older_parameters import OLDER_ROWS
 from llm_service.api.parameter import Endpoints, Parameter, Treatment
 from llm_service.api.protocol_parameters import MESSAGES_ROWS, RESPONSES_ROWS
 
@@ -360,4 +362,5 @@ TABLE: tuple[Parameter, ...] = (
     *_REFUSED,
     *RESPONSES_ROWS,
     *MESSAGES_ROWS,
+    *OLDER_ROWS,
 )

@@ -77,6 +77,7 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
+    system_fingerprint: str
     choices: list[ChatChoice]
     usage: UsageOut
 
@@ -101,33 +102,9 @@ class Completion(BaseModel):
     object: Literal["text_completion"] = "text_completion"
     created: int
     model: str
+    system_fingerprint: str
     choices: list[CompletionChoice]
     usage: UsageOut
-
-
-class Capabilities(BaseModel):
-    """What chat requests may use. `format` is how the model writes reasoning and calls."""
-
-    format: str
-    tools: bool
-    reasoning: bool
-    structured_output: bool
-
-
-class Model(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "llm_service"
-    max_model_len: int
-    # what a request gets for the sampling parameters that it leaves out
-    default_sampling: dict[str, float]
-    capabilities: Capabilities
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[Model]
 
 
 class TokenizeOut(BaseModel):

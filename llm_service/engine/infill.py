@@ -54,9 +54,9 @@ class InfillTokens:
 def infill_tokens(backend: Tokenizer) -> InfillTokens | None:
     """Return the tokens of the first format that the vocabulary has; None if it has none."""
     for each in FORMATS:
-        ids = _ids(backend, each.begin, each.hole, each.end)
-        if len(ids) == 3:
-            return InfillTokens(*ids, stops=tuple(_ids(backend, *each.stops)))
+        match _ids(backend, each.begin, each.hole, each.end):
+            case [begin, hole, end]:
+                return InfillTokens(begin, hole, end, tuple(_ids(backend, *each.stops)))
     return None
 
 
