@@ -31,8 +31,14 @@ _CODEX_OUTPUT_BYTES = 10_000  # of one tool's output that Codex puts into a prom
 
 
 class Capabilities(BaseModel):
+    """What requests may use. `format` is how the model writes reasoning and calls."""
+
+    format: str
     completion: bool
     chat: bool  # the model has a chat template
+    tools: bool
+    reasoning: bool
+    structured_output: bool
 
 
 class Meta(BaseModel):
@@ -131,7 +137,14 @@ def model_out(name: str, model: ServedModel, created: float) -> Model:
         max_context_length=info.max_context,
         max_output_tokens=info.max_context - 1,  # the prompt has at least one token
         meta=Meta(n_ctx=info.max_context, n_vocab=info.vocab_size),
-        capabilities=Capabilities(completion=True, chat=model.tokenizer.has_chat_template),
+        capabilities=Capabilities(
+            format=model.format.name,
+            completion=True,
+            chat=model.tokenizer.has_chat_template,
+            tools=model.format.has_tools,
+            reasoning=model.format.has_reasoning,
+            structured_output=True,
+        ),
         default_sampling=_default_sampling(info),
     )
 
@@ -150,6 +163,7 @@ def _codex_model(name: str, model: ServedModel, priority: int) -> CodexModel:
         display_name=name,
         description=model.summary,
         priority=priority,
+        supports_parallel_tool_calls=model.format.has_tools,
         context_window=model.info.max_context,
     )
 

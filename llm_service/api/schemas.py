@@ -323,7 +323,7 @@ class CompletionRequest(SamplingFields):
     prompt_param = "prompt"
 
     prompt: Prompt
-    max_tokens: Count | None = None
+    max_tokens: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     echo: bool = False
@@ -350,7 +350,7 @@ class CompletionRequest(SamplingFields):
     def refuse_unsupported(self) -> None:
         """Also raise InvalidRequest for fields that contradict each other."""
         super().refuse_unsupported()
-        if self.max_tokens == 0 and not self.echo:
+        if self.max_tokens is not None and self.max_tokens < (0 if self.echo else 1):
             raise InvalidRequest(
                 "max_tokens must be greater than or equal to 1. With echo, it may be 0.",
                 param="max_tokens",

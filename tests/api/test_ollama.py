@@ -7,7 +7,8 @@ from typing import Any
 import ollama
 import pytest
 
-from llm_service.api.parameter_table import TABLE, Treatment
+from llm_service.api.parameter import Treatment
+from llm_service.api.parameter_table import TABLE
 from llm_service.errors import EngineFailed
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService

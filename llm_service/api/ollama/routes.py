@@ -202,10 +202,13 @@ def _family(model: ServedModel) -> str:
 
 
 def _capabilities(model: ServedModel) -> list[str]:
-    names = ["completion"]
-    if model.tokenizer.infill is not None:
-        names.append("insert")
-    return names
+    has = {
+        "completion": True,
+        "insert": model.tokenizer.infill is not None,
+        "tools": model.format.has_tools,
+        "thinking": model.format.has_reasoning,
+    }
+    return [name for name, is_offered in has.items() if is_offered]
 
 
 def _size(num_parameters: int) -> str:
