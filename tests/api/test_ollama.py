@@ -7,9 +7,16 @@ from typing import Any
 import ollama
 import pytest
 
+from llm_service.api.ollama.answers import OllamaFormat
+from llm_service.api.ollama.requests import OllamaChatRequest
 from llm_service.api.parameter import Treatment
 from llm_service.api.parameter_table import TABLE
+from llm_service.api.responses import usage_out
+from llm_service.engine import FinishReason
+from llm_service.engine.answer import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from llm_service.errors import EngineFailed
+from llm_service.observability.record import RequestRecord
+from tests.api.test_choice import Scripted, choice, chunk
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
 
@@ -185,3 +192,70 @@ def test_what_was_asked_is_counted_as_inference(faked: RunningService) -> None:
         assert http.post("/api/chat", json=body).json()["eval_count"] == 3
         newest = http.get("/api/requests").json()["requests"][0]
     assert (newest["operation"], newest["output_tokens"]) == ("chat", 3)
+
+
+def test_an_answer_has_the_format_that_was_asked_for(client: ollama.Client) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"sum": {"type": "integer", "minimum": 0, "maximum": 99}},
+        "required": ["sum"],
+        "additionalProperties": False,
+    }
+    found = client.chat(model="pocket", messages=QUESTION, format=schema, options=GREEDY)
+    assert json.loads(found.message.content or "").keys() == {"sum"}
+
+
+def test_calls_and_reasoning_in_a_history_become_those_of_a_chat() -> None:
+    function = {"name": "add", "description": "", "parameters": {"type": "object"}}
+    calls = [{"function": {"name": "add", "arguments": {"a": 7, "b": "ü"}}}]
+    body = OllamaChatRequest.model_validate(
+        {
+            "model": "pocket",
+            "messages": [
+                *QUESTION,
+                {"role": "assistant", "content": "", "thinking": "Add.", "tool_calls": calls},
+                {"role": "tool", "tool_name": "add", "content": "12"},
+            ],
+            "tools": [{"type": "function", "function": function}],
+            "think": False,
+        }
+    )
+    asked = body.to_openai()
+    called, result = asked.messages[1:]
+    assert called.reasoning_content == "Add."
+    assert called.tool_calls is not None
+    assert json.loads(called.tool_calls[0].function.arguments) == {"a": 7, "b": "ü"}
+    assert (result.role, result.name, result.content) == ("tool", "add", "12")
+    assert [tool.name for tool in asked.offered] == ["add"]
+    assert asked.enable_thinking is False
+    high = OllamaChatRequest.model_validate({"model": "p", "messages": QUESTION, "think": "high"})
+    assert high.to_openai().reasoning_effort == "high"
+
+
+def test_calls_come_whole_with_their_arguments_as_objects() -> None:
+    deltas: list[Delta] = [
+        ReasoningDelta("Add."),
+        TextDelta("Wait. "),
+        ToolCallDelta(0, '{"a":', "call_1", "add"),
+        ToolCallDelta(0, " 7}"),
+        ToolCallDelta(1, "seven", "call_2", "say"),
+    ]
+    made = choice(Scripted(*deltas))
+    made.feed(chunk("", FinishReason.STOP))
+    record = RequestRecord("r", 0.0, "alice", "chat", "pocket", stream=True)
+    shape, usage = OllamaFormat(record, "pocket"), usage_out(3, 0, 5)
+    blocks = [*shape.increment(0, deltas), *shape.closing([made], usage)]
+    text, calls, end = (json.loads(block) for block in blocks)
+    expected = [
+        {"function": {"name": "add", "arguments": {"a": 7}}},
+        {"function": {"name": "say", "arguments": {"arguments": "seven"}}},
+    ]
+    assert text["message"] == {"role": "assistant", "content": "Wait. ", "thinking": "Add."}
+    assert calls["message"]["tool_calls"] == expected
+    assert [line["done"] for line in (text, calls, end)] == [False, False, True]
+    assert (end["done_reason"], end["eval_count"]) == ("stop", 5)
+    whole = shape.whole([made], usage)
+    assert whole["message"]["tool_calls"] == expected
+    assert whole["message"]["thinking"] == "Add."
+    for line in (text, calls, end, whole):
+        ollama.ChatResponse.model_validate(line)
