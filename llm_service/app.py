@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
 
 from llm_service import __version__
 from llm_service.access.api_key import ApiKey
@@ -26,6 +27,7 @@ from llm_service.api import (
     chat,
     completions,
     embeddings,
+    generate,
     health,
     keys,
     models,
@@ -42,12 +44,13 @@ from llm_service.api.envelopes import envelope
 from llm_service.api.handlers import install_handlers, record_early_end
 from llm_service.api.leniency import Leniency
 from llm_service.api.messages_api import route as messages
+from llm_service.api.ollama import routes as ollama
 from llm_service.api.parameters import UnknownFieldLog
 from llm_service.api.records import Recorder
 from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.responses_api import route as responses
 from llm_service.api.running import RunningRequests
-from llm_service.config import Settings
+from llm_service.config import Settings, items, read_aliases
 from llm_service.engine import Engine, GpuUse
 from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
@@ -61,7 +64,18 @@ from llm_service.observability.prometheus import Prometheus
 log = structlog.get_logger()
 
 # Health checks and scrapes: every few seconds, for ever.
-QUIET_ROUTES = frozenset({"/health", "/healthz", "/readyz", "/metrics"})
+QUIET_ROUTES = frozenset({"/health", "/healthz", "/readyz", "/api/health", "/metrics"})
+CORS_METHODS = ("GET", "HEAD", "POST")
+CORS_EXPOSED = (
+    "Retry-After",
+    "Server-Timing",
+    "openai-processing-ms",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-request-id",
+)
+CORS_MAX_AGE_SECONDS = 600
 DASHBOARD_DIR = Path(__file__).parent.parent / "dashboard" / "dist"
 
 
@@ -87,7 +101,8 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.runtime = runtime
-    for part in (chat, completions, embeddings, responses, messages, models, health):
+    parts = (chat, completions, embeddings, responses, messages, generate, ollama, models, health)
+    for part in parts:
         app.include_router(part.router)
     for part in (keys, requests, alerts, engine_page, stats):
         app.include_router(part.router)
@@ -109,6 +124,17 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
         on_crash=lambda scope, error: record_early_end(Request(scope), error),
         envelope=envelope,
     )
+    if settings.cors_origins:
+        # Outermost, so that answers to failures and refusals have its headers, too. No credentials:
+        # keys come in a header that a page sets itself.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=items(settings.cors_origins),
+            allow_methods=CORS_METHODS,
+            allow_headers=["*"],
+            expose_headers=CORS_EXPOSED,
+            max_age=CORS_MAX_AGE_SECONDS,
+        )
     return app
 
 
@@ -143,7 +169,7 @@ class Runtime:
         self.opening = Opening(self.keys, self._keys_found)
         self.metrics.watch_key_database(lambda: not self.keys.problem)
         self.usage = UsageLog(self.keys.database)
-        self.models = Models()
+        self.models = Models(read_aliases(settings.model_aliases))
         self.budget = Budget()
         self.limiter = Limiter(self.link, self.metrics)
         recorder = Recorder(self.metrics, self.history, self.usage)
@@ -265,6 +291,7 @@ class Runtime:
         try:
             for engine in await self._engines():
                 await self.add_model(engine)
+            self.models.check_aliases()
         except Exception as error:
             self.models.reason = f"The model could not be loaded: {error}"
             log.error("the model could not be loaded", error=str(error))

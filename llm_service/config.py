@@ -5,11 +5,12 @@ test compares the two. A field whose default is None is chosen for the machine a
 """
 
 import os
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llm_service.engine.config import (
@@ -25,6 +26,7 @@ from llm_service.engine.config import (
 )
 
 _ENGINE = EngineConfig()  # states the defaults of the engine's settings
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 _SECRETS = (
     "admin_key",
     "metrics_key",
@@ -96,6 +98,10 @@ class Settings(BaseSettings):
         _ENGINE.kernels,
         description="Instructions that the compiled kernels use; `auto` takes the best that this"
         " CPU has. `none`: torch does all the work.",
+    )
+    model_aliases: str = Field(
+        "",
+        description="`name=model,name=model`: further names by which requests may call a model.",
     )
     engine: EngineKind = Field(
         _ENGINE.engine, description="`auto` batches where the model can be batched."
@@ -195,6 +201,11 @@ class Settings(BaseSettings):
         description="Connections at once of one client address; trusted proxies have no such"
         " limit.",
     )
+    cors_origins: str = Field(
+        "",
+        description="Comma-separated origins, such as `https://app.example`, of web pages that may"
+        " call this service from a browser; `*`: all pages.",
+    )
     require_keys: bool = Field(True, description="Ask for a bearer key on all but the open routes.")
     admin_key: SecretStr | None = Field(
         None, description="A key with every scope, kept out of the database. Also `_FILE`."
@@ -253,6 +264,23 @@ class Settings(BaseSettings):
             embeds=True,
         )
 
+    @field_validator("model_aliases")
+    @classmethod
+    def _readable_aliases(cls, value: str) -> str:
+        read_aliases(value)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, value: str) -> str:
+        for origin in items(value):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin: write scheme and host, without a path, such as"
+                    " https://app.example, or * for all."
+                )
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, values: dict[str, object]) -> dict[str, object]:
@@ -270,6 +298,24 @@ class Settings(BaseSettings):
                 f" {self.max_body_bytes}."
             )
         return self
+
+
+def items(value: str) -> list[str]:
+    """Return the items of a comma-separated list."""
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def read_aliases(value: str) -> dict[str, str]:
+    """Return the model's name for each alias of `LLM_MODEL_ALIASES`. Raises ValueError."""
+    aliases: dict[str, str] = {}
+    for item in items(value):
+        alias, sign, model = (part.strip() for part in item.partition("="))
+        if not (alias and sign and model):
+            raise ValueError(f"{item!r} is not an alias: write name=model.")
+        if alias in aliases:
+            raise ValueError(f"the alias {alias!r} is defined twice.")
+        aliases[alias] = model
+    return aliases
 
 
 def _read_secret(name: str, file: str) -> str:

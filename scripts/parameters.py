@@ -18,15 +18,18 @@ ROUTES = {
     "count_tokens": "count",
     "tokenize": "`/tokenize`",
     "detokenize": "`/detokenize`",
+    "generate": "`/generate`",
+    "ollama_chat": "`/api/chat`",
+    "ollama_generate": "`/api/generate`",
 }
 
 TEXT = """\
 # Request parameters
 
 `python -m scripts.parameters` writes this page from `llm_service/api/parameter_table.py`, which
-the service itself uses. "Chat" is `/v1/chat/completions`, "completions" is `/v1/completions`,
-"embeddings" is `/v1/embeddings`, "responses" is `/v1/responses`, "messages" is `/v1/messages`, and
-"count" is `/v1/messages/count_tokens`.
+the service itself uses. "Chat" is `/v1/chat/completions` and `/chat`, "completions" is
+`/v1/completions`, "embeddings" is `/v1/embeddings`, "responses" is `/v1/responses`, "messages" is
+`/v1/messages`, and "count" is `/v1/messages/count_tokens`.
 
 - A **served** field works as described.
 - A field **without effect** is accepted and ignored, because it cannot change the answer.

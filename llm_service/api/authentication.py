@@ -13,7 +13,7 @@ from llm_service.api.handlers import error_response
 from llm_service.errors import AuthenticationFailed, RateLimited, ServiceError, Unavailable
 
 KEY_HEADERS = ("x-api-key", "api-key")
-OPEN_PATHS = frozenset({"/", "/health", "/healthz", "/readyz", "/openapi.json"})
+OPEN_PATHS = frozenset({"/", "/health", "/healthz", "/readyz", "/api/health", "/openapi.json"})
 
 
 class Authentication:

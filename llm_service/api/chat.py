@@ -20,10 +20,12 @@ router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion)
+@router.post("/chat", response_model=ChatCompletion)
 async def create_chat_completion(body: ChatCompletionRequest, inference: InferenceDep) -> Response:
     """Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`."""
     model = inference.resolve(body)
-    return await inference.answer_chat(body, model, partial(ChatFormat, body=body))
+    wire_format = partial(ChatFormat, body=body, info=model.info)
+    return await inference.answer_chat(body, model, wire_format)
 
 
 class ChatFormat(CompletionsFormat):

@@ -1,6 +1,7 @@
 """The body of an error, in the shape that the clients of its path know.
 
-Anthropic's clients call MESSAGES_PATH and what lies below it; all other paths are OpenAI's.
+Anthropic's clients call MESSAGES_PATH and what lies below it, Ollama's call OLLAMA_PATHS; all other
+paths are OpenAI's.
 """
 
 from typing import Any
@@ -10,6 +11,9 @@ from starlette.types import Scope
 from llm_service.errors import DeadlineExceeded, ServiceError
 
 MESSAGES_PATH = "/v1/messages"
+OLLAMA_PATHS = frozenset(
+    f"/api/{name}" for name in ("chat", "generate", "tags", "version", "show", "ps", "embed")
+)
 
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
@@ -24,9 +28,15 @@ _ANTHROPIC_TYPES = {
 def envelope(error: ServiceError, scope: Scope | None) -> dict[str, Any]:
     """Return the body; `scope` is that of the request, or None if its path is not known yet."""
     path = "" if scope is None else scope["path"]
+    if path in OLLAMA_PATHS:
+        return ollama_envelope(error)
     if scope is None or not (path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/")):
         return error.envelope()
     return messages_envelope(error, scope.get("state", {}).get("request_id"))
+
+
+def ollama_envelope(error: ServiceError) -> dict[str, Any]:
+    return {"error": error.message}
 
 
 def messages_envelope(error: ServiceError, request_id: str | None) -> dict[str, Any]:

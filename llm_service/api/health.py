@@ -26,8 +26,10 @@ async def liveness() -> dict[str, str]:
 
 @router.head("/health", include_in_schema=False)
 @router.head("/readyz", include_in_schema=False)
+@router.head("/api/health", include_in_schema=False)
 @router.get("/health")
 @router.get("/readyz")
+@router.get("/api/health", include_in_schema=False)
 async def readiness(services: CurrentServices) -> JSONResponse:
     """Return 200 only when the engine takes requests and steps; else 503 with the reason.
 

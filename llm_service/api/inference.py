@@ -1,6 +1,7 @@
 """The steps from the body of an inference request to its answer, which its endpoints share."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -78,8 +79,8 @@ class Inference:
         encode: Callable[[ServedModel, P], Awaitable[Question]],
         wire_format: Callable[[RequestRecord], WireFormat],
     ) -> Response:
-        """Charge the key, encode the prompts, submit `body.n` sequences for each, and respond."""
-        num_choices = len(prompts) * body.n
+        """Charge the key, encode the prompts, submit the sequences for each, and respond."""
+        num_choices = len(prompts) * body.num_sequences
         async with self._admission.charged(self._key, model.info, num_choices) as permit:
             questions = [await encode(model, prompt) for prompt in prompts]
             generation = self._running.open(
@@ -87,8 +88,8 @@ class Inference:
                 self._request,
                 permit,
                 questions,
-                [_sampling(body, model.info, len(question.prompt)) for question in questions],
-                choices_per_prompt=body.n,
+                [_sampling(body, model.info, question) for question in questions],
+                choices_per_prompt=body.num_sequences,
                 is_stream=body.stream,
             )
         wire = wire_format(generation.record)
@@ -116,9 +117,9 @@ class Inference:
             )
 
 
-def _sampling(body: SamplingFields, info: ModelInfo, num_prompt_tokens: int) -> SamplingParams:
+def _sampling(body: SamplingFields, info: ModelInfo, question: Question) -> SamplingParams:
     max_tokens = allowed_tokens(
-        num_prompt_tokens,
+        len(question.prompt),
         body.requested_tokens,
         info.max_context,
         prompt_param=body.prompt_param,
@@ -126,12 +127,13 @@ def _sampling(body: SamplingFields, info: ModelInfo, num_prompt_tokens: int) -> 
     )
     if body.most_tokens is not None:
         max_tokens = min(max_tokens, body.most_tokens)
-    return body.sampling(
+    sampling = body.sampling(
         dict(info.default_sampling),
         max_tokens=max_tokens,
         num_logprobs=body.num_logprobs,
         vocab_size=info.vocab_size,
     )
+    return replace(sampling, stop_token_ids=sampling.stop_token_ids + question.stop_token_ids)
 
 
 InferenceDep = Annotated[Inference, Depends()]

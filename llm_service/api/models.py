@@ -1,8 +1,9 @@
 """GET /v1/models, POST /tokenize and /detokenize: what is served, and how it counts tokens."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from llm_service.api.dependencies import (
     AdmissionDep,
@@ -12,42 +13,35 @@ from llm_service.api.dependencies import (
     UnknownFieldsDep,
 )
 from llm_service.api.json_route import JsonRoute
+from llm_service.api.model_list import Model, ModelList, model_list, model_out
 from llm_service.api.prompts import chat_token_ids, text_token_ids
-from llm_service.api.responses import (
-    Capabilities,
-    DetokenizeOut,
-    Model,
-    ModelList,
-    TokenizeOut,
-    embedding_facts,
-)
-from llm_service.api.schemas import DetokenizeRequest, SamplingFields, TokenizeRequest
-from llm_service.engine import ModelInfo
+from llm_service.api.responses import DetokenizeOut, TokenizeOut
+from llm_service.api.schemas import DetokenizeRequest, TokenizeRequest
 from llm_service.engine.served import ServedModel
 from llm_service.errors import ContextLengthExceeded, InvalidRequest
 
-DEFAULT_SAMPLING_NAMES = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-)
+MAX_LISTED = 1000
 
 router = APIRouter(route_class=JsonRoute)
 
 
 @router.get("/v1/models")
-async def list_models(key: InferenceKey, models: ModelsDep, facts: FactsDep) -> ModelList:
+@router.get("/models")
+async def list_models(
+    key: InferenceKey,
+    models: ModelsDep,
+    facts: FactsDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = MAX_LISTED,
+) -> ModelList:
+    """List every name that a request may give: models first, then aliases."""
     models.resolve(None)  # raises: an empty list would look as if nothing were ever served
-    return ModelList(data=[_model(model, facts.started_at) for model in models])
+    return model_list(models.named(), facts.started_at, limit)
 
 
 @router.get("/v1/models/{model_id:path}")
+@router.get("/models/{model_id:path}")
 async def get_model(model_id: str, key: InferenceKey, models: ModelsDep, facts: FactsDep) -> Model:
-    return _model(models.resolve(model_id), facts.started_at)
+    return model_out(model_id, models.resolve(model_id), facts.started_at)
 
 
 @router.post("/tokenize")
@@ -94,28 +88,3 @@ async def _token_ids(model: ServedModel, body: TokenizeRequest) -> list[int]:
         return await text_token_ids(model, body.prompt)
     assert body.messages is not None
     return await chat_token_ids(model, body.conversation(body.messages))
-
-
-def _model(model: ServedModel, created: float) -> Model:
-    info = model.info
-    return Model(
-        id=info.model_id,
-        created=int(created),
-        max_model_len=info.max_context,
-        capabilities=Capabilities(
-            format=model.format.name,
-            tools=model.format.has_tools,
-            reasoning=model.format.has_reasoning,
-            structured_output=info.embedding is None,
-        ),
-        default_sampling=_default_sampling(info) if info.embedding is None else {},
-        embedding=embedding_facts(info),
-    )
-
-
-def _default_sampling(info: ModelInfo) -> dict[str, float]:
-    """Return the parameters of a request that sets none, made by the code that serves requests."""
-    sampling = SamplingFields(model=info.model_id).sampling(
-        dict(info.default_sampling), max_tokens=1, num_logprobs=None, vocab_size=info.vocab_size
-    )
-    return {name: getattr(sampling, name) for name in DEFAULT_SAMPLING_NAMES}

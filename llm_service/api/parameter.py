@@ -8,11 +8,14 @@ Endpoint = Literal[
     "chat",
     "completions",
     "embeddings",
+    "tokenize",
+    "detokenize",
     "responses",
     "messages",
     "count_tokens",
-    "tokenize",
-    "detokenize",
+    "generate",
+    "ollama_chat",
+    "ollama_generate",
 ]
 Endpoints = tuple[Endpoint, ...]
 

@@ -4,13 +4,15 @@ A field is served, accepted because it cannot change the answer, or refused by n
 are served are also in the request's schema (`schemas.py`). The list has the fields of OpenAI's API
 and of other servers whose clients may call this one: vLLM, llama.cpp, SGLang, TGI and Ollama.
 
-The rows of the Responses and Messages APIs are in `protocol_parameters.py`. docs/parameters.md is
-written from this list by `scripts/parameters.py`.
+The rows of the Responses and Messages APIs are in `protocol_parameters.py`, those of Ollama's and
+older routes in `older_parameters.py`. docs/parameters.md is written from this list by
+`scripts/parameters.py`.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from llm_service.api.older_parameters import OLDER_ROWS
 from llm_service.api.parameter import Endpoints, Parameter, Treatment
 from llm_service.api.protocol_parameters import MESSAGES_ROWS, RESPONSES_ROWS
 
@@ -51,7 +53,24 @@ _SERVED = (
     *_served("max_completion_tokens", "Another name for `max_tokens`; it has priority.", CHAT),
     *_served("min_tokens", "The answer does not end before it has this many tokens."),
     *_served("n", "Number of answers to each prompt, 1 to 128."),
-    *_served("best_of", "Must equal `n`: every answer that is generated is sent.", COMPLETIONS),
+    *_served(
+        "best_of",
+        "Generate so many answers and send the `n` that have the highest log probability per token;"
+        " not with `stream`.",
+        COMPLETIONS,
+    ),
+    *_served(
+        "echo",
+        "The answer begins with the prompt; with `logprobs`, it has the log probabilities of the"
+        " prompt's tokens, the first of which is null, and of an end-of-sequence token."
+        " `max_tokens` may be 0 then.",
+        COMPLETIONS,
+    ),
+    *_served(
+        "suffix",
+        "The text after the answer, for models with tokens for filling in the middle.",
+        COMPLETIONS,
+    ),
     *_served("stream", "Send the answer as server-sent events."),
     *_served("stream_options.include_usage", "End the stream with an event that has the usage."),
     *_served("temperature", "0 to 2; 0 selects the most likely token."),
@@ -344,8 +363,9 @@ _REFUSED = (
     *_refused("prompt_embeds input_embeds", "send text or token ids."),
     *_refused("context previous_response_id conversation", "send the whole conversation."),
     *_refused("raw", "use /v1/completions.", False),
-    *_refused("suffix", "text can only be continued at its end.", ""),
-    *_refused("echo return_full_text", "the answer does not repeat the prompt.", False),
+    *_refused("suffix", "use /v1/completions.", "", on=CHAT),
+    *_refused("echo", "use /v1/completions.", False, on=CHAT),
+    *_refused("return_full_text", "use echo at /v1/completions.", False),
     *_refused("lora", _ADAPTER, []),
     *_refused("lora_path adapter_id", _ADAPTER, ""),
     # Other parts of an answer
@@ -394,4 +414,5 @@ TABLE: tuple[Parameter, ...] = (
     *_REFUSED,
     *RESPONSES_ROWS,
     *MESSAGES_ROWS,
+    *OLDER_ROWS,
 )

@@ -26,6 +26,12 @@ async def text_token_ids(model: ServedModel, text: str) -> list[int]:
     return await _token_ids(model, partial(model.tokenizer.encode_text, text), "prompt")
 
 
+async def infill_token_ids(model: ServedModel, before: str, after: str) -> list[int]:
+    """Encode a text with a gap. Raises ContextLengthExceeded if it is far too long."""
+    encode = partial(model.tokenizer.encode_infill, before, after)
+    return await _token_ids(model, encode, "prompt")
+
+
 def allowed_tokens(
     prompt_tokens: int,
     requested: int | None,

@@ -13,7 +13,11 @@ from llm_service.observability.record import RequestRecord
 
 OPERATIONS = {
     "/v1/chat/completions": "chat",
+    "/chat": "chat",
+    "/api/chat": "chat",
     "/v1/completions": "completion",
+    "/generate": "completion",
+    "/api/generate": "completion",
     "/v1/responses": "response",
     "/v1/messages": "message",
     "/v1/embeddings": "embedding",

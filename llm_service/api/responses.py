@@ -77,14 +77,16 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
+    system_fingerprint: str
     choices: list[ChatChoice]
     usage: UsageOut
 
 
 class CompletionLogprobs(BaseModel):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    # null: the first token of a prompt, before which there is nothing
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 
@@ -100,17 +102,9 @@ class Completion(BaseModel):
     object: Literal["text_completion"] = "text_completion"
     created: int
     model: str
+    system_fingerprint: str
     choices: list[CompletionChoice]
     usage: UsageOut
-
-
-class Capabilities(BaseModel):
-    """What chat requests may use. `format` is how the model writes reasoning and calls."""
-
-    format: str
-    tools: bool
-    reasoning: bool
-    structured_output: bool
 
 
 class Embedding(BaseModel):
@@ -140,23 +134,6 @@ class EmbeddingFacts(BaseModel):
     pooling: str
     is_normalized: bool
     prompts: list[str]
-
-
-class Model(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "llm_service"
-    max_model_len: int
-    # what a request gets for the sampling parameters that it leaves out; empty for embeddings
-    default_sampling: dict[str, float]
-    capabilities: Capabilities
-    embedding: EmbeddingFacts | None = None  # null: the model generates text
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[Model]
 
 
 class TokenizeOut(BaseModel):
@@ -216,16 +193,17 @@ def chat_logprobs(positions: list[PositionLogprobs]) -> ChoiceLogprobs:
 def completion_logprobs(positions: list[PositionLogprobs]) -> CompletionLogprobs:
     return CompletionLogprobs(
         tokens=[_name(position.chosen) for position in positions],
-        token_logprobs=[_finite(position.chosen.logprob) for position in positions],
+        token_logprobs=[_logprob(position.chosen) for position in positions],
         top_logprobs=[_alternatives(position) for position in positions],
         text_offset=[position.text_offset for position in positions],
     )
 
 
-def _alternatives(position: PositionLogprobs) -> dict[str, float]:
+def _alternatives(position: PositionLogprobs) -> dict[str, float] | None:
     """Return the likeliest tokens and, as OpenAI does, always the chosen one."""
-    names = {_name(token): _finite(token.logprob) for token in reversed(position.top)}
-    return {_name(position.chosen): _finite(position.chosen.logprob), **names}
+    tokens = (position.chosen, *reversed(position.top))
+    found = {_name(token): _logprob(token) for token in tokens}
+    return {name: logprob for name, logprob in found.items() if logprob is not None} or None
 
 
 def _name(token: TokenLogprob) -> str:
@@ -240,14 +218,14 @@ def _name(token: TokenLogprob) -> str:
 
 
 def _top(token: TokenLogprob) -> TopLogprob:
-    return TopLogprob(
-        token=token.text, logprob=_finite(token.logprob), bytes=list(token.token_bytes)
-    )
+    logprob = _logprob(token)
+    assert logprob is not None  # prompts have no place in a chat's answer
+    return TopLogprob(token=token.text, logprob=logprob, bytes=list(token.token_bytes))
 
 
-def _finite(logprob: float) -> float:
+def _logprob(token: TokenLogprob) -> float | None:
     """Replace minus infinity, which JSON cannot write, by OpenAI's least value."""
-    return max(logprob, LEAST_LOGPROB)
+    return None if token.logprob is None else max(token.logprob, LEAST_LOGPROB)
 
 
 def embedding_facts(info: ModelInfo) -> EmbeddingFacts | None:

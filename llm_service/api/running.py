@@ -22,7 +22,8 @@ log = structlog.get_logger()
 class Question:
     """A prompt, and how the answers to it are read: `make_parser` is called for each of them.
 
-    The other fields are those of `GenerationRequest`.
+    `stop_token_ids` end an answer, in addition to the caller's. The other fields are those of
+    `GenerationRequest`.
     """
 
     prompt: Prompt
@@ -30,6 +31,7 @@ class Question:
     markers: frozenset[int] = frozenset()
     grammar: Grammar | None = None
     reasoning_budget: ReasoningBudget | None = None
+    stop_token_ids: tuple[int, ...] = ()
 
 
 class RunningRequests:

@@ -39,7 +39,7 @@ from llm_service.api.wire import (
 )
 from llm_service.engine import Conversation, SamplingParams
 from llm_service.engine.ranges import RANGES, Range
-from llm_service.errors import InvalidRequest, UnsupportedParameter
+from llm_service.errors import InvalidRequest
 
 MAX_CHOICES = 128  # answers to one request: prompts x n
 MAX_INPUTS = 2048  # of one request for embeddings, as at OpenAI
@@ -122,6 +122,16 @@ class SamplingFields(InferenceBody, OutputFields):
         return None
 
     @property
+    def num_prompt_logprobs(self) -> int | None:
+        """The value of `SamplingParams.num_prompt_logprobs`."""
+        return None
+
+    @property
+    def num_sequences(self) -> int:
+        """How many answers to each prompt are generated; the best `n` of them are sent."""
+        return self.n
+
+    @property
     def requested_tokens(self) -> int | None:
         return self.max_tokens
 
@@ -181,6 +191,7 @@ class SamplingFields(InferenceBody, OutputFields):
             repetition_penalty=float(choose("repetition_penalty", 1.0)),
             logit_bias=self._logit_bias(vocab_size),
             num_logprobs=num_logprobs,
+            num_prompt_logprobs=self.num_prompt_logprobs,
         )
 
     def _stop_strings(self) -> tuple[str, ...]:
@@ -313,12 +324,24 @@ class CompletionRequest(SamplingFields):
     prompt_param = "prompt"
 
     prompt: Prompt
+    max_tokens: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    echo: bool = False
+    suffix: Text | None = None
 
     @property
     def num_logprobs(self) -> int | None:
-        return self.logprobs
+        """Log probabilities are also what chooses the best answers."""
+        return 0 if self.logprobs is None and self.num_sequences > self.n else self.logprobs
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        return self.logprobs if self.echo else None
+
+    @property
+    def num_sequences(self) -> int:
+        return self.n if self.best_of is None else self.best_of
 
     @property
     def most_tokens(self) -> int | None:
@@ -326,12 +349,23 @@ class CompletionRequest(SamplingFields):
         return 16 if self.max_tokens is None else None
 
     def refuse_unsupported(self) -> None:
+        """Also raise InvalidRequest for fields that contradict each other."""
         super().refuse_unsupported()
-        if self.best_of not in (None, self.n):
-            raise UnsupportedParameter(
-                "best_of is not supported here, unless it equals n: every answer is sent.",
+        if self.max_tokens is not None and self.max_tokens < (0 if self.echo else 1):
+            raise InvalidRequest(
+                "max_tokens must be greater than or equal to 1. With echo, it may be 0.",
+                param="max_tokens",
+            )
+        if self.num_sequences < self.n:
+            raise InvalidRequest(f"best_of must be at least n, which is {self.n}.", param="best_of")
+        if self.num_sequences > self.n and self.stream:
+            raise InvalidRequest(
+                "best_of cannot be combined with stream: which answers are the best is known at"
+                " their end.",
                 param="best_of",
             )
+        if self.suffix and self.echo:
+            raise InvalidRequest("echo cannot be combined with suffix.", param="echo")
 
     def prompts(self) -> list[str | list[int]]:
         """Return the prompts, each as text or token ids.
@@ -345,10 +379,12 @@ class CompletionRequest(SamplingFields):
             raise InvalidRequest("prompt is empty: send a text or token ids.", param="prompt")
         if isinstance(prompt[0], int):
             return [prompt]
-        if len(prompt) * self.n > MAX_CHOICES:
+        num_choices = len(prompt) * self.num_sequences
+        if num_choices > MAX_CHOICES:
+            name = "n" if self.num_sequences == self.n else "best_of"
             raise InvalidRequest(
                 f"One request gets at most {MAX_CHOICES} answers; {len(prompt)} prompts with"
-                f" n = {self.n} ask for {len(prompt) * self.n}.",
+                f" {name} = {self.num_sequences} ask for {num_choices}.",
                 param="prompt",
             )
         return list(prompt)

@@ -18,9 +18,10 @@ from starlette.types import Receive, Scope, Send
 from llm_service.api.choice import Choice
 from llm_service.api.disconnect import unless_client_leaves
 from llm_service.api.generation import Event, Generation
+from llm_service.api.model_list import system_fingerprint
 from llm_service.api.responses import UsageOut
 from llm_service.api.schemas import SamplingFields
-from llm_service.engine import Timings
+from llm_service.engine import ModelInfo, Timings
 from llm_service.engine.answer import Delta
 from llm_service.errors import EngineFailed, RequestCancelled, ServiceError
 from llm_service.observability.record import RequestRecord
@@ -75,13 +76,14 @@ class CompletionsFormat(WireFormat):
     id_prefix: ClassVar[str]
     event_object: ClassVar[str]
 
-    def __init__(self, record: RequestRecord, body: SamplingFields) -> None:
+    def __init__(self, record: RequestRecord, body: SamplingFields, info: ModelInfo) -> None:
         self.includes_logprobs = body.num_logprobs is not None
         self._includes_usage = body.includes_usage
         self.head = {
             "id": f"{self.id_prefix}-{record.request_id}",
             "created": int(time.time()),
             "model": record.model,
+            "system_fingerprint": system_fingerprint(info),
         }
 
     def closing(self, choices: list[Choice], usage: UsageOut) -> Iterable[bytes]:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from llm_service.engine.conversation import Conversation
 from llm_service.engine.formats import ModelFormat
 from llm_service.engine.grammar import Grammar, Grammars, GrammarSource, ReasoningBudget
+from llm_service.engine.infill import InfillTokens
 from llm_service.engine.info import EmbeddingInfo, KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
 from llm_service.engine.prompt import Attachment, Prompt
@@ -48,6 +49,7 @@ __all__ = [
     "Grammar",
     "GrammarSource",
     "Grammars",
+    "InfillTokens",
     "KVCacheInfo",
     "LocalEngineInfo",
     "Marker",
@@ -132,6 +134,16 @@ class PromptTokenizer(Protocol):
 
         Text of far more than `max_tokens` tokens raises TooManyTokens before all of it is
         encoded. Text of a few tokens more is encoded, so that the caller can count them.
+        """
+
+    @property
+    def infill(self) -> InfillTokens | None:
+        """The tokens for filling in the middle of a text; None if the model has none."""
+
+    def encode_infill(self, before: str, after: str, *, max_tokens: int | None = None) -> list[int]:
+        """Encode two texts, sealed, so that the model writes what stands between them.
+
+        `infill` must not be None. Raises TooManyTokens as `encode_text` does.
         """
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -28,7 +28,7 @@ class FinishReason(StrEnum):
 class SamplingParams:
     """How tokens are sampled. `api/schemas.py` checks the ranges."""
 
-    max_tokens: int
+    max_tokens: int  # 0: only the prompt is computed
     min_tokens: int = 0  # no end-of-sequence or stop token before that many
     temperature: float = 1.0  # 0: greedy
     top_p: float = 1.0
@@ -43,6 +43,7 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     logit_bias: Mapping[int, float] = field(default_factory=lambda: NO_BIAS)
     num_logprobs: int | None = None  # None: no logprobs; 0: chosen token; k: and k most likely
+    num_prompt_logprobs: int | None = None  # the same for the tokens of the prompt
 
     @property
     def is_greedy(self) -> bool:
@@ -90,12 +91,15 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One token with its natural-log probability and its bytes."""
+    """One token with its natural-log probability and its bytes.
+
+    The first token of a prompt has no probability.
+    """
 
     token_id: int
     text: str
     token_bytes: bytes
-    logprob: float
+    logprob: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,8 @@ class GenerationChunk:
 
     `text` may be empty (half a character, or a possible stop string, is held back). It does not
     include the text of `markers`; all text before a marker comes with it or earlier. `stop` is the
-    stop string that ended the answer, if one did. `embedding` is the answer of a model that
+    stop string that ended the answer, if one did. `prompt_logprobs` continues that of earlier
+    chunks; it is complete when the first token comes. `embedding` is the answer of a model that
     makes embeddings, in its only chunk: float32, little-endian.
     """
 
@@ -136,6 +141,7 @@ class GenerationChunk:
     markers: tuple[Marker, ...] = ()
     stop: str | None = None
     embedding: bytes = b""
+    prompt_logprobs: tuple[PositionLogprobs, ...] = ()
 
 
 @dataclass(slots=True)

@@ -81,6 +81,14 @@ class SequentialEngine(BatchedEngine):
             model_format,
         )
 
+    def _refuse_impossible(self, request: GenerationRequest) -> None:
+        super()._refuse_impossible(request)
+        if request.sampling.num_prompt_logprobs is not None:
+            raise InvalidRequest(
+                "This model runs one request at a time, and log probabilities of the prompt are"
+                " not available then: leave out echo or logprobs."
+            )
+
     def _refuse_attachments(self, request: GenerationRequest) -> None:
         if request.prompt.attachments:
             raise InvalidRequest("A model that runs one request at a time takes no attachments.")

@@ -1,6 +1,6 @@
 """The served models by name, and the object through which a request uses one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from llm_service.engine import Engine, Grammars, ModelFormat, ModelInfo, PromptTokenizer
@@ -64,10 +64,15 @@ class ServedModel:
 
 
 class Models:
-    """The served models, the default one first. If there is none, `reason` says why."""
+    """The served models, the default one first. If there is none, `reason` says why.
 
-    def __init__(self) -> None:
+    Requests may also name a model by an alias.
+    """
+
+    def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
+        """`aliases` has the name of a model for each alias."""
         self._by_name: dict[str, ServedModel] = {}
+        self._aliases = dict(aliases or {})
         self.reason = "The model is loading."
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -77,11 +82,30 @@ class Models:
         """Serve `model`. Raises ValueError if its name is in use."""
         if model.info.model_id in self._by_name:
             raise ValueError(f"A model is served as {model.info.model_id!r} already.")
+        if model.info.model_id in self._aliases:
+            raise ValueError(
+                f"LLM_MODEL_ALIASES: {model.info.model_id!r} is the name of a model, so it cannot"
+                " be an alias."
+            )
         self._by_name[model.info.model_id] = model
 
     def remove(self, name: str) -> ServedModel:
         """Stop serving the model and return it; its engine still runs."""
         return self._by_name.pop(name)
+
+    def check_aliases(self) -> None:
+        """Raise ValueError for an alias of a model that is not served."""
+        for alias, name in self._aliases.items():
+            if name not in self._by_name:
+                raise ValueError(
+                    f"LLM_MODEL_ALIASES: {alias!r} stands for {name!r}, which is not served."
+                    f" Served: {', '.join(self._by_name)}."
+                )
+
+    def named(self) -> list[tuple[str, ServedModel]]:
+        """Return every name that a request may give, with its model: models first, then aliases."""
+        aliases = [(a, self._by_name[n]) for a, n in self._aliases.items() if n in self._by_name]
+        return [*self._by_name.items(), *aliases]
 
     @property
     def default(self) -> ServedModel | None:
@@ -95,13 +119,14 @@ class Models:
             raise NotLoaded(self.reason, retry_after=2)
         if name is None:
             return default
-        if name not in self._by_name:
+        model = self._by_name.get(self._aliases.get(name, name))
+        if model is None:
             raise ModelNotFound(
                 f"The model {name[:100]!r} is not served here."
-                f" Available: {', '.join(self._by_name)}.",
+                f" Available: {', '.join(name for name, _ in self.named())}.",
                 param="model",
             )
-        return self._by_name[name]
+        return model
 
     def generating(self, name: str | None) -> ServedModel:
         """Return the model for a request that generates text. Raises as `resolve` does.

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from llm_service.engine import TooManyTokens
 from llm_service.engine.control_tokens import control_tokens, inner_tokenizer
 from llm_service.engine.conversation import Conversation
+from llm_service.engine.infill import InfillTokens, infill_tokens
 from llm_service.engine.sealing import clean
 from llm_service.engine.template_process import TemplateProcess
 from llm_service.errors import InvalidRequest
@@ -38,11 +39,17 @@ class SealedTokenizer:
         self._inner, self._outer_ids = inner_tokenizer(self._backend, control)
         self._bos, closing = _special_ids_around(self._backend)
         self.closing_token_ids = closing if closes_texts else ()
+        self._infill = infill_tokens(self._backend)
         self._template = _template_process(tokenizer, control)
 
     @property
     def has_chat_template(self) -> bool:
         return self._template is not None
+
+    @property
+    def infill(self) -> InfillTokens | None:
+        """The tokens for filling in the middle of a text; None if the model has none."""
+        return self._infill
 
     @property
     def control_token_ids(self) -> frozenset[int]:
@@ -74,6 +81,15 @@ class SealedTokenizer:
     def encode_inside(self, text: str) -> list[int]:
         """Encode text that stands in the middle of an answer, sealed."""
         return self._encode(clean(text), None)
+
+    def encode_infill(self, before: str, after: str, *, max_tokens: int | None = None) -> list[int]:
+        """Encode two texts, sealed, so that the model writes what stands between them.
+
+        `infill` must not be None. Raises TooManyTokens as `encode_text` does.
+        """
+        assert self._infill is not None
+        texts = [self._encode(clean(text), max_tokens) for text in (before, after)]
+        return [*self._bos, *self._infill.prompt(*texts)]
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return all of `token_ids` as text, including control tokens."""

@@ -24,6 +24,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 CLIENT_LEFT = 499
 # Headers of every answer without its own: browsers guess no type, and caches keep no secret.
 DEFAULT_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 _CRASH = ServiceError("The service failed to answer.")
@@ -148,7 +149,7 @@ class Exchange:
         milliseconds = int((time.perf_counter() - self.started) * 1000)
         headers = list(message.get("headers", ()))
         self.is_stream = any(
-            name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+            name.lower() == b"content-type" and value.startswith(STREAM_TYPES)
             for name, value in headers
         )
         names = {name.lower() for name, _ in headers}

@@ -297,7 +297,12 @@ def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai
         "repetition_penalty": 1,
     }
     capabilities = {"tools": True, "reasoning": False, "structured_output": True}
-    assert model.capabilities == {"format": "hermes", **capabilities}
+    assert model.capabilities == {
+        "format": "hermes",
+        "completion": True,
+        "chat": True,
+        **capabilities,
+    }
     assert client.models.retrieve(MODEL).id == MODEL
 
 

@@ -26,6 +26,7 @@ from llm_service.engine.answer import (
     ToolCallDelta,
 )
 from llm_service.observability.record import RequestRecord
+from tests.support.fake_engine import INFO
 
 
 @dataclass
@@ -171,5 +172,5 @@ def events(deltas: list[Delta]) -> list[dict[str, Any]]:
     body = ChatCompletionRequest(
         model="pocket", messages=[Message(role="user", content="Hi")], stream=True
     )
-    blocks = ChatFormat(record, body).increment(3, deltas)
+    blocks = ChatFormat(record, body, INFO).increment(3, deltas)
     return [json.loads(block.removeprefix(b"data: "))["choices"][0] for block in blocks]

@@ -21,11 +21,13 @@ from openai.types.responses.response_text_config_param import ResponseTextConfig
 from openai.types.shared_params.reasoning import Reasoning as OpenAIReasoning
 from structlog.testing import capture_logs
 
+from llm_service.api.generate import GenerateRequest
 from llm_service.api.messages_api.request import (
     CountTokensRequest,
     MessagesRequest,
     OutputConfig,
 )
+from llm_service.api.ollama.requests import OllamaChatRequest, OllamaGenerateRequest
 from llm_service.api.parameter import Parameter, Treatment
 from llm_service.api.parameter_table import TABLE
 from llm_service.api.responses_api.request import Reasoning, ResponsesRequest, TextOptions
@@ -54,6 +56,9 @@ BODIES: dict[str, type[EndpointBody]] = {
         EmbeddingRequest,
         TokenizeRequest,
         DetokenizeRequest,
+        GenerateRequest,
+        OllamaChatRequest,
+        OllamaGenerateRequest,
     )
 }
 PATHS = {
@@ -64,6 +69,7 @@ PATHS = {
     "count_tokens": "/v1/messages/count_tokens",
     "tokenize": "/tokenize",
     "detokenize": "/detokenize",
+    "generate": "/generate",
 }
 LEAST: dict[str, dict[str, Any]] = {
     "chat": {"model": "pocket", "messages": HELLO, "max_tokens": 1},
@@ -73,6 +79,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "count_tokens": {"model": "pocket", "messages": HELLO},
     "tokenize": {"messages": HELLO},
     "detokenize": {"tokens": [5]},
+    "generate": {"prompt": "Hi", "max_tokens": 1},
 }
 GENERATING = ("chat", "completions")
 PROTOCOLS = ("responses", "messages", "count_tokens")
@@ -93,6 +100,8 @@ def with_field(endpoint: str, name: str, value: Any) -> dict[str, Any]:
     match parent:
         case "stream_options":
             return {**body, "stream": True, "stream_options": {field: value}}
+        case "parameters":
+            return {"inputs": "Hi", "parameters": {"max_new_tokens": 1, field: value}}
         case "messages":
             return {**body, "messages": [{**HELLO[0], field: value}]}
         case _:
@@ -173,7 +182,7 @@ def test_every_field_of_the_official_client_is_decided(
     assert {parent + name for name in params.__annotations__} <= known
 
 
-@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize", "responses"])
+@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize", "responses", "generate"])
 def test_each_refused_field_is_400_and_named(service: RunningService, endpoint: str) -> None:
     refused = rows(endpoint, Treatment.REFUSED)
     with service.client() as http:
@@ -202,7 +211,9 @@ def test_each_refused_field_of_anthropics_protocol_is_400_and_named(
             assert error["message"].startswith(f"{row.name} is not supported here: ")
 
 
-@pytest.mark.parametrize("endpoint", ["chat", "completions", "tokenize", "responses", "messages"])
+@pytest.mark.parametrize(
+    "endpoint", ["chat", "completions", "tokenize", "responses", "messages", "generate"]
+)
 def test_a_refused_field_that_asks_for_nothing_is_accepted(
     service: RunningService, endpoint: str
 ) -> None:
@@ -244,7 +255,6 @@ def test_fields_without_effect_are_accepted_and_not_logged_as_unknown(
         ("chat", {"truncate_prompt_tokens": 5}),
         ("chat", {"use_beam_search": True}),
         ("chat", {"best_of": 2}),
-        ("completions", {"best_of": 2}),
         ("chat", {"echo": True}),
         ("chat", {"stop_sequences": ["5"]}),
         ("completions", {"max_new_tokens": 3}),
@@ -252,6 +262,7 @@ def test_fields_without_effect_are_accepted_and_not_logged_as_unknown(
         ("chat", {"include_stop_str_in_output": True}),
         ("chat", {"web_search_options": {}}),
         ("completions", {"skip_special_tokens": False}),
+        ("chat", {"suffix": "x"}),
         ("completions", {"suffix": "x"}),
         ("chat", {"stream_options": {"continuous_usage_stats": True}, "stream": True}),
     ],

@@ -378,7 +378,8 @@ FIELDS = [
         )
         for body in [chat(**{name: value})]
     ),
-    Row("echo on completions", TEXT, text(echo=True), 400, _UNSUPPORTED),
+    Row("echo on completions", TEXT, text(echo=True), facts={FINISH: "length"}),
+    Row("best_of above n", TEXT, text(n=1, best_of=3), facts={"choices": many(1)}),
     Row("a suffix on completions", TEXT, text(suffix="end"), 400, _UNSUPPORTED),
     Row("best_of that is n", TEXT, text(n=2, best_of=2), facts={"choices": many(2)}),
     Row(

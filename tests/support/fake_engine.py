@@ -19,6 +19,7 @@ from llm_service.engine import (
     GenerationRequest,
     Grammar,
     GrammarSource,
+    InfillTokens,
     KVCacheInfo,
     LocalEngineInfo,
     ModelInfo,
@@ -65,6 +66,7 @@ INFO = ModelInfo(
 
 class ByteTokenizer:
     has_chat_template = True
+    infill = InfillTokens(begin=1, hole=2, end=3, stops=(4,))
 
     def encode_chat(
         self, conversation: Conversation, *, max_tokens: int | None = None
@@ -74,6 +76,9 @@ class ByteTokenizer:
 
     def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
         return list(text.encode())
+
+    def encode_infill(self, before: str, after: str, *, max_tokens: int | None = None) -> list[int]:
+        return self.infill.prompt(before.encode(), after.encode())
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return bytes(token_ids).decode(errors="replace")

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/chat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Chat Completion
+         * @description Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`.
+         */
+        post: operations["create_chat_completion_chat_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chat/completions": {
         parameters: {
             query?: never;
@@ -124,6 +144,166 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/generate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate
+         * @description Continue a text, without a chat template. The answer comes whole.
+         */
+        post: operations["generate_generate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/chat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Chat
+         * @description Answer a conversation. Unless `stream` is false: lines of JSON.
+         */
+        post: operations["chat_api_chat_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/generate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate
+         * @description Answer one prompt. Unless `stream` is false: lines of JSON.
+         */
+        post: operations["generate_api_generate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tags
+         * @description List the models. Every model is always loaded, so `/api/ps` lists the same.
+         */
+        get: operations["tags_api_ps_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tags
+         * @description List the models. Every model is always loaded, so `/api/ps` lists the same.
+         */
+        get: operations["tags_api_tags_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show
+         * @description Describe one model.
+         */
+        post: operations["show_api_show_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Version
+         * @description Return the version of Ollama whose fields these routes have.
+         */
+        get: operations["version_api_version_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Models
+         * @description List every name that a request may give: models first, then aliases.
+         */
+        get: operations["list_models_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -131,8 +311,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List Models */
+        /**
+         * List Models
+         * @description List every name that a request may give: models first, then aliases.
+         */
         get: operations["list_models_v1_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{model_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get Model */
+        get: operations["get_model_models__model_id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -609,6 +809,10 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** CallOut */
+        CallOut: {
+            function: components["schemas"]["llm_service__api__ollama__answers__FunctionOut"];
+        };
         /**
          * CallOutputItem
          * @description The result of a call.
@@ -662,11 +866,17 @@ export interface components {
         };
         /**
          * Capabilities
-         * @description What chat requests may use. `format` is how the model writes reasoning and calls.
+         * @description What requests may use. `format` is how the model writes reasoning and calls.
          */
         Capabilities: {
             /** Format */
             format: string;
+            /** Completion */
+            completion: boolean;
+            /** Chat */
+            chat: boolean;
+            /** Embeddings */
+            embeddings: boolean;
             /** Tools */
             tools: boolean;
             /** Reasoning */
@@ -697,6 +907,8 @@ export interface components {
             created: number;
             /** Model */
             model: string;
+            /** System Fingerprint */
+            system_fingerprint: string;
             /** Choices */
             choices: components["schemas"]["ChatChoice"][];
             usage: components["schemas"]["UsageOut"];
@@ -814,10 +1026,123 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** ChatOut */
+        ChatOut: {
+            /** Model */
+            model: string;
+            /** Created At */
+            created_at: string;
+            /** Done */
+            done: boolean;
+            /** Done Reason */
+            done_reason?: ("stop" | "length" | "load") | null;
+            /** Total Duration */
+            total_duration?: number | null;
+            /** Load Duration */
+            load_duration?: number | null;
+            /** Prompt Eval Count */
+            prompt_eval_count?: number | null;
+            /** Prompt Eval Duration */
+            prompt_eval_duration?: number | null;
+            /** Eval Count */
+            eval_count?: number | null;
+            /** Eval Duration */
+            eval_duration?: number | null;
+            message: components["schemas"]["llm_service__api__ollama__answers__MessageOut"];
+        };
         /** ChoiceLogprobs */
         ChoiceLogprobs: {
             /** Content */
             content: components["schemas"]["TokenLogprobOut"][];
+        };
+        /**
+         * CodexModel
+         * @description What Codex has to know about a model; it ignores a list in which one field is missing.
+         */
+        CodexModel: {
+            /** Slug */
+            slug: string;
+            /** Display Name */
+            display_name: string;
+            /** Description */
+            description: string;
+            /**
+             * Supported Reasoning Levels
+             * @default []
+             */
+            supported_reasoning_levels?: {
+                [key: string]: string;
+            }[];
+            /**
+             * Shell Type
+             * @default shell_command
+             * @constant
+             */
+            shell_type?: "shell_command";
+            /**
+             * Visibility
+             * @default list
+             * @constant
+             */
+            visibility?: "list";
+            /**
+             * Supported In Api
+             * @default true
+             */
+            supported_in_api?: boolean;
+            /** Priority */
+            priority: number;
+            /** Upgrade */
+            upgrade?: null;
+            /**
+             * Base Instructions
+             * @default You are a coding agent. You work in a terminal, in the user's folder, and you have tools to run
+             *     commands and to change files. Read the files that matter before you change them. Make the smallest
+             *     change that does what the user asked for, and keep to the style of the code around it. Run the
+             *     project's own tests or checks when there are some. Never delete or overwrite what the user did not
+             *     ask you to change. When you are done, say in a few sentences what you did and what remains.
+             */
+            base_instructions?: string;
+            /**
+             * Supports Reasoning Summaries
+             * @default false
+             */
+            supports_reasoning_summaries?: boolean;
+            /**
+             * Support Verbosity
+             * @default false
+             */
+            support_verbosity?: boolean;
+            /** Default Verbosity */
+            default_verbosity?: null;
+            /** Apply Patch Tool Type */
+            apply_patch_tool_type?: null;
+            /**
+             * @default {
+             *       "mode": "bytes",
+             *       "limit": 10000
+             *     }
+             */
+            truncation_policy?: components["schemas"]["TruncationPolicy"];
+            /**
+             * Supports Parallel Tool Calls
+             * @default false
+             */
+            supports_parallel_tool_calls?: boolean;
+            /** Context Window */
+            context_window: number;
+            /**
+             * Experimental Supported Tools
+             * @default []
+             */
+            experimental_supported_tools?: string[];
+            /**
+             * Input Modalities
+             * @default [
+             *       "text"
+             *     ]
+             */
+            input_modalities?: string[];
         };
         /** Completion */
         Completion: {
@@ -833,6 +1158,8 @@ export interface components {
             created: number;
             /** Model */
             model: string;
+            /** System Fingerprint */
+            system_fingerprint: string;
             /** Choices */
             choices: components["schemas"]["CompletionChoice"][];
             usage: components["schemas"]["UsageOut"];
@@ -852,11 +1179,11 @@ export interface components {
             /** Tokens */
             tokens: string[];
             /** Token Logprobs */
-            token_logprobs: number[];
+            token_logprobs: (number | null)[];
             /** Top Logprobs */
-            top_logprobs: {
+            top_logprobs: ({
                 [key: string]: number;
-            }[];
+            } | null)[];
             /** Text Offset */
             text_offset: number[];
         };
@@ -935,6 +1262,13 @@ export interface components {
             logprobs?: number | null;
             /** Best Of */
             best_of?: number | null;
+            /**
+             * Echo
+             * @default false
+             */
+            echo?: boolean;
+            /** Suffix */
+            suffix?: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -1016,6 +1350,27 @@ export interface components {
             prompt_tokens: number;
             /** Output Tokens */
             output_tokens: number;
+        };
+        /** DetailsOut */
+        DetailsOut: {
+            /**
+             * Parent Model
+             * @default
+             */
+            parent_model?: string;
+            /**
+             * Format
+             * @default safetensors
+             */
+            format?: string;
+            /** Family */
+            family: string;
+            /** Families */
+            families: string[];
+            /** Parameter Size */
+            parameter_size: string;
+            /** Quantization Level */
+            quantization_level: string;
         };
         /** DetokenizeOut */
         DetokenizeOut: {
@@ -1234,13 +1589,6 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** FunctionOut */
-        FunctionOut: {
-            /** Name */
-            name: string;
-            /** Arguments */
-            arguments: string;
-        };
         /** FunctionTool */
         FunctionTool: {
             /**
@@ -1258,6 +1606,33 @@ export interface components {
             } | null;
             /** Strict */
             strict?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * GenerateRequest
+         * @description Either `prompt`, with the sampling parameters beside it, or `inputs` and `parameters`.
+         */
+        GenerateRequest: {
+            /** Model */
+            model?: string | null;
+            /** Prompt */
+            prompt?: string | null;
+            /** Inputs */
+            inputs?: string | null;
+            /** Max Tokens */
+            max_tokens?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Top K */
+            top_k?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Stop */
+            stop?: (string | string[]) | null;
+            parameters?: components["schemas"]["Parameters"] | null;
         } & {
             [key: string]: unknown;
         };
@@ -1509,35 +1884,6 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** MessageOut */
-        MessageOut: {
-            /** Id */
-            id: string;
-            /**
-             * Type
-             * @constant
-             */
-            type: "message";
-            /**
-             * Role
-             * @constant
-             */
-            role: "assistant";
-            /** Model */
-            model: string;
-            /** Content */
-            content: {
-                [key: string]: unknown;
-            }[];
-            /**
-             * Stop Reason
-             * @enum {string}
-             */
-            stop_reason: "end_turn" | "stop_sequence" | "max_tokens" | "model_context_window_exceeded" | "tool_use";
-            /** Stop Sequence */
-            stop_sequence: string | null;
-            usage: components["schemas"]["MessageUsage"];
-        };
         /**
          * MessageUsage
          * @description The whole prompt has `input_tokens` and `cache_read_input_tokens`.
@@ -1606,7 +1952,22 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** Model */
+        /**
+         * Meta
+         * @description What llama.cpp's clients read.
+         */
+        Meta: {
+            /** N Ctx */
+            n_ctx: number;
+            /** N Vocab */
+            n_vocab: number;
+        };
+        /**
+         * Model
+         * @description One name that requests may give: a model's own, or an alias, whose model is `root`.
+         *
+         *     The context length has several names because clients look for different ones.
+         */
         Model: {
             /** Id */
             id: string;
@@ -1616,23 +1977,45 @@ export interface components {
              * @constant
              */
             object?: "model";
+            /**
+             * Type
+             * @default model
+             * @constant
+             */
+            type?: "model";
             /** Created */
             created: number;
+            /** Created At */
+            created_at: string;
             /**
              * Owned By
              * @default llm_service
              */
             owned_by?: string;
+            /** Root */
+            root: string;
+            /** Display Name */
+            display_name: string;
             /** Max Model Len */
             max_model_len: number;
+            /** Context Length */
+            context_length: number;
+            /** Max Context Length */
+            max_context_length: number;
+            /** Max Output Tokens */
+            max_output_tokens: number;
+            meta: components["schemas"]["Meta"];
+            capabilities: components["schemas"]["Capabilities"];
             /** Default Sampling */
             default_sampling: {
                 [key: string]: number;
             };
-            capabilities: components["schemas"]["Capabilities"];
             embedding?: components["schemas"]["EmbeddingFacts"] | null;
         };
-        /** ModelList */
+        /**
+         * ModelList
+         * @description OpenAI's `data`, with Anthropic's fields about pages, and Codex' `models`.
+         */
         ModelList: {
             /**
              * Object
@@ -1642,6 +2025,14 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["Model"][];
+            /** Models */
+            models: components["schemas"]["CodexModel"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id: string | null;
+            /** Last Id */
+            last_id: string | null;
         };
         /**
          * ModelOut
@@ -1783,6 +2174,146 @@ export interface components {
             burn_rates: components["schemas"]["BurnRateOut"][];
             history: components["schemas"]["BudgetOut"];
         };
+        /** OllamaCall */
+        OllamaCall: {
+            /** Id */
+            id?: string | null;
+            function: components["schemas"]["OllamaFunction"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * OllamaChatRequest
+         * @description Without messages, it only asks for the model to be loaded.
+         */
+        OllamaChatRequest: {
+            /** Model */
+            model: string;
+            /**
+             * Stream
+             * @default true
+             */
+            stream?: boolean;
+            /** Format */
+            format?: (("" | "json") | {
+                [key: string]: unknown;
+            }) | null;
+            /** Think */
+            think?: (("low" | "medium" | "high") | boolean) | null;
+            options?: components["schemas"]["Options"] | null;
+            /** Messages */
+            messages?: components["schemas"]["OllamaMessage"][];
+            /** Tools */
+            tools?: components["schemas"]["ToolDefinition"][] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * OllamaFunction
+         * @description `arguments` is an object, not text.
+         */
+        OllamaFunction: {
+            /** Name */
+            name: string;
+            /** Arguments */
+            arguments?: {
+                [key: string]: unknown;
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * OllamaGenerateRequest
+         * @description A single prompt: a user's message, or with `raw` or `suffix` plain text.
+         */
+        OllamaGenerateRequest: {
+            /** Model */
+            model: string;
+            /**
+             * Stream
+             * @default true
+             */
+            stream?: boolean;
+            /** Format */
+            format?: (("" | "json") | {
+                [key: string]: unknown;
+            }) | null;
+            /** Think */
+            think?: (("low" | "medium" | "high") | boolean) | null;
+            options?: components["schemas"]["Options"] | null;
+            /**
+             * Prompt
+             * @default
+             */
+            prompt?: string;
+            /**
+             * System
+             * @default
+             */
+            system?: string;
+            /**
+             * Suffix
+             * @default
+             */
+            suffix?: string;
+            /**
+             * Raw
+             * @default false
+             */
+            raw?: boolean;
+        } & {
+            [key: string]: unknown;
+        };
+        /** OllamaMessage */
+        OllamaMessage: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant" | "tool";
+            /**
+             * Content
+             * @default
+             */
+            content?: string;
+            /** Thinking */
+            thinking?: string | null;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["OllamaCall"][] | null;
+            /** Tool Name */
+            tool_name?: string | null;
+            /** Tool Call Id */
+            tool_call_id?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** Options */
+        Options: {
+            /** Num Predict */
+            num_predict?: number | null;
+            /** Num Ctx */
+            num_ctx?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Top K */
+            top_k?: number | null;
+            /** Min P */
+            min_p?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Stop */
+            stop?: (string | string[]) | null;
+            /** Presence Penalty */
+            presence_penalty?: number | null;
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Repeat Penalty */
+            repeat_penalty?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** OtherBlock */
         OtherBlock: {
             /** Type */
@@ -1854,6 +2385,34 @@ export interface components {
             series: components["schemas"]["LineOut"][];
             /** Samples */
             samples?: number[] | null;
+        };
+        /** Parameters */
+        Parameters: {
+            /** Max New Tokens */
+            max_new_tokens?: number | null;
+            /** Temperature */
+            temperature?: number | null;
+            /** Top P */
+            top_p?: number | null;
+            /** Top K */
+            top_k?: number | null;
+            /** Repetition Penalty */
+            repetition_penalty?: number | null;
+            /** Frequency Penalty */
+            frequency_penalty?: number | null;
+            /** Seed */
+            seed?: number | null;
+            /** Stop */
+            stop?: (string | string[]) | null;
+            /** Do Sample */
+            do_sample?: boolean | null;
+            /**
+             * Return Full Text
+             * @default false
+             */
+            return_full_text?: boolean;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Part
@@ -2190,6 +2749,45 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        /** ShowOut */
+        ShowOut: {
+            /**
+             * Modelfile
+             * @default
+             */
+            modelfile?: string;
+            /**
+             * Parameters
+             * @default
+             */
+            parameters?: string;
+            /**
+             * Template
+             * @default
+             */
+            template?: string;
+            /** Modified At */
+            modified_at: string;
+            details: components["schemas"]["DetailsOut"];
+            /** Model Info */
+            model_info: {
+                [key: string]: unknown;
+            };
+            /** Capabilities */
+            capabilities: string[];
+        };
+        /**
+         * ShowRequest
+         * @description `name` is the older field.
+         */
+        ShowRequest: {
+            /** Model */
+            model?: string | null;
+            /** Name */
+            name?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * SourceOut
          * @description `kind` is `prometheus` or `history`; `note` says why a Prometheus that is set is not used.
@@ -2259,6 +2857,25 @@ export interface components {
             grammar?: string | null;
         } & {
             [key: string]: unknown;
+        };
+        /** TagOut */
+        TagOut: {
+            /** Name */
+            name: string;
+            /** Model */
+            model: string;
+            /** Modified At */
+            modified_at: string;
+            /** Size */
+            size: number;
+            /** Digest */
+            digest: string;
+            details: components["schemas"]["DetailsOut"];
+        };
+        /** TagsOut */
+        TagsOut: {
+            /** Models */
+            models: components["schemas"]["TagOut"][];
         };
         /** TextBlock */
         TextBlock: {
@@ -2405,7 +3022,7 @@ export interface components {
              * @constant
              */
             type?: "function";
-            function: components["schemas"]["FunctionOut"];
+            function: components["schemas"]["llm_service__api__responses__FunctionOut"];
         };
         /** ToolChoice */
         ToolChoice: {
@@ -2485,6 +3102,20 @@ export interface components {
             /** Bytes */
             bytes: number[];
         };
+        /** TruncationPolicy */
+        TruncationPolicy: {
+            /**
+             * Mode
+             * @default bytes
+             * @constant
+             */
+            mode?: "bytes";
+            /**
+             * Limit
+             * @default 10000
+             */
+            limit?: number;
+        };
         /** UsageOut */
         UsageOut: {
             /** Prompt Tokens */
@@ -2496,6 +3127,113 @@ export interface components {
             prompt_tokens_details: components["schemas"]["PromptTokensDetails"];
             completion_tokens_details: components["schemas"]["CompletionTokensDetails"];
         };
+        /** VersionOut */
+        VersionOut: {
+            /** Version */
+            version: string;
+        };
+        /**
+         * GenerateOut
+         * @description `text` answers `prompt`, `generated_text` answers `inputs`; both are the same.
+         */
+        llm_service__api__generate__GenerateOut: {
+            /** Model */
+            model: string;
+            /** Text */
+            text: string;
+            /** Generated Text */
+            generated_text: string;
+            /** Finish Reason */
+            finish_reason: string;
+            usage: components["schemas"]["UsageOut"];
+        };
+        /** MessageOut */
+        llm_service__api__messages_api__schema__MessageOut: {
+            /** Id */
+            id: string;
+            /**
+             * Type
+             * @constant
+             */
+            type: "message";
+            /**
+             * Role
+             * @constant
+             */
+            role: "assistant";
+            /** Model */
+            model: string;
+            /** Content */
+            content: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Stop Reason
+             * @enum {string}
+             */
+            stop_reason: "end_turn" | "stop_sequence" | "max_tokens" | "model_context_window_exceeded" | "tool_use";
+            /** Stop Sequence */
+            stop_sequence: string | null;
+            usage: components["schemas"]["MessageUsage"];
+        };
+        /** FunctionOut */
+        llm_service__api__ollama__answers__FunctionOut: {
+            /** Name */
+            name: string;
+            /** Arguments */
+            arguments: {
+                [key: string]: unknown;
+            };
+        };
+        /** GenerateOut */
+        llm_service__api__ollama__answers__GenerateOut: {
+            /** Model */
+            model: string;
+            /** Created At */
+            created_at: string;
+            /** Done */
+            done: boolean;
+            /** Done Reason */
+            done_reason?: ("stop" | "length" | "load") | null;
+            /** Total Duration */
+            total_duration?: number | null;
+            /** Load Duration */
+            load_duration?: number | null;
+            /** Prompt Eval Count */
+            prompt_eval_count?: number | null;
+            /** Prompt Eval Duration */
+            prompt_eval_duration?: number | null;
+            /** Eval Count */
+            eval_count?: number | null;
+            /** Eval Duration */
+            eval_duration?: number | null;
+            /** Response */
+            response: string;
+            /** Thinking */
+            thinking?: string | null;
+        };
+        /** MessageOut */
+        llm_service__api__ollama__answers__MessageOut: {
+            /**
+             * Role
+             * @default assistant
+             * @constant
+             */
+            role?: "assistant";
+            /** Content */
+            content: string;
+            /** Thinking */
+            thinking?: string | null;
+            /** Tool Calls */
+            tool_calls?: components["schemas"]["CallOut"][] | null;
+        };
+        /** FunctionOut */
+        llm_service__api__responses__FunctionOut: {
+            /** Name */
+            name: string;
+            /** Arguments */
+            arguments: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -2505,6 +3243,93 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    create_chat_completion_chat_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatCompletionRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChatCompletion"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
     create_chat_completion_v1_chat_completions_post: {
         parameters: {
             query?: never;
@@ -2872,7 +3697,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MessageOut"];
+                    "application/json": components["schemas"]["llm_service__api__messages_api__schema__MessageOut"];
                 };
             };
             /** @description Bad Request */
@@ -3027,7 +3852,268 @@ export interface operations {
             };
         };
     };
-    list_models_v1_models_get: {
+    generate_generate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GenerateRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["llm_service__api__generate__GenerateOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    chat_api_chat_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OllamaChatRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChatOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    generate_api_generate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OllamaGenerateRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["llm_service__api__ollama__answers__GenerateOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    tags_api_ps_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -3042,7 +4128,515 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/json": components["schemas"]["TagsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    tags_api_tags_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    show_api_show_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShowRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShowOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    version_api_version_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    list_models_models_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    list_models_v1_models_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    get_model_models__model_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
                 };
             };
             /** @description Bad Request */

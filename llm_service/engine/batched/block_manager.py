@@ -111,7 +111,7 @@ class BlockManager:
 
     def _find_prefix(self, sequence: Sequence) -> list[int]:
         """Known blocks from the start on; never all tokens: the last one must be computed."""
-        if not self._prefix_cache:
+        if not self._prefix_cache or sequence.is_scored:  # every position's logits are needed
             return []
         found: list[int] = []
         for index in range((len(sequence.token_ids) - 1) // self.block_size):

@@ -187,34 +187,44 @@ class EngineCore:
         self._scheduler.check_integrity()
 
     def _advance(
-        self, item: ScheduledSequence, sampled: list[SampledToken | SamplingError]
+        self, item: ScheduledSequence, results: list[SampledToken | SamplingError]
     ) -> tuple[Outcome, list[Delivery]]:
-        """Turn the sampled tokens of an item, one per row, into its outcome and its delivery.
+        """Turn the tokens of an item, one per row, into its outcome and its delivery.
 
-        A row's token counts if every drafted token before the row was the one sampled there.
+        A sampled token counts if every drafted token before its row was the one sampled there.
         """
         sequence, constraint = item.sequence, item.sequence.constraint
-        chunks: list[GenerationChunk] = []
         if constraint is not None and constraint.error is not None:
             return _failed(sequence, constraint.error)
-        for i, token in enumerate(sampled):
+        num_scored = len(item.targets)
+        scored = [token for token in results[:num_scored] if isinstance(token, SampledToken)]
+        if len(scored) < num_scored:
+            return _failed(sequence, _first_error(results))
+        prompt_logprobs = self._prompt_logprobs(sequence, scored)
+        chunks: list[GenerationChunk] = []
+        for i, token in enumerate(results[num_scored:]):
             if isinstance(token, SamplingError):
-                error = EngineFailed(f"No token could be chosen: {token}")
-                return _failed(sequence, error)
+                return _failed(sequence, _first_error([token]))
             if not item.is_sampled:
-                return Outcome(), []
+                break
+            if sequence.request.sampling.max_tokens == 0:
+                chunks.append(GenerationChunk("", (), (), FinishReason.LENGTH))
+                break
             chunks.append(self._chunk(sequence, token, num_accepted=i))
             is_accepted = i < len(item.draft) and item.draft[i] == token.token_id
             if not is_accepted or chunks[-1].finish_reason is not None:
                 break
             if constraint is not None and constraint.forced():
                 break
+        if not chunks:
+            chunk = GenerationChunk("", (), prompt_logprobs=prompt_logprobs)
+            return Outcome(), [Delivery(sequence, chunk)] if prompt_logprobs else []
         num_sampled = len(chunks)
         if constraint is not None and sequence.request.sampling.num_logprobs is None:
             self._follow(sequence, constraint, chunks)
         if constraint is not None and constraint.error is not None:
             return _failed(sequence, constraint.error)
-        chunk = _joined(chunks)
+        chunk = replace(_joined(chunks), prompt_logprobs=prompt_logprobs)
         outcome = Outcome(
             chunk.token_ids, chunk.finish_reason, num_forced=len(chunks) - num_sampled
         )
@@ -228,15 +238,33 @@ class EngineCore:
             token = SampledToken(forced[0])
             chunks.append(self._chunk(sequence, token, num_accepted=len(chunks)))
 
+    def _prompt_logprobs(
+        self, sequence: Sequence, scored: list[SampledToken]
+    ) -> tuple[PositionLogprobs, ...]:
+        """Return what is new: the first token, which has no probability, and those in `scored`."""
+        if not sequence.is_scored:
+            return ()
+        positions: list[PositionLogprobs] = []
+        if sequence.num_scored_tokens == 0:
+            first = sequence.request.prompt.token_ids[0]
+            positions.append(PositionLogprobs(self._token_logprob(first, None)))
+        for token in scored:
+            positions += self._logprobs(token, 0)
+        sequence.num_scored_tokens += len(positions)
+        return tuple(positions)
+
     def _chunk(self, sequence: Sequence, token: SampledToken, num_accepted: int) -> GenerationChunk:
         """Make the increment of one token, before which the step accepted `num_accepted` others."""
         detokenizer, token_id = sequence.detokenizer, token.token_id
         assert detokenizer is not None
+        logprobs = self._logprobs(token, detokenizer.num_characters)
         if self._ends_answer(sequence, token_id):
-            return GenerationChunk(detokenizer.flush(), (token_id,), (), FinishReason.STOP)
+            # Who scores a prompt has one token generated and cuts off one logprob, whatever it is.
+            is_scorer = sequence.request.sampling.num_prompt_logprobs is not None
+            shown = logprobs if is_scorer else ()
+            return GenerationChunk(detokenizer.flush(), (token_id,), shown, FinishReason.STOP)
         if sequence.constraint is not None:
             sequence.constraint.accept(token_id)
-        logprobs = self._logprobs(token, detokenizer.num_characters)
         is_marker = token_id in sequence.request.markers
         piece = detokenizer.pass_over(token_id) if is_marker else detokenizer.feed((token_id,))
         reason = FinishReason.STOP if piece.is_stopped else self._reason(sequence, num_accepted + 1)
@@ -273,7 +301,7 @@ class EngineCore:
         top = tuple(self._token_logprob(*token) for token in sampled.top)
         return (PositionLogprobs(chosen, top, text_offset),)
 
-    def _token_logprob(self, token_id: int, logprob: float) -> TokenLogprob:
+    def _token_logprob(self, token_id: int, logprob: float | None) -> TokenLogprob:
         return TokenLogprob(
             token_id=token_id,
             text=self._vocabulary.token_text(token_id),
@@ -287,9 +315,16 @@ def _rows(batch: ScheduledBatch) -> list[Row]:
     rows: list[Row] = []
     for item in batch.items:
         constraint = item.sequence.constraint if item.is_sampled else None
-        masks = [None] * item.num_rows if constraint is None else constraint.masks(item.draft)
+        rows += (Row(item.sequence, target=token_id) for token_id in item.targets)
+        num_sampled = item.num_rows - len(item.targets)
+        masks = [None] * num_sampled if constraint is None else constraint.masks(item.draft)
         rows += (Row(item.sequence, item.draft[:i], mask) for i, mask in enumerate(masks))
     return rows
+
+
+def _first_error(results: Ordered[SampledToken | SamplingError]) -> EngineFailed:
+    reason = next(each for each in results if isinstance(each, SamplingError))
+    return EngineFailed(f"No token could be chosen: {reason}")
 
 
 def _failed(sequence: Sequence, error: ServiceError) -> tuple[Outcome, list[Delivery]]:

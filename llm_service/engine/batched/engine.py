@@ -128,9 +128,9 @@ class BatchedEngine:
 
     def _refuse_impossible(self, request: GenerationRequest) -> None:
         ids, limit = request.prompt.token_ids, self._info.max_context
-        if not ids or request.sampling.max_tokens < 1:
+        if not ids or request.sampling.max_tokens < 0:
             raise InvalidRequest(
-                "The prompt needs at least one token, and max_tokens must be at least 1."
+                "The prompt needs at least one token, and max_tokens must not be negative."
             )
         if min(ids) < 0 or max(ids) >= self._info.vocab_size:
             raise InvalidRequest(f"Token ids lie between 0 and {self._info.vocab_size - 1}.")

@@ -16,6 +16,8 @@ _WORD_BITS = 32
 class Row:
     """Stands for the logits after the tokens of `sequence` and then those of `draft`.
 
+    Nothing is sampled from a row with a `target`, the prompt's own next token: it is scored.
+
     `allowed` is a mask of the token ids that may be chosen, None for all: int32
     [ceil(vocab_size / 32)], in which id i is bit i % 32, counted from the lowest, of word i // 32.
     """
@@ -23,6 +25,12 @@ class Row:
     sequence: Sequence
     draft: tuple[int, ...] = ()
     allowed: Tensor | None = None
+    target: int | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        p = self.sampling
+        return p.num_logprobs if self.target is None else p.num_prompt_logprobs
 
     @property
     def sampling(self) -> SamplingParams:

@@ -58,6 +58,8 @@ class Sampler:
     def sample(self, logits: Tensor, rows: Sequence[Row]) -> list[SampledToken | SamplingError]:
         """Return one result per row of `logits` [n, vocab_size], whose numbers do not change.
 
+        The token of a row with a target is the target.
+
         Log-probabilities are natural and those of the model's own logits: before penalties,
         bias, masks, temperature and cuts.
         """
@@ -66,7 +68,10 @@ class Sampler:
         best, best_ids = self._reductions.best(logits, list(range(len(rows))))
         token_ids: list[int] = best_ids.tolist()
         errors = [self._error(*row) for row in zip(rows, best.tolist(), strict=True)]
-        good = [i for i, error in enumerate(errors) if error is None]
+        good = [i for i, row in enumerate(rows) if errors[i] is None and row.target is None]
+        for i, row in enumerate(rows):
+            if row.target is not None:
+                token_ids[i] = row.target
         changes = LogitChanges()
         for i in good:
             changes.add(i, rows[i], self._forbidden(rows[i]))
@@ -80,7 +85,7 @@ class Sampler:
                 for i, token_id in zip(drawn, chosen, strict=True):
                     token_ids[i] = token_id
         return [
-            errors[i] or _with_logprobs(logits[i], token_ids[i], row.sampling.num_logprobs)
+            errors[i] or _with_logprobs(logits[i], token_ids[i], row.num_logprobs)
             for i, row in enumerate(rows)
         ]
 
@@ -90,6 +95,8 @@ class Sampler:
         A token whose logit is lowered may have been the best, so one more is needed for each.
         """
         p = row.sampling
+        if row.target is not None:
+            return EVERY_LOGIT
         if row.allowed is not None and p.num_logprobs is not None:
             return EVERY_LOGIT  # of the model's own logits the chosen one may be any
         allowed = self._usable_mask(row)

@@ -18,6 +18,9 @@ from llm_service.errors import DeadlineExceeded, ServiceError
 
 _MAX_DRAFTED_SEQUENCES = 2  # with more, a step computes more than it reads
 _MIN_CHUNK_TOKENS = 16  # so that prefill makes progress, however slow the machine is
+# A step computes at most so many rows of logits for prompts, because each is as wide as the
+# vocabulary. `loading/memory` plans for them.
+MAX_SCORED_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,15 @@ class ScheduledSequence:
     is_decode: bool  # all its tokens belong to the answer
     # drafted tokens that follow the sequence's own; `num_scheduled_tokens` includes them
     draft: tuple[int, ...] = ()
+    # tokens of the prompt that the item's first rows score
+    targets: tuple[int, ...] = ()
 
     @property
     def num_rows(self) -> int:
         """Count the positions, the last ones of the item, whose logits are computed."""
-        return 1 + len(self.draft)
+        if self.targets and not self.is_sampled:
+            return len(self.targets)
+        return len(self.targets) + 1 + len(self.draft)
 
 
 @dataclass(slots=True)
@@ -53,6 +60,10 @@ class ScheduledBatch:
     @property
     def num_scheduled_tokens(self) -> int:
         return sum(item.num_scheduled_tokens for item in self.items)
+
+    @property
+    def num_scored_tokens(self) -> int:
+        return sum(item.num_scheduled_tokens for item in self.items if item.sequence.is_scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +330,16 @@ def _layout_order(item: ScheduledSequence) -> tuple[bool, int]:
 def _schedule(batch: ScheduledBatch, sequence: Sequence, budget: int) -> int:
     """Add the sequence with as many tokens as the budget allows; return how many."""
     num_tokens = min(budget, sequence.num_uncomputed_tokens)
-    if num_tokens > 0:
-        is_sampled = num_tokens == sequence.num_uncomputed_tokens
-        is_decode = not _is_prefill(sequence) and sequence.num_output_tokens > 0
-        batch.items.append(ScheduledSequence(sequence, num_tokens, is_sampled, is_decode))
+    if sequence.is_scored:
+        num_tokens = min(num_tokens, MAX_SCORED_TOKENS - batch.num_scored_tokens)
+    if num_tokens <= 0:
+        return 0
+    is_sampled = num_tokens == sequence.num_uncomputed_tokens
+    is_decode = not _is_prefill(sequence) and sequence.num_output_tokens > 0
+    targets = sequence.targets(sequence.num_computed_tokens + num_tokens)
+    batch.items.append(
+        ScheduledSequence(sequence, num_tokens, is_sampled, is_decode, targets=targets)
+    )
     return num_tokens
 
 

@@ -47,6 +47,8 @@ class Sequence:
     usage: Usage
     status: SequenceStatus = SequenceStatus.WAITING
     num_computed_tokens: int = 0
+    # tokens of the prompt whose log-probabilities have been delivered
+    num_scored_tokens: int = 0
     block_table: list[int] = field(default_factory=list)
     # chained content hashes of the leading full blocks that have been looked up so far
     block_hashes: list[bytes] = field(default_factory=list)
@@ -80,6 +82,22 @@ class Sequence:
     @property
     def num_uncomputed_tokens(self) -> int:
         return len(self.token_ids) - self.num_computed_tokens
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether log-probabilities of the prompt are still to be computed."""
+        is_asked = self.request.sampling.num_prompt_logprobs is not None
+        return is_asked and self.num_scored_tokens < self.num_prompt_tokens
+
+    def targets(self, end: int) -> tuple[int, ...]:
+        """Return the tokens of the prompt to score once the KV before position `end` is computed.
+
+        The logits of a position score the token after it. Nothing scores the first token.
+        """
+        if not self.is_scored:
+            return ()
+        prompt = self.request.prompt.token_ids
+        return prompt[max(1, self.num_scored_tokens) : end + 1]
 
     @property
     def phase(self) -> Phase:

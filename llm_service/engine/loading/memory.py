@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from llm_service.engine.batched.scheduler import MAX_SCORED_TOKENS
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.kernels.fused import FusedDecoder, FusedLinear
 from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
@@ -186,9 +187,11 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
     hidden = largest(config, "hidden_size", 0)
     wide = largest(config, "intermediate_size", 4 * hidden)
     # About eight tensors as wide as the model exist at once, four as wide as its MLP, and the
-    # sampler has four copies of the logits; none is larger than float32.
+    # sampler has four copies of the logits, and two of those of prompts; none is larger than
+    # float32.
     numbers = max_batched_tokens * (8 * hidden + 4 * wide)
-    numbers += 4 * max_batch_size * largest(config, "vocab_size", 0)
+    num_rows = 4 * max_batch_size + 2 * min(MAX_SCORED_TOKENS, max_batched_tokens)
+    numbers += num_rows * largest(config, "vocab_size", 0)
     return _PROCESS_BYTES + 4 * numbers
 
 
