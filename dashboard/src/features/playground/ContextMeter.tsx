@@ -7,7 +7,7 @@ import { useSession } from "../../api/session";
 import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
 import { readContext, type ContextUse } from "./context";
-import { withSystem } from "./settings";
+import { buildTools, withSystem, type ChatSettings } from "./settings";
 import styles from "./ContextMeter.module.css";
 
 const TYPING_MILLISECONDS = 350;
@@ -46,16 +46,17 @@ function useContextUse(draft: string): ContextUse | null {
   const isStreaming = useChatState(isAnswering);
   const answerTokens = useChatState(growingTokens);
   const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
-  const system = useChatState((state) => state.settings.system);
+  const settings = useChatState((state) => state.settings);
   // The string stays the same value until a message is added.
   const said = useChatState((state) =>
     isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
   );
-  const messages = isStreaming ? [] : messagesOf(system, JSON.parse(said) as ChatTurn[], typed);
+  const messages = isStreaming ? [] : messagesOf(settings, JSON.parse(said) as ChatTurn[], typed);
+  const tools = buildTools(settings);
   const { data } = useQuery({
-    queryKey: ["tokenize", model?.id, messages],
+    queryKey: ["tokenize", model?.id, messages, tools],
     queryFn: ({ signal }) =>
-      countTokens({ key: key ?? "", signal }, { model: model?.id ?? null, messages }),
+      countTokens({ key: key ?? "", signal }, { model: model?.id ?? null, messages, ...tools }),
     enabled: model !== undefined && messages.length > 0,
     placeholderData: keepPreviousData,
     staleTime: Infinity,
@@ -69,7 +70,7 @@ function useContextUse(draft: string): ContextUse | null {
 }
 
 /** The messages of the next request; empty while the conversation is empty. */
-function messagesOf(system: string, said: ChatTurn[], draft: string): ChatTurn[] {
+function messagesOf({ system }: ChatSettings, said: ChatTurn[], draft: string): ChatTurn[] {
   const turns: ChatTurn[] = draft === "" ? said : [...said, { role: "user", content: draft }];
   return turns.length > 0 ? withSystem(system, turns) : [];
 }
