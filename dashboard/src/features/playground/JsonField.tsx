@@ -6,8 +6,6 @@ import { findSyntaxError } from "./syntax";
 
 interface JsonFieldProps {
   title: string;
-  /** The accessible name of the box. */
-  label: string;
   /** Shown while the box is empty. */
   placeholder: string;
   example: string;
@@ -21,7 +19,7 @@ interface JsonFieldProps {
 
 /** A box for JSON that says what is wrong with it and where, or inserts an example. */
 export function JsonField(props: JsonFieldProps) {
-  const { title, label, placeholder, example, text, problem, summary, onChange } = props;
+  const { title, placeholder, example, text, problem, summary, onChange } = props;
   const id = useId();
   const isEmpty = text.trim() === "";
   const error = problem === NOT_JSON ? (findSyntaxError(text) ?? problem) : problem;
@@ -43,10 +41,9 @@ export function JsonField(props: JsonFieldProps) {
       <Textarea
         id={id}
         classNames={{ input: styles.input ?? "" }}
-        aria-label={label}
         placeholder={placeholder}
         autosize
-        minRows={2}
+        minRows={1}
         maxRows={14}
         spellCheck={false}
         autoCapitalize="off"

@@ -13,8 +13,7 @@ export function SchemaFields({ text, onText }: SchemaFieldsProps) {
   return (
     <section aria-label="JSON schema">
       <JsonField
-        title="JSON schema of the answer"
-        label="JSON schema of the answer"
+        title="JSON schema"
         placeholder="None: the answer is free text"
         example={EXAMPLE_SCHEMA}
         text={text}

@@ -48,7 +48,12 @@ function ResultForm({ answer, onClose }: ResultFormProps) {
     const empty = Array.from(fields ?? []).find((field) => field.value.trim() === "");
     empty?.focus({ preventScroll: true });
   };
-  useFocusAfterQuestion(focusEmpty);
+  useFirstFocus(() => {
+    // Edited again: the button that opened the form is gone, and the focus with it.
+    if (onClose) form.current?.querySelector("textarea")?.focus({ preventScroll: true });
+    // Else it moves on from the message box, unless the user has begun to write there.
+    else if (isFocusedAndEmpty(findMessageBox())) focusEmpty();
+  });
   const submit = () => {
     if (!isComplete) focusEmpty();
     else if (canSend) {
@@ -96,13 +101,14 @@ function ResultForm({ answer, onClose }: ResultFormProps) {
   );
 }
 
-/** Moves the focus on from the message box, unless the user has begun to write there. */
-function useFocusAfterQuestion(focus: () => void): void {
-  const focusLater = useRef(focus);
-  useEffect(() => {
-    const box = findMessageBox();
-    if (box && box === document.activeElement && box.value === "") focusLater.current();
-  }, []);
+/** Calls `focus` once, when the form has appeared. */
+function useFirstFocus(focus: () => void): void {
+  const first = useRef(focus);
+  useEffect(() => first.current(), []);
+}
+
+function isFocusedAndEmpty(box: HTMLTextAreaElement | null): boolean {
+  return box !== null && box === document.activeElement && box.value === "";
 }
 
 function findMessageBox(): HTMLTextAreaElement | null {

@@ -19,7 +19,6 @@ export function ToolFields({ text, choice, onText, onChoice }: ToolFieldsProps) 
     <section className={styles.pair} aria-label="Tools">
       <JsonField
         title="Tools"
-        label="Tools"
         placeholder="A JSON list of functions, in OpenAI's form"
         example={EXAMPLE_TOOLS}
         text={text}

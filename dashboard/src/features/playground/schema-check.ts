@@ -5,7 +5,7 @@
  * policy forbids.
  */
 
-import { Validator, type OutputUnit, type Schema, type SchemaDraft } from "@cfworker/json-schema";
+import { Validator, type OutputUnit, type SchemaDraft } from "@cfworker/json-schema";
 import { readJson } from "./reading";
 import type { JsonSchema } from "./schema";
 
@@ -20,7 +20,7 @@ export function checkAnswer(text: string, schema: JsonSchema): Verdict {
   const { value, problem } = readJson(text);
   if (problem !== null) return { tone: "bad", words: "Not valid JSON", reason: null };
   try {
-    const { valid, errors } = new Validator(schema as Schema, draftOf(schema)).validate(value);
+    const { valid, errors } = new Validator(schema, draftOf(schema)).validate(value);
     if (valid) return { tone: "ok", words: "Fits the schema", reason: null };
     return { tone: "bad", words: "Does not fit the schema", reason: reasonOf(errors) };
   } catch (error) {
