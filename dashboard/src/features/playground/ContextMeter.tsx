@@ -7,7 +7,7 @@ import { useSession } from "../../api/session";
 import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
 import { readContext, type ContextUse } from "./context";
-import { buildTools, withSystem, type ChatSettings } from "./settings";
+import { buildTools, withSystem } from "./settings";
 import styles from "./ContextMeter.module.css";
 
 const TYPING_MILLISECONDS = 350;
@@ -45,19 +45,24 @@ function useContextUse(draft: string): ContextUse | null {
   const model = useModel();
   const isStreaming = useChatState(isAnswering);
   const answerTokens = useChatState(growingTokens);
-  const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
   const settings = useChatState((state) => state.settings);
   // The string stays the same value until a message is added.
   const said = useChatState((state) =>
     isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
   );
-  const messages = isStreaming ? [] : messagesOf(settings, JSON.parse(said) as ChatTurn[], typed);
-  const tools = buildTools(settings);
+  const messages = isStreaming
+    ? []
+    : messagesOf(settings.system, JSON.parse(said) as ChatTurn[], draft.trim());
+  const prompt = messages.length > 0 ? { messages, ...buildTools(settings) } : null;
+  // The message, the system prompt and the tools are typed: not every letter is a request.
+  const [counted] = useDebouncedValue(JSON.stringify(prompt), TYPING_MILLISECONDS);
   const { data } = useQuery({
-    queryKey: ["tokenize", model?.id, messages, tools],
-    queryFn: ({ signal }) =>
-      countTokens({ key: key ?? "", signal }, { model: model?.id ?? null, messages, ...tools }),
-    enabled: model !== undefined && messages.length > 0,
+    queryKey: ["tokenize", model?.id, counted],
+    queryFn: ({ signal }) => {
+      const body = { model: model?.id ?? null, ...(JSON.parse(counted) as typeof prompt) };
+      return countTokens({ key: key ?? "", signal }, body);
+    },
+    enabled: model !== undefined && counted !== "null",
     placeholderData: keepPreviousData,
     staleTime: Infinity,
     gcTime: 60_000,
@@ -70,7 +75,7 @@ function useContextUse(draft: string): ContextUse | null {
 }
 
 /** The messages of the next request; empty while the conversation is empty. */
-function messagesOf({ system }: ChatSettings, said: ChatTurn[], draft: string): ChatTurn[] {
+function messagesOf(system: string, said: ChatTurn[], draft: string): ChatTurn[] {
   const turns: ChatTurn[] = draft === "" ? said : [...said, { role: "user", content: draft }];
   return turns.length > 0 ? withSystem(system, turns) : [];
 }
