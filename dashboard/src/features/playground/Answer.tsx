@@ -53,7 +53,7 @@ function AnswerText({
       <div data-testid="answer-text">
         <Markdown text={shown} isGrowing={isStreaming} />
       </div>
-      {schema && !isStreaming && <SchemaMark text={text} schema={schema} />}
+      {schema && <SchemaMark text={isStreaming ? null : text} schema={schema} />}
     </>
   );
 }

@@ -4,8 +4,14 @@ import type { JsonSchema } from "./schema";
 import type { Verdict } from "./schema-check";
 import styles from "./SchemaMark.module.css";
 
+interface SchemaMarkProps {
+  /** null while the answer grows: then the mark only takes its space. */
+  text: string | null;
+  schema: JsonSchema;
+}
+
 /** Says whether a finished answer is JSON and fits its schema, or the first reason why not. */
-export function SchemaMark({ text, schema }: { text: string; schema: JsonSchema }) {
+export function SchemaMark({ text, schema }: SchemaMarkProps) {
   const verdict = useVerdict(text, schema);
   return (
     <p className={styles.mark} data-testid="schema-mark">
@@ -15,9 +21,10 @@ export function SchemaMark({ text, schema }: { text: string; schema: JsonSchema 
   );
 }
 
-function useVerdict(text: string, schema: JsonSchema): Verdict | null {
+function useVerdict(text: string | null, schema: JsonSchema): Verdict | null {
   const [verdict, setVerdict] = useState<Verdict | null>(null);
   useEffect(() => {
+    if (text === null) return;
     let isCurrent = true;
     void import("./schema-check")
       .then(({ checkAnswer }) => {
