@@ -1,7 +1,7 @@
 import { useLive } from "../../api/live";
 import { BrandMark } from "../../components/BrandMark";
-import { useCanSend, useChat, useModel } from "./ChatProvider";
-import { SUGGESTIONS } from "./presets";
+import { useCanSend, useChat, useChatState, useModel } from "./ChatProvider";
+import { listSuggestions } from "./presets";
 import styles from "./EmptyConversation.module.css";
 
 export function EmptyConversation() {
@@ -9,7 +9,7 @@ export function EmptyConversation() {
   const canSend = useCanSend();
   const model = useModel();
   const isDemonstration = useLive().connection.status?.model?.is_demonstration ?? false;
-  const suggestions = SUGGESTIONS.filter((each) => isDemonstration || !each.isForDemonstration);
+  const current = useChatState((state) => state.settings);
   return (
     <div className={styles.empty}>
       <BrandMark size={40} />
@@ -20,7 +20,7 @@ export function EmptyConversation() {
           : "What you write is sent to this service and nowhere else."}
       </p>
       <ul className={styles.suggestions}>
-        {suggestions.map(({ title, text, settings }) => (
+        {listSuggestions(current, isDemonstration).map(({ title, text, settings }) => (
           <li key={text}>
             <button
               type="button"

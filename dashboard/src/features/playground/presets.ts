@@ -40,7 +40,7 @@ export interface Suggestion {
 }
 
 /** First questions, of the kinds the bundled model can answer. */
-export const SUGGESTIONS: Suggestion[] = [
+const SUGGESTIONS: Suggestion[] = [
   { title: "Arithmetic", text: "What is 7 plus 5?" },
   { title: "Sorting", text: "Sort these words: pear, apple, fig, cherry" },
   { title: "A fact", text: "What is a KV cache?" },
@@ -63,3 +63,14 @@ export const SUGGESTIONS: Suggestion[] = [
     settings: { tools: "", schema: EXAMPLE_SCHEMA },
   },
 ];
+
+/** The suggestions for a model, without those that would replace what the user has entered. */
+export function listSuggestions(settings: ChatSettings, isDemonstration: boolean): Suggestion[] {
+  const hasOwn =
+    !["", EXAMPLE_TOOLS].includes(settings.tools) ||
+    !["", EXAMPLE_SCHEMA].includes(settings.schema);
+  return SUGGESTIONS.filter(({ settings: changes, isForDemonstration }) => {
+    const replaces = changes?.tools !== undefined || changes?.schema !== undefined;
+    return (isDemonstration || !isForDemonstration) && !(hasOwn && replaces);
+  });
+}
