@@ -99,6 +99,25 @@ test("the playground is accessible: answers, a failure, the list and every setti
   await expectNoViolations(page);
 });
 
+test("tool calls, reasoning, a schema and their settings are accessible", async ({ page }) => {
+  await enterKey(page, service.url, "demo", "/?page=playground");
+  await page.getByRole("button", { name: "Insert an example: JSON schema" }).click();
+  await ask(page, "wrong think");
+  await page.getByText("Does not fit the schema").waitFor();
+  await page.getByRole("button", { name: /^Thought for/ }).click();
+  await page.getByRole("button", { name: "Clear: JSON schema" }).click();
+  await page.getByRole("button", { name: "Insert an example: Tools" }).click();
+  await ask(page, "weather");
+  await page.getByRole("textbox", { name: "Result of get_weather" }).fill("22 degrees");
+  await page.getByRole("button", { name: "Send the result" }).click();
+  await page.getByText("The tools said: 22 degrees").waitFor();
+  await ask(page, "both");
+  await page.getByRole("textbox", { name: "Result of get_weather" }).nth(1).waitFor();
+  await page.getByRole("textbox", { name: "JSON schema" }).fill("{");
+  await page.getByText(/^Line 1, column 2/).waitFor();
+  await expectNoViolations(page);
+});
+
 test("nothing is cut off, from a small phone to a wide screen", async ({ page }) => {
   await enterKey(page, service.url, "demo");
   await expectChart(page, "Memory");

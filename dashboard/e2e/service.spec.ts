@@ -162,6 +162,34 @@ test("an answer has both measurements, and its code sends the same request", asy
   expect(violations).toEqual([]);
 });
 
+test("a tool is pasted, the model calls it, and its answer names the result", async ({ page }) => {
+  const violations = watchPolicy(page);
+  await enterKey(page, url, key, "/?page=playground");
+  await page.getByRole("slider", { name: "Temperature" }).press("Home");
+  await page.getByRole("textbox", { name: "Tools" }).fill(
+    JSON.stringify({
+      name: "get_weather",
+      description: "Get the weather in a city.",
+      parameters: {
+        type: "object",
+        properties: { city: { type: "string" } },
+        required: ["city"],
+      },
+    }),
+  );
+  await ask(page, "What is the weather in Rome?");
+  const call = page.getByRole("group", { name: "Call of get_weather" });
+  await expect(call.locator("pre")).toHaveText('{\n  "city": "Rome"\n}');
+  await call
+    .getByRole("textbox", { name: "Result of get_weather" })
+    .fill('{"temperature": 22, "condition": "sunny"}');
+  await page.keyboard.press("Enter");
+  const answer = page.getByTestId("answer-text");
+  await expect(answer).toContainText("22");
+  await expect(answer).toContainText("sunny");
+  expect(violations).toEqual([]);
+});
+
 test("the engine page shows the facts, and the alerts page says how to get Prometheus", async ({
   page,
 }) => {

@@ -3,6 +3,8 @@
  *
  * Keys: "demo" has every scope, "watcher" metrics, "chat-only" inference; others are refused.
  * A message that contains "limit", "busy", "cut" or "slow" gets such an answer; others are echoed.
+ * "think" adds reasoning. With tools, "weather" is answered by a call and "both" by two; with a
+ * schema, "wrong" gets JSON that does not fit it, anything else JSON that fits the example.
  * MOCK_PORT (0 means any free port) and MOCK_STATE=ready|loading|idle|alert|open set the port and
  * the state; "open" requires no key.
  */
@@ -127,12 +129,13 @@ const MODEL = {
 /** Counts one token per word. */
 async function tokenize(request, response) {
   const { messages } = await readBody(request);
-  const words = messages.flatMap((message) => message.content.match(/\S+/g) ?? []);
+  const words = messages.flatMap((message) => message.content?.match(/\S+/g) ?? []);
   sendJson(response, 200, { tokens: [], count: words.length, max_model_len: MODEL.max_model_len });
 }
 
 async function chat(request, response) {
-  const { messages } = await readBody(request);
+  const body = await readBody(request);
+  const { messages } = body;
   const text = messages.at(-1).content;
   if (text.includes("limit")) {
     const words = "The key has spent its 600 requests of this minute.";
@@ -144,13 +147,45 @@ async function chat(request, response) {
     const words = "The queue is full: 256 requests are waiting.";
     return refuse(response, 503, "server_error", "overloaded", words, { "retry-after": "3" });
   }
-  const system = messages.find((message) => message.role === "system");
-  const answer = `You said: ${text}\n\n\`\`\`python\nprint("${messages.length} messages")\n\`\`\`\n${system ? `System: ${system.content}` : "No system prompt."}`;
-  await streamAnswer(response, answer, text);
+  await streamAnswer(response, deltasOf(body, text), text);
 }
 
-async function streamAnswer(response, answer, question) {
-  const pieces = answer.match(/\s*\S+/g) ?? [];
+/** The deltas of an answer. */
+function deltasOf({ messages, tools, response_format }, text) {
+  const thoughts = text.includes("think") ? "The user asks. **First** I think about it." : "";
+  const reasoning = piecesOf(thoughts).map((piece) => ({ reasoning_content: piece }));
+  const isResult = messages.at(-1).role === "tool";
+  const { name } = tools?.[0].function ?? {};
+  if (name && !isResult && /weather|both/.test(text)) {
+    const cities = text.includes("both") ? ["Rome", "Oslo"] : ["Rome"];
+    return [...reasoning, ...cities.flatMap((city, index) => callDeltas(index, name, { city }))];
+  }
+  const content = isResult
+    ? `The tools said: ${messages.filter(({ role }) => role === "tool").map((m) => m.content)}`
+    : response_format
+      ? JSON.stringify({ name: "Ada", age: text.includes("wrong") ? "36" : 36 }, null, 1)
+      : echoOf(messages, text);
+  return [...reasoning, ...piecesOf(content).map((piece) => ({ content: piece }))];
+}
+
+function echoOf(messages, text) {
+  const system = messages.find((message) => message.role === "system");
+  return `You said: ${text}\n\n\`\`\`python\nprint("${messages.length} messages")\n\`\`\`\n${system ? `System: ${system.content}` : "No system prompt."}`;
+}
+
+function piecesOf(text) {
+  return text.match(/\s*\S+/g) ?? [];
+}
+
+function callDeltas(index, name, args) {
+  const first = { id: `call_${index}`, type: "function", function: { name, arguments: "" } };
+  const others = JSON.stringify(args).match(/.{1,5}/g);
+  return [first, ...others.map((piece) => ({ function: { arguments: piece } }))].map((call) => ({
+    tool_calls: [{ index, ...call }],
+  }));
+}
+
+async function streamAnswer(response, deltas, question) {
   const startedAt = now();
   const id = `req-${Date.now().toString(36)}`;
   response.writeHead(200, {
@@ -160,21 +195,25 @@ async function streamAnswer(response, answer, question) {
   });
   const send = (body) => response.write(`data: ${JSON.stringify(body)}\n\n`);
   await wait(80);
-  for (const [i, content] of pieces.entries()) {
+  for (const [i, delta] of deltas.entries()) {
     if (response.destroyed) return;
     if (question.includes("cut") && i === 2) return void response.destroy();
-    send({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+    send({ choices: [{ index: 0, delta, finish_reason: null }] });
     await wait(question.includes("slow") ? 400 : 40);
   }
-  send({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] });
+  const reason = deltas.some((delta) => delta.tool_calls) ? "tool_calls" : "stop";
+  send({ choices: [{ index: 0, delta: {}, finish_reason: reason }] });
   const usage = {
     prompt_tokens: 24,
-    completion_tokens: pieces.length,
-    total_tokens: 24 + pieces.length,
+    completion_tokens: deltas.length,
+    total_tokens: 24 + deltas.length,
     prompt_tokens_details: { cached_tokens: 16 },
+    completion_tokens_details: {
+      reasoning_tokens: deltas.filter((delta) => delta.reasoning_content).length,
+    },
   };
   send({ choices: [], usage });
-  REQUESTS.answered(id, startedAt, pieces.length);
+  REQUESTS.answered(id, startedAt, deltas.length);
   response.end("data: [DONE]\n\n");
 }
 

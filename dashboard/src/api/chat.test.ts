@@ -39,6 +39,35 @@ describe("readChat", () => {
     ]);
   });
 
+  it("yields reasoning apart from the text, and the pieces of calls by their index", async () => {
+    const delta = (fields: unknown) => JSON.stringify({ choices: [{ delta: fields }] });
+    const events = await collect(
+      bodyOf(
+        delta({ reasoning_content: "Hm", reasoning: "Hm" }),
+        delta({
+          tool_calls: [
+            { index: 0, id: "c0", type: "function", function: { name: "f", arguments: "" } },
+          ],
+        }),
+        delta({ tool_calls: [{ index: 0, function: { arguments: '{"a"' } }] }),
+        delta({ tool_calls: [{ index: 1, id: "c1", function: { name: "g", arguments: "{}" } }] }),
+        '{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}',
+        "[DONE]",
+      ),
+    );
+    const piece = (index: number, id: string | null, name: string | null, text: string) => ({
+      kind: "call",
+      piece: { index, id, name, arguments: text },
+    });
+    expect(events).toEqual([
+      { kind: "reasoning", text: "Hm" },
+      piece(0, "c0", "f", ""),
+      piece(0, null, null, '{"a"'),
+      piece(1, "c1", "g", "{}"),
+      { kind: "finish", reason: "tool_calls" },
+    ]);
+  });
+
   it("throws StreamCut when the stream ends without [DONE]", async () => {
     await expect(collect(bodyOf(hello))).rejects.toBeInstanceOf(StreamCut);
   });

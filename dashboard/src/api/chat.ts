@@ -5,8 +5,19 @@ import { ApiError, readEnvelope, type Call } from "./client";
 import { openChatStream } from "./endpoints";
 import type { ChatRequest, Usage } from "./types";
 
+/** A piece of a tool call. The first one of a call has its id and name. */
+export interface CallPiece {
+  index: number;
+  id: string | null;
+  name: string | null;
+  /** JSON text, or a part of it. */
+  arguments: string;
+}
+
 export type ChatEvent =
   | { kind: "text"; text: string }
+  | { kind: "reasoning"; text: string }
+  | { kind: "call"; piece: CallPiece }
   | { kind: "finish"; reason: string }
   | { kind: "usage"; usage: Usage };
 
@@ -47,8 +58,20 @@ export function parseServerTiming(header: string): Record<string, number> {
 
 /** An event of the stream, which the schema does not describe. */
 interface Chunk {
-  choices?: { delta?: { content?: string | null }; finish_reason?: string | null }[];
+  choices?: { delta?: Delta; finish_reason?: string | null }[];
   usage?: Usage | null;
+}
+
+interface Delta {
+  content?: string | null;
+  reasoning_content?: string | null;
+  tool_calls?: CallDelta[] | null;
+}
+
+interface CallDelta {
+  index: number;
+  id?: string | null;
+  function?: { name?: string | null; arguments?: string | null };
 }
 
 export async function* readChat(body: ReadableStream<Uint8Array>): AsyncGenerator<ChatEvent> {
@@ -73,8 +96,17 @@ async function* readBody(body: ReadableStream<Uint8Array>): AsyncGenerator<strin
 
 function* readChunk(chunk: Chunk): Generator<ChatEvent> {
   for (const choice of chunk.choices ?? []) {
-    if (choice.delta?.content) yield { kind: "text", text: choice.delta.content };
+    yield* readDelta(choice.delta ?? {});
     if (choice.finish_reason) yield { kind: "finish", reason: choice.finish_reason };
   }
   if (chunk.usage) yield { kind: "usage", usage: chunk.usage };
+}
+
+function* readDelta({ reasoning_content, content, tool_calls }: Delta): Generator<ChatEvent> {
+  if (reasoning_content) yield { kind: "reasoning", text: reasoning_content };
+  if (content) yield { kind: "text", text: content };
+  for (const { index, id, function: called } of tool_calls ?? []) {
+    const { name = null, arguments: text } = called ?? {};
+    yield { kind: "call", piece: { index, id: id ?? null, name, arguments: text ?? "" } };
+  }
 }

@@ -40,9 +40,10 @@ export type TokenizeRequest = Schemas["TokenizeRequest"];
 export type TokenCount = Schemas["TokenizeOut"];
 
 export type ChatRequest = Schemas["ChatCompletionRequest"];
-/** A chat message that consists of text only. */
+/** A chat message whose content is text. It is null if the message has only calls. */
 export type ChatTurn = Schemas["Message"] & {
-  role: "system" | "user" | "assistant";
-  content: string;
+  role: "system" | "user" | "assistant" | "tool";
+  content: string | null;
 };
+export type ToolDefinition = Schemas["ToolDefinition"];
 export type Usage = Schemas["UsageOut"];

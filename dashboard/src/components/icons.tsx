@@ -187,3 +187,15 @@ export const IconSidebar = () => (
     <path d="M2.5 3h11v10h-11zM6.5 3v10" />
   </Icon>
 );
+
+export const IconTool = () => (
+  <Icon>
+    <path d="M10.1 2.3a3.4 3.4 0 0 0-3 4.8L2.4 11.8a1.3 1.3 0 0 0 1.8 1.8l4.7-4.7a3.4 3.4 0 0 0 4.6-4.2l-2 2-1.9-.5-.5-1.9 2-2z" />
+  </Icon>
+);
+
+export const IconChevron = () => (
+  <Icon>
+    <path d="M6 3.5L10.5 8 6 12.5" />
+  </Icon>
+);

@@ -1,6 +1,6 @@
 import type { ExtraProps } from "react-markdown";
-import { useEffect, useState, type ReactNode } from "react";
 import { CopyButton } from "../CopyButton";
+import { CodeText } from "./CodeText";
 import styles from "./CodeBlock.module.css";
 
 interface CodeBlockProps extends ExtraProps {
@@ -11,17 +11,13 @@ interface CodeBlockProps extends ExtraProps {
 /** A code block with its language, a copy button, and highlighting if the language is known. */
 export function CodeBlock({ node, isGrowing }: CodeBlockProps) {
   const { text, language } = readCode(node);
-  const colored = useHighlight(text, isGrowing ? "" : language);
   return (
     <figure className={styles.block}>
       <figcaption className={styles.bar}>
         <span className={styles.language}>{language || "text"}</span>
         <CopyButton text={text} />
       </figcaption>
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it */}
-      <pre className={styles.code} tabIndex={0} data-language={language}>
-        {colored ?? text}
-      </pre>
+      <CodeText text={text} language={language} isGrowing={isGrowing} />
     </figure>
   );
 }
@@ -38,22 +34,4 @@ function readCode(node: Element | undefined): { text: string; language: string }
   const names = code.properties.className;
   const name = Array.isArray(names) ? names.map(String).find((n) => n.startsWith(PREFIX)) : null;
   return { text: text.replace(/\n$/, ""), language: name?.slice(PREFIX.length) ?? "" };
-}
-
-function useHighlight(text: string, language: string): ReactNode {
-  const [colored, setColored] = useState<{ text: string; content: ReactNode } | null>(null);
-  useEffect(() => {
-    if (language === "") return;
-    let isCurrent = true;
-    void import("./highlight")
-      .then(({ highlight }) => {
-        if (isCurrent) setColored({ text, content: highlight(text, language) });
-      })
-      // Without highlighting the code is still readable.
-      .catch(() => undefined);
-    return () => {
-      isCurrent = false;
-    };
-  }, [text, language]);
-  return colored?.text === text ? colored.content : null;
 }

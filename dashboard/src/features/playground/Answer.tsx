@@ -7,6 +7,11 @@ import { AnswerFacts } from "./AnswerFacts";
 import { useCanSend, useChat } from "./ChatProvider";
 import type { AnswerMessage } from "./conversation";
 import { FailureNote } from "./FailureNote";
+import { fenced } from "./fence";
+import { showJson } from "./json-text";
+import { Reasoning } from "./Reasoning";
+import { SchemaMark } from "./SchemaMark";
+import { ToolCalls } from "./ToolCalls";
 import styles from "./Answer.module.css";
 
 interface AnswerProps {
@@ -18,13 +23,9 @@ export const Answer = memo(function Answer({ answer, isLast }: AnswerProps) {
   const isStreaming = answer.state === "streaming";
   return (
     <article className={styles.answer} aria-label="Answer" aria-busy={isStreaming}>
-      {answer.text === "" && isStreaming ? (
-        <div className={styles.thinking} role="img" aria-label="Waiting for the first token" />
-      ) : (
-        <div data-testid="answer-text">
-          <Markdown text={answer.text} isGrowing={isStreaming} />
-        </div>
-      )}
+      {answer.reasoning !== "" && <Reasoning answer={answer} />}
+      <AnswerText answer={answer} />
+      {answer.calls.length > 0 && <ToolCalls answer={answer} isLast={isLast} />}
       {answer.failure && <FailureNote failure={answer.failure} isLast={isLast} />}
       <AnswerFacts answer={answer}>
         {answer.text && <CopyButton text={answer.text} />}
@@ -33,6 +34,29 @@ export const Answer = memo(function Answer({ answer, isLast }: AnswerProps) {
     </article>
   );
 });
+
+/** The text; an answer that has to fit a schema is shown as JSON, with the result of the check. */
+function AnswerText({
+  answer: { text, reasoning, calls, schema, state },
+}: {
+  answer: AnswerMessage;
+}) {
+  const isStreaming = state === "streaming";
+  if (text === "") {
+    const isWaiting = isStreaming && reasoning === "" && calls.length === 0;
+    if (!isWaiting) return null;
+    return <div className={styles.thinking} role="img" aria-label="Waiting for the first token" />;
+  }
+  const shown = schema ? fenced(showJson(text, isStreaming), "json") : text;
+  return (
+    <>
+      <div data-testid="answer-text">
+        <Markdown text={shown} isGrowing={isStreaming} />
+      </div>
+      {schema && <SchemaMark text={isStreaming ? null : text} schema={schema} />}
+    </>
+  );
+}
 
 function RegenerateButton() {
   const chat = useChat();

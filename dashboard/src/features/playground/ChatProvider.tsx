@@ -17,6 +17,7 @@ import type { ServedModel } from "../../api/types";
 import { Chat } from "./chat";
 import { isAnswering, type ChatState } from "./chat-state";
 import { BrowserKeeper } from "./kept";
+import { findProblem } from "./settings";
 
 const ChatContext = createContext<{ chat: Chat; models: ServedModel[] } | null>(null);
 const NO_MODELS: ServedModel[] = [];
@@ -90,10 +91,20 @@ export function useModel(): ServedModel | undefined {
   return models.find(({ id }) => id === chosen) ?? models[0];
 }
 
-/** True if the service is ready, its model is known and no answer streams in this conversation. */
+/** What the user has to correct in the settings, or null. */
+export function useProblem(): string | null {
+  const settings = useChatState((state) => state.settings);
+  return useMemo(() => findProblem(settings), [settings]);
+}
+
+/**
+ * True if the service is ready, its model is known, the settings are valid and no answer streams
+ * in this conversation.
+ */
 export function useCanSend(): boolean {
+  const hasProblem = useProblem() !== null;
   const isReady = useLive().connection.status?.health.is_ready ?? false;
   const isFree = useChatState((state) => state.isLoaded && !isAnswering(state));
   const model = useModel();
-  return isReady && isFree && model !== undefined;
+  return isReady && isFree && model !== undefined && !hasProblem;
 }

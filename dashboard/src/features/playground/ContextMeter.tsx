@@ -7,7 +7,7 @@ import { useSession } from "../../api/session";
 import { activeConversation, isAnswering, turnsSoFar, type ChatState } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
 import { readContext, type ContextUse } from "./context";
-import { withSystem } from "./settings";
+import { buildTools, withSystem } from "./settings";
 import styles from "./ContextMeter.module.css";
 
 const TYPING_MILLISECONDS = 350;
@@ -45,18 +45,24 @@ function useContextUse(draft: string): ContextUse | null {
   const model = useModel();
   const isStreaming = useChatState(isAnswering);
   const answerTokens = useChatState(growingTokens);
-  const [typed] = useDebouncedValue(draft.trim(), TYPING_MILLISECONDS);
-  const system = useChatState((state) => state.settings.system);
+  const settings = useChatState((state) => state.settings);
   // The string stays the same value until a message is added.
   const said = useChatState((state) =>
     isAnswering(state) ? "" : JSON.stringify(turnsSoFar(state)),
   );
-  const messages = isStreaming ? [] : messagesOf(system, JSON.parse(said) as ChatTurn[], typed);
+  const messages = isStreaming
+    ? []
+    : messagesOf(settings.system, JSON.parse(said) as ChatTurn[], draft.trim());
+  const prompt = messages.length > 0 ? { messages, ...buildTools(settings) } : null;
+  // The message, the system prompt and the tools are typed: not every letter is a request.
+  const [counted] = useDebouncedValue(JSON.stringify(prompt), TYPING_MILLISECONDS);
   const { data } = useQuery({
-    queryKey: ["tokenize", model?.id, messages],
-    queryFn: ({ signal }) =>
-      countTokens({ key: key ?? "", signal }, { model: model?.id ?? null, messages }),
-    enabled: model !== undefined && messages.length > 0,
+    queryKey: ["tokenize", model?.id, counted],
+    queryFn: ({ signal }) => {
+      const body = { model: model?.id ?? null, ...(JSON.parse(counted) as typeof prompt) };
+      return countTokens({ key: key ?? "", signal }, body);
+    },
+    enabled: model !== undefined && counted !== "null",
     placeholderData: keepPreviousData,
     staleTime: Infinity,
     gcTime: 60_000,

@@ -4,6 +4,8 @@ import { useChat, useChatState, useModel, useModels } from "./ChatProvider";
 import { PresetPicker } from "./PresetPicker";
 import { OWN } from "./presets";
 import { SamplingFields } from "./SamplingFields";
+import { SchemaFields } from "./SchemaFields";
+import { ToolFields } from "./ToolFields";
 import styles from "./SettingsPanel.module.css";
 
 /** The settings. They apply from the next message on and are stored with the conversation. */
@@ -39,6 +41,17 @@ export const SettingsPanel = memo(function SettingsPanel() {
           chat.configure({ preset: OWN, system, ownSystem: system });
         }}
       />
+      <ToolFields
+        text={settings.tools}
+        choice={settings.toolChoice}
+        onText={(tools) => chat.configure({ tools })}
+        onChoice={(toolChoice) => chat.configure({ toolChoice })}
+      />
+      <SchemaFields text={settings.schema} onText={(schema) => chat.configure({ schema })} />
+      <ReasoningField
+        effort={settings.reasoningEffort}
+        onChange={(reasoningEffort) => chat.configure({ reasoningEffort })}
+      />
       <SamplingFields
         sampling={settings.sampling}
         defaults={model?.default_sampling ?? {}}
@@ -47,3 +60,27 @@ export const SettingsPanel = memo(function SettingsPanel() {
     </div>
   );
 });
+
+const EFFORTS = [
+  { value: "", label: "The model's default" },
+  { value: "none", label: "None" },
+  { value: "low", label: "Low" },
+  { value: "medium", label: "Medium" },
+  { value: "high", label: "High" },
+];
+
+interface ReasoningFieldProps {
+  effort: string | null;
+  onChange: (effort: string | null) => void;
+}
+
+function ReasoningField({ effort, onChange }: ReasoningFieldProps) {
+  return (
+    <NativeSelect
+      label="Reasoning effort"
+      data={EFFORTS}
+      value={effort ?? ""}
+      onChange={(event) => onChange(event.currentTarget.value || null)}
+    />
+  );
+}

@@ -4,9 +4,10 @@ import { useSession } from "../../api/session";
 import { Markdown } from "../../components/markdown/Markdown";
 import { activeConversation } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
-import { askedTurns } from "./conversation";
-import { buildRequest } from "./settings";
+import { fenced } from "./fence";
+import { buildRequest, findProblem } from "./settings";
 import { buildSnippet, CODE_NAMES, LANGUAGES } from "./snippets";
+import { askedTurns } from "./turns";
 import picker from "./PresetPicker.module.css";
 import styles from "./SnippetDialog.module.css";
 
@@ -21,6 +22,7 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
   const turns =
     asked.length > 0 ? asked : [{ role: "user" as const, content: "What is 7 plus 5?" }];
   const request = buildRequest(settings, model?.id ?? "", turns);
+  const problem = findProblem(settings);
   const code = buildSnippet(language, request, { origin: window.location.origin, hasKey });
   return (
     <Modal
@@ -46,6 +48,11 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
       <div className={styles.code}>
         <Markdown text={fenced(code, CODE_NAMES[language])} />
       </div>
+      {problem && (
+        <p className={styles.note} data-tone="bad">
+          {problem} The code does without.
+        </p>
+      )}
       <p className={styles.note}>
         {hasKey ? (
           <>
@@ -57,11 +64,4 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
       </p>
     </Modal>
   );
-}
-
-/** Fences the code with more backticks than it contains, so that nothing in it ends the block. */
-function fenced(code: string, name: string): string {
-  const longest = Math.max(2, ...Array.from(code.matchAll(/`+/g), ([marks]) => marks.length));
-  const fence = "`".repeat(longest + 1);
-  return `${fence}${name}\n${code.trimEnd()}\n${fence}`;
 }

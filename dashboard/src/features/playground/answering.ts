@@ -1,11 +1,13 @@
 /** Runs one answer from its request to its end, and reports each event as an action. */
 
-import { openChat } from "../../api/chat";
+import { openChat, type CallPiece } from "../../api/chat";
 import type { Call } from "../../api/client";
 import { findRequest } from "../../api/endpoints";
 import type { ChatRequest, RequestRecord } from "../../api/types";
-import type { ConversationAction } from "./conversation";
+import type { ConversationAction, Growth } from "./conversation";
 import { describeFailure } from "./failure";
+import { isObject } from "./reading";
+import type { JsonSchema } from "./schema";
 
 /** How often received text reaches the screen: a fast model sends far more pieces. */
 const FLUSH_MILLISECONDS = 40;
@@ -22,15 +24,15 @@ export async function runAnswer(
   tell: Tell,
   onError: (error: unknown) => void,
 ): Promise<void> {
-  tell({ kind: "begun", at: performance.now() });
+  tell({ kind: "begun", at: performance.now(), schema: schemaOf(request) });
   const pieces = new PieceBatch(tell);
   try {
     const { requestId, timing, events } = await openChat({ key, signal }, request);
     tell({ kind: "opened", requestId, timing });
     for await (const event of events) {
-      if (event.kind === "text") pieces.add(event.text);
-      else if (event.kind === "usage") tell({ kind: "measured", usage: event.usage });
-      else tell({ kind: "measured", finishReason: event.reason });
+      if (event.kind === "usage") tell({ kind: "measured", usage: event.usage });
+      else if (event.kind === "finish") tell({ kind: "measured", finishReason: event.reason });
+      else pieces.add(event);
     }
     pieces.flush();
     tell({ kind: "ended", state: "done", at: performance.now() });
@@ -46,20 +48,30 @@ export async function runAnswer(
   }
 }
 
+function schemaOf({ response_format }: ChatRequest): JsonSchema | null {
+  const schema = response_format?.json_schema?.schema;
+  return isObject(schema) ? schema : null;
+}
+
+type Piece =
+  | { kind: "text"; text: string }
+  | { kind: "reasoning"; text: string }
+  | { kind: "call"; piece: CallPiece };
+
+const NOTHING: Growth = { text: "", reasoning: "", calls: [], at: 0, numPieces: 0 };
+
 /** Collects pieces and reports them together, with the time of the last one. */
 class PieceBatch {
-  private text = "";
-  private numPieces = 0;
-  private at = 0;
+  private growth = NOTHING;
   private isFirst = true;
   private timer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(private readonly tell: Tell) {}
 
-  add(text: string): void {
-    this.text += text;
-    this.numPieces++;
-    this.at = performance.now();
+  add(piece: Piece): void {
+    // Reasoning is timed by its last piece, so it does not share a report with what follows.
+    if (this.growth.reasoning !== "" && piece.kind !== "reasoning") this.flush();
+    this.growth = grownBy(this.growth, piece);
     // The first piece is reported at once: it is what the user waits for.
     if (this.isFirst) this.flush();
     else this.timer ??= setTimeout(() => this.flush(), FLUSH_MILLISECONDS);
@@ -69,11 +81,17 @@ class PieceBatch {
   flush(): void {
     if (this.timer) clearTimeout(this.timer);
     this.timer = null;
-    if (this.numPieces === 0) return;
-    this.tell({ kind: "grew", text: this.text, at: this.at, numPieces: this.numPieces });
-    this.text = "";
-    this.numPieces = 0;
+    if (this.growth.numPieces === 0) return;
+    this.tell({ kind: "grew", ...this.growth });
+    this.growth = NOTHING;
   }
+}
+
+function grownBy(growth: Growth, piece: Piece): Growth {
+  const next = { ...growth, at: performance.now(), numPieces: growth.numPieces + 1 };
+  if (piece.kind === "text") return { ...next, text: growth.text + piece.text };
+  if (piece.kind === "reasoning") return { ...next, reasoning: growth.reasoning + piece.text };
+  return { ...next, calls: [...growth.calls, piece.piece] };
 }
 
 /**

@@ -1,8 +1,9 @@
 /** The playground's state as one immutable value, and functions that read it. */
 
-import { isStreaming, turnsOf } from "./conversation";
+import { awaitsResults, isStreaming } from "./conversation";
 import type { Conversation } from "./kept";
 import { DEFAULT_SETTINGS, type ChatSettings } from "./settings";
+import { turnsOf } from "./turns";
 
 export interface ChatState {
   isLoaded: boolean;
@@ -66,6 +67,10 @@ export function activeConversation(state: ChatState): Conversation | undefined {
 
 export function isAnswering(state: ChatState): boolean {
   return isStreaming(activeConversation(state)?.messages ?? []);
+}
+
+export function isAwaitingResults(state: ChatState): boolean {
+  return awaitsResults(activeConversation(state)?.messages ?? []);
 }
 
 /** The turns before the next question. */

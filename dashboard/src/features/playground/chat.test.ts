@@ -3,7 +3,7 @@ import "fake-indexeddb/auto";
 import { IDBFactory } from "fake-indexeddb";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Chat, type Caller } from "./chat";
-import { activeConversation, isAnswering } from "./chat-state";
+import { activeConversation, isAnswering, isAwaitingResults } from "./chat-state";
 import { recordOf } from "./examples";
 import { BrowserKeeper } from "./kept";
 
@@ -15,12 +15,14 @@ const caller: Caller = {
   refuse: () => undefined,
 };
 
-/** Echoes every question; "wait" streams until it is aborted. */
+/** Echoes every question; "wait" streams until it is aborted, "call" is answered by a call. */
 async function serve(request: Request): Promise<Response> {
   if (new URL(request.url).pathname === "/api/requests/r-1") {
     return Response.json(recordOf({ request_id: "r-1" }));
   }
-  const { messages } = (await request.json()) as { messages: { content: string }[] };
+  const sent = (await request.json()) as { messages: { content: string }[] };
+  const { messages } = sent;
+  requests.push(sent);
   const question = messages.at(-1)?.content ?? "";
   const encode = (event: unknown) =>
     new TextEncoder().encode(
@@ -28,7 +30,8 @@ async function serve(request: Request): Promise<Response> {
     );
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
-      controller.enqueue(encode({ choices: [{ delta: { content: `<${question}>` } }] }));
+      const delta = question === "call" ? CALL : { content: `<${question}>` };
+      controller.enqueue(encode({ choices: [{ delta, finish_reason: null }] }));
       if (question === "wait") {
         const stop = () => controller.error(new DOMException("stop", "AbortError"));
         if (request.signal.aborted) stop();
@@ -41,6 +44,14 @@ async function serve(request: Request): Promise<Response> {
   });
   return new Response(body, { headers: { "x-request-id": "r-1" } });
 }
+
+const CALL = {
+  reasoning_content: "Hm.",
+  tool_calls: [{ index: 0, id: "c0", function: { name: "f", arguments: "{}" } }],
+};
+
+/** The bodies of all requests for an answer. */
+let requests: unknown[] = [];
 
 async function newChat(some: Partial<Caller> = {}): Promise<Chat> {
   const chat = new Chat(new BrowserKeeper());
@@ -67,6 +78,7 @@ beforeEach(() => {
   vi.stubGlobal("indexedDB", new IDBFactory());
   vi.stubGlobal("fetch", vi.fn(serve));
   sessionStorage.clear();
+  requests = [];
 });
 
 describe("Chat", () => {
@@ -125,6 +137,43 @@ describe("Chat", () => {
     chat.regenerate();
     await settled(chat);
     expect(said(chat)).toEqual(["one", "<one>"]);
+  });
+
+  it("goes on with the result of a call, which is stored with it", async () => {
+    const chat = await newChat();
+    chat.configure({ tools: '{"name": "f"}', toolChoice: "required" });
+    chat.send("call");
+    await settled(chat);
+    expect(isAwaitingResults(chat.store.get())).toBe(true);
+    chat.sendResults(2, ["5"]);
+    await settled(chat);
+    expect(said(chat)).toEqual(["call", "", "<5>"]);
+    expect(requests[1]).toMatchObject({
+      messages: [
+        { role: "user", content: "call" },
+        { role: "assistant", content: null, reasoning_content: "Hm.", tool_calls: [{ id: "c0" }] },
+        { role: "tool", tool_call_id: "c0", content: "5" },
+      ],
+      tools: [{ type: "function", function: { name: "f" } }],
+      tool_choice: "required",
+    });
+    chat.regenerate();
+    await settled(chat);
+    expect(requests[2]).toEqual(requests[1]);
+    const reloaded = await newChat();
+    await vi.waitFor(() => expect(said(reloaded)).toEqual(said(chat)), 20_000);
+    expect(activeConversation(reloaded.store.get())?.messages[1]).toMatchObject({
+      reasoning: "Hm.",
+      calls: [{ name: "f", result: "5" }],
+    });
+  });
+
+  it("sends nothing while the tools are not valid", async () => {
+    const chat = await newChat();
+    chat.configure({ tools: "[" });
+    chat.send("one");
+    await settled(chat);
+    expect(requests).toEqual([]);
   });
 
   it("stops an answer and keeps its text so far", async () => {

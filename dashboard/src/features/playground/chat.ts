@@ -7,11 +7,12 @@
 import { ApiError } from "../../api/client";
 import { fetchRecord, runAnswer } from "./answering";
 import { activeConversation, ChatStore, EMPTY } from "./chat-state";
-import { askedTurns, converse, type ConversationAction } from "./conversation";
+import { converse, type ConversationAction } from "./conversation";
 import { Keeping, wordsOf } from "./keeping";
 import { settle, type Conversation, type Keeper } from "./kept";
-import { buildRequest, type ChatSettings } from "./settings";
+import { buildRequest, findProblem, type ChatSettings } from "./settings";
 import { newId, titleOf } from "./titles";
+import { askedTurns } from "./turns";
 
 /** The key in use, what it may do, and the model. */
 export interface Caller {
@@ -83,6 +84,14 @@ export class Chat {
     if (activeId === null) return;
     this.tell(activeId, { kind: "cut", id: messageId });
     this.tell(activeId, { kind: "asked", text });
+    this.answer(activeId);
+  }
+
+  /** Answers the calls of a message, and deletes all later messages. */
+  sendResults(messageId: number, results: string[]): void {
+    const { activeId } = this.store.get();
+    if (activeId === null) return;
+    this.tell(activeId, { kind: "results given", id: messageId, results });
     this.answer(activeId);
   }
 
@@ -175,7 +184,7 @@ export class Chat {
     const { caller } = this;
     const { settings } = this.store.get();
     const model = settings.model ?? caller?.model;
-    if (!caller || !model || this.isBusy(id)) return;
+    if (!caller || !model || this.isBusy(id) || findProblem(settings) !== null) return;
     const turns = askedTurns(this.store.find(id)?.messages ?? []);
     void this.run(caller, id, buildRequest(settings, model, turns));
   }

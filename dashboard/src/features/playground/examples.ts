@@ -1,7 +1,8 @@
 /** Small conversations and records, for tests of the playground. */
 
+import type { CallPiece } from "../../api/chat";
 import type { RequestRecord, Usage } from "../../api/types";
-import { converse, type ConversationAction, type Message } from "./conversation";
+import { converse, type ConversationAction, type Growth, type Message } from "./conversation";
 import type { Conversation } from "./kept";
 import { DEFAULT_SETTINGS } from "./settings";
 
@@ -38,13 +39,23 @@ export function usageOf(prompt_tokens: number, completion_tokens: number): Usage
   };
 }
 
+/** One piece of an answer. */
+export function grew(some: Partial<Growth>): ConversationAction {
+  return { kind: "grew", text: "", reasoning: "", calls: [], at: 0, numPieces: 1, ...some };
+}
+
+/** The first piece of a call, with all of its arguments. */
+export function callPiece(index: number, name: string, text: string): CallPiece {
+  return { index, id: `call_${index}`, name, arguments: text };
+}
+
 /** A question and its complete answer. */
 export function exchange(question: string, answer: string): ConversationAction[] {
   return [
     { kind: "asked", text: question },
-    { kind: "begun", at: 1000 },
+    { kind: "begun", at: 1000, schema: null },
     { kind: "opened", requestId: "r1", timing: { queue: 0.002, prefill: 0.03 } },
-    { kind: "grew", text: answer, at: 1100, numPieces: 1 },
+    grew({ text: answer, at: 1100 }),
     { kind: "ended", state: "done", at: 1300 },
   ];
 }

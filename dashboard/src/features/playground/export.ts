@@ -1,7 +1,11 @@
 /** Exports a conversation as JSON with all measurements, or as Markdown for reading. */
 
-import type { Message } from "./conversation";
+import type { AnswerMessage, Message, ToolCall } from "./conversation";
+import { showJson } from "./json-text";
 import type { Conversation } from "./kept";
+import { fenced } from "./fence";
+import { buildTools } from "./settings";
+import { readSchema } from "./schema";
 import { speedOf } from "./speed";
 
 export function toJson(conversation: Conversation): string {
@@ -12,21 +16,35 @@ export function toJson(conversation: Conversation): string {
     title,
     created_at: new Date(createdAt).toISOString(),
     updated_at: new Date(updatedAt).toISOString(),
-    settings: { model: settings.model, system: settings.system, ...settings.sampling },
-    messages: messages.map(messageOut),
+    settings: {
+      model: settings.model,
+      system: settings.system,
+      ...settings.sampling,
+      reasoning_effort: settings.reasoningEffort,
+      ...buildTools(settings),
+      schema: readSchema(settings.schema).value,
+    },
+    messages: messages.flatMap(messagesOut),
   };
   return `${JSON.stringify(document, null, 2)}\n`;
 }
 
-function messageOut(message: Message) {
-  if (message.role === "user") return { role: message.role, content: message.text };
-  const { stats } = message;
+/** A message, and after an answer with calls their results, as in a request. */
+function messagesOut(message: Message): object[] {
+  if (message.role === "user") return [{ role: message.role, content: message.text }];
+  return [answerOut(message), ...message.calls.flatMap(resultOut)];
+}
+
+function answerOut({ role, text, reasoning, calls, schema, state, failure, stats }: AnswerMessage) {
   const { ttftSeconds, tokensPerSecond } = speedOf(stats);
   return {
-    role: message.role,
-    content: message.text,
-    state: message.state,
-    error: message.failure ? `${message.failure.title}. ${message.failure.words}` : null,
+    role,
+    content: text,
+    ...(reasoning && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && { tool_calls: calls.map(callOut) }),
+    ...(schema && { schema }),
+    state,
+    error: failure ? `${failure.title}. ${failure.words}` : null,
     request_id: stats.requestId,
     finish_reason: stats.finishReason,
     usage: stats.usage,
@@ -35,16 +53,36 @@ function messageOut(message: Message) {
   };
 }
 
+function callOut({ id, name, arguments: text }: ToolCall) {
+  return { id, type: "function", function: { name, arguments: text } };
+}
+
+function resultOut({ id, result }: ToolCall) {
+  return result === null ? [] : [{ role: "tool", tool_call_id: id, content: result }];
+}
+
 export function toMarkdown({ title, createdAt, settings, messages }: Conversation): string {
   const head = [`# ${title}`, new Date(createdAt).toISOString()];
   const system = settings.system.trim();
   if (system) head.push(`**System**\n\n${system}`);
-  const turns = messages.map((message) => {
-    const ending = message.role === "assistant" && message.state !== "done" ? message.state : "";
-    const name = message.role === "user" ? "You" : "Model";
-    return `**${name}**${ending ? ` (${ending})` : ""}\n\n${message.text}`.trimEnd();
-  });
-  return `${[...head, ...turns].join("\n\n")}\n`;
+  return `${[...head, ...messages.map(messageText)].join("\n\n")}\n`;
+}
+
+function messageText(message: Message): string {
+  if (message.role === "user") return `**You**\n\n${message.text}`.trimEnd();
+  const { state, text, reasoning, calls } = message;
+  const parts = [`**Model**${state === "done" ? "" : ` (${state})`}`];
+  if (reasoning) parts.push(quoted(`Reasoning:\n\n${reasoning.trim()}`));
+  if (text) parts.push(text.trimEnd());
+  for (const call of calls) {
+    parts.push(`Call of \`${call.name}\`:`, fenced(showJson(call.arguments, false), "json"));
+    if (call.result !== null) parts.push("Result:", fenced(call.result, ""));
+  }
+  return parts.join("\n\n");
+}
+
+function quoted(text: string): string {
+  return text.replace(/^/gm, "> ").replace(/^> $/gm, ">");
 }
 
 /** Makes the browser download `content` as a file. */

@@ -1,7 +1,7 @@
 /** Stores conversations in IndexedDB. They leave the browser only by export. */
 
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
-import type { Message } from "./conversation";
+import { completeMessage, type Message } from "./conversation";
 import { completeSettings, type ChatSettings } from "./settings";
 
 export interface Conversation {
@@ -48,7 +48,7 @@ export class BrowserKeeper implements Keeper {
     const conversations = found.map((conversation) => ({
       ...conversation,
       settings: completeSettings(conversation.settings),
-      messages: conversation.messages.map(settle),
+      messages: conversation.messages.map(completeMessage).map(settle),
     }));
     return {
       conversations: conversations.sort((a, b) => b.updatedAt - a.updatedAt),

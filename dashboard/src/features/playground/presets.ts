@@ -1,5 +1,9 @@
 /** System prompts to start from. The bundled model was trained on exactly these texts. */
 
+import { EXAMPLE_SCHEMA } from "./schema";
+import type { ChatSettings } from "./settings";
+import { EXAMPLE_TOOLS } from "./tools";
+
 export interface Preset {
   name: string;
   system: string;
@@ -29,16 +33,44 @@ export const PRESETS: Preset[] = [
 export interface Suggestion {
   title: string;
   text: string;
-  /** The preset to switch to; without one the current preset stays. */
-  preset?: Preset;
+  /** The settings to change first; the others stay. */
+  settings?: Partial<ChatSettings>;
+  /** Not every model can call tools. */
+  isForDemonstration?: boolean;
 }
 
 /** First questions, of the kinds the bundled model can answer. */
-export const SUGGESTIONS: Suggestion[] = [
+const SUGGESTIONS: Suggestion[] = [
   { title: "Arithmetic", text: "What is 7 plus 5?" },
   { title: "Sorting", text: "Sort these words: pear, apple, fig, cherry" },
   { title: "A fact", text: "What is a KV cache?" },
   { title: "A story", text: "Tell me a short story about a fox" },
-  { title: "Step by step", text: "Explain how to add 27 and 15", preset: TUTOR },
+  {
+    title: "Step by step",
+    text: "Explain how to add 27 and 15",
+    settings: { preset: TUTOR.name, system: TUTOR.system },
+  },
   { title: "Memory", text: "My name is Ada. What is 6 times 7?" },
+  {
+    title: "A tool",
+    text: "What is the weather in Rome?",
+    settings: { tools: EXAMPLE_TOOLS, toolChoice: "auto", schema: "" },
+    isForDemonstration: true,
+  },
+  {
+    title: "JSON that fits a schema",
+    text: "Give me a JSON object with name Ada and age 36.",
+    settings: { tools: "", schema: EXAMPLE_SCHEMA },
+  },
 ];
+
+/** The suggestions for a model, without those that would replace what the user has entered. */
+export function listSuggestions(settings: ChatSettings, isDemonstration: boolean): Suggestion[] {
+  const hasOwn =
+    !["", EXAMPLE_TOOLS].includes(settings.tools) ||
+    !["", EXAMPLE_SCHEMA].includes(settings.schema);
+  return SUGGESTIONS.filter(({ settings: changes, isForDemonstration }) => {
+    const replaces = changes?.tools !== undefined || changes?.schema !== undefined;
+    return (isDemonstration || !isForDemonstration) && !(hasOwn && replaces);
+  });
+}

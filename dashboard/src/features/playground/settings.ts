@@ -1,6 +1,8 @@
 /** The settings for the next message. null leaves a choice to the service. */
 
 import type { ChatRequest, ChatTurn } from "../../api/types";
+import { readSchema } from "./schema";
+import { readTools, sentChoice, type ToolChoice } from "./tools";
 
 /** Named as in the request. null is not sent, so the service uses the model's own default. */
 export interface Sampling {
@@ -25,6 +27,12 @@ export interface ChatSettings {
   /** The last custom system prompt, kept while a preset is used. */
   ownSystem: string;
   sampling: Sampling;
+  /** JSON as the user entered it; empty for none. */
+  tools: string;
+  toolChoice: ToolChoice;
+  /** The JSON schema of the answer, as the user entered it; empty for none. */
+  schema: string;
+  reasoningEffort: string | null;
 }
 
 export const DEFAULT_SAMPLING: Sampling = {
@@ -46,6 +54,10 @@ export const DEFAULT_SETTINGS: ChatSettings = {
   system: "",
   ownSystem: "",
   sampling: DEFAULT_SAMPLING,
+  tools: "",
+  toolChoice: "auto",
+  schema: "",
+  reasoningEffort: null,
 };
 
 /** Adds the settings that an earlier dashboard did not store. */
@@ -67,17 +79,51 @@ export function withSystem(system: string, turns: ChatTurn[]): ChatTurn[] {
   return trimmed ? [{ role: "system", content: trimmed }, ...turns] : turns;
 }
 
+/** What the user has to correct before anything can be sent, or null. */
+export function findProblem({ tools, schema }: ChatSettings): string | null {
+  if (readTools(tools).problem !== null) return "The tools in the settings are not valid.";
+  if (readSchema(schema).problem !== null) return "The JSON schema in the settings is not valid.";
+  return null;
+}
+
 export function buildRequest(
   settings: ChatSettings,
   model: string,
   turns: ChatTurn[],
 ): ChatRequest {
-  const chosen = Object.entries(settings.sampling).filter(([, value]) => value !== null);
   return {
     model,
     messages: withSystem(settings.system, turns),
-    ...(Object.fromEntries(chosen) as SentSampling),
+    ...buildOptions(settings),
   };
+}
+
+/** Everything in a request beside the model and the messages. */
+export function buildOptions(settings: ChatSettings): Omit<ChatRequest, "model" | "messages"> {
+  const chosen = Object.entries(settings.sampling).filter(([, value]) => value !== null);
+  const schema = readSchema(settings.schema).value;
+  const { reasoningEffort } = settings;
+  return {
+    ...(Object.fromEntries(chosen) as SentSampling),
+    ...(reasoningEffort !== null && { reasoning_effort: reasoningEffort }),
+    ...buildTools(settings),
+    ...(schema && {
+      response_format: {
+        type: "json_schema" as const,
+        json_schema: { name: "answer", strict: true, schema },
+      },
+    }),
+  };
+}
+
+/** The part of a request that a template writes into the prompt. */
+export function buildTools(
+  settings: Pick<ChatSettings, "tools" | "toolChoice">,
+): Pick<ChatRequest, "tools" | "tool_choice"> {
+  const tools = readTools(settings.tools).value ?? [];
+  if (tools.length === 0) return {};
+  const choice = sentChoice(settings.toolChoice, tools);
+  return { tools, ...(choice !== "auto" && { tool_choice: choice }) };
 }
 
 type SentSampling = { [Name in keyof Sampling]?: NonNullable<Sampling[Name]> };

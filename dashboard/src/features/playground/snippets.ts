@@ -56,15 +56,19 @@ const OPENAI_NAMES = new Set([
   "stop",
   "presence_penalty",
   "frequency_penalty",
+  "tools",
+  "tool_choice",
+  "response_format",
+  "reasoning_effort",
 ]);
 
 function python(request: ChatRequest, { origin, hasKey }: Target): string {
   const entries = Object.entries(request);
   const known = entries.filter(([name]) => OPENAI_NAMES.has(name));
   const others = entries.filter(([name]) => !OPENAI_NAMES.has(name));
-  const args = known.map(([name, value]) => `    ${name}=${literal(value, "    ")},`);
+  const args = known.map(([name, value]) => `    ${name}=${pythonLiteral(value, "    ")},`);
   if (others.length > 0) {
-    args.push(`    extra_body=${literal(Object.fromEntries(others), "    ")},`);
+    args.push(`    extra_body=${pythonLiteral(Object.fromEntries(others), "    ")},`);
   }
   const key = hasKey ? 'os.environ["LLM_KEY"]' : NO_KEY;
   return `${hasKey ? "import os\n\n" : ""}from openai import OpenAI
@@ -75,11 +79,24 @@ ${args.join("\n")}
     stream=True,
 )
 for chunk in stream:
-    if chunk.choices:
-        print(chunk.choices[0].delta.content or "", end="", flush=True)
-print()
+    for choice in chunk.choices:
+        print(choice.delta.content or "", end="", flush=True)
+${request.tools ? PYTHON_CALLS : ""}print()
 `;
 }
+
+/** Prints the pieces of calls as they come. */
+const PYTHON_CALLS = `        for call in choice.delta.tool_calls or []:
+            if call.function.name:
+                print(f"\\n{call.function.name}: ", end="")
+            print(call.function.arguments or "", end="", flush=True)
+`;
+
+const JAVASCRIPT_CALLS = `  for (const { function: call } of chunk.choices[0]?.delta.tool_calls ?? []) {
+    if (call?.name) process.stdout.write(\`\\n\${call.name}: \`);
+    process.stdout.write(call?.arguments ?? "");
+  }
+`;
 
 function javascript(request: ChatRequest, { origin, hasKey }: Target): string {
   const key = hasKey ? "process.env.LLM_KEY" : NO_KEY;
@@ -89,11 +106,20 @@ const client = new OpenAI({ baseURL: "${origin}${OPENAI_BASE_PATH}", apiKey: ${k
 const stream = await client.chat.completions.create(${literal({ ...request, stream: true }, "")});
 for await (const chunk of stream) {
   process.stdout.write(chunk.choices[0]?.delta.content ?? "");
-}
+${request.tools ? JAVASCRIPT_CALLS : ""}}
 `;
 }
 
-/** Strings, numbers, lists and objects are the same in JSON, Python and JavaScript. */
 function literal(value: unknown, indent: string): string {
   return JSON.stringify(value, null, indent.length || 2).replaceAll("\n", `\n${indent}`);
+}
+
+const PYTHON_WORDS: Record<string, string> = { true: "True", false: "False", null: "None" };
+
+/** JSON is Python except for three words, which are replaced outside strings. */
+function pythonLiteral(value: unknown, indent: string): string {
+  return literal(value, indent).replace(
+    /"(?:[^"\\]|\\.)*"|true|false|null/g,
+    (token) => PYTHON_WORDS[token] ?? token,
+  );
 }

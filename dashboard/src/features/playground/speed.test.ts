@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { converse, type AnswerStats, type ConversationAction, type Message } from "./conversation";
-import { recordOf, usageOf } from "./examples";
+import { grew, recordOf, usageOf } from "./examples";
 import { joinTimings, speedOf } from "./speed";
 
 const answered: ConversationAction[] = [
   { kind: "asked", text: "Hi" },
-  { kind: "begun", at: 1000 },
+  { kind: "begun", at: 1000, schema: null },
   { kind: "opened", requestId: "r1", timing: { queue: 0.001, prefill: 0.03 } },
-  { kind: "grew", text: "Hel", at: 1200, numPieces: 1 },
-  { kind: "grew", text: "lo", at: 1300, numPieces: 1 },
+  grew({ text: "Hel", at: 1200 }),
+  grew({ text: "lo", at: 1300 }),
   { kind: "measured", usage: usageOf(9, 11) },
   { kind: "ended", state: "done", at: 1310 },
 ];

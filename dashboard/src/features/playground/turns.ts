@@ -1,0 +1,39 @@
+/** The messages of a conversation as they are sent to the model. */
+
+import type { ChatTurn } from "../../api/types";
+import { hasCalls, hasResults, type AnswerMessage, type Message } from "./conversation";
+
+/** All messages as turns. Empty answers are left out, and calls that are incomplete. */
+export function turnsOf(messages: Message[]): ChatTurn[] {
+  return messages.flatMap((message): ChatTurn[] => {
+    if (message.role === "user") return [{ role: "user", content: message.text }];
+    if (hasCalls(message)) return callTurns(message);
+    return message.text === "" ? [] : [{ role: "assistant", content: message.text }];
+  });
+}
+
+/** The turns up to and including the last question, or the last results of calls. */
+export function askedTurns(messages: Message[]): ChatTurn[] {
+  const last = messages.findLastIndex(
+    (message) => message.role === "user" || (hasCalls(message) && hasResults(message)),
+  );
+  return turnsOf(messages.slice(0, last + 1));
+}
+
+/** The reasoning goes with the calls: the model continues it when it has their results. */
+function callTurns({ text, reasoning, calls }: AnswerMessage): ChatTurn[] {
+  const called: ChatTurn = {
+    role: "assistant",
+    content: text || null,
+    ...(reasoning && { reasoning_content: reasoning }),
+    tool_calls: calls.map(({ id, name, arguments: text }) => ({
+      id,
+      type: "function",
+      function: { name, arguments: text },
+    })),
+  };
+  const results = calls.map(({ id, result }): ChatTurn => {
+    return { role: "tool", tool_call_id: id, content: result ?? "" };
+  });
+  return [called, ...results];
+}
