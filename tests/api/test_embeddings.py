@@ -16,7 +16,8 @@ from openai.types import embedding_create_params
 from pydantic import SecretStr
 from torch.nn.functional import normalize
 
-from llm_service.api.parameter_table import TABLE, Treatment
+from llm_service.api.parameter import Treatment
+from llm_service.api.parameter_table import TABLE
 from llm_service.api.schemas import MAX_INPUTS
 from tests.engine.embedders import (
     CLS,
