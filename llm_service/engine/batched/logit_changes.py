@@ -8,10 +8,11 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from llm_service.engine.batched.row import Row, unpack_masks
+from llm_service.engine.batched.row import Row, unpack_mask
 
 
 class LogitChanges:
@@ -75,17 +76,22 @@ class LogitChanges:
     @contextmanager
     def _masks_applied_to(self, logits: Tensor) -> Iterator[None]:
         """Set what the masks do not allow to minus infinity for the duration of the context."""
-        if not self._masks:
-            yield
-            return
-        rows, masks = list(self._masks), torch.stack(list(self._masks.values()))
-        is_allowed = unpack_masks(masks.to(logits.device), logits.shape[1])
-        before = logits[rows]
-        logits[rows] = before.masked_fill(~is_allowed, -math.inf)
+        before = {i: logits[i].clone() for i in self._masks}
+        for i, mask in self._masks.items():
+            _rule_out(logits[i], ~unpack_mask(mask, logits.shape[1]))
         try:
             yield
         finally:
-            logits[rows] = before
+            for i, row in before.items():
+                logits[i] = row
+
+
+def _rule_out(logits: Tensor, is_forbidden: Tensor) -> None:
+    """Set logits [vocab_size] to minus infinity where `is_forbidden` [vocab_size, on the CPU]."""
+    if logits.device.type == "cpu":  # numpy does it five times as fast as torch
+        np.copyto(logits.numpy(), -math.inf, where=is_forbidden.numpy())
+    else:
+        logits.masked_fill_(is_forbidden.to(logits.device), -math.inf)
 
 
 class _Entries:

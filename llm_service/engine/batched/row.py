@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,7 +57,8 @@ def num_mask_words(vocab_size: int) -> int:
     return -(-vocab_size // _WORD_BITS)
 
 
-def unpack_masks(masks: Tensor, vocab_size: int) -> Tensor:
-    """Turn masks int32 [m, num_mask_words] into bool [m, vocab_size], true for allowed ids."""
-    bits = torch.arange(_WORD_BITS, dtype=torch.int32, device=masks.device)
-    return ((masks[:, :, None] >> bits) & 1).bool().flatten(1)[:, :vocab_size]
+def unpack_mask(mask: Tensor, vocab_size: int) -> Tensor:
+    """Turn a mask int32 [num_mask_words] into bool [vocab_size], true for allowed ids."""
+    octets = np.ascontiguousarray(mask.numpy(), dtype="<i4").view(np.uint8)
+    bits = np.unpackbits(octets, count=vocab_size, bitorder="little")
+    return torch.from_numpy(bits.view(np.bool_))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from llm_service.engine.batched.draws import Draw, Draws, put
 from llm_service.engine.batched.logit_changes import LogitChanges
-from llm_service.engine.batched.row import Row, num_mask_words, unpack_masks
+from llm_service.engine.batched.row import Row, num_mask_words, unpack_mask
 from llm_service.engine.kernels.head import EVERY_LOGIT, LogitNeeds
 from llm_service.engine.kernels.reductions import Reductions, TorchReductions
 
@@ -150,7 +150,7 @@ class Sampler:
 
     def _allows_others(self, mask: Tensor, ids: set[int]) -> bool:
         """Whether `mask` allows a token that is not in `ids`; else an answer has to end."""
-        is_allowed = unpack_masks(mask[None], self._vocab_size)[0]
+        is_allowed = unpack_mask(mask, self._vocab_size)
         is_allowed[list(ids)] = False
         return bool(is_allowed.any())
 
