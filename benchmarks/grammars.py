@@ -31,7 +31,16 @@ NUM_SCHEMAS = 200
 NUM_STREAMS = 16
 PROMPT = tuple(range(1000, 1064))
 DRAWN = SamplingParams(max_tokens=128, temperature=1.0, seed=1, ignore_eos=True)
-NAMES = ("id", "name", "description", "status", "created_at", "items", "price", "quantity")
+NAMES: tuple[str, ...] = (
+    "id",
+    "name",
+    "description",
+    "status",
+    "created_at",
+    "items",
+    "price",
+    "quantity",
+)
 NAMES += ("customer_email", "shipping_address", "is_active", "tags", "priority", "due_date")
 
 
