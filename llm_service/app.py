@@ -44,6 +44,7 @@ from llm_service.api.envelopes import envelope
 from llm_service.api.handlers import install_handlers, record_early_end
 from llm_service.api.leniency import Leniency
 from llm_service.api.messages_api import route as messages
+from llm_service.api.ollama import embed as ollama_embed
 from llm_service.api.ollama import routes as ollama
 from llm_service.api.parameters import UnknownFieldLog
 from llm_service.api.records import Recorder
@@ -101,7 +102,18 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     app.state.services = services
     app.state.runtime = runtime
-    parts = (chat, completions, embeddings, responses, messages, generate, ollama, models, health)
+    parts = (
+        chat,
+        completions,
+        embeddings,
+        responses,
+        messages,
+        generate,
+        ollama,
+        ollama_embed,
+        models,
+        health,
+    )
     for part in parts:
         app.include_router(part.router)
     for part in (keys, requests, alerts, engine_page, stats):

@@ -97,14 +97,22 @@ class ContextLengthExceeded(InvalidRequest):
 
     @classmethod
     def of_input(
-        cls, max_context: int, num_tokens: int, *, param: str = "input", is_counted: bool = True
+        cls,
+        max_context: int,
+        num_tokens: int,
+        *,
+        param: str = "input",
+        cut_by: str = "truncate_prompt_tokens",
+        is_counted: bool = True,
     ) -> "ContextLengthExceeded":
-        """An input of an embedding is too long. Not counted: it has at least `num_tokens`."""
+        """An input of an embedding is too long. Not counted: it has at least `num_tokens`.
+
+        `param` is the field with the input, `cut_by` the one that lets it be cut.
+        """
         number = num_tokens if is_counted else f"at least {num_tokens}"
         return cls(
             f"This model's maximum context length is {max_context} tokens. However, your {param}"
-            f" has {number} tokens. Split it into shorter inputs, or set truncate_prompt_tokens to"
-            " cut it.",
+            f" has {number} tokens. Split it into shorter inputs, or set {cut_by} to cut it.",
             param=param,
         )
 

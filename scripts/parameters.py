@@ -21,6 +21,8 @@ ROUTES = {
     "generate": "`/generate`",
     "ollama_chat": "`/api/chat`",
     "ollama_generate": "`/api/generate`",
+    "ollama_embed": "`/api/embed`",
+    "ollama_embeddings": "`/api/embeddings`",
 }
 
 TEXT = """\

@@ -61,9 +61,10 @@ class _Reader:
 
     def read(self) -> list[Prompt]:
         inputs = self.body.inputs()
+        name = self.body.input_param
         is_list = len(inputs) > 1 or self.body.input != inputs[0]
         return [
-            Prompt(tuple(self._token_ids(given, f"input.{i}" if is_list else "input")))
+            Prompt(tuple(self._token_ids(given, f"{name}.{i}" if is_list else name)))
             for i, given in enumerate(inputs)
         ]
 
@@ -85,7 +86,11 @@ class _Reader:
             return self.model.tokenizer.encode_text(self.prompt + text, max_tokens=max_tokens)
         except TooManyTokens as error:
             raise ContextLengthExceeded.of_input(
-                self.limit, error.at_least, param=param, is_counted=False
+                self.limit,
+                error.at_least,
+                param=param,
+                cut_by=self.body.cut_param,
+                is_counted=False,
             ) from error
 
     def _fitting(self, ids: list[int], closing: tuple[int, ...], param: str) -> list[int]:
@@ -93,7 +98,9 @@ class _Reader:
         if len(ids) <= self.limit:
             return ids
         if not self._cuts:
-            raise ContextLengthExceeded.of_input(self.limit, len(ids), param=param)
+            raise ContextLengthExceeded.of_input(
+                self.limit, len(ids), param=param, cut_by=self.body.cut_param
+            )
         return [*ids[: max(0, self.limit - len(closing))], *closing][: self.limit]
 
     @property

@@ -12,7 +12,8 @@ from llm_service.errors import DeadlineExceeded, ServiceError
 
 MESSAGES_PATH = "/v1/messages"
 OLLAMA_PATHS = frozenset(
-    f"/api/{name}" for name in ("chat", "generate", "tags", "version", "show", "ps", "embed")
+    f"/api/{name}"
+    for name in ("chat", "generate", "tags", "version", "show", "ps", "embed", "embeddings")
 )
 
 _ANTHROPIC_TYPES = {

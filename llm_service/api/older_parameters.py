@@ -9,6 +9,9 @@ GENERATE: Endpoints = ("generate",)
 OLLAMA_CHAT: Endpoints = ("ollama_chat",)
 OLLAMA_GENERATE: Endpoints = ("ollama_generate",)
 OLLAMA: Endpoints = (*OLLAMA_CHAT, *OLLAMA_GENERATE)
+OLLAMA_EMBED: Endpoints = ("ollama_embed",)
+OLLAMA_EMBEDDINGS: Endpoints = ("ollama_embeddings",)
+EMBED: Endpoints = (*OLLAMA_EMBED, *OLLAMA_EMBEDDINGS)
 
 
 def _served(names: str, words: str, on: Endpoints) -> Iterator[Parameter]:
@@ -84,7 +87,7 @@ OLDER_ROWS = (
         "As on completions.",
         OLLAMA,
     ),
-    *_no_effect("keep_alive", "The model stays loaded.", OLLAMA),
+    *_no_effect("keep_alive", "The model stays loaded.", (*OLLAMA, *EMBED)),
     *_no_effect("truncate shift", "Prompts are never cut.", OLLAMA),
     *_no_effect(
         "options.num_ctx options.num_keep",
@@ -96,7 +99,7 @@ OLDER_ROWS = (
         " options.f16_kv options.logits_all options.vocab_only options.use_mmap options.use_mlock"
         " options.num_thread options.embedding_only",
         "The operator decides how the model is computed.",
-        OLLAMA,
+        (*OLLAMA, *EMBED),
     ),
     *_no_effect(
         "options.mirostat_tau options.mirostat_eta", "Matters only with `mirostat`.", OLLAMA
@@ -112,4 +115,33 @@ OLDER_ROWS = (
     *_refused("options.tfs_z options.typical_p", _SAMPLER, 1, on=OLLAMA),
     *_refused("options.repeat_last_n", "penalties count the whole answer.", -1, 64, on=OLLAMA),
     *_refused("options.penalize_newline", "penalties count every token.", True, on=OLLAMA),
+    *_served("model", "The model that makes the embeddings.", EMBED),
+    *_served(
+        "input",
+        "A text, or a list of up to 2,048; without one, the model counts as loaded.",
+        OLLAMA_EMBED,
+    ),
+    *_served("prompt", "A text; without one, the model counts as loaded.", OLLAMA_EMBEDDINGS),
+    *_served(
+        "truncate",
+        "Cut longer texts at their end to the longest that the model reads; true by default."
+        " False: they are refused.",
+        EMBED,
+    ),
+    *_served("dimensions", "As on embeddings.", EMBED),
+    *_served("options", "An object; no option has an effect on embeddings.", EMBED),
+    *_no_effect("options.num_ctx", "The model sets the longest text.", EMBED),
+    *_no_effect(
+        "options.num_predict options.num_keep options.seed options.stop options.temperature"
+        " options.top_k options.top_p options.min_p options.tfs_z options.typical_p"
+        " options.repeat_last_n options.repeat_penalty options.presence_penalty"
+        " options.frequency_penalty options.penalize_newline options.mirostat"
+        " options.mirostat_tau options.mirostat_eta",
+        "No text is generated.",
+        EMBED,
+    ),
+    *_refused("prompt", "use input.", "", on=OLLAMA_EMBED),
+    *_refused("input", "use prompt.", "", [], on=OLLAMA_EMBEDDINGS),
+    *_refused("encoding_format prompt_name", "use /v1/embeddings.", on=EMBED),
+    *_refused("stream", "embeddings are sent in one piece.", False, on=EMBED),
 )

@@ -16,6 +16,8 @@ Endpoint = Literal[
     "generate",
     "ollama_chat",
     "ollama_generate",
+    "ollama_embed",
+    "ollama_embeddings",
 ]
 Endpoints = tuple[Endpoint, ...]
 

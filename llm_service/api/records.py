@@ -21,6 +21,8 @@ OPERATIONS = {
     "/v1/responses": "response",
     "/v1/messages": "message",
     "/v1/embeddings": "embedding",
+    "/api/embed": "embedding",
+    "/api/embeddings": "embedding",
 }
 
 

@@ -392,6 +392,8 @@ class CompletionRequest(SamplingFields):
 
 class EmbeddingRequest(EndpointBody):
     endpoint = "embeddings"
+    input_param: ClassVar[str] = "input"  # the field that holds the inputs
+    cut_param: ClassVar[str] = "truncate_prompt_tokens"  # the field by which inputs may be cut
 
     model: Text
     input: Prompt

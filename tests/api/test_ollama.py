@@ -4,8 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2 as httpx
+import numpy as np
 import ollama
 import pytest
+from structlog.testing import capture_logs
 
 from llm_service.api.ollama.answers import OllamaFormat
 from llm_service.api.ollama.requests import OllamaChatRequest
@@ -17,6 +20,7 @@ from llm_service.engine.answer import Delta, ReasoningDelta, TextDelta, ToolCall
 from llm_service.errors import EngineFailed
 from llm_service.observability.record import RequestRecord
 from tests.api.test_choice import Scripted, choice, chunk
+from tests.engine.embedders import HIDDEN, LONGEST, save_embedder
 from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
 
@@ -24,22 +28,47 @@ QUESTION = [{"role": "user", "content": "What is 7 plus 5?"}]
 LEAST: dict[str, dict[str, Any]] = {
     "ollama_chat": {"model": "pocket", "messages": QUESTION, "stream": False},
     "ollama_generate": {"model": "pocket", "prompt": "Hi", "stream": False},
+    "ollama_embed": {"model": "tiny", "input": "Hi"},
+    "ollama_embeddings": {"model": "tiny", "prompt": "Hi"},
 }
 PATHS = {"ollama_chat": "/api/chat", "ollama_generate": "/api/generate"}
+EMBED_PATHS = {"ollama_embed": "/api/embed", "ollama_embeddings": "/api/embeddings"}
 GREEDY: dict[str, Any] = {"temperature": 0, "num_predict": 40}
 
 
 @pytest.fixture
 def client(service: RunningService) -> Iterator[ollama.Client]:
-    key = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    with ollama.Client(host=service.url, headers=key) as client:
+    with official(service) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def faked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    with RunningService(tmp_path_factory.mktemp("state"), engine=FakeEngine()) as running:
+    """A fake engine, named pocket, and beside it `tiny`, a model that makes embeddings."""
+    with RunningService(
+        tmp_path_factory.mktemp("state"),
+        engine=FakeEngine(),
+        embedding_model_id=str(save_embedder(tmp_path_factory.mktemp("models") / "tiny")),
+        device="cpu",
+        threads=1,
+    ) as running:
         yield running
+
+
+@pytest.fixture
+def embedder(faked: RunningService) -> Iterator[ollama.Client]:
+    with official(faked) as client:
+        yield client
+
+
+def official(service: RunningService) -> ollama.Client:
+    return ollama.Client(host=service.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+
+
+def vectors(http: httpx.Client, **body: Any) -> Any:
+    """The embeddings that `/v1/embeddings` makes."""
+    data = http.post("/v1/embeddings", json={"model": "tiny", **body}).json()["data"]
+    return np.array([item["embedding"] for item in data])
 
 
 def test_the_official_client_gets_the_same_answer_streamed_and_whole(
@@ -124,8 +153,6 @@ def test_errors_are_in_ollamas_envelope(client: ollama.Client, service: RunningS
     assert missing.value.status_code == 404
     with pytest.raises(ollama.ResponseError, match=r"maximum context length is 2048"):
         client.chat(model="pocket", messages=[{"role": "user", "content": "word " * 4000}])
-    with pytest.raises(ollama.ResponseError, match=r"Embeddings are at /v1/embeddings"):
-        client.embed("pocket", "text")
     with service.client(key=None) as http:
         refused = http.post("/api/chat", json=LEAST["ollama_chat"])
         assert refused.status_code == 401
@@ -259,3 +286,115 @@ def test_calls_come_whole_with_their_arguments_as_objects() -> None:
     assert whole["message"]["thinking"] == "Add."
     for line in (text, calls, end, whole):
         ollama.ChatResponse.model_validate(line)
+
+
+def test_the_official_client_gets_the_embeddings_of_v1_embeddings(
+    embedder: ollama.Client, faked: RunningService
+) -> None:
+    texts = ["short", "a longer text " * 5, "x"]
+    with faked.client() as http:
+        expected = vectors(http, input=texts)
+    found = embedder.embed("tiny:latest", texts, keep_alive="5m")
+    assert found.model == "tiny:latest"
+    assert np.abs(np.array(found.embeddings) - expected).max() < 1e-5
+    assert found.prompt_eval_count == sum(map(len, texts)) + 2 * len(texts)
+    assert found.total_duration
+    assert found.load_duration == 0
+    (one,) = embedder.embed("tiny", texts[1]).embeddings
+    older = embedder.embeddings("tiny", texts[1])
+    assert np.abs(np.array(one) - expected[1]).max() < 1e-5
+    assert np.abs(np.array(older.embedding) - expected[1]).max() < 1e-5
+
+
+def test_fewer_dimensions_and_cut_texts_are_those_of_v1_embeddings(
+    embedder: ollama.Client, faked: RunningService
+) -> None:
+    long = "abcdefgh" * 50
+    with faked.client() as http:
+        few = vectors(http, input="hello", dimensions=5)
+        cut = vectors(http, input=long, truncate_prompt_tokens=-1)
+    assert np.allclose(np.array(embedder.embed("tiny", "hello", dimensions=5).embeddings), few)
+    found = embedder.embed("tiny", long)
+    assert found.prompt_eval_count == LONGEST
+    assert np.allclose(np.array(found.embeddings), cut)
+    assert np.allclose(np.array(embedder.embeddings("tiny", long).embedding), cut[0])
+
+
+def test_no_text_to_embed_says_that_the_model_is_loaded(embedder: ollama.Client) -> None:
+    assert list(embedder.embed("tiny", "").embeddings) == []
+    assert list(embedder.embed("tiny", []).embeddings) == []
+    assert list(embedder.embeddings("tiny").embedding) == []
+    with pytest.raises(ollama.ResponseError, match="here: tiny"):
+        embedder.embed("pocket", "")
+
+
+def test_wrong_requests_for_embeddings_are_refused_in_ollamas_envelope(
+    faked: RunningService,
+) -> None:
+    long = {"input": ["a", "b" * 300], "truncate": False}
+    with faked.client() as http:
+        for fields, words in (
+            ({"input": 5}, "input must be a string or a list of strings"),
+            ({"input": [[5, 6]]}, "input.0"),
+            ({"input": ["a", ""]}, "input.1 is empty"),
+            ({"input": ["a"] * 2049}, "at most 2,048 inputs"),
+            (long, f"{LONGEST} tokens. However, your input.1 has 302 tokens"),
+            (long, "or set truncate to cut it"),
+            ({"dimensions": HIDDEN + 1}, f"this model's embeddings have {HIDDEN}"),
+            ({"options": 5}, "options"),
+            ({"model": "pocket"}, "here: tiny"),
+        ):
+            answer = http.post("/api/embed", json={**LEAST["ollama_embed"], **fields})
+            assert answer.status_code == 400, fields
+            assert words in answer.json()["error"]
+        body = {"model": "tiny", "prompt": "b" * 300, "truncate": False}
+        assert "your prompt has" in http.post("/api/embeddings", json=body).json()["error"]
+        body = {**LEAST["ollama_embed"], "model": "other"}
+        assert http.post("/api/embed", json=body).status_code == 404
+    with faked.client(key=None) as http:
+        for endpoint, path in EMBED_PATHS.items():
+            refused = http.post(path, json=LEAST[endpoint])
+            assert refused.status_code == 401
+            assert isinstance(refused.json()["error"], str)
+
+
+@pytest.mark.parametrize("endpoint", EMBED_PATHS)
+def test_each_field_about_embeddings_is_harmless_or_refused_by_name(
+    faked: RunningService, endpoint: str
+) -> None:
+    rows = [row for row in TABLE if endpoint in row.endpoints]
+    harmless = [row.name for row in rows if row.treatment is Treatment.NO_EFFECT]
+    options = {name.removeprefix("options."): 1 for name in harmless if "." in name}
+    assert len(options) > 20
+    with faked.client() as http:
+        body = {**LEAST[endpoint], "options": options, "keep_alive": "5m"}
+        with capture_logs() as lines:
+            answer = http.post(EMBED_PATHS[endpoint], json=body)
+        assert answer.json().keys() & {"embedding", "embeddings"}
+        assert not [line for line in lines if "fields" in line]
+        refused = [row for row in rows if row.treatment is Treatment.REFUSED]
+        assert len(refused) > 3
+        for row in refused:
+            answer = http.post(EMBED_PATHS[endpoint], json={**LEAST[endpoint], row.name: "x"})
+            assert answer.status_code == 400, row.name
+            assert answer.json()["error"].startswith(f"{row.name} is not supported here: ")
+
+
+def test_requests_for_embeddings_are_recorded_as_such(
+    embedder: ollama.Client, faked: RunningService
+) -> None:
+    embedder.embed("tiny", ["abc", "de"])
+    embedder.embeddings("tiny", "abc")
+    with faked.client() as http:
+        newest = http.get("/api/requests").json()["requests"][:2]
+    assert [record["operation"] for record in newest] == ["embedding"] * 2
+    assert [record["prompt_tokens"] for record in newest] == [5, 9]
+
+
+def test_a_model_that_makes_embeddings_says_so(embedder: ollama.Client) -> None:
+    shown = embedder.show("tiny")
+    assert shown.capabilities == ["embedding"]
+    assert shown.modelinfo is not None
+    assert shown.modelinfo["general.architecture"] == "bert"
+    assert shown.modelinfo["bert.embedding_length"] == HIDDEN
+    assert [model.model for model in embedder.list().models] == ["pocket", "tiny"]

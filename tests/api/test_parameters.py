@@ -27,6 +27,7 @@ from llm_service.api.messages_api.request import (
     MessagesRequest,
     OutputConfig,
 )
+from llm_service.api.ollama.embed import OllamaEmbeddingsRequest, OllamaEmbedRequest
 from llm_service.api.ollama.requests import OllamaChatRequest, OllamaGenerateRequest
 from llm_service.api.parameter import Parameter, Treatment
 from llm_service.api.parameter_table import TABLE
@@ -59,6 +60,8 @@ BODIES: dict[str, type[EndpointBody]] = {
         GenerateRequest,
         OllamaChatRequest,
         OllamaGenerateRequest,
+        OllamaEmbedRequest,
+        OllamaEmbeddingsRequest,
     )
 }
 PATHS = {

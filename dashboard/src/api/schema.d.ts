@@ -284,6 +284,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/embed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Embed
+         * @description Return the embedding of each input, in the order of the inputs.
+         */
+        post: operations["embed_api_embed_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Embeddings
+         * @description Return the embedding of one text. `/api/embed` is the newer form.
+         */
+        post: operations["embeddings_api_embeddings_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models": {
         parameters: {
             query?: never;
@@ -758,6 +798,13 @@ export interface components {
             objectives: components["schemas"]["ObjectiveOut"][];
             /** Alerts */
             alerts: components["schemas"]["AlertOut"][];
+        };
+        /**
+         * AnyOptions
+         * @description No option has an effect on embeddings.
+         */
+        AnyOptions: {
+            [key: string]: unknown;
         };
         /**
          * AssistantMessage
@@ -1385,6 +1432,22 @@ export interface components {
             tokens: number[];
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * EmbedOut
+         * @description Durations are in nanoseconds.
+         */
+        EmbedOut: {
+            /** Model */
+            model: string;
+            /** Embeddings */
+            embeddings: number[][];
+            /** Total Duration */
+            total_duration?: number | null;
+            /** Load Duration */
+            load_duration?: number | null;
+            /** Prompt Eval Count */
+            prompt_eval_count?: number | null;
         };
         /**
          * Embedding
@@ -2209,6 +2272,52 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * OllamaEmbedRequest
+         * @description Without an input, it only asks for the model to be loaded.
+         */
+        OllamaEmbedRequest: {
+            /** Model */
+            model: string;
+            /**
+             * Truncate
+             * @default true
+             */
+            truncate?: boolean;
+            /** Dimensions */
+            dimensions?: number | null;
+            options?: components["schemas"]["AnyOptions"] | null;
+            /**
+             * Input
+             * @default
+             */
+            input?: string | string[];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * OllamaEmbeddingsRequest
+         * @description Without a prompt, it only asks for the model to be loaded.
+         */
+        OllamaEmbeddingsRequest: {
+            /** Model */
+            model: string;
+            /**
+             * Truncate
+             * @default true
+             */
+            truncate?: boolean;
+            /** Dimensions */
+            dimensions?: number | null;
+            options?: components["schemas"]["AnyOptions"] | null;
+            /**
+             * Prompt
+             * @default
+             */
+            prompt?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * OllamaFunction
          * @description `arguments` is an object, not text.
          */
@@ -2286,6 +2395,11 @@ export interface components {
             tool_call_id?: string | null;
         } & {
             [key: string]: unknown;
+        };
+        /** OneEmbeddingOut */
+        OneEmbeddingOut: {
+            /** Embedding */
+            embedding: number[];
         };
         /** Options */
         Options: {
@@ -4382,6 +4496,180 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VersionOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    embed_api_embed_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OllamaEmbedRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmbedOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    embeddings_api_embeddings_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OllamaEmbeddingsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OneEmbeddingOut"];
                 };
             };
             /** @description Bad Request */

@@ -107,12 +107,12 @@ class OllamaFormat(WireFormat):
         is_cut = choice.finish_reason is FinishReason.LENGTH
         return {
             "done_reason": "length" if is_cut else "stop",
-            "total_duration": _nanoseconds(time.time() - self._record.started_at),
+            "total_duration": nanoseconds(time.time() - self._record.started_at),
             "load_duration": 0,
             "prompt_eval_count": usage.prompt_tokens,
-            "prompt_eval_duration": _nanoseconds(timings.prefill_seconds),
+            "prompt_eval_duration": nanoseconds(timings.prefill_seconds),
             "eval_count": usage.completion_tokens,
-            "eval_duration": _nanoseconds(timings.decode_seconds),
+            "eval_duration": nanoseconds(timings.decode_seconds),
         }
 
 
@@ -143,5 +143,5 @@ def _call(call: ToolCall) -> dict[str, Any]:
     return {"function": {"name": call.name, "arguments": arguments}}
 
 
-def _nanoseconds(seconds: float | None) -> int:
+def nanoseconds(seconds: float | None) -> int:
     return round((seconds or 0.0) * 1e9)

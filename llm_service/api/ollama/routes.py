@@ -1,8 +1,10 @@
 """Ollama's routes: /api/chat, /api/generate, /api/tags, /api/ps, /api/show and /api/version.
 
-They take the one way of `Inference`, as all endpoints do, and need a key, as all do.
+`embed` has those for embeddings. All take the one way of `Inference`, as all endpoints do, and
+need a key, as all do.
 """
 
+import re
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -22,6 +24,7 @@ from llm_service.api.ollama.answers import (
     OllamaGenerateFormat,
     head,
 )
+from llm_service.api.ollama.names import known_name
 from llm_service.api.ollama.requests import (
     OllamaBody,
     OllamaChatRequest,
@@ -34,7 +37,8 @@ from llm_service.errors import InvalidRequest
 
 # The version of Ollama whose fields these routes have. Clients refuse to talk to older ones.
 OLLAMA_VERSION = "0.12.6"
-LATEST = ":latest"  # Ollama's clients add it to names without a tag
+
+_HEAD = re.compile(r"(For[A-Z]\w*|Model)$")  # what a class of transformers' adds to a family
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -120,7 +124,7 @@ async def show(body: ShowRequest, key: InferenceKey, models: ModelsDep, facts: F
     name = body.model or body.name
     if name is None:
         raise InvalidRequest("model is required.", param="model")
-    model = models.resolve(_known(models, name))
+    model = models.resolve(known_name(models, name))
     local = model.info.local
     family = _family(model)
     info: dict[str, Any] = {
@@ -144,11 +148,6 @@ async def version(key: InferenceKey) -> VersionOut:
     return VersionOut(version=OLLAMA_VERSION)
 
 
-@router.post("/api/embed", include_in_schema=False)
-async def embed(key: InferenceKey) -> Response:
-    raise InvalidRequest("/api/embed is not offered. Embeddings are at /v1/embeddings.")
-
-
 async def _answer(
     inference: Inference, asked: ChatCompletionRequest | CompletionRequest, wire_format: Any
 ) -> Response:
@@ -161,18 +160,13 @@ async def _answer(
 
 def _loaded(models: Models, body: OllamaBody, part: dict[str, Any]) -> Response:
     """Answer a request without a prompt, which asks for the model to be loaded: it is."""
-    models.resolve(_known(models, body.model))
+    models.resolve(known_name(models, body.model))
     return JSONResponse({**head(body.model), **part, "done": True, "done_reason": "load"})
 
 
 def _named(models: Models, asked: Any) -> Any:
     """Return the request with the name under which the model is served."""
-    return asked.model_copy(update={"model": _known(models, asked.model)})
-
-
-def _known(models: Models, name: str) -> str:
-    names = {known for known, _ in models.named()}
-    return name if name in names else name.removesuffix(LATEST)
+    return asked.model_copy(update={"model": known_name(models, asked.model)})
 
 
 def _tag(name: str, model: ServedModel, started: float) -> TagOut:
@@ -198,10 +192,12 @@ def _details(model: ServedModel) -> DetailsOut:
 
 def _family(model: ServedModel) -> str:
     local = model.info.local
-    return "unknown" if local is None else local.architecture.removesuffix("ForCausalLM").lower()
+    return "unknown" if local is None else _HEAD.sub("", local.architecture).lower()
 
 
 def _capabilities(model: ServedModel) -> list[str]:
+    if model.makes_embeddings:
+        return ["embedding"]
     has = {
         "completion": True,
         "insert": model.tokenizer.infill is not None,
