@@ -5,6 +5,7 @@ packages=()
 need() { # COMMAND DEBIAN-PACKAGE
   command -v "$1" >/dev/null || packages+=("$2")
 }
+need curl curl
 need redis-server redis-server
 need promtool prometheus
 need_browser() {
@@ -25,6 +26,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
   echo "make: tests need these programs: ${packages[*]}" >&2
   echo "make: Debian, Ubuntu: sudo apt install ${packages[*]}" >&2
-  echo "make: macOS: brew install redis prometheus, and Google Chrome or brew install chromium" >&2
+  echo "make: macOS: brew install curl redis prometheus, and Google Chrome or brew install chromium" >&2
   exit 1
 fi
