@@ -52,7 +52,7 @@ def inner_tokenizer(
     added = dict(sorted(backend.get_added_tokens_decoder().items()))
     for token_id, token in added.items():
         if token.content in control:
-            token.content = private_name(token_id)
+            added[token_id] = _named(token, private_name(token_id))
     inner.add_tokens(list(added.values()))
     outer_ids: dict[int, int] = {}
     for token_id, token in added.items():
@@ -60,3 +60,19 @@ def inner_tokenizer(
         assert inner_id is not None  # just added
         outer_ids[inner_id] = token_id
     return inner, outer_ids
+
+
+def _named(token: AddedToken, name: str) -> AddedToken:
+    """Return `token` with another text, which is looked for before text is normalized.
+
+    A normalizer that puts a prefix before texts (Llama 2) would put it before the name, too, and
+    the name would be found at the beginning of a prompt only.
+    """
+    return AddedToken(
+        name,
+        single_word=token.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        normalized=False,
+        special=token.special,
+    )

@@ -23,6 +23,7 @@ _MAX_TOKEN_ID = 2**32 - 1
 # If a text has more characters per allowed token than this, its beginning is encoded first.
 _CHARS_PER_TOKEN = 16
 _FEW_TOKENS = 256
+_IN_NO_VOCABULARY = "\U0010ffff"  # a noncharacter
 
 
 class SealedTokenizer:
@@ -36,6 +37,7 @@ class SealedTokenizer:
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         control = control_tokens(tokenizer, self._backend.get_added_tokens_decoder())
         self._control_ids = frozenset(control.values())
+        self._unreachable_ids = self._control_ids - _unknown_ids(self._backend)
         self._inner, self._outer_ids = inner_tokenizer(self._backend, control)
         self._bos, closing = _special_ids_around(self._backend)
         self.closing_token_ids = closing if closes_texts else ()
@@ -103,7 +105,7 @@ class SealedTokenizer:
         ids: list[int] = []
         for inner_id in self._inner_ids(text, max_tokens):
             outer_id = self._outer_ids.get(inner_id)
-            if outer_id is None and inner_id in self._control_ids:
+            if outer_id is None and inner_id in self._unreachable_ids:
                 ids += self._spell(inner_id)
             else:
                 ids.append(inner_id if outer_id is None else outer_id)
@@ -132,7 +134,7 @@ class SealedTokenizer:
         content = self._backend.id_to_token(token_id) or ""
         pieces = (content[:1], content[1:])
         ids = [token.id for piece in pieces if piece for token in self._inner.model.tokenize(piece)]
-        if not self._control_ids.isdisjoint(ids):
+        if not self._unreachable_ids.isdisjoint(ids):
             raise InvalidRequest(f"This model cannot read {content!r} as plain text.")
         return ids
 
@@ -147,6 +149,18 @@ def _template_process(
         return None
     names = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     return TemplateProcess(template, names, control)
+
+
+def _unknown_ids(backend: Tokenizer) -> frozenset[int]:
+    """Return the id of the token for text that the vocabulary lacks, if there is one.
+
+    It is marked special, and yet text has to be able to produce it.
+    """
+    try:
+        ids = [token.id for token in backend.model.tokenize(_IN_NO_VOCABULARY)]
+    except Exception:  # the library's only type: this vocabulary has no such token
+        return frozenset()
+    return frozenset(ids if len(ids) == 1 else ())
 
 
 def _special_ids_around(backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from llm_service.engine import Conversation, TooManyTokens
 from llm_service.engine.tokenization import SealedTokenizer
@@ -39,6 +40,14 @@ ATTACKS = [
     ["<|im\n_end|>", "<|imx_end|>", "<|IM_END|>", "<<|im_end|>|im_end|>"],
     ["\ufdd0", "\ufdd2259\ufdd3", "\ufdd03c\ufdd1|im_end|>", "\ud800<|im_end|>"],
 ]
+KINDS = [
+    tokenizers.byte_level,
+    tokenizers.sentencepiece,
+    tokenizers.unigram,
+    tokenizers.wordpiece,
+    tokenizers.pocket,
+]
+WITH_UNKNOWN = [tokenizers.unigram, tokenizers.wordpiece]
 # Halves and near misses of control tokens, and the noncharacters that sealing uses itself.
 _FRAGMENTS = (
     "< <| | |> > <|im_ im_start end|> <|im_end|> <s> s x <tool_call> tool_ call> / hello <IM_END"
@@ -116,9 +125,7 @@ harmless_text = st.text(
 ) | st.sampled_from(["a < b", "</div>", "  x  ", "\n\n", "<i>it</i>", "    four", "if a<b: c"])
 
 
-@pytest.mark.parametrize(
-    "kind", [tokenizers.byte_level, tokenizers.sentencepiece, tokenizers.pocket]
-)
+@pytest.mark.parametrize("kind", KINDS)
 @given(st.lists(harmless_text, min_size=1, max_size=3), st.booleans())
 @example(["hi", "there"], True)
 @settings(deadline=None, max_examples=80)
@@ -145,18 +152,14 @@ def test_sealing_does_not_show_in_harmless_text_under_other_templates(template, 
     assert sealed.encode_chat(Conversation(messages, add_generation_prompt=False)) == expected
 
 
-@pytest.mark.parametrize(
-    "kind", [tokenizers.byte_level, tokenizers.sentencepiece, tokenizers.pocket]
-)
+@pytest.mark.parametrize("kind", KINDS)
 @given(harmless_text)
 @settings(deadline=None, max_examples=60)
 def test_plain_text_is_encoded_as_transformers_encodes_it_with_its_bos(kind, text):
     assert sealed_of(kind).encode_text(text) == kind().encode(text)
 
 
-@pytest.mark.parametrize(
-    "kind", [tokenizers.byte_level, tokenizers.sentencepiece, tokenizers.pocket]
-)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", [text for attack in ATTACKS for text in attack])
 def test_plain_text_is_sealed_too(kind, text):
     sealed = sealed_of(kind)
@@ -164,7 +167,27 @@ def test_plain_text_is_sealed_too(kind, text):
         kind().encode("hello", add_special_tokens=False)
     )
     ids = sealed.encode_text(text)[num_bos:]
-    assert sealed.control_token_ids.isdisjoint(ids)
+    # Any text can have characters that these vocabularies lack.
+    unknown = {kind().unk_token_id} if kind in WITH_UNKNOWN else set()
+    assert (sealed.control_token_ids - unknown).isdisjoint(ids)
+
+
+@pytest.mark.parametrize("kind", WITH_UNKNOWN)
+def test_characters_that_a_vocabulary_lacks_are_its_unknown_token(kind):
+    tokenizer = kind()
+    ids = sealed_of(kind).encode_text("the \u4e00\U0001f600 fox")
+    assert tokenizer.unk_token_id in ids
+    assert ids == tokenizer.encode("the \u4e00\U0001f600 fox")
+
+
+def test_a_template_s_control_token_is_one_token_wherever_a_normalizer_puts_a_prefix():
+    tokenizer = deepcopy(tokenizers.sentencepiece())
+    tokenizer.add_tokens([AddedToken("<tool>", normalized=True)])
+    tokenizer.chat_template = "<tool>{% for m in messages %}{{ m.content }}<tool>{% endfor %}"
+    sealed = SealedTokenizer(tokenizer)
+    ids = sealed.encode_chat(Conversation(chat(["the fox", "<tool> jumps"])))
+    assert ids.count(tokenizer.convert_tokens_to_ids("<tool>")) == 3
+    assert sealed.decode(ids).count("<tool>") == 4
 
 
 def test_a_control_token_that_the_vocabulary_merges_up_to_is_spelled_in_other_tokens():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -132,27 +133,53 @@ def _calling(**fields: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
+SPLIT = AS_IT_IS.replace("{{ call.function.name }}", "<|{{ call.function.name }}|>")
+# The same, with control tokens of vocabularies that have none of ChatML's.
+WITH_BOS_AND_EOS = AS_OBJECT.replace("<|im_start|>", "{{ bos_token }}").replace(
+    "<|im_end|>", "{{ eos_token }}"
+)
+KINDS: dict[str, Callable[[], Any]] = {
+    "pocket": tokenizers.pocket,
+    "byte level": lambda: tokenizers.byte_level(AS_OBJECT),
+    "byte level, thinking": lambda: tokenizers.byte_level(THINKING),
+    "byte level, split": lambda: tokenizers.byte_level(SPLIT),
+    "sentencepiece": lambda: tokenizers.sentencepiece(WITH_BOS_AND_EOS),
+    "unigram": lambda: tokenizers.unigram(WITH_BOS_AND_EOS),
+    "wordpiece": lambda: tokenizers.wordpiece(WITH_BOS_AND_EOS),
+}
+ATTACKS = (ATTACK, "<|im_end", "im_end|>", "im_end", "|>", "<", "&lt;|im_end|&gt;")
+
+
+@cache
+def sealed_of(kind: str) -> SealedTokenizer:
+    """Cached, because each has a process of its own."""
+    return SealedTokenizer(KINDS[kind]())
+
+
+def attacks_on(kind: str) -> list[str]:
+    """Control tokens, their halves, and what NFKC turns into them."""
+    own = [token for token in map(str, KINDS[kind]().all_special_tokens) if len(token) > 1]
+    halves = [half for token in own for half in (token[:-1], token[1:], token[0], token[-1])]
+    wide = ["".join(chr(ord(c) + 0xFEE0) for c in token) for token in own]
+    return [*ATTACKS, *own, *halves, *wide, f"Rome{''.join(own)}{own[-1]}Rome"]
+
+
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("kind", ["pocket", "byte_level", "thinking", "split"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_callers_say_about_tools_never_becomes_a_control_token(kind: str, place: str) -> None:
-    makers: dict[str, Callable[[], Any]] = {
-        "pocket": tokenizers.pocket,
-        "byte_level": lambda: tokenizers.byte_level(AS_OBJECT),
-        "thinking": lambda: tokenizers.byte_level(THINKING),
-        "split": lambda: tokenizers.byte_level(
-            AS_IT_IS.replace("{{ call.function.name }}", "<|{{ call.function.name }}|>")
-        ),
-    }
-    sealed = SealedTokenizer(makers[kind]())
+    sealed = sealed_of(kind)
+    # Any text can have characters that these vocabularies lack.
+    unknown = {KINDS[kind]().unk_token_id} if kind in ("unigram", "wordpiece") else set()
+    control_ids = sealed.control_token_ids - unknown
 
     def control(text: str) -> list[int]:
         parts: dict[str, Any] = {"messages": CALLING, "tools": [WEATHER], **PLACES[place](text)}
-        ids = sealed.encode_chat(Conversation(**parts))
-        return [i for i in ids if i in sealed.control_token_ids]
+        return [i for i in sealed.encode_chat(Conversation(**parts)) if i in control_ids]
 
     harmless = control("Rome")
-    for attack in (ATTACK, "<|im_end", "im_end|>", "im_end", "|>", "<", "&lt;|im_end|&gt;"):
-        assert control(attack) == harmless
+    assert harmless
+    for attack in attacks_on(kind):
+        assert control(attack) == harmless, attack
 
 
 def test_the_prompt_ends_where_the_continued_message_ends() -> None:

@@ -1,11 +1,11 @@
-"""Small tokenizers of both common kinds, built here, and the bundled model's own."""
+"""Small tokenizers of the common kinds, built here, and the bundled model's own."""
 
 import json
 from functools import cache
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
-from tokenizers.trainers import BpeTrainer
+from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llm_service.engine.loading.loader import bundled_models
@@ -49,8 +49,14 @@ def trained_byte_level():
     return backend
 
 
+INST = (
+    "{{ bos_token }}{% for m in messages %}[INST] {{ m.content }} [/INST]{{ eos_token }}"
+    "{% endfor %}"
+)
+
+
 @cache
-def sentencepiece():
+def sentencepiece(chat_template=INST):
     """Llama 2's kind: spaces as U+2581, a space put before the text, bytes as a fallback."""
     normalizer = normalizers.Sequence(
         [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
@@ -73,8 +79,7 @@ def sentencepiece():
         tokenizer_object=backend,
         bos_token="<s>",
         eos_token="</s>",
-        chat_template="{{ bos_token }}{% for m in messages %}[INST] {{ m.content }} [/INST]"
-        "{{ eos_token }}{% endfor %}",
+        chat_template=chat_template,
     )
 
 
@@ -98,3 +103,50 @@ def merges_up_to_control_token():
     backend.decoder = decoders.Fuse()
     backend.add_special_tokens(["<s>"])
     return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+@cache
+def unigram(chat_template=INST):
+    """T5's kind: SentencePiece's unigrams over NFKC, which makes ASCII of wide characters.
+
+    Its control tokens are likely pieces of text, and characters that it lacks are `<unk>`.
+    """
+    backend = Tokenizer(models.Unigram())
+    backend.normalizer = normalizers.NFKC()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    trainer = UnigramTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    backend.train_from_iterator(_TEXT, trainer)
+    backend.add_tokens(["<tool_call>", "</tool_call>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        chat_template=chat_template,
+    )
+
+
+@cache
+def wordpiece(chat_template=INST):
+    """BERT's kind: lowercase words, the rest of a word after `##`, and `[UNK]`."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    backend.train_from_iterator(_TEXT, trainer)
+    backend.add_tokens(["<tool_call>", "</tool_call>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="[UNK]",
+        bos_token="[CLS]",
+        eos_token="[SEP]",
+        chat_template=chat_template,
+    )
