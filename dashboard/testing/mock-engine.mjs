@@ -20,8 +20,10 @@ export function buildEngine(isReady) {
           load_seconds: 1.4,
           default_sampling: {},
           notes: [],
+          format: "hermes",
         }
       : null,
+    others: [],
     machine: {
       cpu_model: "A Processor 9000",
       cpu_cores: 2,

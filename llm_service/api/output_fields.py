@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from llm_service.api.wire import Text, WireModel
+from llm_service.api.wire import JsonObject, Text, WireModel
 from llm_service.errors import InvalidRequest
 
 MAX_ALTERNATIVES = 1024
@@ -23,7 +23,7 @@ Alternatives = Annotated[
     list[Text], Field(min_length=1, max_length=MAX_ALTERNATIVES, fail_fast=True)
 ]
 # A JSON schema: an object, true or false; some clients send it as text.
-Schema = dict[str, Any] | bool | str
+Schema = JsonObject | bool | Text
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,9 @@ class SamplingFields(InferenceBody, OutputFields):
         return bias
 
 
+TemplateVariables = Annotated[dict[ShortText, Any], Field(max_length=64, fail_fast=True)]
+
+
 class TemplateFields(WireModel):
     """What the chat template is told apart from the messages."""
 
@@ -218,7 +221,7 @@ class TemplateFields(WireModel):
     function_call: FunctionCallField | None = None
     reasoning_effort: ShortText | None = None
     enable_thinking: bool | None = None
-    chat_template_kwargs: dict[ShortText, Any] | None = None
+    chat_template_kwargs: TemplateVariables | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool = False
 

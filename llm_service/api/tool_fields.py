@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from llm_service.api.wire import SHAPE_ERROR, ShortText, Text, WireModel
+from llm_service.api.wire import SHAPE_ERROR, JsonObject, ShortText, Text, WireModel
 from llm_service.engine.formats import Tool
 from llm_service.errors import InvalidRequest
 
@@ -18,7 +18,7 @@ class FunctionDefinition(WireModel):
 
     name: Annotated[ShortText, Field(min_length=1)]
     description: Text = ""
-    parameters: dict[str, Any] | None = None
+    parameters: JsonObject | None = None
     strict: bool = False
 
     def to_template(self) -> dict[str, Any]:

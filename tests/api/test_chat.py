@@ -296,7 +296,12 @@ def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai
         "frequency_penalty": 0,
         "repetition_penalty": 1,
     }
-    capabilities = {"tools": True, "reasoning": False, "structured_output": True}
+    capabilities = {
+        "tools": True,
+        "reasoning": False,
+        "structured_output": True,
+        "embeddings": False,
+    }
     assert model.capabilities == {
         "format": "hermes",
         "completion": True,

@@ -295,7 +295,7 @@ async def test_of_a_request_with_one_impossible_sequence_none_is_submitted() -> 
     [
         (ask(()), InvalidRequest, "at least one token"),
         (
-            ask(sampling=dataclasses.replace(GREEDY, max_tokens=0)),
+            ask(sampling=dataclasses.replace(GREEDY, max_tokens=-1)),
             InvalidRequest,
             "max_tokens must",
         ),
