@@ -78,6 +78,7 @@ class ContextLengthExceeded(InvalidRequest):
 
     code = "context_length_exceeded"
     kind = "context_length"
+    prompt_and_context: tuple[int, int] | None = None  # tokens, if the prompt alone is too long
 
     @classmethod
     def of_prompt(
@@ -88,12 +89,14 @@ class ContextLengthExceeded(InvalidRequest):
         Not counted: it has at least `num_tokens`.
         """
         number = num_tokens if is_counted else f"at least {num_tokens}"
-        return cls(
+        error = cls(
             f"This model's maximum context length is {max_context} tokens. However, your {param}"
             f" resulted in {number} tokens, and the answer needs at least one."
             f" Please reduce the length of the {param}.",
             param=param,
         )
+        error.prompt_and_context = (num_tokens, max_context)
+        return error
 
     @classmethod
     def of_input(

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from llm_service.errors import DeadlineExceeded, ServiceError
+from llm_service.errors import ContextLengthExceeded, DeadlineExceeded, ServiceError
 
 MESSAGES_PATH = "/v1/messages"
 OLLAMA_PATHS = frozenset(
@@ -42,14 +42,20 @@ def ollama_envelope(error: ServiceError) -> dict[str, Any]:
 
 def messages_envelope(error: ServiceError, request_id: str | None) -> dict[str, Any]:
     """Return Anthropic's body, in which the message alone can name the field that is wrong."""
-    message = error.message
-    if error.param is not None and error.param not in message:
-        message = f"{error.param}: {message}"
     return {
         "type": "error",
-        "error": {"type": _anthropic_type(error), "message": message},
+        "error": {"type": _anthropic_type(error), "message": _anthropic_message(error)},
         "request_id": request_id,
     }
+
+
+def _anthropic_message(error: ServiceError) -> str:
+    if isinstance(error, ContextLengthExceeded) and error.prompt_and_context is not None:
+        # Claude Code reads both numbers from these words, and then shortens the conversation.
+        return "prompt is too long: {} tokens > {} maximum".format(*error.prompt_and_context)
+    if error.param is not None and error.param not in error.message:
+        return f"{error.param}: {error.message}"
+    return error.message
 
 
 def _anthropic_type(error: ServiceError) -> str:

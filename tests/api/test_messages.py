@@ -193,6 +193,17 @@ def test_the_stop_sequence_that_ended_the_answer_is_named(service: RunningServic
     assert found[-2][1]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "1"}
 
 
+def test_a_prompt_that_is_too_long_is_refused_in_the_words_that_claude_code_knows(
+    service: RunningService,
+) -> None:
+    messages = [{"role": "user", "content": "word " * 4000}]
+    with service.client() as http:
+        count = http.post("/tokenize", json={"messages": messages}).json()["count"]
+    error = post(service, 400, messages=messages)["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"] == f"prompt is too long: {count} tokens > 2048 maximum"
+
+
 def test_max_tokens_and_the_context_end_an_answer_with_different_reasons(engine, fake) -> None:
     assert post(fake, max_tokens=3)["stop_reason"] == "max_tokens"
     body = post(fake, max_tokens=32_000, messages=[{"role": "user", "content": "x" * 950}])
@@ -441,7 +452,7 @@ def test_an_assistant_message_at_the_end_is_continued(engine, fake) -> None:
         ({"stop": ["x"]}, "stop is not supported here: use stop_sequences"),
         ({"seed": 5}, "seed is not supported here"),
         ({"top_k": -1}, "top_k"),
-        ({"messages": [{"role": "user", "content": "word " * 4000}]}, "your messages resulted in"),
+        ({"messages": [{"role": "user", "content": "word " * 4000}]}, "prompt is too long"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
