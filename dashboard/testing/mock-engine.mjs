@@ -21,6 +21,7 @@ export function buildEngine(isReady) {
           default_sampling: {},
           notes: [],
           format: "hermes",
+          embedding: null,
         }
       : null,
     others: [],
