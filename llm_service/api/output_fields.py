@@ -125,10 +125,19 @@ class OutputFields(WireModel):
             ("structured_outputs.choice", outputs.choice, _choice),
             ("structured_outputs.grammar", outputs.grammar, _grammar),
         ]
-        bodies = [(p, None if value is None else body(value)) for p, value, body in fields]
+        bodies = [(param, _body(param, value, write)) for param, value, write in fields]
         if self.response_format is not None:
             bodies.insert(0, ("response_format", self.response_format.body()))
         return bodies
+
+
+def _body(param: str, value: Any, write: Callable[[Any], str]) -> str | None:
+    if value is None:
+        return None
+    try:
+        return write(value)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, param=param) from error
 
 
 def _json(schema: Schema) -> str:
