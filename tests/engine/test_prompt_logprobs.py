@@ -62,10 +62,10 @@ def check(architecture: str, prompt: tuple[int, ...], found: list[PositionLogpro
     assert found[0].chosen.logprob is None
     assert found[0].top == ()
     for i, position in enumerate(found[1:]):
-        assert position.chosen.logprob == pytest.approx(expected[i, prompt[i + 1]].item(), abs=1e-4)
+        assert position.chosen.logprob == pytest.approx(expected[i, prompt[i + 1]].item(), abs=1e-3)
         best = expected[i].topk(NUM_LOGPROBS)
         assert [token.token_id for token in position.top] == best.indices.tolist()
-        assert [t.logprob for t in position.top] == pytest.approx(best.values.tolist(), abs=1e-4)
+        assert [t.logprob for t in position.top] == pytest.approx(best.values.tolist(), abs=1e-3)
 
 
 @architectures
