@@ -16,6 +16,9 @@ from llm_service.api.wire import JsonObject, Text, WireModel
 from llm_service.errors import InvalidRequest
 
 MAX_ALTERNATIVES = 1024
+# Translating GBNF takes time by the square of the rules: this many take half a second.
+MAX_GBNF_RULES = 500
+MAX_GBNF_CHARS = 32_768
 # GBNF, the grammars of llama.cpp, defines rules with this sign, which Lark does not have.
 _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 
@@ -141,14 +144,16 @@ def _body(param: str, value: Any, write: Callable[[Any], str]) -> str | None:
 
 
 def _json(schema: Schema) -> str:
-    if isinstance(schema, str):
-        try:
+    try:
+        if isinstance(schema, str):
             schema = json.loads(schema)
-        except ValueError as error:
-            raise InvalidRequest(f"The JSON schema is not valid JSON: {error}.") from error
-    if not isinstance(schema, (dict, bool)):
-        raise InvalidRequest("A JSON schema is an object, true or false.")
-    return f"%json {json.dumps(schema if isinstance(schema, dict) else {})}"
+        if not isinstance(schema, (dict, bool)):
+            raise InvalidRequest("A JSON schema is an object, true or false.")
+        return f"%json {json.dumps(schema if isinstance(schema, dict) else {})}"
+    except ValueError as error:
+        raise InvalidRequest(f"The JSON schema is not valid JSON: {error}.") from error
+    except RecursionError:
+        raise InvalidRequest("The JSON schema is nested too deeply.") from None
 
 
 def _any_object(_: Any) -> str:
@@ -169,7 +174,13 @@ def _choice(alternatives: list[str]) -> str:
 
 
 def _grammar(text: str) -> str:
-    if _GBNF_RULE.search(text):
+    num_rules = sum(1 for _ in _GBNF_RULE.finditer(text))
+    if num_rules:
+        if num_rules > MAX_GBNF_RULES or len(text) > MAX_GBNF_CHARS:
+            raise InvalidRequest(
+                f"A grammar in GBNF may have at most {MAX_GBNF_RULES} rules and"
+                f" {MAX_GBNF_CHARS:,} characters. Write a larger one in Lark."
+            )
         from llguidance.gbnf_to_lark import gbnf_to_lark  # only few services ever need it
 
         try:

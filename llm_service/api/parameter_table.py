@@ -131,7 +131,7 @@ _SERVED = (
         "The older fields for the same.",
     ),
     *_served("json_schema", "A JSON schema that the answer has to fit, as at llama.cpp."),
-    *_served("grammar", "A grammar that the answer has to fit: Lark or GBNF."),
+    *_served("grammar", "A grammar that the answer has to fit: Lark, or GBNF of up to 500 rules."),
     *_served(
         "reasoning_effort",
         "Told to the chat template; `none` turns reasoning off where the model allows it.",

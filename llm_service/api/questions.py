@@ -4,6 +4,7 @@ The model's format decides how the answers are read, and what they may be where 
 constrain them.
 """
 
+import asyncio
 from functools import partial
 
 from llm_service.api.prompts import chat_token_ids
@@ -31,11 +32,16 @@ async def chat_question(
             " LLM_MODEL_FORMAT names its format.",
             param="tool_choice",
         )
-    conversation, content = body.conversation(body.messages), body.content_grammar()
+    content = await asyncio.to_thread(body.content_grammar)
+    conversation = body.conversation(body.messages)
     token_ids = await chat_token_ids(model, conversation, body.prompt_param)
     in_reasoning = form.opens_reasoning(token_ids)
-    source = form.grammar(
-        tools, choice, None if content is None else content.body, in_reasoning=in_reasoning
+    source = await asyncio.to_thread(
+        form.grammar,
+        tools,
+        choice,
+        None if content is None else content.body,
+        in_reasoning=in_reasoning,
     )
     limit = body.max_reasoning_tokens
     limit = default_reasoning_tokens if limit is None else limit
@@ -52,7 +58,7 @@ async def chat_question(
 
 async def text_grammar(model: ServedModel, body: SamplingFields) -> Grammar | None:
     """Return the grammar of a text completion; None: free text."""
-    content = body.content_grammar()
+    content = await asyncio.to_thread(body.content_grammar)
     if content is None:
         return None
     return await _compiled(model, GrammarSource(f"start: {content.body}"), content.param)

@@ -1,16 +1,19 @@
 """Compiles grammars with llguidance, for the vocabulary of one model.
 
 Owns the bounds: the size and depth of a source, what llguidance may spend on it, and the number of
-compiled grammars that are kept. llguidance is loaded, and the vocabulary handed to it, with the
-first grammar.
+compiled grammars that are kept. llguidance follows rules and references by recursion, and a stack
+that overflows ends the process, so their number is bounded and the stack is large. llguidance is
+loaded, and the vocabulary handed to it, with the first grammar.
 """
 
 import asyncio
 import json
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llm_service.engine.constraints import GrammarConstraint, why
 from llm_service.engine.grammar import GrammarSource, TokenConstraint
@@ -23,11 +26,17 @@ if TYPE_CHECKING:
 _MAX_CACHED = 64
 _MAX_SOURCE_CHARS = 1_000_000
 _MAX_DEPTH = 64
+# A path through lines of rules and levels of schemas may have this many steps. One takes up to
+# 4 kB of stack.
+_MAX_STEPS = 8_000
+_STACK_BYTES = 64 * 2**20
 _MAX_LEXER_STATES = 20_000  # of 1 to 2 kB, in each sequence
 _MAX_GRAMMAR_SIZE = 200_000  # symbols
-_JSON = re.compile(r"%json\s*(?=[{\[tf\"])")
+_JSON = re.compile(r"%json\s*")
+_CHARS_PER_STEP = 7  # of a schema: `{"not":` is the shortest
 _SENTINEL = "\x02"  # a character that no text has
-# As `json.dumps` and templates write it; with flexible whitespace, a model may end lines for ever.
+# These are the separators of `json.dumps` and of chat templates. With flexible whitespace, a model
+# may end lines for ever.
 # `oneOf` is taken for `anyOf`: that more than one holds cannot be ruled out token by token.
 _OPTIONS = {
     "whitespace_flexible": False,
@@ -35,6 +44,9 @@ _OPTIONS = {
     "key_separator": ": ",
     "coerce_one_of": True,
 }
+
+
+T = TypeVar("T")
 
 
 class CompiledGrammar:
@@ -76,7 +88,9 @@ class GrammarCompiler:
             async with self._lock:
                 matcher = self._cache.get(source.text)
                 if matcher is None:
-                    matcher = await asyncio.to_thread(self._compile, source.text)
+                    matcher = await asyncio.wrap_future(
+                        _on_large_stack(lambda: self._compile(source.text))
+                    )
         self._cache[source.text] = matcher
         self._cache.move_to_end(source.text)
         if len(self._cache) > _MAX_CACHED:
@@ -112,31 +126,71 @@ def _refuse_error(matcher: "LLMatcher") -> None:
         raise InvalidRequest(f"The grammar is not possible: {why(matcher)}")
 
 
+def _on_large_stack(call: Callable[[], T]) -> "Future[T]":
+    """Call in a thread of its own, whose stack has room for _MAX_STEPS."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:
+            result.set_exception(error)
+
+    before = threading.stack_size(_STACK_BYTES)  # of all threads that are started from now on
+    try:
+        threading.Thread(target=run, name="grammar", daemon=True).start()
+    finally:
+        threading.stack_size(before)
+    return result
+
+
 def _with_options(text: str) -> str:
     """Set the options of each JSON schema in `text`. Raises InvalidRequest beyond the bounds."""
     if len(text) > _MAX_SOURCE_CHARS:
         raise InvalidRequest(
             f"The grammar has {len(text)} characters; at most {_MAX_SOURCE_CHARS} are possible."
         )
-    pieces, end = [], 0
+    pieces, end, num_lines, most_levels = [], 0, 0, 0
     for match in _JSON.finditer(text):
         if match.start() < end:
             continue  # within a schema
         try:
             schema, schema_end = json.JSONDecoder().raw_decode(text, match.end())
         except ValueError:
-            continue  # within a string of the grammar
+            # This is a part of a string, or a schema that is written in an unusual way.
+            most_levels = max(most_levels, (len(text) - match.end()) // _CHARS_PER_STEP)
+            continue
         except RecursionError:
             raise InvalidRequest(f"A JSON schema is nested more than {_MAX_DEPTH} deep.") from None
-        if _depth(schema) > _MAX_DEPTH:
+        depth = _depth(schema)
+        if depth > _MAX_DEPTH:
             raise InvalidRequest(f"A JSON schema is nested more than {_MAX_DEPTH} deep.")
+        # A path visits what a reference leads to once, and each time at most all levels.
+        most_levels = max(most_levels, depth * (1 + len(_references(schema))))
+        num_lines += text.count("\n", end, match.start())
         if schema is True:
             schema = {}
         if isinstance(schema, dict):
             schema = {"x-guidance": _OPTIONS, **schema}
         pieces += [text[end : match.end()], json.dumps(schema)]
         end = schema_end
+    num_lines += text.count("\n", end)
+    if num_lines + most_levels > _MAX_STEPS:
+        raise InvalidRequest(
+            "The grammar has too many rules, or its schema too many references: at most"
+            f" {_MAX_STEPS} lines, together with levels times references, are possible."
+        )
     return "".join([*pieces, text[end:]])
+
+
+def _references(schema: Any) -> set[str]:
+    """Return what the schema refers to. It is not deeper than _MAX_DEPTH."""
+    found = {
+        schema["$ref"] if isinstance(schema, dict) and isinstance(schema.get("$ref"), str) else ""
+    }
+    for inner in _children(schema):
+        found |= _references(inner)
+    return found - {""}
 
 
 def _depth(value: Any) -> int:

@@ -217,6 +217,34 @@ def test_what_cannot_be_done_is_refused_by_its_field(
     assert words in error["message"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guided_json": "[" * 100_000},
+        {"grammar": "".join(f"r{i} ::= r{i + 1}\n" for i in range(4_000))},
+        {"grammar": 'root ::= "' + "a" * 40_000 + '"'},
+    ],
+    ids=["deep", "many rules of GBNF", "long GBNF"],
+)
+def test_what_would_take_too_long_to_read_is_refused(
+    service: RunningService, fields: dict[str, Any]
+) -> None:
+    response = ask(service, SUM, **fields)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == next(iter(fields))
+
+
+def test_arguments_in_the_history_may_be_any_text(service: RunningService) -> None:
+    """They are what a model has written."""
+    for arguments in ("", "{", "[" * 100, "[" * 100_000, "7"):
+        function = {"name": "get_weather", "arguments": arguments}
+        calling = {"role": "assistant", "tool_calls": [{"id": "1", "function": function}]}
+        result = {"role": "tool", "tool_call_id": "1", "content": "sunny"}
+        response = ask(service, [*ASKED, calling, result], max_tokens=2)
+        is_too_long = len(arguments) > 10_000
+        assert response.status_code == (400 if is_too_long else 200), response.text
+
+
 def test_a_tool_choice_without_tools_is_no_constraint(service: RunningService) -> None:
     assert "12" in choice(service, SUM, tool_choice="required")["message"]["content"]
 

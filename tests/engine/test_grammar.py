@@ -441,6 +441,56 @@ def test_a_source_that_is_not_possible_is_refused_in_words(text: str) -> None:
     assert 10 < len(refused.value.message) < 500
 
 
+def chain_of_rules(num_rules: int) -> str:
+    rules = (f'r{i}: "a" r{i + 1}\n' for i in range(num_rules))
+    return f'start: r0\n{"".join(rules)}r{num_rules}: "x"'
+
+
+def chain_of_references(num_references: int) -> str:
+    last = {f"a{num_references}": {"type": "string"}}
+    links = {f"a{i}": {"$ref": f"#/$defs/a{i + 1}"} for i in range(num_references)}
+    return json.dumps({"$ref": "#/$defs/a0", "$defs": {**links, **last}})
+
+
+def nested_references(num_references: int, depth: int) -> str:
+    def nested(i: int) -> str:
+        return '{"items": ' * depth + f'{{"$ref": "#/$defs/a{i}"}}' + "}" * depth
+
+    links = ", ".join(f'"a{i}": {nested(i + 1)}' for i in range(num_references))
+    return f'{{"$ref": "#/$defs/a0", "$defs": {{{links}, "a{num_references}": {{}}}}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        chain_of_rules(7_900),
+        f"start: %json {chain_of_references(1_900)}",
+        f"start: %json {nested_references(60, 60)}",
+    ],
+    ids=["rules", "references", "nested references"],
+)
+def test_long_paths_within_the_bound_do_not_overflow_the_stack(text: str) -> None:
+    assert compile_lark("pocket", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        chain_of_rules(8_001),
+        f"start: %json {chain_of_references(20_000)}",
+        f"start: %json {nested_references(200, 60)}",
+        # Python does not read these schemas, so their paths are estimated.
+        f"start: %json // comment\n{chain_of_references(20_000)}",
+        f'start: %json {chain_of_references(20_000)[:-1]}, "title": {"1" * 5_000}}}',
+    ],
+    ids=["rules", "references", "nested references", "comment", "digits"],
+)
+def test_paths_that_could_overflow_the_stack_are_refused(text: str) -> None:
+    """A stack that overflows ends the process."""
+    with pytest.raises(InvalidRequest, match="too many rules"):
+        compile_lark("pocket", text)
+
+
 def test_a_grammar_that_gets_too_costly_fails_its_answer_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
