@@ -3,16 +3,9 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from llm_service.api.wire import (
-    SHAPE_ERROR,
-    Name,
-    ShortText,
-    Text,
-    WireModel,
-    text_or_list,
-)
+from llm_service.api.wire import Name, ShortText, Text, WireModel, by_shape, text_or_list
 from llm_service.errors import InvalidRequest, UnsupportedParameter
 
 _ROLES = {"developer": "system", "function": "tool"}  # other names for the roles of templates
@@ -25,11 +18,7 @@ class TextPart(WireModel):
 
 Content = Annotated[
     Annotated[Text, Tag("str")] | Annotated[list[TextPart], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of content parts",
-    ),
+    by_shape(text_or_list, "must be a string or a list of content parts"),
 ]
 
 
@@ -121,6 +110,6 @@ def _object_or_text(arguments: str) -> dict[str, Any] | str:
     """Return the object, or the text if it is none: a model may have written something else."""
     try:
         value = json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
     return value if isinstance(value, dict) else arguments

@@ -348,7 +348,7 @@ class CompletionRequest(SamplingFields):
 
     @property
     def most_tokens(self) -> int | None:
-        """As at OpenAI, this endpoint answers briefly unless told otherwise."""
+        """This endpoint answers briefly unless told otherwise, as at OpenAI."""
         return 16 if self.max_tokens is None else None
 
     def refuse_unsupported(self) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from llm_service.api.wire import SHAPE_ERROR, JsonObject, ShortText, Text, WireModel
+from llm_service.api.wire import JsonObject, ShortText, Text, WireModel, by_shape, text_or_object
 from llm_service.engine.formats import Tool
 from llm_service.errors import InvalidRequest
 
@@ -48,28 +48,16 @@ class NamedTool(WireModel):
     function: NamedFunction
 
 
-def _text_or_object(value: Any) -> str | None:
-    return "str" if isinstance(value, str) else "object[]" if isinstance(value, dict) else None
-
-
 Functions = Annotated[list[FunctionDefinition], Field(max_length=MAX_TOOLS, fail_fast=True)]
 Tools = Annotated[list[ToolDefinition], Field(max_length=MAX_TOOLS, fail_fast=True)]
 ToolChoiceField = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("str")]
     | Annotated[NamedTool, Tag("object[]")],
-    Discriminator(
-        _text_or_object,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message='must be "none", "auto", "required" or an object that names a tool',
-    ),
+    by_shape(text_or_object, 'must be "none", "auto", "required" or an object that names a tool'),
 ]
 FunctionCallField = Annotated[
     Annotated[Literal["none", "auto"], Tag("str")] | Annotated[NamedFunction, Tag("object[]")],
-    Discriminator(
-        _text_or_object,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message='must be "none", "auto" or an object with the name of a function',
-    ),
+    by_shape(text_or_object, 'must be "none", "auto" or an object with the name of a function'),
 ]
 
 

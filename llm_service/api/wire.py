@@ -5,6 +5,7 @@ that a caller gets one error, about the branch that was meant, however long the 
 """
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import (
@@ -52,8 +53,17 @@ def _writable(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def by_shape(choose: Callable[[Any], str | None], words: str) -> Discriminator:
+    """Choose the branch of a union whose tag `choose` returns; for None, the error has `words`."""
+    return Discriminator(choose, custom_error_type=SHAPE_ERROR, custom_error_message=words)
+
+
 def text_or_list(value: Any) -> str | None:
     return "str" if isinstance(value, str) else "list[]" if isinstance(value, list) else None
+
+
+def text_or_object(value: Any) -> str | None:
+    return "str" if isinstance(value, str) else "object[]" if isinstance(value, dict) else None
 
 
 def _prompt_shape(value: Any) -> str | None:
@@ -85,22 +95,14 @@ StopTokenIds = Annotated[list[TokenId], Field(max_length=64, fail_fast=True)]
 StopStrings = Annotated[list[ShortText], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)]
 Stop = Annotated[
     Annotated[ShortText, Tag("str")] | Annotated[StopStrings, Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of strings",
-    ),
+    by_shape(text_or_list, "must be a string or a list of strings"),
 ]
 Prompt = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[list[Text], Field(fail_fast=True), Tag("list[str]")]
     | Annotated[TokenIds, Tag("list[int]")]
     | Annotated[list[TokenIds], Field(fail_fast=True), Tag("list[list[int]]")],
-    Discriminator(
-        _prompt_shape,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string, a list of strings, token ids or lists of these",
-    ),
+    by_shape(_prompt_shape, "must be a string, a list of strings, token ids or lists of these"),
 ]
 LogitBias = Annotated[
     dict[str, Annotated[float, Field(ge=-100, le=100)]],

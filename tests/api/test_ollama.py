@@ -172,6 +172,26 @@ def test_errors_are_in_ollamas_envelope(client: ollama.Client, service: RunningS
             assert words in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"format": {"title": "\\ud800"}',
+        '"messages": [{"role": "assistant", "tool_calls":'
+        ' [{"function": {"name": "f", "arguments": {"a": "\\ud800"}}}]}]',
+    ],
+    ids=["format", "arguments"],
+)
+def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(
+    service: RunningService, fields: str
+) -> None:
+    body = f'{{"model": "pocket", "messages": [{{"role": "user", "content": "Hi"}}], {fields}}}'
+    with service.client() as http:
+        headers = {"Content-Type": "application/json"}
+        answer = http.post("/api/chat", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "surrogate" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("endpoint", PATHS)
 def test_fields_with_an_effect_that_is_not_offered_are_refused_by_name(
     service: RunningService, endpoint: str

@@ -75,7 +75,7 @@ def embedding_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
     )
-    # As in many published tokenizers, whose padding and truncation must not have an effect.
+    # Many published tokenizers pad and truncate, which must not have an effect.
     tokenizer.enable_padding(pad_id=PAD, pad_token="[PAD]", length=40)
     tokenizer.enable_truncation(30)
     fast = PreTrainedTokenizerFast(

@@ -11,7 +11,6 @@ from pydantic import Discriminator, Field, Tag
 
 from llm_service.api.schemas import InferenceBody, within
 from llm_service.api.wire import (
-    SHAPE_ERROR,
     Count,
     JsonObject,
     PositiveCount,
@@ -19,6 +18,7 @@ from llm_service.api.wire import (
     StopStrings,
     Text,
     WireModel,
+    by_shape,
     text_or_list,
 )
 from llm_service.engine.ranges import RANGES
@@ -60,11 +60,7 @@ TextOrOther = Annotated[
 TextOrBlocks = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[list[TextOrOther], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of content blocks",
-    ),
+    by_shape(text_or_list, "must be a string or a list of content blocks"),
 ]
 
 
@@ -93,11 +89,7 @@ Block = Annotated[
 ]
 Content = Annotated[
     Annotated[Text, Tag("str")] | Annotated[list[Block], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of content blocks",
-    ),
+    by_shape(text_or_list, "must be a string or a list of content blocks"),
 ]
 
 

@@ -36,7 +36,7 @@ class MessagesChat(ChatCompletionRequest):
 
     @property
     def most_tokens(self) -> int | None:
-        """As at Anthropic, the context may end the answer earlier: see the stop reason."""
+        """The context may end the answer earlier, as at Anthropic; the stop reason says so."""
         return self.max_tokens
 
 

@@ -136,7 +136,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
     """Arguments are an object here. A model's text that is none is passed on as one argument."""
     try:
         arguments = json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = call.arguments
     if not isinstance(arguments, dict):
         arguments = {"arguments": arguments}

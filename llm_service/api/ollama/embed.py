@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Field, Tag
 from starlette.responses import JSONResponse, Response
 
 from llm_service.api.dependencies import ModelsDep, UnknownFieldsDep
@@ -17,7 +17,7 @@ from llm_service.api.json_route import JsonRoute
 from llm_service.api.ollama.answers import nanoseconds
 from llm_service.api.ollama.names import known_name
 from llm_service.api.schemas import EmbeddingRequest, EndpointBody
-from llm_service.api.wire import SHAPE_ERROR, PositiveCount, Text, WireModel, text_or_list
+from llm_service.api.wire import PositiveCount, Text, WireModel, by_shape, text_or_list
 from llm_service.observability.record import RequestRecord
 
 TO_THE_LONGEST = -1  # `truncate_prompt_tokens`: cut to what the model can read
@@ -26,11 +26,7 @@ router = APIRouter(route_class=JsonRoute)
 
 Texts = Annotated[
     Annotated[Text, Tag("str")] | Annotated[list[Text], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of strings",
-    ),
+    by_shape(text_or_list, "must be a string or a list of strings"),
 ]
 
 

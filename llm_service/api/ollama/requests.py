@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
 from llm_service.api.chat_messages import Call, CalledFunction, Message
 from llm_service.api.output_fields import NamedSchema, ResponseFormat
@@ -16,12 +16,13 @@ from llm_service.api.schemas import (
 )
 from llm_service.api.tool_fields import Tools
 from llm_service.api.wire import (
-    SHAPE_ERROR,
+    JsonObject,
     PositiveCount,
     ShortText,
     Stop,
     Text,
     WireModel,
+    by_shape,
 )
 from llm_service.engine.ranges import RANGES
 from llm_service.errors import InvalidRequest, UnsupportedParameter
@@ -59,20 +60,12 @@ def _text_object_or_flag(value: Any) -> str | None:
 
 
 Format = Annotated[
-    Annotated[Literal["", "json"], Tag("str")] | Annotated[dict[str, Any], Tag("object[]")],
-    Discriminator(
-        _text_object_or_flag,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message='must be "json" or a JSON schema',
-    ),
+    Annotated[Literal["", "json"], Tag("str")] | Annotated[JsonObject, Tag("object[]")],
+    by_shape(_text_object_or_flag, 'must be "json" or a JSON schema'),
 ]
 Think = Annotated[
     Annotated[Literal["low", "medium", "high"], Tag("str")] | Annotated[bool, Tag("bool")],
-    Discriminator(
-        _text_object_or_flag,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message='must be true, false, "low", "medium" or "high"',
-    ),
+    by_shape(_text_object_or_flag, 'must be true, false, "low", "medium" or "high"'),
 ]
 
 
@@ -122,7 +115,7 @@ class OllamaFunction(WireModel):
     """`arguments` is an object, not text."""
 
     name: ShortText
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: JsonObject = Field(default_factory=dict)
 
 
 class OllamaCall(WireModel):

@@ -11,13 +11,14 @@ from pydantic import Discriminator, Field, Tag
 
 from llm_service.api.schemas import InferenceBody, within
 from llm_service.api.wire import (
-    SHAPE_ERROR,
     JsonObject,
     PositiveCount,
     ShortText,
     Text,
     WireModel,
+    by_shape,
     text_or_list,
+    text_or_object,
 )
 from llm_service.engine.ranges import RANGES
 from llm_service.errors import UnsupportedParameter
@@ -36,11 +37,7 @@ class Part(WireModel):
 
 Content = Annotated[
     Annotated[Text, Tag("str")] | Annotated[list[Part], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of content parts",
-    ),
+    by_shape(text_or_list, "must be a string or a list of content parts"),
 ]
 Parts = Annotated[list[Part], Field(fail_fast=True)]
 
@@ -145,11 +142,7 @@ Item = Annotated[
 ]
 Input = Annotated[
     Annotated[Text, Tag("str")] | Annotated[list[Item], Field(fail_fast=True), Tag("list[]")],
-    Discriminator(
-        text_or_list,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message="must be a string or a list of items",
-    ),
+    by_shape(text_or_list, "must be a string or a list of items"),
 ]
 
 
@@ -160,19 +153,10 @@ class NamedChoice(WireModel):
     name: ShortText | None = None
 
 
-def _choice_kind(value: Any) -> str | None:
-    kinds: dict[type, str] = {str: "str", dict: "[named]"}
-    return kinds.get(type(value))
-
-
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("str")]
-    | Annotated[NamedChoice, Tag("[named]")],
-    Discriminator(
-        _choice_kind,
-        custom_error_type=SHAPE_ERROR,
-        custom_error_message='must be "none", "auto", "required" or an object with type and name',
-    ),
+    | Annotated[NamedChoice, Tag("object[]")],
+    by_shape(text_or_object, 'must be "none", "auto", "required" or an object with type and name'),
 ]
 
 
