@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from models.pocket.chat import Conversation
+from models.pocket.chat import Conversation, tool_calls_text
 from models.pocket.corpus import MIX, Maker, add_exchange, any_exchange, draw
 from models.pocket.skills import personas, recall, tools
 from models.pocket.skills.base import Exchange
@@ -112,24 +112,28 @@ def _character(rng: Random) -> Case:
             return _case(Conversation(system=persona.system), asked)
 
 
-def _tool_request(rng: Random) -> tuple[Conversation, Exchange]:
+def _tool_request(rng: Random, maker: Callable[..., Exchange]) -> tuple[Conversation, Exchange]:
     offered = tools.new_tools(rng)
-    tool = rng.choice(offered)
-    made = draw(rng, lambda r: tools.use(r, tool), held_out=True)
     talk = Conversation(tools=[each.schema for each in offered])
+    made = draw(rng, lambda r: maker(r, rng.choice(offered)), held_out=True)
     talk.user(made.user)
     return talk, made
 
 
 def _tool_call(rng: Random) -> Case:
-    talk, made = _tool_request(rng)
-    return Case("tool call", talk.prompt, f"<tool_call>\n{made.call}\n</tool_call>")
+    talk, made = _tool_request(rng, tools.use)
+    return Case("tool call", talk.prompt, tool_calls_text(made.calls))
+
+
+def _two_calls(rng: Random) -> Case:
+    talk, made = _tool_request(rng, tools.use_twice)
+    return Case("two calls", talk.prompt, tool_calls_text(made.calls))
 
 
 def _tool_answer(rng: Random) -> Case:
-    talk, made = _tool_request(rng)
-    talk.tool_call(made.call)
-    talk.tool_result(made.result)
+    talk, made = _tool_request(rng, tools.use)
+    talk.tool_calls(made.calls)
+    talk.tool_results(made.results)
     return Case("tool answer", talk.prompt, made.answer)
 
 
@@ -147,6 +151,7 @@ _SPECIAL: tuple[Callable[[Random], Case], ...] = (
     _character,
     *(_persona(style) for style in personas.STYLED),
     _tool_call,
+    _two_calls,
     _tool_answer,
     _no_tool,
 )

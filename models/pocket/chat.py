@@ -7,6 +7,7 @@ cannot say which characters the assistant wrote, and the loss needs exactly that
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ _TOOLS_TAIL = (
     '"arguments": <args-json-object>}\n</tool_call>'
 )
 GENERATION_PROMPT = "<|im_start|>assistant\n"
+
+
+def tool_calls_text(calls: Sequence[str]) -> str:
+    return "\n".join(f"<tool_call>\n{call}\n</tool_call>" for call in calls)
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,14 @@ class Conversation:
         self.messages.append({"role": "assistant", "content": text})
         self._reply(text)
 
-    def tool_call(self, call: str) -> None:
-        function = json.loads(call)
-        calls = [{"type": "function", "function": function}]
-        self.messages.append({"role": "assistant", "content": "", "tool_calls": calls})
-        self._reply(f"<tool_call>\n{call}\n</tool_call>")
+    def tool_calls(self, calls: Sequence[str]) -> None:
+        made = [{"type": "function", "function": json.loads(call)} for call in calls]
+        self.messages.append({"role": "assistant", "content": "", "tool_calls": made})
+        self._reply(tool_calls_text(calls))
 
-    def tool_result(self, result: str) -> None:
-        self.messages.append({"role": "tool", "content": result})
-        text = f"<tool_response>\n{result}\n</tool_response>"
+    def tool_results(self, results: Sequence[str]) -> None:
+        self.messages += [{"role": "tool", "content": result} for result in results]
+        text = "\n".join(f"<tool_response>\n{each}\n</tool_response>" for each in results)
         self.spans.append(Span(f"<|im_start|>user\n{text}<|im_end|>\n", False))
 
     def _reply(self, text: str) -> None:

@@ -92,9 +92,9 @@ def conversations(seed: int | str) -> Iterator[Conversation]:
 
 def conversation(rng: Random) -> Conversation:
     roll = rng.random()
-    if roll < 0.18:
+    if roll < 0.28:
         return tool_conversation(rng)
-    if roll < 0.27:
+    if roll < 0.36:
         return distant_recall(rng)
     return Chat(rng, personas.new_persona(rng)).write(_turns(rng))
 
@@ -188,23 +188,38 @@ def distant_recall(rng: Random) -> Conversation:
     return talk
 
 
+# Answers of these are short enough to be the value of an argument.
+_RECORDED = (arithmetic.add, arithmetic.subtract, ordering.compare, facts.capital, dates.neighbour)
+
+
 def tool_conversation(rng: Random) -> Conversation:
-    """Several requests under one set of tools; some of them need no tool."""
+    """Several requests under one set of tools; some of them need no tool, some need two calls."""
     offered = tools.new_tools(rng)
-    talk = Conversation(system=rng.choice(PLAIN_SYSTEMS), tools=[tool.schema for tool in offered])
-    for _ in range(rng.randint(2, 9)):
-        if rng.random() < 0.2:
-            made = any_exchange(rng)
-        else:
-            tool = rng.choice(offered)
-            made = draw(rng, partial(tools.use, tool=tool), held_out=False)
-        add_exchange(talk, made)
+    recorder = tools.new_tool(rng, tools.RECORD) if rng.random() < 0.12 else None
+    schemas = [tool.schema for tool in (*offered, *([recorder] if recorder else []))]
+    talk = Conversation(system=rng.choice(PLAIN_SYSTEMS), tools=schemas)
+    for _ in range(rng.randint(2, 7)):
+        add_exchange(talk, draw(rng, partial(_tool_exchange, offered, recorder), held_out=False))
     return talk
+
+
+def _tool_exchange(offered: list[tools.Tool], recorder: tools.Tool | None, rng: Random) -> Exchange:
+    if recorder and rng.random() < 0.5:
+        return tools.record(rng, recorder, rng.choice(_RECORDED)(rng))
+    roll = rng.random()
+    if roll < 0.17:
+        made = rng.choices(_MAKERS, _WEIGHTS)[0](rng)
+        return tools.without(rng, made) if rng.random() < 0.15 else made
+    if roll < 0.29:
+        return tools.use_twice(rng, rng.choice(offered))
+    if roll < 0.41 and len(offered) > 1:
+        return tools.use_both(rng, *rng.sample(offered, 2))
+    return tools.use(rng, rng.choice(offered))
 
 
 def add_exchange(talk: Conversation, made: Exchange) -> None:
     talk.user(made.user)
-    if made.call:
-        talk.tool_call(made.call)
-        talk.tool_result(made.result)
+    if made.calls:
+        talk.tool_calls(made.calls)
+        talk.tool_results(made.results)
     talk.assistant(made.answer)

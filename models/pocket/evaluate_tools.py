@@ -64,18 +64,21 @@ def _one_call(rng: Random, skill: str, choice: str) -> Case:
     return Case(
         skill,
         [{"role": "user", "content": made.user}],
-        lambda answer: _calls(answer) == [json.loads(made.call)],
+        lambda answer: _calls(answer) == [json.loads(call) for call in made.calls],
         {"tools": schemas, "tool_choice": named if choice == "named" else choice},
     )
 
 
-def _two_calls(rng: Random) -> Case:
-    offered, schemas = _offer(rng, at_least=2)
-    first, second = (_asked(rng, tool) for tool in rng.sample(offered, 2))
-    wanted = [json.loads(first.call), json.loads(second.call)]
+def _two_calls(rng: Random, twice: bool) -> Case:
+    """Two calls of one tool, or one call each of two."""
+    offered, schemas = _offer(rng, at_least=1 if twice else 2)
+    pair = rng.sample(offered, 1 if twice else 2)
+    use = tools.use_twice if twice else tools.use_both
+    made = draw(rng, lambda r: use(r, *pair), held_out=True)
+    wanted = [json.loads(call) for call in made.calls]
     return Case(
-        "two calls at once",
-        [{"role": "user", "content": f"{first.user} {second.user}"}],
+        "two calls of one tool" if twice else "calls of two tools",
+        [{"role": "user", "content": made.user}],
         lambda answer: _calls(answer) == wanted,
         {"tools": schemas},
     )
@@ -86,8 +89,8 @@ def _result(rng: Random) -> Case:
     made = _asked(rng, rng.choice(offered))
     talk = Conversation(tools=schemas)
     talk.user(made.user)
-    talk.tool_call(made.call)
-    talk.tool_result(made.result)
+    talk.tool_calls(made.calls)
+    talk.tool_results(made.results)
     calling = talk.messages[1]["tool_calls"][0]["function"]
     calling["arguments"] = json.dumps(calling["arguments"])
     talk.messages[1]["tool_calls"][0]["id"] = talk.messages[2]["tool_call_id"] = "call_1"
@@ -136,7 +139,8 @@ _MAKERS: tuple[Callable[[Random], Case], ...] = (
     lambda rng: _one_call(rng, "tool call, auto", "auto"),
     lambda rng: _one_call(rng, "tool call, required", "required"),
     lambda rng: _one_call(rng, "tool call, named", "named"),
-    _two_calls,
+    lambda rng: _two_calls(rng, twice=True),
+    lambda rng: _two_calls(rng, twice=False),
     _result,
     _no_call,
     lambda rng: _json(rng, formats.json_object),

@@ -21,7 +21,7 @@ class Exchange:
     """One question and its answer.
 
     `key` decides the split, and is the question itself where empty. `code` is the answer in the
-    Coding persona. `call` and `result` are set when a tool is used on the way. `parts` is set
+    Coding persona. `calls` and `results` are set when tools are used on the way. `parts` is set
     where many answers are right: what each of them contains.
     """
 
@@ -30,8 +30,8 @@ class Exchange:
     answer: str
     key: str = ""
     code: str = ""
-    call: str = ""
-    result: str = ""
+    calls: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
 
     @property
