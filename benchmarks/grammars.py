@@ -10,7 +10,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from llm_service.engine.loading.factory import load_engine
 
 NUM_SCHEMAS = 200
 NUM_STREAMS = 16
+NUM_ROUNDS = 7
 PROMPT = tuple(range(1000, 1064))
 DRAWN = SamplingParams(max_tokens=128, temperature=1.0, seed=1, ignore_eos=True)
 NAMES: tuple[str, ...] = (
@@ -42,6 +43,8 @@ NAMES: tuple[str, ...] = (
     "quantity",
 )
 NAMES += ("customer_email", "shipping_address", "is_active", "tags", "priority", "due_date")
+
+Case = tuple[Sequence[Grammar | None], SamplingParams]
 
 
 def random_schema(draw: random.Random, depth: int = 3) -> dict[str, Any]:
@@ -86,19 +89,22 @@ class Bench:
         centiles = statistics.quantiles(seconds, n=100)
         found["compile_ms"] = {"p50": 1e3 * centiles[49], "p99": 1e3 * centiles[98]}
         free_text = await self._engine.grammars.compile(GrammarSource("start: /(.|\\n)*/"))
-        found["one_stream"] = {
-            "free": await self._speed([None], DRAWN),
-            "masks_of_nearly_all": await self._speed([free_text], DRAWN),
-            "schema": await self._speed([grammars[0]], DRAWN),
-            "schema_every_token_sampled": await self._speed(
-                [grammars[0]], replace(DRAWN, num_logprobs=0)
-            ),
-            "free_with_logprobs": await self._speed([None], replace(DRAWN, num_logprobs=0)),
-        }
-        found[f"{NUM_STREAMS}_streams"] = {
-            "free": await self._speed([None] * NUM_STREAMS, DRAWN),
-            "different_schemas": await self._speed(grammars[:NUM_STREAMS], DRAWN),
-        }
+        each_sampled = replace(DRAWN, num_logprobs=0)
+        found["one_stream"] = await self._in_turns(
+            {
+                "free": ([None], DRAWN),
+                "masks_of_nearly_all": ([free_text], DRAWN),
+                "schema": ([grammars[0]], DRAWN),
+                "free_with_logprobs": ([None], each_sampled),
+                "schema_every_token_sampled": ([grammars[0]], each_sampled),
+            }
+        )
+        found[f"{NUM_STREAMS}_streams"] = await self._in_turns(
+            {
+                "free": ([None] * NUM_STREAMS, DRAWN),
+                "different_schemas": (grammars[:NUM_STREAMS], DRAWN),
+            }
+        )
         return found
 
     async def _of(self, schema: dict[str, Any]) -> Grammar:
@@ -110,16 +116,32 @@ class Bench:
         await work
         return time.perf_counter() - started
 
-    async def _speed(
-        self, grammars: Sequence[Grammar | None], sampling: SamplingParams
-    ) -> dict[str, float]:
-        """Return tokens per second of all streams together, the median of three runs."""
-        runs = sorted([await self._run(grammars, sampling) for _ in range(3)], key=_speed_of)
-        return runs[1]
+    async def _in_turns(self, cases: Mapping[str, Case]) -> dict[str, dict[str, float]]:
+        """Run the cases one after the other, NUM_ROUNDS times.
+
+        Return the median speed of all streams of a case together, and the median of its ratios to
+        the first case of the same round, which other users of the machine disturb least.
+        """
+        rounds = [
+            {name: await self._run(*case) for name, case in cases.items()}
+            for _ in range(NUM_ROUNDS)
+        ]
+        first = next(iter(cases))
+        return {
+            name: {
+                "tokens_per_second": statistics.median(each[name][0] for each in rounds),
+                "tokens_per_chunk": rounds[0][name][1],
+                f"ratio_to_{first}": statistics.median(
+                    each[name][0] / each[first][0] for each in rounds
+                ),
+            }
+            for name in cases
+        }
 
     async def _run(
         self, grammars: Sequence[Grammar | None], sampling: SamplingParams
-    ) -> dict[str, float]:
+    ) -> tuple[float, float]:
+        """Return tokens per second of all streams together, and tokens per chunk."""
         requests = [
             GenerationRequest(
                 f"{i}", Prompt(PROMPT), replace(sampling, seed=i), cache_salt=str(i), grammar=g
@@ -132,14 +154,7 @@ class Bench:
             first = first or time.perf_counter()
             num_tokens, num_chunks = num_tokens + len(chunk.token_ids), num_chunks + 1
         seconds = time.perf_counter() - first
-        return {
-            "tokens_per_second": num_tokens / seconds,
-            "tokens_per_chunk": num_tokens / num_chunks,
-        }
-
-
-def _speed_of(run: dict[str, float]) -> float:
-    return run["tokens_per_second"]
+        return num_tokens / seconds, num_tokens / num_chunks
 
 
 async def measure(checkpoint: str, progress: Callable[[str], None]) -> dict[str, Any]:

@@ -40,9 +40,8 @@ _END_VALUE = "\n</parameter>\n"
 def write_body(body: Body, tool: Tool, delimiters: Delimiters, rules: Rules) -> str:
     """Return a call of `tool`, with arguments that fit its schema."""
     match body:
-        case JsonBody(name_key, arguments_key):
-            name = json.dumps(tool.name, ensure_ascii=False)
-            before = f'{{"{name_key}": {name}, "{arguments_key}": '
+        case JsonBody():
+            before = call_opening(body, tool)
             arguments = rules.number("arguments", json_object(tool.parameters))
             return sequence(literal(before), arguments, literal("}"))
         case NamedBody(separator):
@@ -53,6 +52,13 @@ def write_body(body: Body, tool: Tool, delimiters: Delimiters, rules: Rules) -> 
         case GemmaBody(prefix, quote):
             values = GemmaValues(tool.parameters, delimiter(quote, delimiters), rules)
             return sequence(literal(prefix + tool.name), values.arguments())
+
+
+def call_opening(body: Body, tool: Tool) -> str:
+    """Return how the body of a call of `tool` begins where a JSON object is the whole call."""
+    assert isinstance(body, JsonBody)
+    name = json.dumps(tool.name, ensure_ascii=False)
+    return f'{{"{body.name_key}": {name}, "{body.arguments_key}": '
 
 
 class _XmlArguments:

@@ -6,7 +6,7 @@ might have written by itself, and that much of it is forced.
 
 from collections.abc import Sequence
 
-from llm_service.engine.formats.bodies import write_body
+from llm_service.engine.formats.bodies import call_opening, write_body
 from llm_service.engine.formats.declarations import Calls, Declaration
 from llm_service.engine.formats.delimiters import Delimiters
 from llm_service.engine.formats.lark import (
@@ -42,7 +42,7 @@ def write_grammar(
         return writer.whole_answer(callable_, None, in_reasoning=in_reasoning)
     if content is not None:
         return writer.whole_answer(callable_, content, in_reasoning=in_reasoning)
-    return writer.after_begin(callable_) if callable_ else None
+    return writer.calls_where_begun(callable_, in_reasoning=in_reasoning) if callable_ else None
 
 
 class _Writer:
@@ -65,17 +65,44 @@ class _Writer:
         start = sequence(self._free_reasoning(in_reasoning=in_reasoning), answer)
         return GrammarSource(self._rules.text(start))
 
-    def after_begin(self, tools: Sequence[Tool]) -> GrammarSource | None:
-        """Return the grammar of what follows the token that begins a call, if it is a token."""
+    def calls_where_begun(self, tools: Sequence[Tool], *, in_reasoning: bool) -> GrammarSource:
+        """Return the grammar of free text in which calls, once begun, fit their schemas."""
         calls = self._declaration.calls
         assert calls is not None
         token_id = self._delimiters.token_id(calls.begin)
-        if token_id is None:
-            return None
-        start = self._list(calls, tools) if calls.is_list else self._after(calls, tools)
-        return GrammarSource(
-            self._rules.text(start), frozenset({token_id}), repeats=self._is_parallel
-        )
+        if token_id is not None:
+            start = self._list(calls, tools) if calls.is_list else self._after(calls, tools)
+            begins = frozenset({token_id})
+            return GrammarSource(self._rules.text(start), begins, repeats=self._is_parallel)
+        if calls.begin:
+            answer = self._text_with_calls(calls, tools)
+        else:
+            answer = self._calls_or_text(calls, tools)
+        start = sequence(self._free_reasoning(in_reasoning=in_reasoning), answer)
+        return GrammarSource(self._rules.text(start))
+
+    def _text_with_calls(self, calls: Calls, tools: Sequence[Tool]) -> str:
+        """Return an answer in which a call begins wherever the text of `begin` stands."""
+        before = text_before(calls.begin, ANY_TEXT, self._rules)
+        after = self._list(calls, tools) if calls.is_list else self._after(calls, tools)
+        call = self._rules.add("call", sequence(before, after))
+        rest = self._text_other_than(f"/{ANY_TEXT}/ {literal(calls.begin)}")
+        return f"{call}{'*' if self._is_parallel else '?'} {rest}"
+
+    def _calls_or_text(self, calls: Calls, tools: Sequence[Tool]) -> str:
+        """Return an answer that is calls if it begins as one."""
+        tag = self._delimiters.token_id(calls.also_begin)
+        begins = [literal(call_opening(calls.body, tool)) for tool in tools]
+        reasoning = self._declaration.reasoning
+        if reasoning is not None and self._delimiters.token_id(reasoning.open) is None:
+            begins.append(literal(reasoning.open))
+        text = self._text_other_than(alternatives(begins))
+        made = sequence("" if tag is None else f"<[{tag}]>?", self._all_calls(tools))
+        return self._rules.add("answer", alternatives([made, text]))
+
+    def _text_other_than(self, beginning: str) -> str:
+        """Return any text that does not begin as described."""
+        return self._rules.add("TEXT", f"/{ANY_TEXT}/ & ~(({beginning}) /{ANY_TEXT}/)")
 
     def _all_calls(self, tools: Sequence[Tool]) -> str:
         calls = self._declaration.calls
