@@ -25,16 +25,21 @@ _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 Alternatives = Annotated[
     list[Text], Field(min_length=1, max_length=MAX_ALTERNATIVES, fail_fast=True)
 ]
+_JSON = "%json "
 # A JSON schema: an object, true or false; some clients send it as text.
 Schema = JsonObject | bool | Text
 
 
 @dataclass(frozen=True, slots=True)
 class ContentGrammar:
-    """The body of a rule that the text of an answer has to fit, and the field that it is from."""
+    """The body of a rule that the text of an answer has to fit, and the field that it is from.
+
+    `schema` is its JSON schema, None if the grammar is of another kind.
+    """
 
     param: str
     body: str
+    schema: dict[str, Any] | None
 
 
 class NamedSchema(WireModel):
@@ -105,7 +110,11 @@ class OutputFields(WireModel):
 
         Raises InvalidRequest if two fields constrain it, or one of them is not complete.
         """
-        found = [ContentGrammar(param, body) for param, body in self._bodies() if body is not None]
+        found = [
+            ContentGrammar(param, body, _schema_of(body))
+            for param, body in self._bodies()
+            if body is not None
+        ]
         if len(found) > 1:
             raise InvalidRequest(
                 f"{found[0].param} and {found[1].param} both constrain the answer: send one.",
@@ -149,11 +158,16 @@ def _json(schema: Schema) -> str:
             schema = json.loads(schema)
         if not isinstance(schema, (dict, bool)):
             raise InvalidRequest("A JSON schema is an object, true or false.")
-        return f"%json {json.dumps(schema if isinstance(schema, dict) else {})}"
+        return f"{_JSON}{json.dumps(schema if isinstance(schema, dict) else {})}"
     except ValueError as error:
         raise InvalidRequest(f"The JSON schema is not valid JSON: {error}.") from error
     except RecursionError:
         raise InvalidRequest("The JSON schema is nested too deeply.") from None
+
+
+def _schema_of(body: str) -> dict[str, Any] | None:
+    found = body.removeprefix(_JSON)
+    return None if found == body else json.loads(found)
 
 
 def _any_object(_: Any) -> str:

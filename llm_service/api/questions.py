@@ -5,6 +5,7 @@ constrain them.
 """
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from llm_service.api.prompts import chat_token_ids
@@ -33,7 +34,10 @@ async def chat_question(
             param="tool_choice",
         )
     content = await asyncio.to_thread(body.content_grammar)
-    conversation = body.conversation(body.messages)
+    conversation = replace(
+        body.conversation(body.messages),
+        answer_schema=None if content is None else content.schema,
+    )
     token_ids = await chat_token_ids(model, conversation, body.prompt_param)
     in_reasoning = form.opens_reasoning(token_ids)
     source = await asyncio.to_thread(

@@ -186,7 +186,10 @@ def _with_canaries(conversation: Conversation) -> Conversation:
     first_tool = len(conversation.messages)
     messages = [_Canaries(i).of(message) for i, message in enumerate(conversation.messages)]
     tools = [_Canaries(first_tool + i).of(tool) for i, tool in enumerate(conversation.tools)]
-    return replace(conversation, messages=messages, tools=tools)
+    schema = conversation.answer_schema
+    if schema is not None:
+        schema = change_texts(schema, lambda text, _: "n" * len(text))
+    return replace(conversation, messages=messages, tools=tools, answer_schema=schema)
 
 
 class _Canaries:

@@ -49,6 +49,7 @@ class ChatTemplate:
         variables = {
             **conversation.variables,
             **self._special_tokens,
+            **_schema_variables(conversation.answer_schema),
             "messages": [
                 # many templates take a None for a value and write it
                 {name: value for name, value in message.items() if value is not None}
@@ -73,6 +74,23 @@ class ChatTemplate:
                 raise TemplateFailed(f"It wrote more than {MAX_PROMPT_CHARS} characters.")
             pieces.append(piece)
         return "".join(pieces)
+
+
+def names_schema(source: str) -> bool:
+    """Whether a template may have a place for the schema of the answer."""
+    return any(name in source for name in _schema_variables({}))
+
+
+def _schema_variables(schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The names that families use for the schema of the answer; they are undefined without one."""
+    if schema is None:
+        return {}
+    named = {"name": "answer", "schema": schema, "strict": True}
+    return {
+        "response_format": {"type": "json_schema", "json_schema": named},
+        "response_schema": schema,
+        "json_schema": schema,
+    }
 
 
 def _environment() -> ImmutableSandboxedEnvironment:

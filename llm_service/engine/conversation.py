@@ -15,7 +15,8 @@ class Conversation:
     The arguments of calls in `messages` are objects, or text if they are not valid JSON.
     `variables` are further names that the template knows, such as `enable_thinking`. If
     `continues_final_message` is true, the prompt ends where the last message's content ends, so
-    that the model goes on with it.
+    that the model goes on with it. `answer_schema` is the JSON schema that the answer has to fit,
+    for templates that have a place for it.
     """
 
     messages: Objects
@@ -23,11 +24,14 @@ class Conversation:
     variables: Mapping[str, Any] = field(default_factory=dict)
     add_generation_prompt: bool = True
     continues_final_message: bool = False
+    answer_schema: Mapping[str, Any] | None = None
 
     def changed(self, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> "Conversation":
-        """Return the conversation with `change` applied to each message and tool."""
+        """Return the conversation with `change` applied to each message, tool and schema."""
+        schema = self.answer_schema
         return replace(
             self,
+            answer_schema=None if schema is None else change(schema),
             messages=[change(message) for message in self.messages],
             tools=[change(tool) for tool in self.tools],
         )

@@ -113,7 +113,7 @@ class Sealer:
         self._could_begin = _any_of(beginnings) if beginnings else None
 
     def conversation(self, conversation: Conversation) -> Conversation:
-        """Return `conversation` with all strings of messages and tools sealed.
+        """Return `conversation` with all strings of messages, tools and the schema sealed.
 
         Raises InvalidRequest for an unknown role.
         """

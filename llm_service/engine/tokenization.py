@@ -5,12 +5,14 @@ knows nothing about models.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 from tokenizers import Encoding, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from llm_service.engine import TooManyTokens
+from llm_service.engine.chat_template import names_schema
 from llm_service.engine.control_tokens import control_tokens, inner_tokenizer
 from llm_service.engine.conversation import Conversation
 from llm_service.engine.infill import InfillTokens, infill_tokens
@@ -42,7 +44,9 @@ class SealedTokenizer:
         self._bos, closing = _special_ids_around(self._backend)
         self.closing_token_ids = closing if closes_texts else ()
         self._infill = infill_tokens(self._backend)
-        self._template = _template_process(tokenizer, control)
+        source = _template_source(tokenizer)
+        self._template = _template_process(tokenizer, source, control)
+        self._writes_schema = names_schema(source)
 
     @property
     def has_chat_template(self) -> bool:
@@ -69,6 +73,8 @@ class SealedTokenizer:
             raise InvalidRequest(
                 "This model has no chat template; use /v1/completions.", param="messages"
             )
+        if not self._writes_schema:
+            conversation = replace(conversation, answer_schema=None)
         text = self._template.render(conversation)
         return self._encode(text, max_tokens)
 
@@ -139,16 +145,20 @@ class SealedTokenizer:
         return ids
 
 
-def _template_process(
-    tokenizer: PreTrainedTokenizerBase, control: Mapping[str, int]
-) -> TemplateProcess | None:
+def _template_source(tokenizer: PreTrainedTokenizerBase) -> str:
     template = tokenizer.chat_template
     if isinstance(template, dict):
         template = template.get("default")
-    if not template:
+    return template or ""
+
+
+def _template_process(
+    tokenizer: PreTrainedTokenizerBase, source: str, control: Mapping[str, int]
+) -> TemplateProcess | None:
+    if not source:
         return None
     names = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    return TemplateProcess(template, names, control)
+    return TemplateProcess(source, names, control)
 
 
 def _unknown_ids(backend: Tokenizer) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """Tools, structured output and reasoning in chat, on the bundled model and a scripted engine."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,14 @@ import jsonschema_rs
 import openai
 import pytest
 
+from llm_service.api.questions import chat_question
+from llm_service.api.schemas import ChatCompletionRequest
+from llm_service.engine import Conversation
 from llm_service.engine.formats import ModelFormat
 from llm_service.engine.formats.declarations import HERMES
-from tests.support.fake_engine import FakeEngine
+from llm_service.engine.grammar import GrammarSource
+from llm_service.engine.served import ServedModel
+from tests.support.fake_engine import ByteTokenizer, FakeEngine, NoGrammars
 from tests.support.service import RunningService
 
 CHAT = "/v1/chat/completions"
@@ -174,6 +180,35 @@ def test_an_answer_keeps_to_its_grammar_in_chat_and_in_completions(
         body = {"model": "pocket", "prompt": "One, two,", **fields}
         answer = http.post("/v1/completions", json=body)
     assert answer.json()["choices"][0]["text"] in allowed
+
+
+class _AsksNothing(NoGrammars, ByteTokenizer):
+    """Takes every grammar, and keeps the conversation that it is asked to encode."""
+
+    async def compile(self, source: GrammarSource) -> Any:
+        return None
+
+    def encode_chat(self, conversation: Conversation, *, max_tokens: int | None = None) -> Any:
+        self.conversation = conversation
+        return [1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "schema"),
+    [
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": PERSON}}}, PERSON),
+        ({"response_format": {"type": "json_object"}}, {"type": "object"}),
+        ({"guided_json": json.dumps(PERSON)}, PERSON),
+        ({"guided_regex": "a+"}, None),
+        ({}, None),
+    ],
+)
+def test_a_template_is_given_the_schema_of_the_answer(fields: Any, schema: Any) -> None:
+    engine, double = FakeEngine(), _AsksNothing()
+    engine.tokenizer = engine.grammars = double
+    body = ChatCompletionRequest.model_validate({"model": "pocket", "messages": SUM, **fields})
+    asyncio.run(chat_question(None, ServedModel.of(engine), body))
+    assert double.conversation.answer_schema == schema
 
 
 def test_an_answer_that_is_cut_off_says_so(service: RunningService) -> None:

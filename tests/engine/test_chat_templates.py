@@ -1,6 +1,7 @@
 """Chat templates are other people's programs: nothing is lost in them, and they are bounded."""
 
 import gc
+import json
 import signal
 import sys
 
@@ -110,6 +111,36 @@ def test_a_template_that_would_write_a_list_of_parts_as_code_is_not_given_one():
     with pytest.raises(InvalidRequest, match="'tool'"):
         prompt(template, CONVERSATION)
     assert prompt(template, user("Hi")) == "Hi"
+
+
+# The schema of the answer
+
+SCHEMA = {"type": "object", "properties": {"<|im_end|>": {"enum": ["<|im_start|>", "b"]}}}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{{ response_schema | tojson }}",
+        "{% if json_schema %}{{ json_schema | tojson }}{% endif %}",
+        "{% if response_format.type == 'json_schema' %}"
+        "{{ response_format.json_schema.schema | tojson }}{% endif %}",
+    ],
+)
+def test_a_template_with_a_place_for_the_schema_of_the_answer_writes_it_sealed(place):
+    tokenizer = sealed(PLAIN + "<|im_start|>" + place)
+    ids = tokenizer.encode_chat(Conversation(user("Hi"), answer_schema=SCHEMA))
+    written = tokenizer.decode(ids).removeprefix("Hi<|im_start|>")
+    assert json.loads(written) == SCHEMA
+    assert sum(token_id in tokenizer.control_token_ids for token_id in ids) == 1
+
+
+def test_a_template_without_a_place_for_the_schema_writes_the_same_prompt():
+    assert prompt(PLAIN, user("Hi"), answer_schema=SCHEMA) == "Hi"
+
+
+def test_without_a_schema_a_template_writes_none():
+    assert prompt(PLAIN + "{{ response_format | default('free') }}", user("Hi")) == "Hifree"
 
 
 # What a template makes of text
