@@ -8,6 +8,7 @@ need() { # COMMAND DEBIAN-PACKAGE
 need curl curl
 need redis-server redis-server
 need promtool prometheus
+PATH=$PATH:/usr/sbin need nginx nginx-light
 need_browser() {
   local name
   for name in chromium chromium-browser google-chrome; do
@@ -26,6 +27,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
   echo "make: tests need these programs: ${packages[*]}" >&2
   echo "make: Debian, Ubuntu: sudo apt install ${packages[*]}" >&2
-  echo "make: macOS: brew install curl redis prometheus, and Google Chrome or brew install chromium" >&2
+  echo "make: macOS: brew install curl redis prometheus nginx, and Google Chrome or brew install chromium" >&2
   exit 1
 fi

@@ -4,7 +4,7 @@ Uses the official client for all calls that it offers. It is separate from `chec
 importing that client takes most of a second and would delay each start of the service.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx2 as httpx
 import openai
@@ -12,6 +12,7 @@ import typer
 
 PROMPT = "What is 7 plus 5?"
 TIMEOUT_SECONDS = 120.0
+NO_CHAT = "this model has no chat template"
 
 
 class Failed(Exception):
@@ -49,6 +50,7 @@ class _Checks:
         self._http = http
         self._client = client
         self._model = ""
+        self._can: Mapping[str, bool] = {}
 
     def all(self) -> dict[str, Callable[[], str]]:
         return {
@@ -76,13 +78,18 @@ class _Checks:
         return "a wrong key is refused with 401"
 
     def models(self) -> str:
-        names = [model.id for model in self._client.models.list()]
-        if not names:
+        models = self._client.models.list().data
+        if not models:
             raise Failed("no model is served")
-        self._model = names[0]
-        return ", ".join(names)
+        self._model = models[0].id
+        self._can = (models[0].model_extra or {}).get("capabilities", {})
+        return ", ".join(model.id for model in models)
 
     def chat(self) -> str:
+        if self._can.get("embeddings"):
+            return self._embedding()
+        if not self._can.get("chat", True):
+            return NO_CHAT
         answer = self._client.chat.completions.create(
             model=self._model, messages=[{"role": "user", "content": PROMPT}], max_tokens=64
         )
@@ -94,7 +101,18 @@ class _Checks:
             f" ({usage.prompt_tokens} tokens in, {usage.completion_tokens} out)"
         )
 
+    def _embedding(self) -> str:
+        answer = self._client.embeddings.create(model=self._model, input=PROMPT)
+        values = answer.data[0].embedding
+        if not any(values):
+            raise Failed("an embedding of zeros")
+        return f"embeddings only: {len(values)} values ({answer.usage.prompt_tokens} tokens in)"
+
     def stream(self) -> str:
+        if self._can.get("embeddings"):
+            return "embeddings are not streamed"
+        if not self._can.get("chat", True):
+            return NO_CHAT
         num_chunks, usage = 0, None
         for chunk in self._client.chat.completions.create(
             model=self._model,
@@ -110,9 +128,11 @@ class _Checks:
         return f"{num_chunks} chunks, then usage: {usage.total_tokens} tokens"
 
     def limits(self) -> str:
-        response = self._http.post(
-            "/v1/completions", json={"model": self._model, "prompt": "Hi", "max_tokens": 1}
-        )
+        body = {"model": self._model, "prompt": "Hi", "max_tokens": 1}
+        path = "/v1/completions"
+        if self._can.get("embeddings"):
+            body, path = {"model": self._model, "input": "Hi"}, "/v1/embeddings"
+        response = self._http.post(path, json=body)
         response.raise_for_status()
         limit = response.headers.get("x-ratelimit-limit-requests")
         remaining = response.headers.get("x-ratelimit-remaining-requests")

@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from llm_service.api.parameter import Treatment
 from llm_service.api.parameter_table import TABLE
 from llm_service.api.schemas import MAX_INPUTS
+from llm_service.cli.checks import run_checks
 from tests.engine.embedders import (
     CLS,
     HIDDEN,
@@ -455,3 +456,11 @@ def test_the_largest_request_is_answered_whole(both: RunningService) -> None:
     answer = post(both, input=texts, encoding_format="base64")
     assert answer.status_code == 200
     assert len({item["embedding"] for item in answer.json()["data"]}) == MAX_INPUTS
+
+
+def test_llm_service_check_asks_a_service_of_embeddings_for_embeddings(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunningService(tmp_path, model_id=str(folder), device="cpu", threads=1) as service:
+        assert run_checks(service.url, ADMIN_KEY)
+    assert f"embeddings only: {HIDDEN} values" in capsys.readouterr().out
