@@ -35,7 +35,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"There is no client {unknown[0]!r}; there are {', '.join(programs)}.")
         return 2
-    failed = []
+    failed, began = [], time.monotonic()
     with (
         tempfile.TemporaryDirectory() as state,
         RunningService(Path(state), model_id="pocket") as service,
@@ -49,7 +49,9 @@ def main(names: list[str]) -> int:
             if problem:
                 failed.append(name)
                 print(problem, file=sys.stderr)
-    print(f"{len(names or programs) - len(failed)} clients passed, {len(failed)} failed")
+    seconds = time.monotonic() - began
+    num_passed = len(names or programs) - len(failed)
+    print(f"{num_passed} passed, {len(failed)} failed in {seconds:.1f}s")
     return bool(failed)
 
 
