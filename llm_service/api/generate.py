@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from llm_service.api.choice import Choice
@@ -14,10 +14,20 @@ from llm_service.api.dependencies import ModelsDep, UnknownFieldsDep
 from llm_service.api.inference import InferenceDep
 from llm_service.api.json_route import JsonRoute
 from llm_service.api.responses import UsageOut
-from llm_service.api.schemas import CompletionRequest, EndpointBody, within
-from llm_service.api.wire import PositiveCount, Stop, Text, WireModel
-from llm_service.engine.ranges import RANGES
-from llm_service.errors import InvalidRequest, NotLoaded
+from llm_service.api.schemas import CompletionRequest, EndpointBody
+from llm_service.api.wire import (
+    FrequencyPenalty,
+    PositiveCount,
+    RepetitionPenalty,
+    Seed,
+    Stop,
+    Temperature,
+    Text,
+    TopK,
+    TopP,
+    WireModel,
+)
+from llm_service.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute)
 DEFAULT_TOKENS = 100  # as at TGI
@@ -25,12 +35,12 @@ DEFAULT_TOKENS = 100  # as at TGI
 
 class Parameters(WireModel):
     max_new_tokens: PositiveCount | None = None
-    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
-    top_k: Annotated[int, within(RANGES["top_k"])] | None = None
-    repetition_penalty: Annotated[float, within(RANGES["repetition_penalty"])] | None = None
-    frequency_penalty: Annotated[float, within(RANGES["frequency_penalty"])] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    frequency_penalty: FrequencyPenalty | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
     do_sample: bool | None = None
     return_full_text: bool = False
@@ -53,10 +63,10 @@ class GenerateRequest(EndpointBody):
     prompt: Text | None = None
     inputs: Text | None = None
     max_tokens: PositiveCount | None = None
-    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
-    top_k: Annotated[int, within(RANGES["top_k"])] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
     parameters: Parameters | None = None
 
@@ -120,10 +130,7 @@ async def generate(
 ) -> Response:
     """Continue a text, without a chat template. The answer comes whole."""
     body.check_extra_fields(unknown_fields)
-    default = models.default
-    if default is None:
-        raise NotLoaded(models.reason, retry_after=2)
-    asked = body.to_completion(default.info.model_id)
+    asked = body.to_completion(models.resolve(body.model).info.model_id)
     model = inference.resolve(asked)
     ask = partial(question, asked)
     wire_format = partial(GenerateFormat, body=asked, info=model.info)

@@ -1,13 +1,12 @@
 """The shape of a model in lists: what each kind of client reads about it, under its own names."""
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel
 
 from llm_service import __version__
-from llm_service.api.responses import EmbeddingFacts, embedding_facts
+from llm_service.api.responses import EmbeddingFacts, embedding_facts, rfc3339
 from llm_service.api.schemas import SamplingFields
 from llm_service.engine import ModelInfo
 from llm_service.engine.served import ServedModel
@@ -135,7 +134,7 @@ def model_out(name: str, model: ServedModel, created: float) -> Model:
         root=info.model_id,
         display_name=name,
         created=int(created),
-        created_at=datetime.fromtimestamp(int(created), UTC).isoformat().replace("+00:00", "Z"),
+        created_at=rfc3339(int(created)),
         max_model_len=info.max_context,
         context_length=info.max_context,
         max_context_length=info.max_context,

@@ -1,6 +1,7 @@
 """The bodies of answers, in OpenAI's shapes, which the OpenAPI schema also shows."""
 
 import gzip
+from datetime import UTC, datetime
 from typing import Literal
 
 from fastapi import Request
@@ -238,3 +239,8 @@ def embedding_facts(info: ModelInfo) -> EmbeddingFacts | None:
         is_normalized=found.is_normalized,
         prompts=list(found.prompts),
     )
+
+
+def rfc3339(seconds: float) -> str:
+    """Return a unix time in UTC, as protocols write it, with `Z` at the end."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

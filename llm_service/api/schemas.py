@@ -27,31 +27,31 @@ from llm_service.api.tool_fields import (
 )
 from llm_service.api.wire import (
     Count,
+    FrequencyPenalty,
     LogitBias,
+    MinP,
     PositiveCount,
+    PresencePenalty,
     Prompt,
+    RepetitionPenalty,
+    Seed,
     ShortText,
     Stop,
     StopTokenIds,
+    Temperature,
     Text,
     TokenIds,
+    TopK,
+    TopP,
     WireModel,
 )
 from llm_service.engine import Conversation, SamplingParams
-from llm_service.engine.ranges import RANGES, Range
 from llm_service.errors import InvalidRequest
 
 MAX_CHOICES = 128  # answers to one request: prompts x n
 MAX_INPUTS = 2048  # of one request for embeddings, as at OpenAI
 # Templates may write such a value anywhere, so it must not be able to form a control token.
 _VARIABLE = re.compile(r"[A-Za-z0-9 _.:/-]{0,64}")
-
-
-def within(stated: Range) -> Any:
-    """The range as pydantic takes it."""
-    if stated.excludes_least:
-        return Field(gt=stated.least, le=stated.most)
-    return Field(ge=stated.least, le=stated.most)
 
 
 class StreamOptions(WireModel):
@@ -102,18 +102,18 @@ class SamplingFields(InferenceBody, OutputFields):
     stream_options: StreamOptions | None = None
     max_tokens: PositiveCount | None = None
     min_tokens: Count = 0
-    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
-    top_k: Annotated[int, within(RANGES["top_k"])] | None = None
-    min_p: Annotated[float, within(RANGES["min_p"])] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = 1
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
     stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool = False
-    presence_penalty: Annotated[float, within(RANGES["presence_penalty"])] | None = None
-    frequency_penalty: Annotated[float, within(RANGES["frequency_penalty"])] | None = None
-    repetition_penalty: Annotated[float, within(RANGES["repetition_penalty"])] | None = None
+    presence_penalty: PresencePenalty | None = None
+    frequency_penalty: FrequencyPenalty | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     logit_bias: LogitBias | None = None
 
     @property

@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from llm_service.engine.ranges import RANGES, Range
+
 MAX_STOP_STRINGS = 16
 MAX_BIASED_TOKENS = 1024
 SHAPE_ERROR = "shape"  # no branch of a union fits
@@ -82,12 +84,26 @@ def _few_biases(value: Any) -> Any:
     return value
 
 
+def _within(stated: Range) -> Any:
+    if stated.excludes_least:
+        return Field(gt=stated.least, le=stated.most)
+    return Field(ge=stated.least, le=stated.most)
+
+
 JsonObject = Annotated[dict[str, Any], AfterValidator(_writable)]
 Text = Annotated[str, AfterValidator(_encodable)]
 ShortText = Annotated[str, Field(max_length=256), AfterValidator(_encodable)]
 Name = Annotated[str, Field(max_length=64), AfterValidator(_encodable)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 PositiveCount = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Temperature = Annotated[float, _within(RANGES["temperature"])]
+TopP = Annotated[float, _within(RANGES["top_p"])]
+TopK = Annotated[int, _within(RANGES["top_k"])]
+MinP = Annotated[float, _within(RANGES["min_p"])]
+PresencePenalty = Annotated[float, _within(RANGES["presence_penalty"])]
+FrequencyPenalty = Annotated[float, _within(RANGES["frequency_penalty"])]
+RepetitionPenalty = Annotated[float, _within(RANGES["repetition_penalty"])]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 # `fail_fast`: one complaint about a list, not one about each of a million items.
 TokenIds = Annotated[list[TokenId], Field(fail_fast=True)]

@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from llm_service.api.schemas import InferenceBody, within
+from llm_service.api.schemas import InferenceBody
 from llm_service.api.wire import (
     Count,
     JsonObject,
     PositiveCount,
     ShortText,
     StopStrings,
+    Temperature,
     Text,
+    TopP,
     WireModel,
     by_shape,
     text_or_list,
 )
-from llm_service.engine.ranges import RANGES
 
 # Tags have a bracket so that errors do not name them: see `handlers`.
 _OTHER = "[other]"
@@ -174,8 +175,8 @@ class MessagesRequest(PromptBody):
     max_tokens: PositiveCount
     stream: bool = False
     stop_sequences: StopStrings = Field(default_factory=list)
-    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_k: Count | None = None
 
     @property

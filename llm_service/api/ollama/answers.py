@@ -3,14 +3,13 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from llm_service.api.choice import Choice, Parts, ToolCall
 from llm_service.api.envelopes import ollama_envelope
-from llm_service.api.responses import UsageOut
+from llm_service.api.responses import UsageOut, rfc3339
 from llm_service.api.sse import WireFormat
 from llm_service.engine import FinishReason
 from llm_service.engine.answer import Delta
@@ -124,8 +123,7 @@ class OllamaGenerateFormat(OllamaFormat):
 
 
 def head(name: str) -> dict[str, str]:
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return {"model": name, "created_at": now}
+    return {"model": name, "created_at": rfc3339(time.time())}
 
 
 def _encoded(fields: Mapping[str, Any]) -> bytes:

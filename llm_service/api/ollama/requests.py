@@ -12,19 +12,25 @@ from llm_service.api.schemas import (
     ChatCompletionRequest,
     CompletionRequest,
     EndpointBody,
-    within,
 )
 from llm_service.api.tool_fields import Tools
 from llm_service.api.wire import (
+    FrequencyPenalty,
     JsonObject,
+    MinP,
     PositiveCount,
+    PresencePenalty,
+    RepetitionPenalty,
+    Seed,
     ShortText,
     Stop,
+    Temperature,
     Text,
+    TopK,
+    TopP,
     WireModel,
     by_shape,
 )
-from llm_service.engine.ranges import RANGES
 from llm_service.errors import InvalidRequest, UnsupportedParameter
 
 UNLIMITED = (-1, -2)  # values of num_predict: endless, and until the context is full
@@ -33,15 +39,15 @@ UNLIMITED = (-1, -2)  # values of num_predict: endless, and until the context is
 class Options(WireModel):
     num_predict: Annotated[int, Field(ge=-2, le=2**63 - 1)] | None = None
     num_ctx: PositiveCount | None = None
-    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
-    top_k: Annotated[int, within(RANGES["top_k"])] | None = None
-    min_p: Annotated[float, within(RANGES["min_p"])] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
-    presence_penalty: Annotated[float, within(RANGES["presence_penalty"])] | None = None
-    frequency_penalty: Annotated[float, within(RANGES["frequency_penalty"])] | None = None
-    repeat_penalty: Annotated[float, within(RANGES["repetition_penalty"])] | None = None
+    presence_penalty: PresencePenalty | None = None
+    frequency_penalty: FrequencyPenalty | None = None
+    repeat_penalty: RepetitionPenalty | None = None
 
     def to_openai(self) -> dict[str, Any]:
         """Return the fields that are set, under OpenAI's names."""

@@ -5,7 +5,6 @@ need a key, as all do.
 """
 
 import re
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -31,6 +30,7 @@ from llm_service.api.ollama.requests import (
     OllamaGenerateRequest,
     ShowRequest,
 )
+from llm_service.api.responses import rfc3339
 from llm_service.api.schemas import ChatCompletionRequest, CompletionRequest
 from llm_service.engine.served import Models, ServedModel
 from llm_service.errors import InvalidRequest
@@ -135,7 +135,7 @@ async def show(body: ShowRequest, key: InferenceKey, models: ModelsDep, facts: F
         info["general.parameter_count"] = local.num_parameters
         info[f"{family}.embedding_length"] = local.hidden_size
     return ShowOut(
-        modified_at=_time(facts.started_at),
+        modified_at=rfc3339(int(facts.started_at)),
         details=_details(model),
         model_info=info,
         capabilities=_capabilities(model),
@@ -174,7 +174,7 @@ def _tag(name: str, model: ServedModel, started: float) -> TagOut:
     return TagOut(
         name=name,
         model=name,
-        modified_at=_time(started),
+        modified_at=rfc3339(int(started)),
         size=0 if local is None else local.weights_bytes,
         digest="",
         details=_details(model),
@@ -215,7 +215,3 @@ def _size(num_parameters: int) -> str:
 
 def _level(local: Any) -> str:
     return str(local.dtype if local.quantization == "none" else local.quantization)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

@@ -9,18 +9,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from llm_service.api.schemas import InferenceBody, within
+from llm_service.api.schemas import InferenceBody
 from llm_service.api.wire import (
+    FrequencyPenalty,
     JsonObject,
     PositiveCount,
+    PresencePenalty,
     ShortText,
+    Temperature,
     Text,
+    TopP,
     WireModel,
     by_shape,
     text_or_list,
     text_or_object,
 )
-from llm_service.engine.ranges import RANGES
 from llm_service.errors import UnsupportedParameter
 
 # Tags have a bracket so that errors do not name them: see `handlers`.
@@ -186,10 +189,10 @@ class ResponsesRequest(InferenceBody):
     instructions: Text | None = None
     stream: bool = False
     max_output_tokens: PositiveCount | None = None
-    temperature: Annotated[float, within(RANGES["temperature"])] | None = None
-    top_p: Annotated[float, within(RANGES["top_p"])] | None = None
-    presence_penalty: Annotated[float, within(RANGES["presence_penalty"])] | None = None
-    frequency_penalty: Annotated[float, within(RANGES["frequency_penalty"])] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    presence_penalty: PresencePenalty | None = None
+    frequency_penalty: FrequencyPenalty | None = None
     tools: Tools = Field(default_factory=list)
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool = True
