@@ -4,7 +4,8 @@ Before a conversation with a new shape (its roles, fields and empty values) is r
 of the same shape is rendered, with canary words in place of texts and of the names of functions.
 It shows in which form the template takes content (text or a list of parts) and arguments of calls
 (objects or JSON text), whether everything arrives in the prompt, and which control tokens the
-template writes. Conversations of which something would not arrive are refused. So are those for
+template writes. If a template drops calls, they are written into the content, as JSON.
+Conversations of which something would not arrive are refused. So are those for
 which the template writes other control tokens than for the probe, because it then derives them
 from the text.
 """
@@ -35,6 +36,7 @@ class _Form:
 
     parts: frozenset[int] = frozenset()  # messages whose content has to be a list of parts
     has_text_arguments: bool = False  # arguments of calls have to be JSON text
+    has_calls_in_content: bool = False  # the template does not write calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,15 @@ class ChatRenderer:
         messages = conversation.messages
         texts = {i for i, m in enumerate(messages) if _has_text(m)}
         spoken = {i for i in texts if messages[i]["role"] != "system"}
-        for has_text_arguments in (False, True) if any(map(calls_of, messages)) else (False,):
-            plain = self._try(conversation, _Form(frozenset(), has_text_arguments))
+        forms = [_Form()]
+        if any(map(calls_of, messages)):
+            forms += [_Form(has_text_arguments=True), _Form(has_calls_in_content=True)]
+        for form in forms:
+            plain = self._try(conversation, form)
             yield plain
             lost = {loss.message for loss in plain.losses if loss.message is not None}
             for parts in (lost & texts, texts, spoken):
-                yield self._try(conversation, _Form(frozenset(parts), has_text_arguments))
+                yield self._try(conversation, replace(form, parts=frozenset(parts)))
 
     def _try(self, conversation: Conversation, form: _Form) -> _Probe:
         try:
@@ -141,11 +146,20 @@ class ChatRenderer:
 
 
 def _put_into_form(message: Any, position: int, form: _Form) -> None:
+    if form.has_calls_in_content and calls_of(message):
+        _write_calls(message)
     if position in form.parts:
         message["content"] = [{"type": "text", "text": message["content"]}]
     for function in calls_of(message) if form.has_text_arguments else ():
         if not isinstance(function["arguments"], str):
             function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+
+
+def _write_calls(message: Any) -> None:
+    """Put the calls of a message at the end of its content, a line of JSON for each."""
+    calls = [json.dumps(call, ensure_ascii=False) for call in calls_of(message)]
+    del message["tool_calls"]
+    message["content"] = "\n".join(filter(None, [message.get("content"), *calls]))
 
 
 def _mark_end(message: Any) -> None:

@@ -56,6 +56,7 @@ class ChatTemplate:
                 for message in conversation.messages
             ],
             "tools": conversation.tools or None,
+            "xml_tools": conversation.tools or None,  # as SmolLM3 calls them
             "documents": None,
             "add_generation_prompt": conversation.add_generation_prompt,
         }

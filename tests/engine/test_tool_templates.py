@@ -71,11 +71,28 @@ def test_tools_that_a_template_has_no_place_for_are_refused() -> None:
     assert refused.value.param == "tools"
 
 
-def test_calls_that_a_template_drops_are_refused_by_their_message() -> None:
-    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+def test_calls_that_a_template_drops_are_written_as_content() -> None:
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}"
+    messages = [CALLING[0], {**CALLING[1], "content": "I look it up.", "tool_calls": [CALL] * 2}]
+    written = '{"name": "weather", "arguments": {"city": "Rome"}}'
+    assert prompt(template, messages=[*messages, CALLING[2]]) == (
+        "user: What is the weather in Rome?|"
+        f"assistant: I look it up.\n{written}\n{written}|tool: sunny|"
+    )
+
+
+def test_calls_that_a_template_cannot_be_given_are_refused_by_their_message() -> None:
+    template = (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+    )
     with pytest.raises(InvalidRequest, match="does not write tool calls") as refused:
-        prompt(template, messages=CALLING)
+        prompt(template, messages=CALLING[:2])
     assert refused.value.param == "messages.1.tool_calls"
+
+
+def test_tools_have_the_name_that_smollm3_knows() -> None:
+    template = "{{ xml_tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert json.dumps(WEATHER) in prompt(template, messages=CALLING[:1], tools=[WEATHER])
 
 
 @pytest.mark.parametrize("type_", ["string", "object", "array", "boolean"])

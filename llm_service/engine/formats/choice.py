@@ -3,10 +3,12 @@
 A probe with calls to a tool is rendered by the model's chat template. The first declaration whose
 spelling of these calls is in the rendered text is the model's format, with the template's own
 whitespace. If the probe shows nothing, the delimiters in the template's source decide, and if it
-has nothing about calls, the vocabulary and the type of the model. A checkpoint's own
+has nothing about calls, the vocabulary and the type of the model. A template that writes calls
+in another way than all declarations has none of these formats. A checkpoint's own
 `response_template` goes before all of these.
 """
 
+import json
 from dataclasses import replace
 from functools import cached_property
 
@@ -80,6 +82,8 @@ class _Model:
         for declaration in DECLARATIONS:
             if (own := self._as_rendered(declaration)) is not None:
                 return own
+        if self._writes_calls_otherwise:
+            return PLAIN
         named = (each for each in DECLARATIONS if each.calls and self._names(each.calls))
         return next(named, None) or self._by_vocabulary()
 
@@ -105,6 +109,12 @@ class _Model:
     @cached_property
     def _rendered(self) -> str:
         return _rendered(self._tokenizer) if "tool_calls" in self._template else ""
+
+    @property
+    def _writes_calls_otherwise(self) -> bool:
+        """Whether the template writes calls, in a way that is not declared."""
+        as_text = json.dumps({"name": _NAME, "arguments": _ARGUMENTS})  # for one that drops them
+        return _ARGUMENTS["place"] in self._rendered and as_text not in self._rendered
 
     def _has_reasoning(self, reasoning: Reasoning) -> bool:
         delimiters = {reasoning.open, reasoning.close}
