@@ -28,10 +28,9 @@ const ttft: Chart = {
 
 describe("a chart", () => {
   it("says how exactly a quantile is known", () => {
+    const line = { name: "p95", color: "series-1", kind: "line" } as const;
     const read = (values: (number | null)[], exactSince: number | null = null) =>
-      ttft.times.map((_, i) =>
-        lineValue({ ...ttft, exactSince }, { ...(ttft.lines[0] as ChartLine), values }, i),
-      );
+      ttft.times.map((_, i) => lineValue({ ...ttft, exactSince }, { ...line, values }, i));
     expect(read([0.2, 60, null])).toEqual(["≈ 200 ms", "> 1:00", null]);
     expect(read([0.001, 0.0166, 0.0166], 3)).toEqual(["< 1 ms", "≈ 16.6 ms", "16.6 ms"]);
     expect(read([0.0005, 61, 60], 1)).toEqual(["0.5 ms", "1:01", "1:00"]);

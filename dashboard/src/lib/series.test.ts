@@ -78,10 +78,10 @@ describe("joinAfterRestart", () => {
   });
 
   it("does not call old points exact that were not", () => {
-    const exact = (series: Series, since: number | null) => ({
-      ...series,
-      panels: { p: { ...(series.panels.p as Panel), exact_since: since } },
-    });
+    const exact = (answer: Series, since: number | null): Series => {
+      const panel: Panel = { title: "P", unit: "s", series: answer.panels.p?.series ?? [] };
+      return { ...answer, panels: { p: { ...panel, exact_since: since } } };
+    };
     const [before, after] = [response(1, [2, 4], [1, 2]), response(10, [10, 12], [7, 8])];
     const joined = (old: Series, fresh: Series) =>
       joinAfterRestart(old, fresh).panels.p?.exact_since;

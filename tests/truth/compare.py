@@ -1,0 +1,153 @@
+"""Rows of what is shown, what is true, and how far apart they may be."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llm_service.observability.buckets import INTER_TOKEN
+from tests.truth.client import Call, Callers
+from tests.truth.machine import Process
+from tests.truth.shown import WINDOW_SECONDS, Point
+
+RATE = 0.05
+QUANTILE = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`lowest` and `highest` are what `shown` may be; `why` says where they come from."""
+
+    load: str
+    source: str
+    number: str
+    shown: float
+    truth: float
+    lowest: float
+    highest: float
+    why: str
+
+    @property
+    def is_true(self) -> bool:
+        return self.lowest <= self.shown <= self.highest
+
+
+class Table:
+    """Collects rows for one load, from one source."""
+
+    def __init__(self, load: str, source: str, rows: list[Row]) -> None:
+        self._load, self._source, self._rows = load, source, rows
+
+    def add(
+        self, number: str, shown: float, truth: float, below: float, above: float, why: str
+    ) -> None:
+        bounds = truth - below, truth + above
+        self._rows.append(Row(self._load, self._source, number, shown, truth, *bounds, why))
+
+    def near(self, number: str, shown: float, truth: float, share: float, slack: float = 0) -> None:
+        room = share * truth + slack
+        why = f"{share:.0%}" + (f" and {slack:.3g} at the borders" if slack else "")
+        self.add(number, shown, truth, room, room, why)
+
+    def equal(self, number: str, shown: float, truth: float) -> None:
+        self.add(number, shown, truth, 0, 0, "exact")
+
+
+def compare_point(table: Table, point: Point, callers: Callers, process: Process) -> None:
+    """Rates, quantiles and CPU of the window that ends at the point."""
+    _rates(table, point, callers.calls)
+    _latencies(table, point, callers)
+    _gaps(table, point, callers.calls)
+    table.near("CPU, cores", point.values["cpu"]["used"], process.cores(point.span), RATE, 0.05)
+
+
+def _rates(table: Table, point: Point, calls: Sequence[Call]) -> None:
+    """Counted between the first and the last sample of the window, as `rate` does.
+
+    A sample is taken a few milliseconds after its time, and bytes arrive a little after they are
+    counted: an event at a border may be counted on the other side of it.
+    """
+    first, last = point.span
+    seconds = last - first
+    ended = [call for call in calls if call.ended is not None and first < call.ended <= last]
+    at_border = max(1, _most_at_once(calls, point)) / seconds
+    shown = point.total("requests")
+    table.near("requests/s", shown, len(ended) / seconds, RATE, at_border)
+    failed = sum(call.is_error for call in ended)
+    tried = shown - point.total("requests", "rejected", "cancelled")
+    if tried:
+        share = point.total("requests", "error", "timeout") / tried
+        table.near("error share", share, failed / max(1, len(ended)), RATE, 0)
+    tokens = sum(first < at <= last for call in calls for at in call.arrivals)
+    shown = point.total("tokens", "output")
+    table.near("output tokens/s", shown, tokens / seconds, RATE, 2 * at_border)
+
+
+def _most_at_once(calls: Sequence[Call], point: Point) -> int:
+    """How many were in flight in the middle of the window."""
+    middle = sum(point.span) / 2
+    return sum(call.sent <= middle < (call.ended or np.inf) for call in calls)
+
+
+def _latencies(table: Table, point: Point, callers: Callers) -> None:
+    """The client's time has the way and the door in it, and its own wait for a core; the service's
+    begins when the request has been read (TTFT: when it goes to the engine) and ends when the bytes
+    are handed over. So what is shown may not be above the client's time, and below it by 10 % and
+    what an empty request takes at the same time, twice: a chat is read and rendered, too.
+    """
+    began, at = point.at - WINDOW_SECONDS, point.at
+    door = [seconds for when, seconds in callers.round_trips if began < when <= at]
+    measured: dict[str, tuple[Callable[[Call], float], Callable[[Call], float]]] = {
+        "ttft": (lambda call: call.arrivals[0], lambda call: call.ttft),
+        "duration": (lambda call: call.ended or 0.0, lambda call: call.duration),
+    }
+    for panel, (when, seconds) in measured.items():
+        usable = [call for call in callers.calls if call.arrivals and call.ended is not None]
+        if panel == "ttft":
+            usable = [call for call in callers.calls if call.arrivals]
+        times = [seconds(call) for call in usable if began < when(call) <= at]
+        is_exact = table._source == "history"
+        for quantile in (0.5, 0.95):
+            truth = _quantile(times, quantile)
+            below = QUANTILE * truth + 2 * _quantile(door, quantile)
+            above, why = QUANTILE * truth / 2, "5 % above; 10 % and two empty requests below"
+            shown = point.values[panel][f"p{quantile * 100:g}"]
+            if not is_exact:
+                # Interpolated: it is only known to be in the same bucket.
+                bounds = _bounds_of(panel)
+                below = truth - _floor(bounds, truth - below)
+                above, why = _ceil(bounds, truth + above) - truth, why + ", to the bucket's bounds"
+            label = "TTFT" if panel == "ttft" else "end to end"
+            number = f"{label} p{quantile * 100:g}, s"
+            table.add(number, shown, truth, below, above, f"{why} (n={len(times)})")
+
+
+def _gaps(table: Table, point: Point, calls: Sequence[Call]) -> None:
+    first, last = point.span
+    gaps = [gap for call in calls for when, gap in call.gaps if first < when <= last]
+    truth = _quantile(gaps, 0.95)
+    below = truth - _floor(INTER_TOKEN, truth * (1 - QUANTILE))
+    above = _ceil(INTER_TOKEN, truth * (1 + QUANTILE)) - truth
+    why = f"10 %, to the bucket's bounds (n={len(gaps)})"
+    table.add("ITL p95, s", point.values["inter_token"]["p95"], truth, below, above, why)
+
+
+def _quantile(values: Sequence[float], quantile: float) -> float:
+    return float(np.quantile(values, quantile, method="inverted_cdf"))
+
+
+def _bounds_of(panel: str) -> Sequence[float]:
+    from llm_service.observability.panels import PANELS
+    from llm_service.observability.snapshot import HISTOGRAMS
+
+    return HISTOGRAMS[PANELS[panel].histogram or ""]
+
+
+def _floor(bounds: Sequence[float], value: float) -> float:
+    index = bisect_left(bounds, value)
+    return bounds[index - 1] if index else 0.0
+
+
+def _ceil(bounds: Sequence[float], value: float) -> float:
+    return bounds[min(bisect_left(bounds, value), len(bounds) - 1)]

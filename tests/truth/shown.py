@@ -1,0 +1,78 @@
+"""What the pages show: the numbers of a point in time, from the own history or from Prometheus."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx2 as httpx
+
+from llm_service.observability.history import RESOLUTION_SECONDS
+from llm_service.observability.panels import PANELS
+from tests.support.prometheus_server import PrometheusServer
+
+WINDOW_SECONDS = 10
+NAMES = ("requests", "ttft", "duration", "inter_token", "tokens", "concurrency", "memory", "cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """`values[panel][line]` at `at`. `span` is the time between the samples that it rests on."""
+
+    at: float
+    span: tuple[float, float]
+    values: dict[str, dict[str, float]]
+
+    def total(self, panel: str, *lines: str) -> float:
+        found = self.values[panel]
+        return sum(found[line] for line in lines or found if line in found)
+
+
+class Pages(Protocol):
+    name: str
+
+    def point(self, at: float) -> Point: ...
+
+
+class History:
+    """GET /api/series of a service without Prometheus."""
+
+    name = "history"
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def point(self, at: float) -> Point:
+        """The newest point; `at` is not asked for, but is about now."""
+        query = {"range_seconds": 60, "panels": ",".join(NAMES)}
+        answer: dict[str, Any] = self._http.get("/api/series", params=query).json()
+        end = answer["end"]
+        assert abs(end - at) < 5, "the newest point is now"
+        values = {
+            name: {
+                line["name"]: line["values"][-1]
+                for line in panel["series"]
+                if line["values"][-1] is not None
+            }
+            for name, panel in answer["panels"].items()
+        }
+        # Samples are taken on whole multiples.
+        last = end // RESOLUTION_SECONDS * RESOLUTION_SECONDS
+        first = last - WINDOW_SECONDS + RESOLUTION_SECONDS
+        return Point(end, (first, last), values)
+
+
+class Prometheus:
+    """The same panels by PromQL."""
+
+    name = "Prometheus"
+
+    def __init__(self, server: PrometheusServer) -> None:
+        self._server = server
+
+    def point(self, at: float) -> Point:
+        values: dict[str, dict[str, float]] = {}
+        for name in NAMES:
+            found = self._server.query(PANELS[name].promql(f"{WINDOW_SECONDS}s"), at)
+            values[name] = {series["metric"]["line"]: float(series["value"][1]) for series in found}
+        (samples,) = self._server.query(f'up{{job="llm_service"}}[{WINDOW_SECONDS}s]', at)
+        times = [float(time) for time, _ in samples["values"]]
+        return Point(at, (times[0], times[-1]), values)
