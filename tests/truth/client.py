@@ -37,6 +37,11 @@ class Call:
         return self.ended - self.sent
 
     @property
+    def tokens_per_chunk(self) -> float:
+        """Above 1 where some text was held back or tokens came together. Known at the end."""
+        return self.num_tokens / len(self.arrivals) if self.num_tokens and self.arrivals else 1.0
+
+    @property
     def gaps(self) -> list[tuple[float, float]]:
         """(when, how long) between chunks with text."""
         pairs = zip(self.arrivals, self.arrivals[1:], strict=False)
@@ -54,7 +59,7 @@ class Callers:
         self._key = key
         self._numbers = count(1)
         self.calls: list[Call] = []
-        self.round_trips: list[tuple[float, float]] = []  # (when, how long) of empty requests
+        self.round_trips: list[tuple[float, float]] = []  # (when, how long) of readings
 
     async def repeat(self, num_callers: int, max_tokens: int, until: float) -> None:
         """`num_callers` send requests, each as soon as its last one was answered."""
@@ -102,12 +107,14 @@ class Callers:
         call.ended = time.time()
 
     async def _knock(self, until: float) -> None:
-        """Ask for nothing, now and then: what every request pays for the way and the door."""
+        """Have a chat read, rendered and tokenized but not answered: what each pays at the door."""
         reader, writer = await asyncio.open_connection(*self._address)
+        body = json.dumps({"messages": [{"role": "user", "content": QUESTIONS[2]}]}).encode()
         while time.time() < until:
             sent = time.time()
-            writer.write(self._head("GET", "/healthz", 0, "knock"))
+            writer.write(self._head("POST", "/tokenize", len(body), "knock") + body)
             headers = await _read_headers(reader)
+            assert headers[""] == "200", "a limit refused what must not be refused"
             await reader.readexactly(int(headers["content-length"]))
             self.round_trips.append((time.time(), time.time() - sent))
             await asyncio.sleep(0.05)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_service.observability.buckets import INTER_TOKEN
+from llm_service.observability.panels import PANELS
+from llm_service.observability.snapshot import HISTOGRAMS
 from tests.truth.client import Call, Callers
 from tests.truth.machine import Process
 from tests.truth.shown import WINDOW_SECONDS, Point
 
+BORDER = 0.05  # seconds between an event and its arrival, at most, where nothing is starved
 RATE = 0.05
 QUANTILE = 0.10
 
@@ -70,31 +73,37 @@ def _rates(table: Table, point: Point, calls: Sequence[Call]) -> None:
     """
     first, last = point.span
     seconds = last - first
-    ended = [call for call in calls if call.ended is not None and first < call.ended <= last]
-    at_border = max(1, _most_at_once(calls, point)) / seconds
+    ends = [(call.ended, 1.0) for call in calls if call.ended is not None]
+    count, at_border = _counted(ends, point.span)
     shown = point.total("requests")
-    table.near("requests/s", shown, len(ended) / seconds, RATE, at_border)
-    failed = sum(call.is_error for call in ended)
+    table.near("requests/s", shown, count / seconds, RATE, at_border / seconds)
+    failed, _ = _counted([(c.ended, 1.0) for c in calls if c.ended and c.is_error], point.span)
     tried = shown - point.total("requests", "rejected", "cancelled")
     if tried:
         share = point.total("requests", "error", "timeout") / tried
-        table.near("error share", share, failed / max(1, len(ended)), RATE, 0)
-    tokens = sum(first < at <= last for call in calls for at in call.arrivals)
+        table.near("error share", share, failed / max(1, count), RATE)
+    arrivals = [(at, call.tokens_per_chunk) for call in calls for at in call.arrivals]
+    tokens, at_border = _counted(arrivals, point.span)
     shown = point.total("tokens", "output")
-    table.near("output tokens/s", shown, tokens / seconds, RATE, 2 * at_border)
+    table.near("output tokens/s", shown, tokens / seconds, RATE, at_border / seconds)
 
 
-def _most_at_once(calls: Sequence[Call], point: Point) -> int:
-    """How many were in flight in the middle of the window."""
-    middle = sum(point.span) / 2
-    return sum(call.sent <= middle < (call.ended or np.inf) for call in calls)
+def _counted(
+    events: Sequence[tuple[float, float]], span: tuple[float, float]
+) -> tuple[float, float]:
+    """The weights of the (time, weight) inside the span, and of those at its borders."""
+    first, last = span
+    inside = sum(weight for time, weight in events if first < time <= last)
+    border = sum(w for time, w in events if min(abs(time - first), abs(time - last)) < BORDER)
+    return inside, max(1.0, border)
 
 
 def _latencies(table: Table, point: Point, callers: Callers) -> None:
     """The client's time has the way and the door in it, and its own wait for a core; the service's
     begins when the request has been read (TTFT: when it goes to the engine) and ends when the bytes
-    are handed over. So what is shown may not be above the client's time, and below it by 10 % and
-    what an empty request takes at the same time, twice: a chat is read and rendered, too.
+    are handed over. So what is shown may not be above the client's time but for what the window's
+    borders cut, 5 %; and below it by 10 % and what it takes, at the same time and by the same
+    clock, to have a chat read and rendered that is not answered.
     """
     began, at = point.at - WINDOW_SECONDS, point.at
     door = [seconds for when, seconds in callers.round_trips if began < when <= at]
@@ -107,13 +116,14 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
         if panel == "ttft":
             usable = [call for call in callers.calls if call.arrivals]
         times = [seconds(call) for call in usable if began < when(call) <= at]
-        is_exact = table._source == "history"
+        if not times:
+            continue
         for quantile in (0.5, 0.95):
             truth = _quantile(times, quantile)
-            below = QUANTILE * truth + 2 * _quantile(door, quantile)
-            above, why = QUANTILE * truth / 2, "5 % above; 10 % and two empty requests below"
+            below = QUANTILE * truth + _quantile(door, 0.95)
+            above, why = QUANTILE * truth / 2, "5 % above; 10 % and a reading below"
             shown = point.values[panel][f"p{quantile * 100:g}"]
-            if not is_exact:
+            if not point.is_exact:
                 # Interpolated: it is only known to be in the same bucket.
                 bounds = _bounds_of(panel)
                 below = truth - _floor(bounds, truth - below)
@@ -126,6 +136,8 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
 def _gaps(table: Table, point: Point, calls: Sequence[Call]) -> None:
     first, last = point.span
     gaps = [gap for call in calls for when, gap in call.gaps if first < when <= last]
+    if not gaps:
+        return
     truth = _quantile(gaps, 0.95)
     below = truth - _floor(INTER_TOKEN, truth * (1 - QUANTILE))
     above = _ceil(INTER_TOKEN, truth * (1 + QUANTILE)) - truth
@@ -138,9 +150,6 @@ def _quantile(values: Sequence[float], quantile: float) -> float:
 
 
 def _bounds_of(panel: str) -> Sequence[float]:
-    from llm_service.observability.panels import PANELS
-    from llm_service.observability.snapshot import HISTOGRAMS
-
     return HISTOGRAMS[PANELS[panel].histogram or ""]
 
 

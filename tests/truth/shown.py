@@ -15,11 +15,15 @@ NAMES = ("requests", "ttft", "duration", "inter_token", "tokens", "concurrency",
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`values[panel][line]` at `at`. `span` is the time between the samples that it rests on."""
+    """`values[panel][line]` at `at`. `span` is the time between the samples that it rests on.
+
+    `is_exact`: the quantiles of first tokens and durations are said to be observed values.
+    """
 
     at: float
     span: tuple[float, float]
     values: dict[str, dict[str, float]]
+    is_exact: bool
 
     def total(self, panel: str, *lines: str) -> float:
         found = self.values[panel]
@@ -57,7 +61,9 @@ class History:
         # Samples are taken on whole multiples.
         last = end // RESOLUTION_SECONDS * RESOLUTION_SECONDS
         first = last - WINDOW_SECONDS + RESOLUTION_SECONDS
-        return Point(end, (first, last), values)
+        ttft, duration = (answer["panels"][name] for name in ("ttft", "duration"))
+        is_exact = all(panel["exact_since"] <= end for panel in (ttft, duration))
+        return Point(end, (first, last), values, is_exact)
 
 
 class Prometheus:
@@ -75,4 +81,4 @@ class Prometheus:
             values[name] = {series["metric"]["line"]: float(series["value"][1]) for series in found}
         (samples,) = self._server.query(f'up{{job="llm_service"}}[{WINDOW_SECONDS}s]', at)
         times = [float(time) for time, _ in samples["values"]]
-        return Point(at, (times[0], times[-1]), values)
+        return Point(at, (times[0], times[-1]), values, is_exact=False)
