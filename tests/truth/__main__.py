@@ -25,7 +25,7 @@ from tests.support.service import ADMIN_KEY
 from tests.truth.client import Call, Callers
 from tests.truth.compare import Row, Table, compare_point
 from tests.truth.machine import Process
-from tests.truth.shown import WINDOW_SECONDS, History, Pages, Prometheus
+from tests.truth.shown import WINDOW_SECONDS, History, LastMinute, Pages, Prometheus
 
 CALLERS = (1, 8, 56)
 SLOTS = 8
@@ -98,8 +98,10 @@ class Trial:
 
     async def _compare(self, load_name: str, load: "asyncio.Task[None]") -> None:
         await asyncio.sleep(_until_between_samples())
-        history, prometheus = self._sources
-        points = [(history.name, await asyncio.to_thread(history.point, time.time()))]
+        *own, prometheus = self._sources
+        points = [
+            (source.name, await asyncio.to_thread(source.point, time.time())) for source in own
+        ]
         at = points[0][1].at
         await load  # and the scrape that covers `at` has ended
         points.append((prometheus.name, await asyncio.to_thread(prometheus.point, at)))
@@ -122,7 +124,8 @@ class Trial:
             point = await asyncio.to_thread(source.point, time.time())
             unfinished = sum(call.ended is None for call in mine)
             table = Table(load_name, source.name, self.rows)
-            shown = point.total("memory", "weights", "kv_cache", "compute", "other") / 2**20
+            parts = ("weights", "kv_cache", "compute", "other", "held")
+            shown = point.total("memory", *parts) / 2**20
             table.near("memory, MiB", shown, self._process.own_bytes() / 2**20, 0.05)
             shown = point.total("concurrency", "running", "waiting")
             table.near("running and waiting", shown, unfinished, 0.05)
@@ -198,8 +201,8 @@ def as_text(rows: list[Row]) -> str:
             f"{row.shown:.4g}",
             f"{row.truth:.4g}",
             f"{row.lowest:.4g} to {row.highest:.4g}",
-            row.why,
-            "" if row.is_true else "FALSE",
+            row.why + (f" (n={row.num_samples})" if row.num_samples is not None else ""),
+            row.verdict,
         )
         for row in rows
     ]
@@ -222,7 +225,10 @@ def main(seconds: float) -> int:
         ) as http,
     ):
         process = Process(service.pid)
-        trial = Trial(http, [History(http), Prometheus(prometheus)], process)
+        sources: list[Pages] = [History(http), Prometheus(prometheus)]
+        if http.get("/api/now").status_code == 200:
+            sources.insert(1, LastMinute(http))
+        trial = Trial(http, sources, process)
         try:
             asyncio.run(trial.run(seconds))
         finally:
@@ -231,8 +237,10 @@ def main(seconds: float) -> int:
             OUT.parent.mkdir(exist_ok=True)
             OUT.write_text(text + "\n")
             print(text)
-    false = [row for row in trial.rows if not row.is_true]
-    print(f"\n{len(trial.rows)} numbers, {len(false)} false. The table is in {OUT}.")
+    false, few = (sum(row.verdict == verdict for row in trial.rows) for verdict in ("FALSE", "few"))
+    print(
+        f"\n{len(trial.rows)} numbers, {false} false, {few} of too few samples to tell: see {OUT}."
+    )
     return int(bool(false))
 
 

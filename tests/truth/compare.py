@@ -11,11 +11,12 @@ from llm_service.observability.panels import PANELS
 from llm_service.observability.snapshot import HISTOGRAMS
 from tests.truth.client import Call, Callers
 from tests.truth.machine import Process
-from tests.truth.shown import WINDOW_SECONDS, Point
+from tests.truth.shown import Point
 
 BORDER = 0.05  # seconds between an event and its arrival, at most, where nothing is starved
 RATE = 0.05
 QUANTILE = 0.10
+MIN_SAMPLES = 20  # as on the pages: fewer make no quantile that one can judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,14 @@ class Row:
     lowest: float
     highest: float
     why: str
+    num_samples: int | None = None
 
     @property
-    def is_true(self) -> bool:
-        return self.lowest <= self.shown <= self.highest
+    def verdict(self) -> str:
+        """Empty where the number is true. A number that is missing is NaN, and false."""
+        if self.num_samples is not None and self.num_samples < MIN_SAMPLES:
+            return "few"
+        return "" if self.lowest <= self.shown <= self.highest else "FALSE"
 
 
 class Table:
@@ -43,10 +48,17 @@ class Table:
         self._load, self._source, self._rows = load, source, rows
 
     def add(
-        self, number: str, shown: float, truth: float, below: float, above: float, why: str
+        self,
+        number: str,
+        shown: float,
+        truth: float,
+        below: float,
+        above: float,
+        why: str,
+        num_samples: int | None = None,
     ) -> None:
-        bounds = truth - below, truth + above
-        self._rows.append(Row(self._load, self._source, number, shown, truth, *bounds, why))
+        names = self._load, self._source, number
+        self._rows.append(Row(*names, shown, truth, truth - below, truth + above, why, num_samples))
 
     def near(self, number: str, shown: float, truth: float, share: float, slack: float = 0) -> None:
         room = share * truth + slack
@@ -62,6 +74,8 @@ def compare_point(table: Table, point: Point, callers: Callers, process: Process
     _rates(table, point, callers.calls)
     _latencies(table, point, callers)
     _gaps(table, point, callers.calls)
+    if "cpu" not in point.values:
+        return
     table.near("CPU, cores", point.values["cpu"]["used"], process.cores(point.span), RATE, 0.05)
 
 
@@ -105,13 +119,15 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
     borders cut, 5 %; and below it by 10 % and what it takes, at the same time and by the same
     clock, to have a chat read and rendered that is not answered.
     """
-    began, at = point.at - WINDOW_SECONDS, point.at
+    began, at = point.at - point.window_seconds, point.at
     door = [seconds for when, seconds in callers.round_trips if began < when <= at]
     measured: dict[str, tuple[Callable[[Call], float], Callable[[Call], float]]] = {
         "ttft": (lambda call: call.arrivals[0], lambda call: call.ttft),
         "duration": (lambda call: call.ended or 0.0, lambda call: call.duration),
     }
     for panel, (when, seconds) in measured.items():
+        if panel not in point.values:
+            continue
         usable = [call for call in callers.calls if call.arrivals and call.ended is not None]
         if panel == "ttft":
             usable = [call for call in callers.calls if call.arrivals]
@@ -122,7 +138,7 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
             truth = _quantile(times, quantile)
             below = QUANTILE * truth + _quantile(door, 0.95)
             above, why = QUANTILE * truth / 2, "5 % above; 10 % and a reading below"
-            shown = point.values[panel][f"p{quantile * 100:g}"]
+            shown = point.values[panel].get(f"p{quantile * 100:g}", np.nan)
             if not point.is_exact:
                 # Interpolated: it is only known to be in the same bucket.
                 bounds = _bounds_of(panel)
@@ -130,7 +146,7 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
                 above, why = _ceil(bounds, truth + above) - truth, why + ", to the bucket's bounds"
             label = "TTFT" if panel == "ttft" else "end to end"
             number = f"{label} p{quantile * 100:g}, s"
-            table.add(number, shown, truth, below, above, f"{why} (n={len(times)})")
+            table.add(number, shown, truth, below, above, why, len(times))
 
 
 def _gaps(table: Table, point: Point, calls: Sequence[Call]) -> None:
@@ -141,8 +157,9 @@ def _gaps(table: Table, point: Point, calls: Sequence[Call]) -> None:
     truth = _quantile(gaps, 0.95)
     below = truth - _floor(INTER_TOKEN, truth * (1 - QUANTILE))
     above = _ceil(INTER_TOKEN, truth * (1 + QUANTILE)) - truth
-    why = f"10 %, to the bucket's bounds (n={len(gaps)})"
-    table.add("ITL p95, s", point.values["inter_token"]["p95"], truth, below, above, why)
+    shown = point.values["inter_token"].get("p95", np.nan)
+    why = "10 %, to the bucket's bounds"
+    table.add("ITL p95, s", shown, truth, below, above, why, len(gaps))
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:

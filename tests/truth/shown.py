@@ -24,6 +24,7 @@ class Point:
     span: tuple[float, float]
     values: dict[str, dict[str, float]]
     is_exact: bool
+    window_seconds: float = WINDOW_SECONDS
 
     def total(self, panel: str, *lines: str) -> float:
         found = self.values[panel]
@@ -64,6 +65,33 @@ class History:
         ttft, duration = (answer["panels"][name] for name in ("ttft", "duration"))
         is_exact = all(panel["exact_since"] <= end for panel in (ttft, duration))
         return Point(end, (first, last), values, is_exact)
+
+
+class LastMinute:
+    """GET /api/now, which is about a minute whatever the range."""
+
+    name = "now"
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def point(self, at: float) -> Point:
+        """`at` is not asked for, but is about now."""
+        answer: dict[str, Any] = self._http.get("/api/now").raise_for_status().json()
+        now, seconds = answer["now"], answer["window_seconds"]
+        requests, engine = answer["requests"]["by_outcome"], answer["engine"]
+        values = {
+            "requests": {outcome: number / seconds for outcome, number in requests.items()},
+            "tokens": {"output": engine["output_tokens_per_second"]},
+            "concurrency": {"running": engine["running"], "waiting": engine["waiting"]},
+            "memory": {"held": answer["memory"]["held_bytes"]},
+        }
+        for name in ("ttft", "inter_token"):
+            quantiles = {q: answer[name][q] for q in ("p50", "p95", "p99")}
+            values[name] = {q: found["seconds"] for q, found in quantiles.items() if found}
+        assert abs(now - at) < 5
+        window = answer["ttft"]["window_seconds"]
+        return Point(now, (now - seconds, now), values, is_exact=True, window_seconds=window)
 
 
 class Prometheus:
