@@ -82,6 +82,7 @@ class Trial:
         self.rows: list[Row] = []
 
     async def run(self, seconds: float) -> None:
+        await self.callers.choose_word()
         for num_callers in CALLERS:
             await self._steady(num_callers, seconds)
         await self._held()

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 QUESTIONS = ("What is 7 plus 5?", "What is a KV cache?", "Tell me a short story.", "Count to nine.")
 
+WORD = " a"
+
 
 @dataclass(slots=True)
 class Call:
@@ -38,7 +40,7 @@ class Call:
 
     @property
     def tokens_per_chunk(self) -> float:
-        """Above 1 where some text was held back or tokens came together. Known at the end."""
+        """Above 1 where tokens came together. Known at the end."""
         return self.num_tokens / len(self.arrivals) if self.num_tokens and self.arrivals else 1.0
 
     @property
@@ -58,8 +60,19 @@ class Callers:
         self._address = parts.hostname, parts.port
         self._key = key
         self._numbers = count(1)
+        self._word = 0
         self.calls: list[Call] = []
         self.round_trips: list[tuple[float, float]] = []  # (when, how long) of readings
+
+    async def choose_word(self) -> None:
+        """Find a token that is always written at once: then a chunk is a token."""
+        reader, writer = await asyncio.open_connection(*self._address)
+        body = json.dumps({"prompt": WORD}).encode()
+        writer.write(self._head("POST", "/tokenize", len(body), "word") + body)
+        headers = await _read_headers(reader)
+        answer = json.loads(await reader.readexactly(int(headers["content-length"])))
+        self._word = answer["tokens"][-1]
+        writer.close()
 
     async def repeat(self, num_callers: int, max_tokens: int, until: float) -> None:
         """`num_callers` send requests, each as soon as its last one was answered."""
@@ -90,6 +103,7 @@ class Callers:
                 "messages": [{"role": "user", "content": question}],
                 "max_tokens": max_tokens,
                 "ignore_eos": True,
+                "logit_bias": {str(self._word): 100},
                 "stream": True,
                 "stream_options": {"include_usage": True},
             }

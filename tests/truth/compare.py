@@ -136,7 +136,7 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
             continue
         for quantile in (0.5, 0.95):
             truth = _quantile(times, quantile)
-            below = QUANTILE * truth + _quantile(door, 0.95)
+            below = QUANTILE * truth + _quantile(door, quantile)
             above, why = QUANTILE * truth / 2, "5 % above; 10 % and a reading below"
             shown = point.values[panel].get(f"p{quantile * 100:g}", np.nan)
             if not point.is_exact:
