@@ -82,7 +82,7 @@ class Trial:
         self.rows: list[Row] = []
 
     async def run(self, seconds: float) -> None:
-        await self.callers.choose_word()
+        await self.callers.choose_words()
         for num_callers in CALLERS:
             await self._steady(num_callers, seconds)
         await self._held()

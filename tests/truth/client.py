@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 QUESTIONS = ("What is 7 plus 5?", "What is a KV cache?", "Tell me a short story.", "Count to nine.")
 
-WORD = " a"
+WORDS = " a b c d e f g h i k l m n o p r s t u w"
 
 
 @dataclass(slots=True)
@@ -60,18 +60,18 @@ class Callers:
         self._address = parts.hostname, parts.port
         self._key = key
         self._numbers = count(1)
-        self._word = 0
+        self._words: list[int] = []
         self.calls: list[Call] = []
         self.round_trips: list[tuple[float, float]] = []  # (when, how long) of readings
 
-    async def choose_word(self) -> None:
-        """Find a token that is always written at once: then a chunk is a token."""
+    async def choose_words(self) -> None:
+        """Find tokens whose text is never held back. In random order, they cannot be guessed."""
         reader, writer = await asyncio.open_connection(*self._address)
-        body = json.dumps({"prompt": WORD}).encode()
+        body = json.dumps({"prompt": WORDS}).encode()
         writer.write(self._head("POST", "/tokenize", len(body), "word") + body)
         headers = await _read_headers(reader)
         answer = json.loads(await reader.readexactly(int(headers["content-length"])))
-        self._word = answer["tokens"][-1]
+        self._words = answer["tokens"]
         writer.close()
 
     async def repeat(self, num_callers: int, max_tokens: int, until: float) -> None:
@@ -103,7 +103,8 @@ class Callers:
                 "messages": [{"role": "user", "content": question}],
                 "max_tokens": max_tokens,
                 "ignore_eos": True,
-                "logit_bias": {str(self._word): 100},
+                "temperature": 2,
+                "logit_bias": dict.fromkeys(map(str, self._words), 100),
                 "stream": True,
                 "stream_options": {"include_usage": True},
             }

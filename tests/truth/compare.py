@@ -117,7 +117,8 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
     begins when the request has been read (TTFT: when it goes to the engine) and ends when the bytes
     are handed over. So what is shown may not be above the client's time but for what the window's
     borders cut, 5 %; and below it by 10 % and what it takes, at the same time and by the same
-    clock, to have a chat read and rendered that is not answered.
+    clock, to have a chat read and rendered that is not answered. For as long as that takes, an
+    event may be on its way, too: the true value is that of any window up to so much later.
     """
     began, at = point.at - point.window_seconds, point.at
     door = [seconds for when, seconds in callers.round_trips if began < when <= at]
@@ -129,15 +130,22 @@ def _latencies(table: Table, point: Point, callers: Callers) -> None:
         if panel not in point.values:
             continue
         usable = [call for call in callers.calls if call.arrivals and call.ended is not None]
-        if panel == "ttft":
-            usable = [call for call in callers.calls if call.arrivals]
-        times = [seconds(call) for call in usable if began < when(call) <= at]
-        if not times:
+        late = _quantile(door, 0.95) if door else 0.0
+        windows = [
+            [seconds(call) for call in usable if began + shift < when(call) <= at + shift]
+            for shift in (0.0, late / 2, late)
+        ]
+        times = windows[0]
+        if not all(windows):
             continue
         for quantile in (0.5, 0.95):
             truth = _quantile(times, quantile)
-            below = QUANTILE * truth + _quantile(door, quantile)
-            above, why = QUANTILE * truth / 2, "5 % above; 10 % and a reading below"
+            truths = [_quantile(window, quantile) for window in windows]
+            below = (
+                truth - min(truths) * (1 - QUANTILE) + (_quantile(door, quantile) if door else 0)
+            )
+            above = max(truths) * (1 + QUANTILE / 2) - truth
+            why = "5 % above; 10 % and a reading below"
             shown = point.values[panel].get(f"p{quantile * 100:g}", np.nan)
             if not point.is_exact:
                 # Interpolated: it is only known to be in the same bucket.

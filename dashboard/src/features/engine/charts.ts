@@ -47,7 +47,7 @@ export const LATENCY: ChartPlan[] = [
   {
     id: "ttft_heatmap",
     title: "Time to first token",
-    unitWords: "requests, by time to first token",
+    unitWords: "requests, by time",
     unit: "count",
     looks: {},
     isHeatmap: true,
@@ -56,7 +56,7 @@ export const LATENCY: ChartPlan[] = [
   {
     id: "itl_heatmap",
     title: "Inter-token latency",
-    unitWords: "gaps between tokens, by length",
+    unitWords: "gaps, by length",
     unit: "count",
     looks: {},
     isHeatmap: true,
