@@ -181,7 +181,7 @@ def test_the_service_answers_from_this_prometheus(stack: Stack) -> None:
 
 
 def test_a_week_of_a_young_prometheus_shows_what_there_is(stack: Stack) -> None:
-    query = {"range_seconds": 604800, "panels": "requests,ttft,inter_token,concurrency,cpu"}
+    query = {"range_seconds": "604800", "panels": "requests,ttft,inter_token,concurrency,cpu"}
     with stack.served_from_prometheus() as service, service.client() as http:
         before = time.time()
         answer = http.get("/api/series", params=query).json()

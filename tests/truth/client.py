@@ -23,7 +23,7 @@ class Call:
 
     request_id: str
     sent: float
-    arrivals: list[float] = field(default_factory=list)  # of the chunks with text
+    arrivals: list[float] = field(default_factory=list)  # of tokens
     ended: float | None = None
     status: int = 0
     num_tokens: int = 0
@@ -39,13 +39,8 @@ class Call:
         return self.ended - self.sent
 
     @property
-    def tokens_per_chunk(self) -> float:
-        """Above 1 where tokens came together. Known at the end."""
-        return self.num_tokens / len(self.arrivals) if self.num_tokens and self.arrivals else 1.0
-
-    @property
     def gaps(self) -> list[tuple[float, float]]:
-        """(when, how long) between chunks with text."""
+        """(when, how long) between tokens; 0 for those that came together."""
         pairs = zip(self.arrivals, self.arrivals[1:], strict=False)
         return [(late, late - early) for early, late in pairs]
 
@@ -105,6 +100,7 @@ class Callers:
                 "ignore_eos": True,
                 "temperature": 2,
                 "logit_bias": dict.fromkeys(map(str, self._words), 100),
+                "logprobs": True,  # an entry for each token of a chunk
                 "stream": True,
                 "stream_options": {"include_usage": True},
             }
@@ -156,8 +152,8 @@ async def _read_events(reader: asyncio.StreamReader, call: Call) -> None:
             raise ConnectionError("the stream broke off")
         if not line.startswith(b"data: {"):
             continue
-        if b'"content":"' in line and b'"content":""' not in line:
-            call.arrivals.append(time.time())
+        if num_tokens := line.count(b'"token":'):
+            call.arrivals += [time.time()] * num_tokens
         elif b'"usage":{' in line:
             call.num_tokens = _tokens(json.loads(line.removeprefix(b"data: ")))
         elif b'"error":{' in line:

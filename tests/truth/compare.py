@@ -16,6 +16,7 @@ from tests.truth.shown import Point
 BORDER = 0.05  # seconds between an event and its arrival, at most, where nothing is starved
 RATE = 0.05
 QUANTILE = 0.10
+STARVED = 0.1  # seconds to have a chat read: the client's own clock is late by as much
 MIN_SAMPLES = 20  # as on the pages: fewer make no quantile that one can judge
 
 
@@ -32,12 +33,15 @@ class Row:
     highest: float
     why: str
     num_samples: int | None = None
+    is_starved: bool = False
 
     @property
     def verdict(self) -> str:
         """Empty where the number is true. A number that is missing is NaN, and false."""
         if self.num_samples is not None and self.num_samples < MIN_SAMPLES:
             return "few"
+        if self.is_starved:
+            return "starved"
         return "" if self.lowest <= self.shown <= self.highest else "FALSE"
 
 
@@ -46,6 +50,7 @@ class Table:
 
     def __init__(self, load: str, source: str, rows: list[Row]) -> None:
         self._load, self._source, self._rows = load, source, rows
+        self.is_starved = False
 
     def add(
         self,
@@ -57,8 +62,8 @@ class Table:
         why: str,
         num_samples: int | None = None,
     ) -> None:
-        names = self._load, self._source, number
-        self._rows.append(Row(*names, shown, truth, truth - below, truth + above, why, num_samples))
+        names, bounds = (self._load, self._source, number), (truth - below, truth + above)
+        self._rows.append(Row(*names, shown, truth, *bounds, why, num_samples, self.is_starved))
 
     def near(self, number: str, shown: float, truth: float, share: float, slack: float = 0) -> None:
         room = share * truth + slack
@@ -71,9 +76,13 @@ class Table:
 
 def compare_point(table: Table, point: Point, callers: Callers, process: Process) -> None:
     """Rates, quantiles and CPU of the window that ends at the point."""
+    began = point.at - point.window_seconds
+    door = [seconds for when, seconds in callers.round_trips if began < when <= point.at]
+    table.is_starved = not door or _quantile(door, 0.5) > STARVED
     _rates(table, point, callers.calls)
     _latencies(table, point, callers)
     _gaps(table, point, callers.calls)
+    table.is_starved = False
     if "cpu" not in point.values:
         return
     table.near("CPU, cores", point.values["cpu"]["used"], process.cores(point.span), RATE, 0.05)
@@ -96,7 +105,7 @@ def _rates(table: Table, point: Point, calls: Sequence[Call]) -> None:
     if tried:
         share = point.total("requests", "error", "timeout") / tried
         table.near("error share", share, failed / max(1, count), RATE)
-    arrivals = [(at, call.tokens_per_chunk) for call in calls for at in call.arrivals]
+    arrivals = [(at, 1.0) for call in calls for at in call.arrivals]
     tokens, at_border = _counted(arrivals, point.span)
     shown = point.total("tokens", "output")
     table.near("output tokens/s", shown, tokens / seconds, RATE, at_border / seconds)

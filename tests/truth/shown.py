@@ -47,7 +47,7 @@ class History:
 
     def point(self, at: float) -> Point:
         """The newest point; `at` is not asked for, but is about now."""
-        query = {"range_seconds": 60, "panels": ",".join(NAMES)}
+        query = {"range_seconds": "60", "panels": ",".join(NAMES)}
         answer: dict[str, Any] = self._http.get("/api/series", params=query).json()
         end = answer["end"]
         assert abs(end - at) < 5, "the newest point is now"
