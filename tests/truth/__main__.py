@@ -23,7 +23,7 @@ import httpx2 as httpx
 from llm_service.observability.history import RESOLUTION_SECONDS
 from tests.support.prometheus_server import PrometheusServer
 from tests.support.service import ADMIN_KEY
-from tests.truth.client import Call, Callers
+from tests.truth.client import Callers
 from tests.truth.compare import Row, Table, compare_point
 from tests.truth.machine import Process
 from tests.truth.shown import WINDOW_SECONDS, History, LastMinute, Pages, Prometheus
@@ -114,13 +114,9 @@ class Trial:
         """More long answers than can be given in time: what runs and waits stays for long."""
         num_callers, began = CALLERS[-1], len(self.callers.calls)
         load = asyncio.create_task(self.callers.once(num_callers, LONG_TOKENS))
-        engine, mine = await self._all_are_in(began)
         load_name = f"{num_callers} long answers"
-        running = sum(bool(call.arrivals) and call.ended is None for call in mine)
-        unfinished = sum(call.ended is None for call in mine)
-        table = Table(load_name, "status", self.rows)
-        table.equal("running", engine["num_running"], running)
-        table.equal("waiting", engine["num_waiting"], unfinished - running)
+        await self._count_held(began, Table(load_name, "status", self.rows))
+        mine = self.callers.calls[began:]
         await asyncio.sleep(2 + _until_between_samples())
         for source in self._sources:
             point = await asyncio.to_thread(source.point, time.time())
@@ -140,17 +136,29 @@ class Trial:
         truth = sum(call.is_error for call in ended) / len(ended)
         Table(load_name, "history", self.rows).near("error share", shown, truth, 0.05)
 
-    async def _all_are_in(self, began: int) -> tuple[dict[str, int], list[Call]]:
-        """The engine's state when every call that was sent has reached it, and these calls."""
+    async def _count_held(self, began: int, table: Table) -> None:
+        """Compare when every slot is taken, and the callers saw the same before and after."""
         until = time.monotonic() + TIMEOUT_SECONDS / 2
+        seen = self._held_now(began)
         while True:
+            before = seen
             status = await asyncio.to_thread(lambda: self._http.get("/api/status").json())
-            engine, mine = status["engine"], self.callers.calls[began:]
-            has_started = sum(bool(call.arrivals) for call in mine) >= SLOTS
-            is_in = engine["num_running"] + engine["num_waiting"] >= len(mine) >= SLOTS
-            if (has_started and is_in) or time.monotonic() > until:
-                return engine, mine
+            engine, seen = status["engine"], self._held_now(began)
+            is_in = engine["num_running"] + engine["num_waiting"] == sum(seen)
+            if before == seen and seen[0] == SLOTS and is_in:
+                break
+            if time.monotonic() > until:
+                table.is_starved = seen[0] != SLOTS
+                break
             await asyncio.sleep(0.02)
+        table.equal("running", engine["num_running"], seen[0])
+        table.equal("waiting", engine["num_waiting"], seen[1])
+
+    def _held_now(self, began: int) -> tuple[int, int]:
+        """How many get tokens, and how many wait for the first, as their callers see it."""
+        open_calls = [call for call in self.callers.calls[began:] if call.ended is None]
+        running = sum(bool(call.arrivals) for call in open_calls)
+        return running, len(open_calls) - running
 
     def _totals(self) -> None:
         """Counted over everything, to the last one; and request by request, by its id."""
