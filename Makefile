@@ -11,7 +11,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small gpu-check fuzz attack test-clients test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz attack test-truth test-clients test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ fuzz: .venv/.dev ## 2,000 requests made from the OpenAPI schema (minutes)
 
 attack: .venv/.dev ## Attack a service of its own at full size, 127.0.0.1 only (minutes; docs/security.md)
 	$(BIN)/python -m tests.attack
+
+test-truth: .venv/.dev ## Compare what the pages show with what callers and the kernel saw (2 minutes)
+	$(BIN)/python -m tests.truth
 
 test-clients: .venv/.dev ## Official client libraries against the service, each in its own environment (minutes)
 	$(BIN)/python -m tests.clients $(CLIENTS)

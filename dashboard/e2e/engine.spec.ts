@@ -14,6 +14,8 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   await expectChart(page, "Duty cycle");
   const gaps = page.getByRole("img", { name: /^Inter-token latency, last 5 minutes: most often/ });
   await expect(gaps).toBeVisible();
+  const first = page.getByRole("img", { name: /^Time to first token, last 5 minutes: most often/ });
+  await expect(first).toBeVisible();
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("A Processor 9000");
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("2 of 8");
   await expect(page.getByRole("region", { name: "Engine", exact: true })).toContainText(
@@ -28,6 +30,8 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   await page.locator("[data-chart=speed] .u-over").hover();
   const heatmap = page.locator("[data-chart=itl_heatmap]");
   await expect(heatmap.getByText(/gaps, most of them/)).toBeVisible();
+  const firstTokens = page.locator("[data-chart=ttft_heatmap]");
+  await expect(firstTokens.getByText(/\d first tokens, most of them/)).toBeVisible();
   await heatmap.getByRole("button", { name: /view as table/ }).click();
   await expect(heatmap.getByRole("columnheader", { name: "up to 5 ms" })).toBeVisible();
   expect(violations).toEqual([]);

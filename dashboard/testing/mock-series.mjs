@@ -115,6 +115,13 @@ const PANELS = {
   ],
   kv_ratio: ["KV cache used", "ratio", [line("used", (t) => 0.6 * wave(t, 120, 0.3))]],
   prefix_hits: ["Prefix hits", "ratio", [line("cached", (t) => 0.7 * wave(t, 140, 2))]],
+  ttft_heatmap: [
+    "Time to first token, by bucket",
+    "first tokens",
+    ["0.005", "0.01", "0.02", "0.05", "0.1", "0.5", "2", "+Inf"].map((bound, i) =>
+      line(bound, (t) => Math.max(0, Math.round(40 * wave(t, 130, i) * (1 - Math.abs(i - 3) / 4)))),
+    ),
+  ],
   itl_heatmap: [
     "Inter-token latency, by bucket",
     "gaps",
@@ -137,11 +144,10 @@ const PANELS = {
 /** The answer to GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
 export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
   const step = Math.max(2, Math.ceil(rangeSeconds / 600));
-  const end = Math.floor(now / step) * step;
-  const times = Array.from(
-    { length: Math.floor(rangeSeconds / step) },
-    (_, i) => end - (Math.floor(rangeSeconds / step) - 1 - i) * step,
-  );
+  // Multiples of the step, and now.
+  const last = (Math.ceil(now / step) - 1) * step;
+  const length = Math.floor(rangeSeconds / step);
+  const times = Array.from({ length }, (_, i) => last - (length - 1 - i) * step).concat(now);
   const isConstant = new Set(["memory", "concurrency", "cpu"]);
   const panels = Object.entries(PANELS).map(([id, [title, unit, series]]) => {
     const isKnown = (t) => t >= since && (hasTraffic || isConstant.has(id));
@@ -154,12 +160,14 @@ export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeco
     const samples = isQuantile
       ? { samples: times.map((t) => (isKnown(t) ? Math.round(45 * wave(t, 120, 0)) : 0)) }
       : {};
+    if (isQuantile) samples.bounds = id === "inter_token" ? [0.0005, 5] : [0.001, 900];
+    if (id === "ttft" || id === "duration") samples.exact_since = times[0];
     return [id, { title, unit, series: lines, ...samples }];
   });
   return {
     source: { kind: "history", since, resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
-    start: end - rangeSeconds,
-    end,
+    start: times[0],
+    end: now,
     step_seconds: step,
     times,
     panels: Object.fromEntries(panels),

@@ -76,10 +76,20 @@ class LineOut(BaseModel):
 
 
 class PanelOut(BaseModel):
+    """`samples` and `bounds` are those of quantiles, and null elsewhere.
+
+    From `exact_since` on, a quantile is one of the values that were observed. An earlier one, or
+    each if it is null, is interpolated inside a bucket of its histogram. `bounds` are the lowest
+    and the largest bound of the buckets: such a value is only known to be at most the lowest, or
+    at least the largest, if it equals it.
+    """
+
     title: str
     unit: str
     series: list[LineOut]
     samples: list[int] | None = None
+    bounds: list[float] | None = None
+    exact_since: float | None = None
 
 
 class SourceOut(BaseModel):
@@ -167,7 +177,8 @@ def _series(
             f" With LLM_PROMETHEUS_URL it can be up to {MAX_RANGE_SECONDS}.",
             param="range_seconds",
         )
-    return query_panels(history.samples(), now, min(range_seconds, KEPT_SECONDS), names, note)
+    range_seconds = min(range_seconds, KEPT_SECONDS)
+    return query_panels(history.samples(), now, range_seconds, names, note, history.observations())
 
 
 def _caller_out(key: ApiKey) -> CallerOut:

@@ -11,6 +11,7 @@ from llm_service.engine import LocalEngineInfo, ModelInfo, Phase, StepStats
 from llm_service.observability.buckets import BATCH, FIRST_TOKEN, INTER_TOKEN, LAG
 from llm_service.observability.families import Declare
 from llm_service.observability.gpu import ReadGpu, compute_bytes
+from llm_service.observability.recent import Recent
 
 PHASES: tuple[Phase, ...] = ("queue", "prefill", "decode")
 NO_MODEL = ""  # Prometheus takes an empty label for none
@@ -61,6 +62,7 @@ class EngineFamilies:
             FIRST_TOKEN,
             model=(),
         )
+        self.recent_first_tokens = Recent()
         self.inter_token = declare.histogram(
             "llm_inter_token_latency_seconds",
             "Gap between two tokens of a sequence.",
@@ -205,6 +207,7 @@ class ModelMetrics:
             # A sequence's id is its request's and the number of the choice.
             request_id = sequence_id.rpartition("-")[0] or sequence_id
             self._families.first_token.of(self._model).observe(seconds, {"trace_id": request_id})
+            self._families.recent_first_tokens.observe(seconds)
 
     def queue_changed(self, num_running: int, num_waiting: int, kv_cache_used_bytes: int) -> None:
         self._families.running.of(self._model).set(num_running)

@@ -126,9 +126,9 @@ class Quantile:
     quantile: float
 
     @property
-    def largest(self) -> float:
-        """The largest bound; larger values are drawn at this bound."""
-        return HISTOGRAMS[self.histogram][-1]
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the largest bound. A value below or above is only known to be there."""
+        return HISTOGRAMS[self.histogram][0], HISTOGRAMS[self.histogram][-1]
 
     def values(self, query: Query) -> Floats:
         buckets = query.bucket_rates(self.histogram)

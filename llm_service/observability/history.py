@@ -17,6 +17,7 @@ import structlog
 
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.rates import Samples
+from llm_service.observability.recent import Observations
 from llm_service.observability.record import RequestRecord
 from llm_service.observability.snapshot import COLUMNS, read_row
 
@@ -28,10 +29,14 @@ KEPT_REQUESTS = 1000
 
 
 class History:
-    """1,800 snapshots of 119 floats: 1.7 MB (`num_bytes`), taken at the start and never more."""
+    """1,800 snapshots of 173 floats, and the observations that the metrics keep beside them.
+
+    3 MB (`num_bytes`), taken at the start and never more.
+    """
 
     def __init__(self, metrics: Metrics, *, clock: Callable[[], float] = time.time) -> None:
         self._registry = metrics.registry
+        self._recent = metrics.recent
         self._clock = clock
         num_rows = KEPT_SECONDS // RESOLUTION_SECONDS
         self._times = np.zeros(num_rows)
@@ -44,7 +49,8 @@ class History:
 
     @property
     def num_bytes(self) -> int:
-        return self._times.nbytes + self._rows.nbytes
+        kept = sum(recent.num_bytes for recent in self._recent.values())
+        return self._times.nbytes + self._rows.nbytes + kept
 
     async def run(self) -> None:
         """Take a snapshot every RESOLUTION_SECONDS, on whole multiples, until cancelled."""
@@ -72,6 +78,10 @@ class History:
             size = min(self._num_taken, len(self._times))
             order = np.arange(self._num_taken - size, self._num_taken) % len(self._times)
             return Samples(self._times[order], self._rows[order])
+
+    def observations(self) -> dict[str, Observations]:
+        """The latest observations, by the name of their histogram."""
+        return {name: recent.observations() for name, recent in self._recent.items()}
 
     def request_finished(self, record: RequestRecord) -> None:
         self._requests.append(record)

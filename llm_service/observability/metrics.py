@@ -26,6 +26,7 @@ from llm_service.observability.engine_metrics import EngineFamilies, ModelMetric
 from llm_service.observability.families import ANONYMOUS, OTHER, Declare, KeyNames
 from llm_service.observability.gpu import GpuCollector, ReadGpu
 from llm_service.observability.process import MachineCollector
+from llm_service.observability.recent import Recent
 from llm_service.observability.record import (
     ERROR_KINDS,
     ERROR_PHASES,
@@ -64,6 +65,11 @@ class Metrics:
         self._declare_latencies(declare)
         self._declare_phases(declare)
         self._engine = EngineFamilies(declare)
+        # The histograms whose latest observations are kept, too.
+        self.recent = {
+            "llm_time_to_first_token_seconds": self._engine.recent_first_tokens,
+            "llm_request_duration_seconds": Recent(),
+        }
         self._declare_keys_and_limits(declare)
         self._declare_http(declare)
         self._declare_service(declare)
@@ -234,6 +240,7 @@ class Metrics:
             self._duration.of(model, "true" if record.stream else "false").observe(
                 record.duration_seconds, {"trace_id": record.request_id}
             )
+            self.recent["llm_request_duration_seconds"].observe(record.duration_seconds)
         if record.decode_seconds is not None and record.output_tokens > 1:
             self._time_per_token.of(model).observe(
                 record.decode_seconds / (record.output_tokens - 1)

@@ -1,6 +1,5 @@
 """The dashboard's panels: title, unit and lines, whatever source they are drawn from."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +39,16 @@ class Panel:
     lines: list[Line]
     histogram: str | None = None
     is_heatmap: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The lowest and the largest bound of the histogram behind a panel of quantiles."""
+        first = self.expressions[0]
+        return first.bounds if isinstance(first, Quantile) else None
+
+    @property
+    def expressions(self) -> list[Expression]:
+        return [line.expression for line in self.lines]
 
     @property
     def queried(self) -> list[Line]:
@@ -97,11 +106,12 @@ KV_CACHE = Value("llm_memory_bytes", "kv_cache")
 COMPUTE = Value("llm_memory_bytes", "compute")
 ANONYMOUS = Value("llm_process_memory_bytes", "anon")
 KV_USED, KV_CAPACITY = Value("llm_kv_cache_used_bytes"), Value("llm_kv_cache_capacity_bytes")
+FIRST_TOKENS = "llm_time_to_first_token_seconds"
 GAPS = "llm_inter_token_latency_seconds"
 
 PANELS: dict[str, Panel] = {
     "requests": _by_label("Requests", "llm_requests_total"),
-    "ttft": _quantiles("Time to first token", "llm_time_to_first_token_seconds"),
+    "ttft": _quantiles("Time to first token", FIRST_TOKENS),
     "duration": _quantiles("End-to-end time", "llm_request_duration_seconds"),
     "inter_token": _quantiles("Inter-token latency", GAPS),
     "tokens": Panel(
@@ -177,6 +187,7 @@ PANELS: dict[str, Panel] = {
     "duty": Panel("Engine busy", "ratio", [Line(phase, busy) for phase, busy in BUSY.items()]),
     "batch_size": Panel("Sequences per step", "sequences", [Line("mean", _mean("llm_batch_size"))]),
     "itl_heatmap": _heatmap("Inter-token latency, by bucket", "gaps", GAPS),
+    "ttft_heatmap": _heatmap("Time to first token, by bucket", "first tokens", FIRST_TOKENS),
     "preemptions": Panel(
         "Preemptions", "1/s", [Line("preemptions", Rate("llm_preemptions_total"))]
     ),
@@ -186,8 +197,3 @@ PANELS: dict[str, Panel] = {
     "gpu_busy": Panel("GPU busy", "gpus", [Line("busy", Value("llm_gpu_utilization_ratio"))]),
     "redis": Panel("Redis", "up", [Line("up", Value("llm_redis_up"))]),
 }
-
-
-def clipped_at(line: Line) -> float:
-    """The largest value that the line can show; NaN where it has no such end."""
-    return line.expression.largest if isinstance(line.expression, Quantile) else math.nan

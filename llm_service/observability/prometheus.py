@@ -81,17 +81,21 @@ class Prometheus:
 
     def _lines(self, query: str, grid: Grid) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
-        for series in self._data("/api/v1/query_range", query=query, **_range(grid))["result"]:
-            values = np.full(len(grid.times), np.nan)
-            for at, value in series["values"]:
-                values[round((at - grid.times[0]) / grid.step)] = float(value)
+        if len(grid.even_times):
+            for series in self._data("/api/v1/query_range", query=query, **_range(grid))["result"]:
+                values = found.setdefault(series["metric"]["line"], _no_values(grid))
+                for at, value in series["values"]:
+                    values[round((at - grid.times[0]) / grid.step)] = float(value)
+        for sample in self.samples(query, grid.end):
+            found.setdefault(sample.labels["line"], _no_values(grid))[-1] = sample.value
+        for values in found.values():
             values[np.isinf(values)] = np.nan
-            found[series["metric"]["line"]] = values
         return found
 
-    def samples(self, query: str) -> list[Sample]:
-        """The values of `query` now."""
-        result = self._data("/api/v1/query", query=query)["result"]
+    def samples(self, query: str, at: float | None = None) -> list[Sample]:
+        """The values of `query` at a time, by default now."""
+        when = {} if at is None else {"time": at}
+        result = self._data("/api/v1/query", query=query, **when)["result"]
         return [Sample(series["metric"], float(series["value"][1])) for series in result]
 
     def alerting_rules(self) -> list[dict[str, Any]]:
@@ -115,7 +119,7 @@ class Prometheus:
                 f"Prometheus at {self.name} has no target with the job {JOB}."
             )
         selector = f'up{{job="{JOB}"}}'
-        # To the minute, or to the second in the first one.
+        # To the minute, or to the second in the first one; then to the second.
         days = f"{MAX_RANGE_SECONDS // 86400}d"
         first, young = (
             f"min(min_over_time(timestamp({selector})[{span}]))" for span in (f"{days}:1m", "1m:1s")
@@ -125,7 +129,10 @@ class Prometheus:
             raise PrometheusUnavailable(
                 f"Prometheus at {self.name} has not asked this service yet."
             )
-        return Target(_seconds(ours[0].get("scrapeInterval", "")), found[0].value)
+        since = found[0].value
+        earlier = self.samples(young, since)
+        scrape_seconds = _seconds(ours[0].get("scrapeInterval", ""))
+        return Target(scrape_seconds, earlier[0].value if earlier else since)
 
     def _data(self, path: str, **parameters: str | float) -> Any:
         if self._clock() < self._asked_again_at:
@@ -163,10 +170,14 @@ def _answer(body: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
+def _no_values(grid: Grid) -> Floats:
+    return np.full(len(grid.times), np.nan)
+
+
 def _range(grid: Grid) -> dict[str, float]:
     return {
-        "start": float(grid.times[0]),
-        "end": float(grid.times[-1]),
+        "start": float(grid.even_times[0]),
+        "end": float(grid.even_times[-1]),
         "step": grid.step,
         "timeout": QUERY_SECONDS,
     }

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -236,6 +237,17 @@ def test_what_a_request_can_take_lies_below_a_bound_and_no_earlier_bound_was_los
     assert {90, 120, 300} <= set(LONG)
     assert {120, 300} <= set(HTTP)
     assert 0.2 in INTER_TOKEN
+    assert {0.1, 0.25, 3, 7.5, 15, 20, 45} <= set(LONG)
+    assert {0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.5, 3, 7.5, 15, 20} <= set(FIRST_TOKEN)
+    assert {0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.3} <= set(INTER_TOKEN)
+    assert {0.001, 0.01, 0.05, 0.1, 0.25, 0.5} <= set(QUEUE)
+
+
+@pytest.mark.parametrize("bounds", [LONG, FIRST_TOKEN, INTER_TOKEN])
+def test_no_bucket_below_a_minute_is_wider_than_what_lies_below_it(bounds: tuple[float]) -> None:
+    assert bounds[0] <= 0.005
+    for low, high in pairwise(bound for bound in bounds if bound <= 60):
+        assert high / low <= 2.5 if high > 1 else high / low <= 2
 
 
 def test_a_finished_request_is_counted_once_everywhere(

@@ -18,6 +18,7 @@ from llm_service.observability.history import (
     History,
 )
 from llm_service.observability.metrics import Metrics
+from llm_service.observability.recent import KEPT_OBSERVATIONS, Recent
 from llm_service.observability.series import MAX_POINTS, PANELS, Grid, query_panels
 from llm_service.observability.snapshot import COLUMNS, read_row
 from tests.observability.conftest import MakeRecord
@@ -33,6 +34,8 @@ class Film:
 
     def __init__(self, metrics: Metrics) -> None:
         self.now = START
+        for recent in metrics.recent.values():
+            recent.clock = lambda: self.now
         self.history = History(metrics, clock=lambda: self.now)
 
     def run(self, seconds: float) -> None:
@@ -41,9 +44,18 @@ class Film:
             self.history.sample()
 
     def panel(self, name: str, range_seconds: int = 60) -> dict[str, Any]:
-        answer = query_panels(self.history.samples(), self.now, range_seconds, [name])
+        answer = query_panels(
+            self.history.samples(),
+            self.now,
+            range_seconds,
+            [name],
+            recent=self.history.observations(),
+        )
         decoded: dict[str, Any] = json.loads(json.dumps(answer, allow_nan=False))["panels"][name]
         return decoded
+
+    def times(self, range_seconds: int = 60) -> list[float]:
+        return Grid.until(self.now, range_seconds, RESOLUTION_SECONDS).times.tolist()
 
     def lines(self, name: str, range_seconds: int = 60) -> dict[str, Values]:
         return {line["name"]: line["values"] for line in self.panel(name, range_seconds)["series"]}
@@ -66,7 +78,7 @@ def test_the_history_stays_the_same_size_and_the_oldest_goes_first(film: Film) -
     before = film.history.num_bytes
     film.run(KEPT_SECONDS + 100)
     samples = film.history.samples()
-    assert film.history.num_bytes == before < 2 * 2**20
+    assert film.history.num_bytes == before < 3 * 2**20
     assert samples.times[-1] == film.now
     assert samples.times[0] == film.now - KEPT_SECONDS + RESOLUTION_SECONDS
     assert (np.diff(samples.times) == RESOLUTION_SECONDS).all()
@@ -110,19 +122,25 @@ def test_a_column_is_the_sum_over_the_other_labels(
 
 
 @pytest.mark.parametrize("range_seconds", [10, 60, 300, 900, 1198, 1199, 3600])
-def test_a_grid_is_even_and_has_at_most_600_points(range_seconds: int) -> None:
-    grid = Grid.until(START + 1.3, range_seconds, RESOLUTION_SECONDS)
-    assert len(grid.times) <= MAX_POINTS
-    assert set(np.diff(grid.times)) == {grid.step}
+@pytest.mark.parametrize("now", [START, START + 1.3, START + 7.99])
+def test_a_grid_has_at_most_600_even_points_and_ends_now(range_seconds: int, now: float) -> None:
+    grid = Grid.until(now, range_seconds, RESOLUTION_SECONDS)
+    assert 2 <= len(grid.times) <= MAX_POINTS
+    assert set(np.diff(grid.even_times)) <= {grid.step}
     assert grid.step % RESOLUTION_SECONDS == 0
-    assert (grid.times % grid.step == 0).all()
-    assert START + 1.3 - grid.step < grid.times[-1] <= START + 1.3
-    assert grid.times[-1] - grid.times[0] > range_seconds - grid.step
+    assert (grid.even_times % grid.step == 0).all()
+    assert grid.times[-1] == grid.end == now
+    assert 0 < now - grid.even_times[-1] <= grid.step
+    assert range_seconds - grid.step < now - grid.times[0] <= range_seconds
+
+
+def test_a_range_below_a_step_is_the_point_of_now() -> None:
+    assert Grid.until(START + 12, 10, 15).times.tolist() == [START + 12]
 
 
 def test_polls_of_the_same_step_get_the_same_points() -> None:
     first, later = (Grid.until(now, 3600, RESOLUTION_SECONDS) for now in (START, START + 3))
-    assert set(first.times[1:]) <= set(later.times)
+    assert set(first.even_times[1:]) <= set(later.times)
 
 
 def test_requests_per_second_by_outcome(
@@ -147,22 +165,103 @@ def test_a_quantile_without_samples_is_null_and_says_how_many(film: Film, metric
     panel = film.panel("ttft")
     lines = {line["name"]: line for line in panel["series"]}
     assert lines["p50"]["values"][-1] == pytest.approx(0.15)
-    assert lines["p50"]["values"][-2] is None
+    assert lines["p50"]["values"][-3] is None
     assert lines["p50"]["labels"] == {"quantile": "0.5"}
-    assert panel["samples"][-2:] == [0, 2]
+    assert panel["samples"][-3:] == [0, 2, 2]
     assert "is_clipped" not in lines["p50"]
 
 
 def test_a_quantile_beyond_the_last_bucket_is_clipped_and_says_so(
     film: Film, metrics: Metrics
 ) -> None:
-    metrics.of_model(INFO).tokens_delivered([("a-0", 999.0)], [])
     film.run(2)
-    metrics.of_model(INFO).tokens_delivered([("a-0", 999.0)], [])
+    metrics.of_model(INFO).tokens_delivered([], [99.0])
     film.run(2)
-    (p50, *_) = film.panel("ttft")["series"]
-    assert p50["values"][-1] == 900
+    panel = film.panel("inter_token")
+    (p50, *_) = panel["series"]
+    assert p50["values"][-1] == panel["bounds"][1] == 5
     assert p50["is_clipped"] is True
+
+
+def test_a_quantile_in_the_first_bucket_is_its_bound_and_no_made_up_share_of_it(
+    film: Film, metrics: Metrics
+) -> None:
+    film.run(2)
+    metrics.of_model(INFO).tokens_delivered([], [0.0001] * 30)
+    film.run(2)
+    panel = film.panel("inter_token")
+    assert panel["bounds"] == [0.0005, 5]
+    assert "exact_since" not in panel
+    assert [line["values"][-1] for line in panel["series"]] == [0.0005] * 3
+
+
+def test_quantiles_of_first_tokens_are_values_that_were_observed(
+    film: Film, metrics: Metrics
+) -> None:
+    film.run(20)
+    seconds = [0.0094] * 10 + [0.0166] * 9 + [0.75]
+    metrics.of_model(INFO).tokens_delivered([(f"{i}-0", s) for i, s in enumerate(seconds)], [])
+    film.run(2)
+    panel = film.panel("ttft")
+    latest = {line["name"]: line["values"][-1] for line in panel["series"]}
+    assert latest == {"p50": 0.0094, "p95": 0.0166, "p99": 0.75}
+    assert panel["samples"][-1] == 20
+    assert panel["exact_since"] == film.panel("ttft", 60)["exact_since"] <= START
+
+
+def test_quantiles_of_durations_are_values_that_were_observed(
+    film: Film, metrics: Metrics, make_record: MakeRecord
+) -> None:
+    film.run(20)
+    for seconds in (0.51, 0.52, 0.97):
+        metrics.request_finished(make_record(duration_seconds=seconds))
+    metrics.request_finished(make_record(duration_seconds=9.0, outcome="rejected"))
+    film.run(2)
+    lines = film.lines("duration")
+    assert (lines["p50"][-1], lines["p95"][-1]) == (0.52, 0.97)
+    assert film.panel("duration")["samples"][-1] == 3
+
+
+def test_a_point_is_interpolated_if_the_observations_do_not_reach_back_that_far(
+    film: Film, metrics: Metrics
+) -> None:
+    model = metrics.of_model(INFO)
+    film.run(20)
+    model.tokens_delivered([("early-0", 0.0166)], [])
+    film.run(20)
+    for _ in range(KEPT_OBSERVATIONS):  # they push the early one out
+        model.tokens_delivered([("late-0", 0.0094)], [])
+    film.run(40)
+    panel = film.panel("ttft", 80)
+    (p50, *_) = panel["series"]
+    times = np.array(film.times(80))
+    early, late = (p50["values"][int(np.searchsorted(times, START + at))] for at in (24, 44))
+    assert 0.015 < early <= 0.02, "in its bucket, but not the value itself"
+    assert late == 0.0094
+    assert panel["exact_since"] == START + 30, "10 s, a window, after the one that is missing"
+
+
+def test_observations_from_before_a_clock_was_set_back_are_dropped() -> None:
+    now = START
+    recent = Recent(clock=lambda: now)
+    recent.observe(1.0)
+    now -= 3600
+    recent.observe(2.0)
+    kept = recent.observations()
+    assert (kept.times.tolist(), kept.values.tolist(), kept.since) == ([now], [2.0], now)
+
+
+def test_the_rates_of_a_young_source_are_of_the_time_that_it_has_seen(
+    film: Film, metrics: Metrics, make_record: MakeRecord
+) -> None:
+    for _ in range(50):
+        metrics.request_finished(make_record())
+        film.run(2)
+    # Each point of a day covers minutes, and this source is 100 s old.
+    answer = query_panels(film.history.samples(), film.now, 86400, ["requests"])
+    (stop, *_) = answer["panels"]["requests"]["series"]  # type: ignore[index]
+    assert stop["values"][-1] == pytest.approx(0.5, rel=0.03)
+    assert stop["values"][0] is None
 
 
 def test_a_stall_is_a_gap_in_every_line(film: Film) -> None:
@@ -318,14 +417,16 @@ async def test_the_history_runs_by_itself_and_survives_a_failing_read(
 
 def test_a_heatmap_counts_what_fell_between_two_bounds(film: Film, metrics: Metrics) -> None:
     film.run(10)
-    metrics.of_model(INFO).tokens_delivered([], [0.001, 0.015, 0.016, 99.0])
+    metrics.of_model(INFO).tokens_delivered([], [0.001, 0.016, 0.017, 99.0])
     film.run(2)
-    latest = {le: values[-1] for le, values in film.lines("itl_heatmap").items()}
-    assert {le: value for le, value in latest.items() if value} == {
-        "0.005": 1,
-        "0.02": 2,
-        "+Inf": 1,
-    }
+    metrics.of_model(INFO).tokens_delivered([("a-0", 0.012), ("b-0", 0.013)], [])
+    film.run(2)
+
+    def counted(panel: str) -> dict[str, float]:
+        return {le: values[-1] for le, values in film.lines(panel).items() if values[-1]}
+
+    assert counted("itl_heatmap") == {"0.001": 1, "0.02": 2, "+Inf": 1}
+    assert counted("ttft_heatmap") == {"0.015": 2}
 
 
 def test_shares_are_between_nothing_and_all(film: Film, metrics: Metrics) -> None:

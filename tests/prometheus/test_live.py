@@ -7,6 +7,7 @@ import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +178,30 @@ def test_the_service_answers_from_this_prometheus(stack: Stack) -> None:
     assert all(burn["value"] is not None for burn in availability["burn_rates"])
     assert len(availability["history"]["times"]) == len(availability["history"]["budget_left"])
     assert {alert["name"] for alert in alerts["alerts"]} == {r["alert"] for r in rules("alert")}
+
+
+def test_a_week_of_a_young_prometheus_shows_what_there_is(stack: Stack) -> None:
+    query = {"range_seconds": "604800", "panels": "requests,ttft,inter_token,concurrency,cpu"}
+    with stack.served_from_prometheus() as service, service.client() as http:
+        before = time.time()
+        answer = http.get("/api/series", params=query).json()
+    since, end = answer["source"]["since"], answer["end"]
+    assert end == answer["times"][-1] >= before - 1, "the last point is now"
+    (first_scrape,) = stack.prometheus.query("min(min_over_time(timestamp(up)[1h:1s]))")
+    assert since == pytest.approx(float(first_scrape["value"][1]), abs=1.5)
+    for name, panel in answer["panels"].items():
+        values = [line["values"] for line in panel["series"] if not may_be_empty(line["name"])]
+        assert any(line[-1] is not None for line in values), name
+        is_before = [time < since - 1 for time in answer["times"]]
+        assert sum(is_before) > 500
+        for line in values:
+            known = [v for v, early in zip(line, is_before, strict=True) if early and v is not None]
+            assert known == [], f"{name} has values from before the first scrape"
+    # Not a share of the rate because a point of a week covers 17 minutes, most of them unseen.
+    (stop,) = (s for s in answer["panels"]["requests"]["series"] if s["name"] == "stop")
+    (counted,) = stack.prometheus.query('sum(llm_requests_total{outcome="stop"})')
+    assert stop["values"][-1] == pytest.approx(float(counted["value"][1]) / (end - since), rel=0.2)
+    assert "exact_since" not in answer["panels"]["ttft"], "of several processes there may be"
 
 
 def test_the_objective_counts_what_the_service_failed_and_not_what_callers_did(

@@ -83,9 +83,13 @@ class PrometheusServer:
             assert self._process.stderr is not None
             self._process.stderr.close()
 
-    def query(self, expr: str) -> list[dict[str, Any]]:
-        """The series of `expr` now. AssertionError with Prometheus' words where it fails."""
-        answer = self.client.post("/api/v1/query", data={"query": expr}).json()
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series of `expr` at a time, by default now.
+
+        AssertionError with Prometheus' words where it fails.
+        """
+        when = {} if at is None else {"time": at}
+        answer = self.client.post("/api/v1/query", data={"query": expr, **when}).json()
         assert answer["status"] == "success", f"{expr}: {answer.get('error')}"
         return list(answer["data"]["result"])
 

@@ -2489,7 +2489,15 @@ export interface components {
             /** Reasoning Tokens */
             reasoning_tokens: number;
         };
-        /** PanelOut */
+        /**
+         * PanelOut
+         * @description `samples` and `bounds` are those of quantiles, and null elsewhere.
+         *
+         *     From `exact_since` on, a quantile is one of the values that were observed. An earlier one, or
+         *     each if it is null, is interpolated inside a bucket of its histogram. `bounds` are the lowest
+         *     and the largest bound of the buckets: such a value is only known to be at most the lowest, or
+         *     at least the largest, if it equals it.
+         */
         PanelOut: {
             /** Title */
             title: string;
@@ -2499,6 +2507,10 @@ export interface components {
             series: components["schemas"]["LineOut"][];
             /** Samples */
             samples?: number[] | null;
+            /** Bounds */
+            bounds?: number[] | null;
+            /** Exact Since */
+            exact_since?: number | null;
         };
         /** Parameters */
         Parameters: {

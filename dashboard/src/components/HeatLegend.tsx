@@ -33,5 +33,5 @@ function wordsAt(chart: Chart, index: number): string {
   const most = chart.lines.reduce((a, b) =>
     (b.values[index] ?? 0) > (a.values[index] ?? 0) ? b : a,
   );
-  return `${formatCount(Math.round(all))} gaps, most of them ${most.name}`;
+  return `${formatCount(Math.round(all))} ${chart.counted ?? ""}, most of them ${most.name}`;
 }

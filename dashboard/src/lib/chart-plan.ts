@@ -26,6 +26,8 @@ export interface ChartPlan {
   isEmptyAtZero?: boolean;
   /** The series are buckets, named by their upper bounds in seconds. */
   isHeatmap?: boolean;
+  /** What a heatmap counts, such as "gaps". */
+  counted?: string;
   objective?: number;
   /** The text if nothing was measured; "no traffic" by default. */
   emptyWords?: string;
@@ -96,8 +98,12 @@ function buildChart(plan: ChartPlan, panel: Panel, times: number[]): Chart {
   const samples = panel.samples ? { samples: panel.samples } : {};
   const isMeasured = panel.series.some(({ values }) => maxValue(values) !== null);
   const words = plan.isOpen && isMeasured ? "none" : emptyWords;
-  const heatmap = plan.isHeatmap ? { isHeatmap: true } : {};
-  return { id, title, unitWords, unit, times, lines, emptyWords: words, ...samples, ...heatmap };
+  const precision = panel.bounds
+    ? { bounds: panel.bounds, exactSince: panel.exact_since ?? null }
+    : {};
+  const heatmap = plan.isHeatmap ? { isHeatmap: true, counted: plan.counted ?? "" } : {};
+  const shown = { id, title, unitWords, unit, times, lines, emptyWords: words };
+  return { ...shown, ...samples, ...precision, ...heatmap };
 }
 
 function linesOf(plan: ChartPlan, panel: Panel): ChartLine[] {
@@ -110,8 +116,7 @@ function namedLines(plan: ChartPlan, panel: Panel): ChartLine[] {
   return Object.entries(plan.looks).flatMap(([name, { as, ...look }], i) => {
     const series = panel.series.find((candidate) => candidate.name === name);
     if (!series || (plan.isSparse && i > 0 && !maxValue(series.values))) return [];
-    const isClipped = series.is_clipped === true;
-    return [{ ...look, name: as ?? name, values: series.values, isClipped }];
+    return [{ ...look, name: as ?? name, values: series.values }];
   });
 }
 

@@ -18,21 +18,24 @@ const ttft: Chart = {
   unit: "s",
   times: [1, 2, 3],
   samples: [30, 4, 0],
+  bounds: [0.001, 60],
   emptyWords: "no traffic",
   lines: [
-    { name: "p95", values: [0.2, 60, null], color: "series-1", kind: "line", isClipped: true },
+    { name: "p95", values: [0.2, 60, null], color: "series-1", kind: "line" },
     { name: "objective", values: [2, 2, 2], color: "muted", kind: "reference" },
   ],
 };
 
 describe("a chart", () => {
-  it("reads a quantile in the open bucket as more than its bound", () => {
-    const [p95] = ttft.lines;
-    expect(p95 && [0, 1, 2].map((i) => lineValue(ttft, p95, i))).toEqual([
-      "200 ms",
-      "> 1:00",
-      null,
-    ]);
+  it("says how exactly a quantile is known", () => {
+    const line = { name: "p95", color: "series-1", kind: "line" } as const;
+    const read = (values: (number | null)[], exactSince: number | null = null) =>
+      ttft.times.map((_, i) => lineValue({ ...ttft, exactSince }, { ...line, values }, i));
+    expect(read([0.2, 60, null])).toEqual(["≈ 200 ms", "> 1:00", null]);
+    expect(read([0.001, 0.0166, 0.0166], 3)).toEqual(["< 1 ms", "≈ 16.6 ms", "16.6 ms"]);
+    expect(read([0.0005, 61, 60], 1)).toEqual(["0.5 ms", "1:01", "1:00"]);
+    const [, objective] = ttft.lines;
+    expect(objective && lineValue(ttft, objective, 0)).toBe("2 s");
   });
 
   it("marks points that rest on fewer than 20 samples", () => {
@@ -52,7 +55,7 @@ describe("a chart", () => {
 
   it("has a summary in words", () => {
     expect(summarize(ttft, "5 minutes")).toBe(
-      "Time to first token, last 5 minutes: p95 latest 1:00, highest 1:00; objective 2 s.",
+      "Time to first token, last 5 minutes: p95 latest > 1:00, highest > 1:00; objective 2 s.",
     );
     expect(summarize({ ...ttft, lines: [] }, "hour")).toContain("no traffic");
   });

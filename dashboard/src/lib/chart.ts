@@ -1,7 +1,7 @@
 /** A chart is a list of lines over shared times. This file knows no canvas and no React. */
 
 import { latestValue, maxValue, MIN_SAMPLES, stackSeries, type Value } from "./series";
-import { isClipped } from "./quantile";
+import { quantileWords } from "./quantile";
 import { formatClock, formatDayAndClock, formatTick, formatValue, type Unit } from "./units";
 
 export interface ChartLine {
@@ -13,7 +13,6 @@ export interface ChartLine {
   dash?: number[];
   /** "stack" is stacked on the previous one, "area" is filled, "reference" is a limit or objective. */
   kind: "line" | "area" | "stack" | "reference";
-  isClipped?: boolean;
 }
 
 export interface Chart {
@@ -26,6 +25,11 @@ export interface Chart {
   lines: ChartLine[];
   /** The number of observations of each point, for quantiles. */
   samples?: number[];
+  /** Of quantiles: the bounds of their buckets, and from when on they are values that were observed. */
+  bounds?: number[];
+  exactSince?: number | null;
+  /** What a heatmap counts, such as "gaps". */
+  counted?: string;
   /** The lines are buckets, drawn as rows of shaded cells. */
   isHeatmap?: boolean;
   /** The text of an empty chart. */
@@ -46,12 +50,18 @@ export function drawnLines(chart: Chart): ChartLine[] {
   });
 }
 
-/** A value as text; a value in the last, open bucket reads "> 60 s". */
+/** A value as text. That of a quantile says how exactly it is known. */
 export function lineValue(chart: Chart, line: ChartLine, index: number): string | null {
   const value = line.values[index] ?? null;
   if (value === null) return null;
-  const words = formatValue(chart.unit, value);
-  return isClipped(line.isClipped, line.values, value) ? `> ${words}` : words;
+  return line.kind === "reference"
+    ? formatValue(chart.unit, value)
+    : valueWords(chart, value, chart.times[index] ?? 0);
+}
+
+function valueWords({ unit, bounds, exactSince }: Chart, value: number, time: number): string {
+  if (!bounds) return formatValue(unit, value);
+  return quantileWords(value, bounds, time >= (exactSince ?? Infinity));
 }
 
 const DAY = 86_400;
@@ -81,7 +91,8 @@ export function summarize(chart: Chart, rangeWords: string): string {
     const highest = maxValue(line.values);
     if (latest === null || highest === null) return [];
     if (line.kind === "reference") return [`${line.name} ${formatValue(chart.unit, latest)}`];
-    const words = (value: number) => formatValue(chart.unit, value);
+    const words = (value: number) =>
+      valueWords(chart, value, chart.times[line.values.lastIndexOf(value)] ?? 0);
     return [`${line.name} latest ${words(latest)}, highest ${words(highest)}`];
   });
   const body = isEmpty(chart) ? chart.emptyWords : lines.join("; ");

@@ -36,7 +36,10 @@ export function bucketTick(chart: Chart, position: number): string {
   return lowest.startsWith("up to") ? "0" : (/^(.*) to /.exec(lowest)?.[1] ?? "0");
 }
 
-/** Paints a cell per bucket and point. Its opacity follows the square root, so that few are visible. */
+/**
+ * Paints a cell per bucket and point, from the point before to this one, but at most `step` wide.
+ * Its opacity follows the square root, so that few are visible.
+ */
 export function paintCells(plot: uPlot, color: string, step: number): void {
   const [times, ...buckets] = plot.data;
   const most = Math.max(...buckets.map((values) => maxValue(values as (number | null)[]) ?? 0));
@@ -54,8 +57,9 @@ export function paintCells(plot: uPlot, color: string, step: number): void {
       const value = values[i] ?? 0;
       if (value <= 0) continue;
       const time = times[i] ?? 0;
-      const left = Math.round(plot.valToPos(time - step / 2, "x", true));
-      const right = Math.round(plot.valToPos(time + step / 2, "x", true));
+      const begin = Math.max(time - step, times[i - 1] ?? -Infinity);
+      const left = Math.round(plot.valToPos(begin, "x", true));
+      const right = Math.round(plot.valToPos(time, "x", true));
       ctx.globalAlpha = 0.1 + 0.9 * Math.sqrt(value / most);
       ctx.fillRect(left, top + 1, Math.max(1, right - left), bottom - top - 1);
     }

@@ -1,7 +1,7 @@
 /** The current value of a quantile, and whether it rests on enough observations. */
 
 import type { Panel } from "../api/types";
-import { latestIndex, maxValue, MIN_SAMPLES, type Value } from "./series";
+import { latestIndex, MIN_SAMPLES } from "./series";
 import { formatSeconds } from "./units";
 
 export interface Reading {
@@ -23,13 +23,25 @@ export function readQuantile(
   if (!series || index === null) return null;
   const seconds = series.values[index] ?? 0;
   const n = panel?.samples?.[index] ?? null;
-  const words = `${isClipped(series.is_clipped, series.values, seconds) ? "> " : ""}${formatSeconds(seconds)}`;
+  const isExact = (panel?.exact_since ?? null) !== null; // the newest points, if any
+  const words = quantileWords(seconds, panel?.bounds, isExact);
   return { seconds, words, n, isWeak: n !== null && n < MIN_SAMPLES };
 }
 
-/** The largest value of a clipped series is only the bound of the last bucket. */
-export function isClipped(hasClipped: boolean | undefined, values: Value[], value: number) {
-  return hasClipped === true && value === maxValue(values);
+/**
+ * Says how exactly a quantile is known: "16.6 ms" if it was observed; "≈ 16.6 ms" if it is interpolated inside a bucket; "< 1 ms" or
+ * "> 15:00" in the first or the last bucket, where only the bound is known. `bounds` are the lowest and the largest of the buckets.
+ */
+export function quantileWords(
+  seconds: number,
+  bounds: number[] | null | undefined,
+  isExact: boolean,
+): string {
+  const words = formatSeconds(seconds);
+  if (isExact || !bounds) return words;
+  const [lowest = -Infinity, largest = Infinity] = bounds;
+  if (seconds <= lowest) return `< ${words}`;
+  return `${seconds >= largest ? ">" : "≈"} ${words}`;
 }
 
 /** How many points count as "now": ten seconds, but at least three points. */

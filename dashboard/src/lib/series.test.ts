@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Series } from "../api/types";
+import type { Panel, Series } from "../api/types";
 import {
   divideSeries,
   joinAfterRestart,
@@ -75,6 +75,19 @@ describe("joinAfterRestart", () => {
     const later = joinAfterRestart(joined, response(10, [10, 12], [7, 8]));
     expect(later.times).toEqual([2, 4, 9.999, 10, 12]);
     expect(later.panels.p?.series[0]?.values).toEqual([1, 2, null, 7, 8]);
+  });
+
+  it("does not call old points exact that were not", () => {
+    const exact = (answer: Series, since: number | null): Series => {
+      const panel: Panel = { title: "P", unit: "s", series: answer.panels.p?.series ?? [] };
+      return { ...answer, panels: { p: { ...panel, exact_since: since } } };
+    };
+    const [before, after] = [response(1, [2, 4], [1, 2]), response(10, [10, 12], [7, 8])];
+    const joined = (old: Series, fresh: Series) =>
+      joinAfterRestart(old, fresh).panels.p?.exact_since;
+    expect(joined(exact(before, 4), exact(after, 2))).toBe(4);
+    expect(joined(exact(before, null), exact(after, 2))).toBe(9.999);
+    expect(joined(before, after)).toBeUndefined();
   });
 
   it("does not change the answer if the service did not restart", () => {

@@ -81,6 +81,8 @@ export function joinAfterRestart(previous: Series | undefined, next: Series): Se
     const empty = previous.times.map(() => null);
     return {
       ...panel,
+      // Old points are as exact as they were.
+      ...(panel.exact_since ? { exact_since: old?.exact_since ?? gap } : {}),
       ...(panel.samples ? { samples: join(old?.samples ?? [], panel.samples, 0) } : {}),
       series: panel.series.map((series) => {
         const before = old?.series.find((other) => other.name === series.name)?.values ?? empty;

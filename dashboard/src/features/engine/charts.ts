@@ -45,12 +45,22 @@ export const WORK: ChartPlan[] = [
 
 export const LATENCY: ChartPlan[] = [
   {
-    id: "itl_heatmap",
-    title: "Inter-token latency",
-    unitWords: "gaps between tokens, by length",
+    id: "ttft_heatmap",
+    title: "Time to first token",
+    unitWords: "requests, by time",
     unit: "count",
     looks: {},
     isHeatmap: true,
+    counted: "first tokens",
+  },
+  {
+    id: "itl_heatmap",
+    title: "Inter-token latency",
+    unitWords: "gaps, by length",
+    unit: "count",
+    looks: {},
+    isHeatmap: true,
+    counted: "gaps",
   },
   {
     id: "event_loop_lag",

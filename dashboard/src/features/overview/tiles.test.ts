@@ -52,9 +52,11 @@ describe("tiles", () => {
 
   it("read a clipped quantile as more than its bound", () => {
     const ttft = panelOf({ p95: [60, 60, 60] }, [40, 40, 40]);
-    ttft.series = ttft.series.map((series) => ({ ...series, is_clipped: true }));
+    ttft.bounds = [0.05, 60];
     expect(tileOf("TTFT p95", { ttft }).value).toBe("> 1:00");
     for (const line of ttft.series) line.values = [60, 60, 45];
+    expect(tileOf("TTFT p95", { ttft }).value).toBe("≈ 45 s");
+    ttft.exact_since = 996;
     expect(tileOf("TTFT p95", { ttft }).value).toBe("45 s");
   });
 
