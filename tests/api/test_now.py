@@ -230,8 +230,9 @@ def test_a_redis_that_goes_away_is_told_with_how_long(tmp_path: Path, engine: Fa
             RunningService(tmp_path / "state", engine=engine, redis_url=url) as service,
             service.client() as http,
         ):
-            limits = now_of(http)["limits"]
-            assert (limits["storage"], limits["redis_away_seconds"]) == ("redis", None)
+            # A busy machine may need a second try.
+            here = until(http, lambda now: now["limits"]["storage"] == "redis")
+            assert here["limits"]["redis_away_seconds"] is None
             redis_server.kill()
             away = until(http, lambda now: (now["limits"]["redis_away_seconds"] or 0) > 0)
             assert away["limits"]["storage"] == "in-process (redis is away)"
