@@ -50,8 +50,9 @@ const MUCH_REFUSED = 0.05;
 
 function requestsTile(now: Now, series: Series | undefined): Tile {
   const { count, share } = refusedByLimits(now);
-  const full = now.refused.queue_full + now.refused.unavailable + now.refused.loading;
-  const refused = (count + full) / now.window_seconds;
+  const full = now.refused.queue_full + now.refused.unavailable;
+  const { loading } = now.refused;
+  const refused = (count + full + loading) / now.window_seconds;
   const rate = (now.requests.total + now.limits.ip) / now.window_seconds;
   const values = sumSeries((series?.panels.requests?.series ?? []).map((line) => line.values));
   return {
@@ -59,7 +60,7 @@ function requestsTile(now: Now, series: Series | undefined): Tile {
     label: "Requests",
     value: `${formatNumber(rate)}/s`,
     detail: refused > 0 ? `${formatNumber(refused)}/s refused` : "in the last minute",
-    tone: full > 0 ? "bad" : share >= MUCH_REFUSED ? "warn" : "plain",
+    tone: full > 0 ? "bad" : loading > 0 || share >= MUCH_REFUSED ? "warn" : "plain",
     values,
   };
 }
