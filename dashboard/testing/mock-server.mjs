@@ -28,6 +28,7 @@ const STATE = ["loading", "idle"].includes(ASKED_STATE)
   : ASKED_STATE === "stalled"
     ? "idle"
     : "ready";
+let incident = isIncident(ASKED_STATE) ? ASKED_STATE : "";
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
@@ -241,6 +242,11 @@ async function route(request, response) {
   if (url.pathname === "/" && !request.headers.accept?.includes("text/html")) {
     return sendJson(response, 200, { service: "llm_service", requires_keys: !IS_OPEN });
   }
+  // Tests stage one incident after the other in an open page.
+  if (url.pathname.startsWith("/mock/incident/")) {
+    incident = url.pathname.split("/").at(-1);
+    return sendJson(response, 200, { incident });
+  }
   if (!/^\/(api|v1)\/|^\/tokenize$/.test(url.pathname)) return serveFile(url.pathname, response);
   const sent = request.headers.authorization?.replace("Bearer ", "") ?? "";
   const key = IS_OPEN && !(sent in SCOPES) ? "anonymous" : sent;
@@ -272,7 +278,7 @@ async function route(request, response) {
   if (url.pathname.startsWith("/api/keys")) return manageKeys(request, url.pathname, response);
   if (request.method === "DELETE") return cancel(url.pathname.split("/").at(-1), response);
   if (url.pathname === "/api/now") {
-    return sendJson(response, 200, buildNow(isIncident(ASKED_STATE) ? ASKED_STATE : "", now()));
+    return sendJson(response, 200, buildNow(incident, now()));
   }
   if (url.pathname === "/api/engine")
     return sendJson(response, 200, buildEngine(STATE !== "loading"));

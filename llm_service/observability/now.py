@@ -206,7 +206,9 @@ def _exact(times: Sequence[float], quantile: float) -> QuantileNow | None:
     """The smallest value that at least this share of the values does not exceed."""
     if not times:
         return None
-    return QuantileNow(times[max(0, math.ceil(quantile * len(times)) - 1)])
+    # Less a little, because 0.95 * 20 may come out above 19.
+    rank = math.ceil(quantile * len(times) - 1e-9)
+    return QuantileNow(times[max(rank, 1) - 1])
 
 
 def _interpolated(buckets: Floats, bounds: Sequence[float], quantile: float) -> QuantileNow | None:
