@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { alertOf } from "../alerts/examples";
 import { INCIDENTS, nowOf } from "../../testing/examples";
 import { judge } from "./health";
 import { buildTiles } from "./tiles";
@@ -127,11 +126,21 @@ describe("the sentence", () => {
       }),
     );
     expect(worst.state).toBe("queue-full");
-    expect(worst.also.join(" ")).toMatch(/over a limit.*Redis is away/);
+    expect(worst.also.join(" ")).toMatch(/over a limit.*Redis has been away/);
   });
 
   it("names firing alerts, and is bad only if one is urgent", () => {
-    const firing = (name: string, severity: string) => alertOf({ name, severity, state: "firing" });
+    const firing = (name: string, severity: string) => ({
+      name,
+      severity,
+      state: "firing" as const,
+      since: null,
+      value: "",
+      summary: "",
+      description: "",
+      runbook_url: "",
+      query: "",
+    });
     expect(judge(nowOf(), [firing("CPUThrottled", "ticket")])).toMatchObject({
       tone: "warn",
       sentence: "One alert is firing: CPUThrottled.",

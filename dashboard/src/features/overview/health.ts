@@ -221,8 +221,9 @@ function checkFailures(now: Now): Finding | null {
 function checkMemory({ memory }: Now): Finding | null {
   const share = memory.limit_bytes > 0 ? memory.held_bytes / memory.limit_bytes : 0;
   if (share <= MEMORY_BAD) return null;
-  const held = `${formatBytes(memory.held_bytes)} of it cannot be freed`;
-  const sentence = `Memory near its limit: ${formatBytes(memory.total_bytes)} in total, ${held}, and ${formatBytes(memory.limit_bytes)} are allowed (${formatPercent(share)}).`;
+  const held = `${formatBytes(memory.held_bytes)} of ${formatBytes(memory.limit_bytes)}`;
+  const total = `${formatBytes(memory.total_bytes)} in total`;
+  const sentence = `Memory near its limit: ${held} are taken and cannot be freed (${formatPercent(share)}); ${total}.`;
   return { state: "memory", tone: "bad", sentence };
 }
 
@@ -277,8 +278,8 @@ function causeWords({ ttft }: Now): string {
 function checkRedis({ limits }: Now): Finding | null {
   const { redis_away_seconds: away } = limits;
   if (away === null) return null;
-  const time = away >= 1 ? ` for ${formatDuration(away)}` : "";
-  const sentence = `Redis is away${time}: each process counts limits for itself.`;
+  const time = ` for ${formatDuration(Math.max(1, away))}`;
+  const sentence = `Redis has been away${time}: each process counts limits for itself.`;
   return { state: "redis-away", tone: "warn", sentence };
 }
 

@@ -65,16 +65,24 @@ function requestsTile(now: Now, series: Series | undefined): Tile {
   };
 }
 
-function errorTile({ requests }: Now, series: Series | undefined): Tile {
-  const { failed, counted, total } = requests;
+/** "no traffic" only if nothing was asked: requests may still run, or all be refused. */
+function emptyWords({ requests, engine }: Now, otherwise: string): string {
+  return requests.total + engine.running + engine.waiting > 0 ? otherwise : "no traffic";
+}
+
+function errorTile(now: Now, series: Series | undefined): Tile {
+  const { failed, counted } = now.requests;
   const share = counted > 0 ? failed / counted : null;
   const isWeak = counted < MIN_SAMPLES;
   const isBad = share !== null && share >= 0.01 && !isWeak;
   return {
     label: "Errors",
     value: share === null ? null : formatPercent(share),
-    emptyWords: total > 0 ? "none counted" : "no traffic",
-    detail: `${formatCount(failed)} of ${formatCount(counted)} failed`,
+    emptyWords: emptyWords(now, "no answer yet"),
+    detail:
+      share === null
+        ? "in the last minute"
+        : `${formatCount(failed)} of ${formatCount(counted)} failed`,
     tone: isBad ? "bad" : share !== null && share >= 0.001 ? "warn" : "plain",
     isWeak,
     values: errorShares(series),
@@ -92,11 +100,9 @@ function errorShares(series: Series | undefined): Value[] {
 }
 
 function ttftTile(now: Now, series: Series | undefined): Tile {
-  const tile = latencyTile("TTFT p95", now.ttft, TTFT_OBJECTIVE);
-  const isRefusing = now.requests.total > 0 && now.ttft.count === 0;
   return {
-    ...tile,
-    emptyWords: isRefusing ? "no first token" : "no traffic",
+    ...latencyTile("TTFT p95", now.ttft, TTFT_OBJECTIVE),
+    emptyWords: emptyWords(now, "no first token"),
     values: valuesOf(series?.panels.ttft, "p95"),
   };
 }
@@ -107,6 +113,7 @@ function interTokenTile(now: Now, series: Series | undefined): Tile {
   const isKnown = median?.bound === "" && median.seconds > 0 && !tile.isWeak;
   return {
     ...tile,
+    emptyWords: emptyWords(now, "no tokens"),
     ...(isKnown ? { detail: `${formatNumber(1 / median.seconds)} tok/s each` } : {}),
     values: valuesOf(series?.panels.inter_token, "p95"),
   };
