@@ -31,6 +31,7 @@ from llm_service.api import (
     health,
     keys,
     models,
+    now,
     requests,
     stats,
 )
@@ -57,10 +58,11 @@ from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.served import Models, ServedModel
 from llm_service.machine import return_free_memory
-from llm_service.observability.history import History
+from llm_service.observability.history import KEPT_REQUESTS, History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.middleware import Observability
 from llm_service.observability.prometheus import Prometheus
+from llm_service.observability.run_file import CHECK_SECONDS, RunFile
 
 log = structlog.get_logger()
 
@@ -116,7 +118,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     for part in parts:
         app.include_router(part.router)
-    for part in (keys, requests, alerts, engine_page, stats):
+    for part in (keys, requests, alerts, engine_page, stats, now):
         app.include_router(part.router)
     app.include_router(create_dashboard_router(files))
     install_handlers(app)
@@ -186,6 +188,9 @@ class Runtime:
         self.limiter = Limiter(self.link, self.metrics)
         recorder = Recorder(self.metrics, self.history, self.usage)
         self.running = RunningRequests(recorder, settings.request_timeout_seconds)
+        self.run_file = RunFile(settings.state_dir)
+        self.stopped_by = "a stop"  # or the signal's name
+        self._draining_since: float | None = None
         self.services = Services(
             models=self.models,
             running=self.running,
@@ -211,6 +216,7 @@ class Runtime:
             cancellations=Cancellations(self.link),
             metrics=self.metrics,
             history=self.history,
+            run_file=self.run_file,
             facts=Facts(
                 started_at=time.time(),
                 max_body_bytes=settings.max_body_bytes,
@@ -232,6 +238,7 @@ class Runtime:
         background = [
             opening,
             asyncio.create_task(self.history.run()),
+            asyncio.create_task(self._keep_run_file()),
             asyncio.create_task(self.metrics.watch_event_loop()),
             asyncio.create_task(self.usage.run()),
             asyncio.create_task(self.services.cancellations.run(self.running.cancel)),
@@ -253,14 +260,42 @@ class Runtime:
                 await asyncio.to_thread(self.prometheus.close)
             await self.usage.aclose()
             self.keys.close()
+            await asyncio.to_thread(self.run_file.end, self.stopped_by, self._num_cut())
 
     async def drain(self, seconds: float | None = None) -> None:
         """Refuse new requests, let running ones finish for `seconds`, fail the rest.
 
         `seconds` is LLM_DRAIN_SECONDS if not given. A second call may shorten the first.
         """
+        self.models.is_stopping = True
+        self._draining_since = self._draining_since or time.time()
         await self._stop_engines(self._settings.drain_seconds if seconds is None else seconds)
         self.models.reason = "The service is stopping."
+
+    async def _keep_run_file(self) -> None:
+        """Keep the file of this run true until cancelled, and count what crashed runs have cut."""
+        await asyncio.to_thread(self.run_file.begin)
+        while True:
+            for cut in self.run_file.take_cut():
+                self.metrics.crash_found(cut)
+            requests = [
+                (each.record.model, each.record.operation, each.phase) for each in self.running
+            ]
+            if self.run_file.needs_renewal(requests):
+                await asyncio.to_thread(self.run_file.renew, requests)
+            await asyncio.sleep(CHECK_SECONDS)
+
+    def _num_cut(self) -> int:
+        """How many requests this stop has failed."""
+        since = self._draining_since
+        if since is None:
+            return 0
+        return sum(
+            record.outcome == "error"
+            and record.error_phase != "admission"
+            and record.started_at + (record.duration_seconds or 0) >= since
+            for record in self.history.recent_requests(KEPT_REQUESTS)
+        )
 
     async def add_model(self, engine: Engine) -> ServedModel:
         """Start a loaded engine and serve its model, under the name that its info states.
@@ -306,6 +341,8 @@ class Runtime:
             self.models.check_aliases()
         except Exception as error:
             self.models.reason = f"The model could not be loaded: {error}"
+            self.models.has_failed = True
+            self.stopped_by = "the model could not be loaded"
             log.error("the model could not be loaded", error=str(error))
             raise
 

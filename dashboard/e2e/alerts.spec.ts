@@ -7,6 +7,22 @@ const service = new MockService();
 test.beforeAll(() => service.start("alert"));
 test.afterAll(() => service.kill());
 
+test("without Prometheus, the service's own last hour is judged and marked as such", async ({
+  page,
+}) => {
+  const alone = new MockService();
+  await alone.start();
+  await enterKey(page, alone.url, "demo", "/?page=alerts");
+  await expect(page.getByText("From the service's own last hour")).toBeVisible();
+  await expect(page.getByText("No alert is firing, and all objectives are met.")).toBeVisible();
+  const availability = page.getByRole("region", { name: "99 % of requests are answered" });
+  await expect(availability).toContainText("the objective is 99 % over the last 1 h.");
+  await expect(availability.getByRole("row").nth(1)).toContainText("ok");
+  await expect(availability.getByRole("row").nth(3)).toContainText("needs Prometheus");
+  await expect(page.getByRole("button", { name: "Runbook for RedisDown" })).toBeVisible();
+  await alone.kill();
+});
+
 test("shows what is left, what burns, what fires, and what to do", async ({ page }) => {
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo", "/?page=alerts");

@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 
 const SCRIPT = fileURLToPath(new URL("../testing/mock-server.mjs", import.meta.url));
 
-export type MockState = "ready" | "loading" | "idle" | "alert" | "open";
+/** Or the name of an incident of src/testing/incidents.json. */
+export type MockState = "ready" | "loading" | "idle" | "alert" | "open" | (string & {});
 
 /** The mock server as a child process that can be killed and restarted on its port. */
 export class MockService {

@@ -105,7 +105,8 @@ test("a chart zooms with all others, shows values at the crosshair, and can be a
     "KV cache",
     "compute",
     "other",
-    "file cache",
+    "mapped files",
+    "total",
     "limit",
   ]);
   await expect(table.getByRole("row").nth(1)).toContainText("256 MiB");

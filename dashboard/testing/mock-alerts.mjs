@@ -5,10 +5,7 @@ const WEEK = 604_800;
 const STEP = 3600;
 
 export function buildAlerts(now, isFiring) {
-  if (!isFiring) {
-    const reason = "No Prometheus is set: `LLM_PROMETHEUS_URL` names one.";
-    return { source: "none", reason, now, objectives: [], alerts: [] };
-  }
+  if (!isFiring) return buildOwnHour(now);
   return {
     source: "prometheus",
     reason: "",
@@ -44,20 +41,49 @@ export function buildAlerts(now, isFiring) {
   };
 }
 
+/** Without Prometheus: what the service itself can judge. */
+function buildOwnHour(now) {
+  const hour = { windowSeconds: 3600, step: 60 };
+  return {
+    source: "history",
+    reason: "No Prometheus is set: `LLM_PROMETHEUS_URL` names one.",
+    now,
+    objectives: [
+      buildObjective(now, "availability", "99 % of requests are answered", {
+        good: 0.998,
+        rates: [0.1, 0.2, 0.1, null, null, null, null],
+        ...hour,
+      }),
+      buildObjective(now, "ttft", "99 % of first tokens within 2 s", {
+        good: 1,
+        rates: [0, 0, 0, null, null, null, null],
+        ...hour,
+      }),
+    ],
+    alerts: [
+      rule("AvailabilityBurn", "page", "Errors spend the week's budget."),
+      rule("RedisDown", "ticket", "Limits are counted by each process alone."),
+    ],
+  };
+}
+
 function rule(name, severity, summary) {
   const runbook_url = `docs/runbooks.md#${name.toLowerCase()}`;
   const quiet = { state: "inactive", since: null, value: "", description: "" };
   return { name, severity, summary, runbook_url, query: "up == 0", ...quiet };
 }
 
-function buildObjective(now, name, title, { good, rates }) {
-  const times = Array.from({ length: WEEK / STEP + 1 }, (_, i) => now - WEEK + i * STEP);
+function buildObjective(now, name, title, { good, rates, windowSeconds = WEEK, step = STEP }) {
+  const times = Array.from(
+    { length: windowSeconds / step + 1 },
+    (_, i) => now - windowSeconds + i * step,
+  );
   const left = 1 - (1 - good) / 0.01;
   return {
     name,
     title,
     target: 0.99,
-    window_seconds: WEEK,
+    window_seconds: windowSeconds,
     good_ratio: good,
     budget_left_ratio: left,
     num_requests: 48_211,

@@ -70,6 +70,7 @@ const PANELS = {
       line("compute", () => 8 * MIB),
       line("other", (t) => (150 + 20 * wave(t, 300, 0)) * MIB),
       line("file", () => 210 * MIB),
+      line("total", (t) => (498 + 20 * wave(t, 300, 0) + 150) * MIB),
       line("limit", () => 1024 * MIB),
     ],
   ],
@@ -142,7 +143,7 @@ const PANELS = {
 };
 
 /** The answer to GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
-export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
+export function buildSeries({ kind, rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
   const step = Math.max(2, Math.ceil(rangeSeconds / 600));
   // Multiples of the step, and now.
   const last = (Math.ceil(now / step) - 1) * step;
@@ -165,7 +166,7 @@ export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeco
     return [id, { title, unit, series: lines, ...samples }];
   });
   return {
-    source: { kind: "history", since, resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
+    source: { kind, since, resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
     start: times[0],
     end: now,
     step_seconds: step,

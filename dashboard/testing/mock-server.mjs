@@ -5,8 +5,8 @@
  * A message that contains "limit", "busy", "cut" or "slow" gets such an answer; others are echoed.
  * "think" adds reasoning. With tools, "weather" is answered by a call and "both" by two; with a
  * schema, "wrong" gets JSON that does not fit it, anything else JSON that fits the example.
- * MOCK_PORT (0 means any free port) and MOCK_STATE=ready|loading|idle|alert|open set the port and
- * the state; "open" requires no key.
+ * MOCK_PORT (0 means any free port) and MOCK_STATE set the port and the state:
+ * ready, loading, idle, alert, open ("open" requires no key), or an incident of mock-now.mjs.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -15,6 +15,7 @@ import { CONTENT_POLICY } from "./content-policy.mjs";
 import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
 import { buildEngine } from "./mock-engine.mjs";
 import { MockKeys } from "./mock-keys.mjs";
+import { buildNow, isIncident } from "./mock-now.mjs";
 import { MockRequests } from "./mock-requests.mjs";
 import { buildSeries } from "./mock-series.mjs";
 
@@ -22,7 +23,12 @@ const PORT = Number(process.env.MOCK_PORT ?? 8099);
 const ASKED_STATE = process.env.MOCK_STATE ?? "ready";
 const IS_FIRING = ASKED_STATE === "alert";
 const IS_OPEN = ASKED_STATE === "open";
-const STATE = IS_FIRING || IS_OPEN ? "ready" : ASKED_STATE;
+const STATE = ["loading", "idle"].includes(ASKED_STATE)
+  ? ASKED_STATE
+  : ASKED_STATE === "stalled"
+    ? "idle"
+    : "ready";
+let incident = isIncident(ASKED_STATE) ? ASKED_STATE : "";
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
@@ -236,6 +242,11 @@ async function route(request, response) {
   if (url.pathname === "/" && !request.headers.accept?.includes("text/html")) {
     return sendJson(response, 200, { service: "llm_service", requires_keys: !IS_OPEN });
   }
+  // Tests stage one incident after the other in an open page.
+  if (url.pathname.startsWith("/mock/incident/")) {
+    incident = url.pathname.split("/").at(-1);
+    return sendJson(response, 200, { incident });
+  }
   if (!/^\/(api|v1)\/|^\/tokenize$/.test(url.pathname)) return serveFile(url.pathname, response);
   const sent = request.headers.authorization?.replace("Bearer ", "") ?? "";
   const key = IS_OPEN && !(sent in SCOPES) ? "anonymous" : sent;
@@ -266,6 +277,9 @@ async function route(request, response) {
   }
   if (url.pathname.startsWith("/api/keys")) return manageKeys(request, url.pathname, response);
   if (request.method === "DELETE") return cancel(url.pathname.split("/").at(-1), response);
+  if (url.pathname === "/api/now") {
+    return sendJson(response, 200, buildNow(incident, now()));
+  }
   if (url.pathname === "/api/engine")
     return sendJson(response, 200, buildEngine(STATE !== "loading"));
   if (url.pathname === "/api/alerts") return sendJson(response, 200, buildAlerts(now(), IS_FIRING));
@@ -284,11 +298,11 @@ async function route(request, response) {
   }
   const rangeSeconds = Number(url.searchParams.get("range_seconds") ?? 300);
   const hasTraffic = STATE === "ready";
-  sendJson(
-    response,
-    200,
-    buildSeries({ rangeSeconds, now: now(), since: STARTED_AT, hasTraffic, maxRangeSeconds: 3600 }),
-  );
+  const source =
+    ASKED_STATE === "young"
+      ? { kind: "prometheus", since: now() - 90, maxRangeSeconds: 604_800 }
+      : { kind: "history", since: STARTED_AT, maxRangeSeconds: 3600 };
+  sendJson(response, 200, buildSeries({ rangeSeconds, now: now(), hasTraffic, ...source }));
 }
 
 const server = createServer((request, response) => void route(request, response));

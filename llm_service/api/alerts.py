@@ -1,4 +1,7 @@
-"""The Alerts page: objectives and alerts from Prometheus, and the text of the runbooks."""
+"""The Alerts page: objectives, alerts, and the text of the runbooks.
+
+They come from Prometheus or, without one, from the service's own last hour.
+"""
 
 import re
 import time
@@ -9,14 +12,16 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from llm_service.api.dependencies import MetricsKey, PrometheusDep
+from llm_service.api.dependencies import CurrentServices, MetricsKey
 from llm_service.errors import NotFound
 from llm_service.observability.alerts import read_alerts, read_objectives
+from llm_service.observability.history import KEPT_REQUESTS
+from llm_service.observability.own_alerts import own_alerts, own_objectives
 from llm_service.observability.prometheus import PrometheusUnavailable
 
 RUNBOOKS = Path(__file__).parent.parent.parent / "docs" / "runbooks.md"
 NO_PROMETHEUS = (
-    "Objectives and alerts are kept by Prometheus, and none is set."
+    "No Prometheus is set, which would judge 7 days and see a service that is down."
     " Start the whole stack with `docker compose up`, or set LLM_PROMETHEUS_URL to a Prometheus"
     " that runs with prometheus/prometheus.yml."
 )
@@ -64,9 +69,12 @@ class AlertOut(BaseModel):
 
 
 class AlertsOut(BaseModel):
-    """`reason` says why there is no source. Times are unix seconds."""
+    """`reason` says why the source is not Prometheus. Times are unix seconds.
 
-    source: Literal["prometheus", "none"]
+    `history` is the service's own last hour: the same thresholds, as far as an hour can judge them.
+    """
+
+    source: Literal["prometheus", "history"]
     reason: str
     now: float
     objectives: list[ObjectiveOut]
@@ -83,9 +91,9 @@ router = APIRouter()
 
 
 @router.get("/api/alerts", response_model=AlertsOut)
-def alerts(key: MetricsKey, prometheus: PrometheusDep) -> dict[str, object]:
+def alerts(key: MetricsKey, services: CurrentServices) -> dict[str, object]:
     """Return the objectives with their budgets, and the alerts, the worst first."""
-    now, reason = time.time(), NO_PROMETHEUS
+    now, prometheus, reason = time.time(), services.prometheus, NO_PROMETHEUS
     if prometheus is not None:
         try:
             found = {
@@ -95,7 +103,16 @@ def alerts(key: MetricsKey, prometheus: PrometheusDep) -> dict[str, object]:
             return {"source": "prometheus", "reason": "", "now": now, **found}
         except PrometheusUnavailable as error:
             reason = str(error)
-    return {"source": "none", "reason": reason, "now": now, "objectives": [], "alerts": []}
+    samples = services.history.samples()
+    records = services.history.recent_requests(KEPT_REQUESTS)
+    capacity = sum(model.info.max_waiting for model in services.models)
+    return {
+        "source": "history",
+        "reason": reason,
+        "now": now,
+        "objectives": own_objectives(samples, now),
+        "alerts": own_alerts(samples, records, now, capacity),
+    }
 
 
 @router.get("/api/runbooks/{name}", response_model=RunbookOut)

@@ -25,6 +25,7 @@ from llm_service.engine.served import Models
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
+from llm_service.observability.run_file import RunFile
 
 bearer = HTTPBearer(auto_error=False, description="A key made by `llm-service keys create`.")
 
@@ -59,6 +60,7 @@ class Services:
     cancellations: Cancellations
     metrics: Metrics
     history: History
+    run_file: RunFile
     facts: Facts
     prometheus: Prometheus | None = None
 

@@ -7,6 +7,7 @@ not logged, because the log must never contain a key.
 import asyncio
 import gc
 import json
+import signal
 import socket
 import sys
 from types import FrameType
@@ -98,6 +99,8 @@ class Server(uvicorn.Server):
         supervisors expect exit status 0 after a clean stop.
         """
         self._num_signals += 1
+        if self._num_signals == 1:
+            self._app.state.runtime.stopped_by = signal.Signals(sig).name
         self.should_exit = True
         if self._num_signals == 2 and self._loop is not None:
             self._loop.call_soon_threadsafe(self._hurry)

@@ -66,7 +66,8 @@ class ServedModel:
 class Models:
     """The served models, the default one first. If there is none, `reason` says why.
 
-    Requests may also name a model by an alias.
+    Requests may also name a model by an alias. The composition root sets `reason`, `has_failed` and
+    `is_stopping`.
     """
 
     def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
@@ -74,6 +75,8 @@ class Models:
         self._by_name: dict[str, ServedModel] = {}
         self._aliases = dict(aliases or {})
         self.reason = "The model is loading."
+        self.has_failed = False  # the first load, for good
+        self.is_stopping = False
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(tuple(self._by_name.values()))

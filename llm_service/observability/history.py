@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 
 from llm_service.observability.metrics import Metrics
-from llm_service.observability.rates import Samples
+from llm_service.observability.rates import Floats, Samples
 from llm_service.observability.recent import Observations
 from llm_service.observability.record import RequestRecord
 from llm_service.observability.snapshot import COLUMNS, read_row
@@ -82,6 +82,11 @@ class History:
     def observations(self) -> dict[str, Observations]:
         """The latest observations, by the name of their histogram."""
         return {name: recent.observations() for name, recent in self._recent.items()}
+
+    def moment(self) -> tuple[Samples, Floats, float]:
+        """What is kept, a snapshot of this moment that is not kept, and its time."""
+        row, now = read_row(self._registry), self._clock()
+        return self.samples(), row, now
 
     def request_finished(self, record: RequestRecord) -> None:
         self._requests.append(record)

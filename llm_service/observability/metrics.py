@@ -34,6 +34,7 @@ from llm_service.observability.record import (
     OUTCOMES,
     RequestRecord,
 )
+from llm_service.observability.run_file import OpenRequests
 
 LIMITS = ("requests", "concurrency", "ip", "refused")
 REDIS_OPS = ("admit", "count", "ip", "join", "merge", "ping", "publish", "remove")
@@ -252,6 +253,14 @@ class Metrics:
         ):
             if seconds is not None:
                 phase.of(model).observe(seconds)
+
+    def crash_found(self, cut: OpenRequests) -> None:
+        """Count requests that were open when an earlier process of this service was killed."""
+        operation = _known(cut.operation, OPERATIONS, OPERATIONS[0])
+        phase = _known(cut.phase, ERROR_PHASES, ERROR_PHASES[0])
+        model = _known(cut.model, self._models, OTHER)
+        self._requests.of(model, operation, "error").inc(cut.count)
+        self._errors.of("crashed", phase).inc(cut.count)
 
     # Models
 

@@ -104,7 +104,13 @@ BUSY = {
 WEIGHTS = Value("llm_memory_bytes", "weights")
 KV_CACHE = Value("llm_memory_bytes", "kv_cache")
 COMPUTE = Value("llm_memory_bytes", "compute")
-ANONYMOUS = Value("llm_process_memory_bytes", "anon")
+ENGINE = Total((WEIGHTS, KV_CACHE, COMPUTE))
+# Memory that the kernel cannot take back while the process lives.
+HELD = Total(
+    (Value("llm_process_memory_bytes", "anon"), Value("llm_process_memory_bytes", "shmem"))
+)
+RESIDENT = Total((HELD, Value("llm_process_memory_bytes", "file")))
+OTHER = Rest(HELD, ENGINE)
 KV_USED, KV_CAPACITY = Value("llm_kv_cache_used_bytes"), Value("llm_kv_cache_capacity_bytes")
 FIRST_TOKENS = "llm_time_to_first_token_seconds"
 GAPS = "llm_inter_token_latency_seconds"
@@ -152,9 +158,10 @@ PANELS: dict[str, Panel] = {
             Line("weights", WEIGHTS),
             Line("kv_cache", KV_CACHE),
             Line("compute", COMPUTE),
-            # Weights that are mapped from a file are not anonymous: it may come out below 0.
-            Line("other", Rest(ANONYMOUS, Total((WEIGHTS, KV_CACHE, COMPUTE)))),
-            Line("file", Value("llm_process_memory_bytes", "file")),
+            Line("other", OTHER),
+            # Weights may be mapped from a file: then they are no part of this.
+            Line("file", Rest(RESIDENT, Total((ENGINE, OTHER)))),
+            Line("total", RESIDENT),
             Line("limit", Value("llm_memory_limit_bytes")),
         ],
     ),

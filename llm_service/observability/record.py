@@ -28,6 +28,7 @@ ERROR_KINDS = (
     "backend",
     "oom",  # memory for an engine step could not be allocated
     "internal",
+    "crashed",  # open when the process was killed; counted by the next start
 )
 ERROR_PHASES = ("admission", "queue", "prefill", "decode")
 

@@ -23,6 +23,7 @@ from llm_service.observability.buckets import FIRST_TOKEN, HTTP, INTER_TOKEN, LO
 from llm_service.observability.engine_metrics import ModelMetrics
 from llm_service.observability.metrics import LIMITS, REDIS_OPS, Metrics
 from llm_service.observability.record import ERROR_KINDS, OUTCOMES
+from llm_service.observability.run_file import OpenRequests
 from tests.observability.conftest import MakeRecord
 from tests.support.fake_engine import INFO, LOCAL
 from tests.support.fake_gpu import ON_GPU, FakeGpu
@@ -212,11 +213,24 @@ def test_every_outcome_begins_at_zero_so_that_a_rate_sees_the_first(
     assert total(registry, "llm_time_to_first_token_seconds_count", model="pocket") == 0
 
 
+def test_requests_that_a_crash_has_cut_are_errors_of_their_own_kind(
+    metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    metrics.crash_found(OpenRequests("pocket", "chat", "decode", 19))
+    metrics.crash_found(OpenRequests("no-model", "no-operation", "no-phase", 1))
+    for model, count in (("pocket", 19), ("other", 1)):
+        labels = {"model": model, "operation": "chat", "outcome": "error"}
+        assert total(registry, "llm_requests_total", **labels) == count
+    for phase, count in (("decode", 19), ("admission", 1)):
+        assert total(registry, "llm_request_errors_total", kind="crashed", phase=phase) == count
+
+
 def test_every_kind_of_error_and_every_limit_that_is_listed_is_one_that_something_reports() -> None:
     errors: list[type[ServiceError]] = [ServiceError]
     for error in errors:
         errors += error.__subclasses__()
-    assert {error.kind for error in errors} == set(ERROR_KINDS)
+    # A process that was killed reports nothing: the next one does.
+    assert {error.kind for error in errors} | {"crashed"} == set(ERROR_KINDS)
     assert set(get_args(LimitName)) == set(LIMITS)
     reported = {*FinishReason, "cancelled", "timeout", "error", "rejected"}
     assert reported - {FinishReason.ABORT} == set(OUTCOMES)

@@ -166,7 +166,7 @@ def test_the_own_history_steps_in_and_the_note_says_why(tmp_path: Path) -> None:
     assert (source["kind"], source["max_range_seconds"]) == ("history", 3600)
     assert source["note"] == f"Prometheus at {address} cannot be reached."
     assert week.json()["end"] - week.json()["start"] <= 3600
-    assert alerts.json()["source"] == "none"
+    assert alerts.json()["source"] == "history"
     assert alerts.json()["reason"] == source["note"]
     assert PASSWORD not in answer.text + week.text + alerts.text
 
@@ -205,8 +205,11 @@ def test_without_prometheus_more_than_the_own_history_is_refused_with_both_numbe
     assert "3600" in error["message"]
     assert "86400" in error["message"]
     assert source["note"] == ""
-    assert (alerts["source"], alerts["objectives"], alerts["alerts"]) == ("none", [], [])
+    assert alerts["source"] == "history"
     assert "LLM_PROMETHEUS_URL" in alerts["reason"]
+    assert [objective["name"] for objective in alerts["objectives"]] == ["availability", "ttft"]
+    assert all(objective["window_seconds"] <= 3600 for objective in alerts["objectives"])
+    assert all(alert["state"] == "inactive" for alert in alerts["alerts"])
 
 
 def test_a_runbook_is_read_by_its_alerts_name_and_by_no_other(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-/** The alerts and objectives of Prometheus. Without a Prometheus there are none. */
+/** The alerts and objectives: those of Prometheus, or of the service's own last hour. */
 
 import type { UseQueryResult } from "@tanstack/react-query";
 import { getAlerts } from "./endpoints";
@@ -8,16 +8,7 @@ import type { Alert, Alerts } from "./types";
 const ALERTS_MILLISECONDS = 10_000;
 
 export function useAlerts(isEnabled = true): UseQueryResult<Alerts> {
-  return useLiveQuery(["alerts"], getAlerts, ALERTS_MILLISECONDS, {
-    combine: keepKnown,
-    isEnabled,
-  });
-}
-
-/** While Prometheus does not answer, its last answer is kept, with the reason. */
-export function keepKnown(previous: Alerts | undefined, next: Alerts): Alerts {
-  const isLost = next.source === "none" && previous?.source === "prometheus";
-  return isLost ? { ...previous, reason: next.reason } : next;
+  return useLiveQuery(["alerts"], getAlerts, ALERTS_MILLISECONDS, { isEnabled });
 }
 
 /** The firing rules, each once, the most urgent first; empty also if they are unknown. */

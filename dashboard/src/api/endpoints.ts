@@ -16,6 +16,7 @@ import type {
   KeyWithSecret,
   ModelList,
   NewKey,
+  Now,
   RequestList,
   RequestRecord,
   Rotation,
@@ -38,6 +39,11 @@ export function getServiceFacts(call: Call): Promise<{ requires_keys: boolean }>
 
 export function getStatus(call: Call): Promise<Status> {
   return bodyOf(clientFor(call).GET("/api/status"));
+}
+
+/** What the service itself knows of the last minute. */
+export function getNow(call: Call): Promise<Now> {
+  return bodyOf(clientFor(call).GET("/api/now"));
 }
 
 export function getSeries(call: Call, rangeSeconds: number, panels: string[]): Promise<Series> {

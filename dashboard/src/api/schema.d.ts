@@ -734,6 +734,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/now": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Now
+         * @description Return the last minute of this process, on any range and with or without Prometheus.
+         */
+        get: operations["now_api_now_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -782,14 +802,16 @@ export interface components {
         };
         /**
          * AlertsOut
-         * @description `reason` says why there is no source. Times are unix seconds.
+         * @description `reason` says why the source is not Prometheus. Times are unix seconds.
+         *
+         *     `history` is the service's own last hour: the same thresholds, as far as an hour can judge them.
          */
         AlertsOut: {
             /**
              * Source
              * @enum {string}
              */
-            source: "prometheus" | "none";
+            source: "prometheus" | "history";
             /** Reason */
             reason: string;
             /** Now */
@@ -1522,6 +1544,28 @@ export interface components {
             total_tokens: number;
         };
         /**
+         * EndedRunOut
+         * @description A run of the service before this one. `num_cut` requests were cut off by its end.
+         *
+         *     `detail` is a signal's name or the error of a crash, where it is known. `out_of_memory`: the
+         *     kernel killed a process of this machine for its memory, probably this one.
+         */
+        EndedRunOut: {
+            /** Started At */
+            started_at: number;
+            /** Ended At */
+            ended_at: number;
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "stopped" | "killed" | "crashed" | "out_of_memory" | "machine_restarted";
+            /** Detail */
+            detail: string;
+            /** Num Cut */
+            num_cut: number;
+        };
+        /**
          * EngineFactsOut
          * @description `num_blocks` and `block_size` are 0 where the model keeps its own cache.
          *
@@ -1558,6 +1602,24 @@ export interface components {
             num_blocks: number;
             /** Has Prefix Cache */
             has_prefix_cache: boolean;
+        };
+        /**
+         * EngineNow
+         * @description Sequences of all models. `stalled_seconds`: there was work, but nothing was computed.
+         */
+        EngineNow: {
+            /** Running */
+            running: number;
+            /** Waiting */
+            waiting: number;
+            /** Slots */
+            slots: number;
+            /** Max Waiting */
+            max_waiting: number;
+            /** Output Tokens Per Second */
+            output_tokens_per_second: number;
+            /** Stalled Seconds */
+            stalled_seconds: number;
         };
         /**
          * EngineOut
@@ -1608,6 +1670,27 @@ export interface components {
         /** ErrorEnvelope */
         ErrorEnvelope: {
             error: components["schemas"]["ErrorBody"];
+        };
+        /**
+         * FirstTokenOut
+         * @description Exact. The means are those of the same requests.
+         *
+         *     `longest_wait_seconds`: of a request that still has no token; null if none waits.
+         */
+        FirstTokenOut: {
+            /** Count */
+            count: number;
+            /** Window Seconds */
+            window_seconds: number;
+            p50: components["schemas"]["QuantileOut"] | null;
+            p95: components["schemas"]["QuantileOut"] | null;
+            p99: components["schemas"]["QuantileOut"] | null;
+            /** Mean Queue Seconds */
+            mean_queue_seconds: number | null;
+            /** Mean Prefill Seconds */
+            mean_prefill_seconds: number | null;
+            /** Longest Wait Seconds */
+            longest_wait_seconds: number | null;
         };
         /** FunctionCallItem */
         FunctionCallItem: {
@@ -1830,6 +1913,39 @@ export interface components {
             /** Keys */
             keys: components["schemas"]["KeyOut"][];
         };
+        /**
+         * LatencyOut
+         * @description Of `count` observations in the last `window_seconds`; null without any.
+         */
+        LatencyOut: {
+            /** Count */
+            count: number;
+            /** Window Seconds */
+            window_seconds: number;
+            p50: components["schemas"]["QuantileOut"] | null;
+            p95: components["schemas"]["QuantileOut"] | null;
+            p99: components["schemas"]["QuantileOut"] | null;
+        };
+        /**
+         * LimitsNow
+         * @description Refusals by the limit that was spent. `ip`: of callers without a valid key, by address.
+         *
+         *     `storage` says where limits are counted, `redis_away_seconds` for how long without Redis.
+         */
+        LimitsNow: {
+            /** Requests */
+            requests: number;
+            /** Concurrency */
+            concurrency: number;
+            /** Ip */
+            ip: number;
+            /** Refused */
+            refused: number;
+            /** Storage */
+            storage: string;
+            /** Redis Away Seconds */
+            redis_away_seconds: number | null;
+        };
         /** LimitsOut */
         LimitsOut: {
             /** Storage */
@@ -1881,6 +1997,30 @@ export interface components {
             num_process_threads: number;
             /** Throttled Seconds */
             throttled_seconds: number | null;
+        };
+        /**
+         * MemoryOut
+         * @description `total_bytes` is the process' resident memory, and the five parts add up to it.
+         *
+         *     `held_bytes` is the total without `file_bytes`: mapped files, which the kernel can drop.
+         */
+        MemoryOut: {
+            /** Total Bytes */
+            total_bytes: number;
+            /** Weights Bytes */
+            weights_bytes: number;
+            /** Kv Cache Bytes */
+            kv_cache_bytes: number;
+            /** Compute Bytes */
+            compute_bytes: number;
+            /** Other Bytes */
+            other_bytes: number;
+            /** File Bytes */
+            file_bytes: number;
+            /** Held Bytes */
+            held_bytes: number;
+            /** Limit Bytes */
+            limit_bytes: number;
         };
         /**
          * Message
@@ -2208,6 +2348,31 @@ export interface components {
             rpm?: number | null;
             /** Expires At */
             expires_at?: number | null;
+        };
+        /**
+         * NowOut
+         * @description The last `window_seconds`: a minute, or less after a start. Times are unix seconds.
+         */
+        NowOut: {
+            /** Now */
+            now: number;
+            /** Window Seconds */
+            window_seconds: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "loading" | "load_failed" | "ready" | "not_ready" | "draining" | "drained";
+            /** Reason */
+            reason: string;
+            requests: components["schemas"]["RequestsNow"];
+            refused: components["schemas"]["RefusedNow"];
+            limits: components["schemas"]["LimitsNow"];
+            ttft: components["schemas"]["FirstTokenOut"];
+            inter_token: components["schemas"]["LatencyOut"];
+            engine: components["schemas"]["EngineNow"];
+            memory: components["schemas"]["MemoryOut"];
+            runs: components["schemas"]["RunsOut"];
         };
         /**
          * ObjectiveOut
@@ -2559,6 +2724,19 @@ export interface components {
             /** Cached Tokens */
             cached_tokens: number;
         };
+        /**
+         * QuantileOut
+         * @description `bound`: the value is only known to be below (<) or above (>) `seconds`.
+         */
+        QuantileOut: {
+            /** Seconds */
+            seconds: number;
+            /**
+             * Bound
+             * @enum {string}
+             */
+            bound: "" | "<" | ">";
+        };
         /** Reasoning */
         Reasoning: {
             /** Effort */
@@ -2583,6 +2761,24 @@ export interface components {
             summary?: components["schemas"]["Part"][];
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * RefusedNow
+         * @description Refused requests by reason. `limit`: a key's limit was spent; `invalid`: the caller's error.
+         *
+         *     `unavailable`: the engine was not ready, or the service was stopping.
+         */
+        RefusedNow: {
+            /** Limit */
+            limit: number;
+            /** Queue Full */
+            queue_full: number;
+            /** Loading */
+            loading: number;
+            /** Unavailable */
+            unavailable: number;
+            /** Invalid */
+            invalid: number;
         };
         /**
          * RemainingOut
@@ -2647,6 +2843,26 @@ export interface components {
             error_kind: string | null;
             /** Error Phase */
             error_phase: string | null;
+        };
+        /**
+         * RequestsNow
+         * @description `failed` of `counted` requests were not answered: the objective of availability.
+         *
+         *     Requests beyond a limit, invalid or cancelled ones, and those during loading are not counted.
+         */
+        RequestsNow: {
+            /** Total */
+            total: number;
+            /** Per Second */
+            per_second: number;
+            /** By Outcome */
+            by_outcome: {
+                [key: string]: number;
+            };
+            /** Counted */
+            counted: number;
+            /** Failed */
+            failed: number;
         };
         /**
          * RequestsOut
@@ -2842,6 +3058,19 @@ export interface components {
             ttft_seconds: number | null;
             /** Elapsed Seconds */
             elapsed_seconds: number;
+        };
+        /**
+         * RunsOut
+         * @description `crashes` of the last 7 days, the newest first. `problem`: why nothing could be kept.
+         */
+        RunsOut: {
+            /** Started At */
+            started_at: number;
+            previous: components["schemas"]["EndedRunOut"] | null;
+            /** Crashes */
+            crashes: components["schemas"]["EndedRunOut"][];
+            /** Problem */
+            problem: string;
         };
         /**
          * Scope
@@ -6682,6 +6911,89 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SeriesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    now_api_now_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NowOut"];
                 };
             };
             /** @description Bad Request */

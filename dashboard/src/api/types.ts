@@ -10,6 +10,8 @@ type Schemas = components["schemas"];
 
 export type Status = Schemas["StatusOut"];
 
+export type Now = Schemas["NowOut"];
+
 export type Series = Schemas["SeriesOut"];
 export type SeriesSource = Schemas["SourceOut"];
 export type Panel = Schemas["PanelOut"];

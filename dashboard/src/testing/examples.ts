@@ -1,7 +1,8 @@
 /** Small example answers of the service, for tests. */
 
-import type { Panel, Series, Status } from "../api/types";
+import type { Now, Panel, Series, Status } from "../api/types";
 import type { Value } from "../lib/series";
+import staged from "./incidents.json";
 
 export const READY: Status = {
   version: "0.1.0",
@@ -38,4 +39,38 @@ export function seriesOf(panels: Record<string, Panel>): Series {
     times: [996, 998, 1000],
     panels,
   };
+}
+
+type Changes<T> = T extends unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: Changes<T[K]> }
+    : T;
+
+/** What a staged incident looks like, and what the page must say of it. */
+export interface Incident {
+  now: Changes<Now>;
+  state: string;
+  tone: string;
+  sentence: string;
+  also?: string;
+  /** Value, detail and tone of some tiles, by their labels. */
+  tiles: Record<string, [value: string, detail: string, tone: string]>;
+}
+
+export const INCIDENTS = Object.entries(staged.incidents as unknown as Record<string, Incident>);
+
+/** The last minute of a healthy service, with changes. */
+export function nowOf(...changes: Changes<Now>[]): Now {
+  return changes.reduce<unknown>(merge, staged.healthy) as Now;
+}
+
+function merge(whole: unknown, changes: unknown): unknown {
+  if (!isObject(whole) || !isObject(changes)) return changes;
+  const merged = Object.entries(changes).map(([key, value]) => [key, merge(whole[key], value)]);
+  return { ...whole, ...Object.fromEntries(merged) };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

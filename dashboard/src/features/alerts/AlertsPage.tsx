@@ -7,8 +7,8 @@ import { PageHead } from "../../components/PageHead";
 import { QueryGate } from "../../components/QueryGate";
 import { ActiveAlerts, InactiveRules } from "./AlertList";
 import { headline } from "./burn";
-import { NoPrometheus } from "./NoPrometheus";
 import { ObjectiveCard } from "./ObjectiveCard";
+import { OwnHour } from "./OwnHour";
 import { RunbookDrawer } from "./RunbookDrawer";
 import type { Alerts } from "../../api/types";
 import styles from "./AlertsPage.module.css";
@@ -19,14 +19,7 @@ export function AlertsPage() {
     <QueryGate query={query} placeholder={<AlertsSkeleton />}>
       {(answer) => (
         <div className={styles.page}>
-          {answer.source === "none" ? (
-            <>
-              <PageHead title="Alerts & SLO" />
-              <NoPrometheus reason={answer.reason} />
-            </>
-          ) : (
-            <AlertsView answer={answer} />
-          )}
+          <AlertsView answer={answer} />
         </div>
       )}
     </QueryGate>
@@ -49,11 +42,7 @@ function AlertsView({ answer }: { answer: Alerts }) {
           </span>
         }
       />
-      {answer.reason !== "" && (
-        <p className={styles.stale} role="status">
-          These are the last known values. {answer.reason}
-        </p>
-      )}
+      {answer.source === "history" && <OwnHour reason={answer.reason} />}
       <ActiveAlerts alerts={answer.alerts} now={answer.now} onRunbook={setRunbook} />
       <div className={styles.objectives}>
         {answer.objectives.map((objective) => (

@@ -1,4 +1,4 @@
-import { formatDay, formatPercent } from "../../lib/units";
+import { formatClock, formatDay, formatPercent } from "../../lib/units";
 import { budgetLine } from "./budget-line";
 import type { Objective } from "../../api/types";
 import styles from "./BudgetHistory.module.css";
@@ -16,8 +16,10 @@ export function BudgetHistory({ history }: { history: Objective["history"] }) {
   if (first === undefined || last === undefined || known.length < 2) {
     return <p className={styles.empty}>No history yet</p>;
   }
+  const began =
+    (times.at(-1) ?? first) - first < 86_400 ? formatClock(first, false) : formatDay(first);
   const { path, zero, bottom } = budgetLine(values, WIDTH, HEIGHT);
-  const words = `Budget left since ${formatDay(first)}: lowest ${formatPercent(Math.min(...known))}, now ${formatPercent(last)}`;
+  const words = `Budget left since ${began}: lowest ${formatPercent(Math.min(...known))}, now ${formatPercent(last)}`;
   return (
     <figure className={styles.figure}>
       <svg
@@ -34,7 +36,7 @@ export function BudgetHistory({ history }: { history: Objective["history"] }) {
       <span className={styles.top}>100 %</span>
       <span className={styles.bottom}>{formatPercent(bottom)}</span>
       <figcaption className={styles.times}>
-        <span>{formatDay(first)}</span>
+        <span>{began}</span>
         <span>now</span>
       </figcaption>
     </figure>

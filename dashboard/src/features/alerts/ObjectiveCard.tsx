@@ -1,4 +1,4 @@
-import { formatNumber, formatPercent } from "../../lib/units";
+import { formatDuration, formatNumber, formatPercent } from "../../lib/units";
 import { budgetTone, BURN_RULES, readBurn, type BurnReading } from "./burn";
 import { BudgetHistory } from "./BudgetHistory";
 import type { Objective } from "../../api/types";
@@ -21,7 +21,7 @@ export function ObjectiveCard({ objective }: { objective: Objective }) {
         <p className={styles.muted}>{account(objective)}</p>
       </div>
       <BudgetHistory history={history} />
-      <BurnTable readings={BURN_RULES.map((rule) => readBurn(rule, objective.burn_rates))} />
+      <BurnTable readings={BURN_RULES.map((rule) => readBurn(rule, objective))} />
     </section>
   );
 }
@@ -34,13 +34,19 @@ function budgetValue(left: number | null): string {
 
 /** How many requests were good, and how many the objective asks for, in a sentence. */
 function account({ good_ratio, num_requests, target, window_seconds }: Objective): string {
-  const days = `${formatNumber(window_seconds / 86_400)} days`;
-  const promise = `${formatPercent(target)} over ${days}`;
+  const promise = `${formatPercent(target)} over ${windowWords(window_seconds)}`;
   if (good_ratio === null) return `The objective is ${promise}.`;
   // Rounded down: a share below 1 must not read 100 %.
   const good = `${(Math.floor(good_ratio * 10_000) / 100).toFixed(2)} %`;
   const count = num_requests === null ? "" : `${Math.round(num_requests).toLocaleString("en")} `;
   return `${good} of ${count}requests were good; the objective is ${promise}.`;
+}
+
+/** The service itself judges the last hour, or less after a start. */
+function windowWords(seconds: number): string {
+  return seconds >= 86_400
+    ? `${formatNumber(seconds / 86_400)} days`
+    : `the last ${formatDuration(seconds)}`;
 }
 
 function BurnTable({ readings }: { readings: BurnReading[] }) {

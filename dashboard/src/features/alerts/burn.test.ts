@@ -7,23 +7,43 @@ const [FAST, , SLOW] = BURN_RULES as [BurnRule, BurnRule, BurnRule];
 
 describe("readBurn", () => {
   it("burns only when both windows are above the threshold", () => {
-    const rates = (long: number | null, short: number | null) => [
-      { window: "1h", value: long },
-      { window: "5m", value: short },
-    ];
+    const rates = (long: number | null, short: number | null) =>
+      objectiveOf({
+        burn_rates: [
+          { window: "1h", value: long },
+          { window: "5m", value: short },
+        ],
+      });
     expect(readBurn(FAST, rates(14, 20))).toMatchObject({ tone: "bad", words: "burning" });
     expect(readBurn(FAST, rates(14, 1))).toMatchObject({ tone: "warn", words: "1 of 2" });
     expect(readBurn(FAST, rates(13.44, 13.44))).toMatchObject({ tone: "ok", words: "ok" });
     expect(readBurn(FAST, rates(null, null))).toMatchObject({ tone: "plain", words: "no traffic" });
-    expect(readBurn(FAST, [])).toMatchObject({ long: null, short: null });
+    expect(readBurn(FAST, objectiveOf({ burn_rates: [] }))).toMatchObject({
+      long: null,
+      short: null,
+    });
   });
 
   it("calls for a ticket, not for a page, where it burns slowly", () => {
-    const rates = [
-      { window: "1d", value: 2 },
-      { window: "2h", value: 2 },
-    ];
-    expect(readBurn(SLOW, rates)).toMatchObject({ tone: "warn", words: "burning" });
+    const slow = objectiveOf({
+      burn_rates: [
+        { window: "1d", value: 2 },
+        { window: "2h", value: 2 },
+      ],
+    });
+    expect(readBurn(SLOW, slow)).toMatchObject({ tone: "warn", words: "burning" });
+  });
+
+  it("judges an hour by the rule that an hour can judge, and says what the others need", () => {
+    const hour = objectiveOf({
+      window_seconds: 3600,
+      burn_rates: [
+        { window: "1h", value: 14 },
+        { window: "5m", value: 20 },
+      ],
+    });
+    expect(readBurn(FAST, hour)).toMatchObject({ tone: "bad", words: "burning" });
+    expect(readBurn(SLOW, hour)).toMatchObject({ tone: "plain", words: "needs Prometheus" });
   });
 });
 

@@ -21,7 +21,8 @@ export const BURN_RULES: BurnRule[] = [
   { severity: "ticket", threshold: 0.98, long: "3d", short: "6h" },
 ];
 
-type BurnRate = Objective["burn_rates"][number];
+/** The windows that the service's own last hour can judge. */
+const OWN_WINDOWS = new Set(["5m", "30m", "1h"]);
 
 export interface BurnReading {
   rule: BurnRule;
@@ -31,7 +32,13 @@ export interface BurnReading {
   words: string;
 }
 
-export function readBurn(rule: BurnRule, rates: BurnRate[]): BurnReading {
+export function readBurn(
+  rule: BurnRule,
+  { burn_rates: rates, window_seconds: known }: Pick<Objective, "burn_rates" | "window_seconds">,
+): BurnReading {
+  if (known < 86_400 && !OWN_WINDOWS.has(rule.long)) {
+    return { rule, long: null, short: null, tone: "plain", words: "needs Prometheus" };
+  }
   const rateOf = (window: string) => rates.find((rate) => rate.window === window)?.value ?? null;
   const long = rateOf(rule.long);
   const short = rateOf(rule.short);

@@ -3,9 +3,12 @@ import styles from "./HealthSentence.module.css";
 
 export function HealthSentence({ health }: { health: Health }) {
   return (
-    <h1 className={styles.sentence} data-tone={health.tone}>
-      <span className={styles.dot} aria-hidden />
-      {health.sentence}
-    </h1>
+    <div className={styles.health} data-tone={health.tone} data-state={health.state}>
+      <h1 className={styles.sentence}>
+        <span className={styles.dot} aria-hidden />
+        {health.sentence}
+      </h1>
+      {health.also.length > 0 && <p className={styles.also}>{health.also.join(" ")}</p>}
+    </div>
   );
 }

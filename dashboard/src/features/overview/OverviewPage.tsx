@@ -4,8 +4,9 @@ import { useMemo } from "react";
 import { useFiringAlerts } from "../../api/alerts";
 import { getRequests } from "../../api/endpoints";
 import { useLive, useLiveQuery } from "../../api/live";
+import { useNowAnswer } from "../../api/now";
 import { useSeries } from "../../api/series";
-import type { Alert, Series, Status } from "../../api/types";
+import type { Alert, Now, Series, Status } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
 import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
@@ -13,7 +14,7 @@ import { buildCharts } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
 import { PANELS, RESOURCES, TRAFFIC } from "./charts";
 import { FiringAlerts } from "./FiringAlerts";
-import { CONNECTING, judge, UNKNOWN } from "./health";
+import { CONNECTING, judge, notReady, UNKNOWN } from "./health";
 import { HealthSentence } from "./HealthSentence";
 import { OverviewSkeleton } from "./OverviewSkeleton";
 import { RecentRequests } from "./RecentRequests";
@@ -30,8 +31,9 @@ export function OverviewPage() {
   const { query, range, words, setRange } = useSeries(PANELS);
   const series = query.data;
   const alerts = useFiringAlerts();
+  const minute = useNowAnswer();
   const [zoom, setZoom] = useZoom(range, series?.start ?? 0);
-  const health = judgeNow(connection.numFailures > 0, status, series, alerts, words);
+  const health = judgeNow(connection.numFailures > 0, status, minute.data, alerts);
   return (
     <div className={styles.page}>
       <div className={styles.bar}>
@@ -39,12 +41,12 @@ export function OverviewPage() {
         <TimeTools series={series} range={range} onRange={setRange} zoom={zoom} onZoom={setZoom} />
       </div>
       <FiringAlerts alerts={alerts} />
-      <QueryGate query={query} placeholder={<OverviewSkeleton />}>
+      {minute.data && <TileGrid tiles={buildTiles(minute.data, series)} />}
+      <QueryGate query={query} placeholder={<OverviewSkeleton hasTiles={!minute.data} />}>
         {(data) =>
           status && (
             <Measured
               series={data}
-              status={status}
               view={{
                 window: zoom ?? [data.start, data.end],
                 onZoom: setZoom,
@@ -62,26 +64,25 @@ export function OverviewPage() {
 function judgeNow(
   isAway: boolean,
   status: Status | undefined,
-  series: Series | undefined,
+  now: Now | undefined,
   alerts: Alert[],
-  words: string,
 ) {
   if (isAway) return UNKNOWN;
-  return status && series ? judge(status, series, words, alerts) : CONNECTING;
+  if (now) return judge(now, alerts);
+  // A key without the scope metrics sees whether the service is ready, and no more.
+  return status?.health.is_ready === false ? notReady(status.health.reason) : CONNECTING;
 }
 
 interface MeasuredProps {
   series: Series;
-  status: Status;
   view: ChartView;
 }
 
-function Measured({ series, status, view }: MeasuredProps) {
+function Measured({ series, view }: MeasuredProps) {
   const traffic = useMemo(() => buildCharts(TRAFFIC, series), [series]);
   const resources = useMemo(() => buildCharts(RESOURCES, series), [series]);
   return (
     <>
-      <TileGrid tiles={buildTiles(series, status)} />
       <ChartBoard title="Rate, errors, duration" charts={traffic} view={view} />
       <ChartBoard title="Utilization and saturation" charts={resources} view={view} />
       <RecentRequestsSection />

@@ -18,7 +18,7 @@ function TileCard({ tile }: { tile: Tile }) {
     <li className={styles.tile} data-tone={tile.tone}>
       <div className={styles.label}>{tile.label}</div>
       <div className={styles.value} data-faint={isFaint} data-empty={tile.value === null}>
-        {tile.value ?? "no traffic"}
+        {tile.value ?? tile.emptyWords ?? "no traffic"}
       </div>
       <div className={styles.detail}>{tile.detail}</div>
       <Sparkline values={tile.values} />

@@ -103,14 +103,15 @@ export const RESOURCES: ChartPlan[] = [
   {
     id: "memory",
     title: "Memory",
-    unitWords: "of the process",
+    unitWords: "total of the process, by part",
     unit: "bytes",
     looks: {
       weights: { color: "series-1", kind: "stack" },
       kv_cache: { color: "series-3", kind: "stack", dash: DASHED, as: "KV cache" },
       compute: { color: "series-6", kind: "stack", dash: [10, 3] },
       other: { color: "series-5", kind: "stack", dash: DOTTED },
-      file: { color: "series-7", kind: "line", dash: [8, 2, 2, 2], as: "file cache" },
+      file: { color: "series-7", kind: "stack", dash: [8, 2, 2, 2], as: "mapped files" },
+      total: { color: "series-2", kind: "line" },
       limit: REFERENCE,
     },
   },
