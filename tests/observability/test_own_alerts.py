@@ -26,9 +26,9 @@ NOT_JUDGED = {"TargetDown"}
 Curve = Callable[[np.ndarray], np.ndarray]
 
 
-def film(_seconds: int = 3600, /, **curves: Curve) -> Samples:
+def film(num_seconds: int = 3600, /, **curves: Curve) -> Samples:
     """A sample every two seconds; a curve gets the seconds since the first. A healthy service."""
-    times = np.arange(0.0, _seconds + 1, 2)
+    times = np.arange(0.0, num_seconds + 1, 2)
     values = np.zeros((len(times), len(COLUMNS)))
     usual: dict[str, float] = {
         "llm_slots": 8,
@@ -44,7 +44,7 @@ def film(_seconds: int = 3600, /, **curves: Curve) -> Samples:
         values[:, COLUMNS[metric, label.replace("inf", "+Inf").replace("two", "2.0")]] = curve(
             times
         )
-    return Samples(times + NOW - seconds, values)
+    return Samples(times + NOW - num_seconds, values)
 
 
 def growing(per_second: float) -> Curve:
