@@ -27,6 +27,7 @@ from llm_service.api import (
     chat,
     completions,
     embeddings,
+    events,
     generate,
     health,
     keys,
@@ -52,11 +53,13 @@ from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.responses_api import route as responses
 from llm_service.api.running import RunningRequests
 from llm_service.config import Settings, items, read_aliases
-from llm_service.engine import Engine, GpuUse
+from llm_service.engine import Engine, GpuUse, ModelInfo
 from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.observer import EngineObserver
 from llm_service.engine.served import Models, ServedModel
 from llm_service.machine import return_free_memory
+from llm_service.observability.events import EngineEvents, EventLog
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.middleware import Observability
@@ -116,7 +119,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     for part in parts:
         app.include_router(part.router)
-    for part in (keys, requests, alerts, engine_page, stats):
+    for part in (keys, requests, alerts, engine_page, stats, events):
         app.include_router(part.router)
     app.include_router(create_dashboard_router(files))
     install_handlers(app)
@@ -160,6 +163,7 @@ class Runtime:
         self._given_engine = engine
         self.metrics = Metrics(read_gpu=_read_gpu)
         self.history = History(self.metrics)
+        self.events = EventLog()
         self.link = (
             None
             if settings.redis_url is None
@@ -211,6 +215,7 @@ class Runtime:
             cancellations=Cancellations(self.link),
             metrics=self.metrics,
             history=self.history,
+            events=self.events,
             facts=Facts(
                 started_at=time.time(),
                 max_body_bytes=settings.max_body_bytes,
@@ -224,6 +229,7 @@ class Runtime:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.events.add("start", f"The service started (version {__version__}).")
         opening = asyncio.create_task(self.opening.run())
         await self.opening.tried()
         if self.link is not None:
@@ -259,6 +265,7 @@ class Runtime:
 
         `seconds` is LLM_DRAIN_SECONDS if not given. A second call may shorten the first.
         """
+        self.events.add("drain", "The service drains: it refuses new requests and will stop.")
         await self._stop_engines(self._settings.drain_seconds if seconds is None else seconds)
         self.models.reason = "The service is stopping."
 
@@ -278,12 +285,14 @@ class Runtime:
         except ValueError:
             await engine.stop(0)
             raise
+        self.events.add("load", f"{engine.info.model_id} was loaded.")
         return model
 
     async def remove_model(self, name: str, drain_seconds: float = 0) -> None:
         """Serve the model no more: its requests get so long to finish, then they fail."""
         await self.models.remove(name).engine.stop(drain_seconds)
         self.metrics.model_removed(name)
+        self.events.add("load", f"{name} was unloaded.")
         self.budget.give_back(name)
         await asyncio.to_thread(release_memory)
 
@@ -306,6 +315,7 @@ class Runtime:
             self.models.check_aliases()
         except Exception as error:
             self.models.reason = f"The model could not be loaded: {error}"
+            self.events.add("load", "The model could not be loaded.")
             log.error("the model could not be loaded", error=str(error))
             raise
 
@@ -329,9 +339,10 @@ class Runtime:
         refuse_without_room()
         from llm_service.engine.loading.factory import load_engine
 
-        return load_engine(
-            config, self.metrics.of_model, self.budget, progress=lambda line: log.info(line)
-        )
+        return load_engine(config, self._observe, self.budget, progress=lambda line: log.info(line))
+
+    def _observe(self, info: ModelInfo) -> EngineObserver:
+        return EngineEvents(self.metrics.of_model(info), info.model_id, self.events)
 
 
 def release_memory() -> None:
