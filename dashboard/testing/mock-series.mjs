@@ -134,8 +134,18 @@ const PANELS = {
   preemptions: ["Preemptions", "1/s", [line("preemptions", () => 0)]],
 };
 
+/** What can be told by key. */
+const BY_KEY = new Set(["requests", "ttft", "tokens", "errors"]);
+
 /** The answer to GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
-export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
+export function buildSeries({
+  rangeSeconds,
+  now,
+  since,
+  hasTraffic,
+  maxRangeSeconds,
+  keyName = null,
+}) {
   const step = Math.max(2, Math.ceil(rangeSeconds / 600));
   const end = Math.floor(now / step) * step;
   const times = Array.from(
@@ -143,7 +153,8 @@ export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeco
     (_, i) => end - (Math.floor(rangeSeconds / step) - 1 - i) * step,
   );
   const isConstant = new Set(["memory", "concurrency", "cpu"]);
-  const panels = Object.entries(PANELS).map(([id, [title, unit, series]]) => {
+  const asked = Object.entries(PANELS).filter(([id]) => keyName === null || BY_KEY.has(id));
+  const panels = asked.map(([id, [title, unit, series]]) => {
     const isKnown = (t) => t >= since && (hasTraffic || isConstant.has(id));
     const values = ({ at }) =>
       times.map((t) =>
@@ -157,11 +168,12 @@ export function buildSeries({ rangeSeconds, now, since, hasTraffic, maxRangeSeco
     return [id, { title, unit, series: lines, ...samples }];
   });
   return {
-    source: { kind: "history", since, resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
+    source: { kind: "history", since, note: "", resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
     start: end - rangeSeconds,
     end,
     step_seconds: step,
     times,
     panels: Object.fromEntries(panels),
+    key_names: ["batch-jobs", "demo"],
   };
 }

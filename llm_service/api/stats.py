@@ -98,12 +98,15 @@ class SourceOut(BaseModel):
 
 
 class SeriesOut(BaseModel):
+    """`key_names` are the keys that this process has seen: what `key_name` can be."""
+
     source: SourceOut
     start: float
     end: float
     step_seconds: int
     times: list[float]
     panels: dict[str, PanelOut]
+    key_names: list[str] = []
 
 
 # Plain functions: they run in worker threads, off the event loop.
@@ -167,6 +170,7 @@ def series(
     else:
         raise InvalidRequest("Send either range_seconds, or start and end.", param="range_seconds")
     answer = _series(prometheus, history, span, names, key_name)
+    answer["key_names"] = history.keys.names()
     body = json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
     return compressed(request, body, JSON)
 

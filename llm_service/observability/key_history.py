@@ -70,6 +70,10 @@ class KeyHistory:
                 counts = self._counts[name] = _Slots()
             counts.add(slot, changes)
 
+    def names(self) -> list[str]:
+        """The keys that have sent requests to this process; `other` stands for several."""
+        return sorted(self._counts.copy())
+
     def counts(
         self, key_name: str, columns: Sequence[str], at: Floats, window: float
     ) -> tuple[Floats, Floats]:

@@ -187,6 +187,7 @@ def test_the_panels_of_one_key_leave_out_the_others(http: httpx.Client) -> None:
     assert answer["panels"].keys() == {"requests", "ttft", "tokens", "errors"}
     assert answer["source"]["kind"] == "history"
     assert len(answer["panels"]["ttft"]["samples"]) == len(answer["times"])
+    assert "storm" in answer["key_names"]
 
 
 @pytest.mark.parametrize("name", ["", "A", 'a"}', "x" * 33])

@@ -7,14 +7,19 @@ import { useLive, useLiveQuery } from "../../api/live";
 import { useSeries } from "../../api/series";
 import type { Alert, Series, Status } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
+import { KeyPicker } from "../../components/KeyPicker";
+import { MarkList } from "../../components/MarkList";
 import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
-import { buildCharts } from "../../lib/chart-plan";
-import { useZoom, type ChartView } from "../../lib/chart-view";
+import type { ChartView } from "../../lib/chart-view";
+import type { Comparison } from "../../lib/compare";
+import { comparedCharts } from "../../lib/compared-charts";
+import { useSearchText } from "../../lib/location";
 import { PANELS, RESOURCES, TRAFFIC } from "./charts";
 import { FiringAlerts } from "./FiringAlerts";
 import { CONNECTING, judge, UNKNOWN } from "./health";
 import { HealthSentence } from "./HealthSentence";
+import { KeyBoard } from "./KeyBoard";
 import { OverviewSkeleton } from "./OverviewSkeleton";
 import { RecentRequests } from "./RecentRequests";
 import { TileGrid } from "./TileGrid";
@@ -27,30 +32,30 @@ const RECENT_MILLISECONDS = 5000;
 export function OverviewPage() {
   const { connection } = useLive();
   const { status } = connection;
-  const { query, range, words, setRange } = useSeries(PANELS);
+  const { query, earlier, words, time, viewOf } = useSeries(PANELS);
+  const [keyName, setKeyName] = useSearchText("key_name");
   const series = query.data;
   const alerts = useFiringAlerts();
-  const [zoom, setZoom] = useZoom(range, series?.start ?? 0);
   const health = judgeNow(connection.numFailures > 0, status, series, alerts, words);
   return (
     <div className={styles.page}>
       <div className={styles.bar}>
         <HealthSentence health={health} />
-        <TimeTools series={series} range={range} onRange={setRange} zoom={zoom} onZoom={setZoom} />
+        <TimeTools series={series} time={time}>
+          <KeyPicker names={series?.key_names ?? []} value={keyName} onChange={setKeyName} />
+        </TimeTools>
       </div>
       <FiringAlerts alerts={alerts} />
+      {keyName !== "" && <KeyBoard keyName={keyName} />}
       <QueryGate query={query} placeholder={<OverviewSkeleton />}>
         {(data) =>
           status && (
             <Measured
               series={data}
               status={status}
-              view={{
-                window: zoom ?? [data.start, data.end],
-                onZoom: setZoom,
-                rangeWords: words,
-                startedAt: status.started_at,
-              }}
+              earlier={earlier}
+              compared={time.compared}
+              view={viewOf(data)}
             />
           )
         }
@@ -73,15 +78,20 @@ function judgeNow(
 interface MeasuredProps {
   series: Series;
   status: Status;
+  earlier: Series | undefined;
+  compared: Comparison;
   view: ChartView;
 }
 
-function Measured({ series, status, view }: MeasuredProps) {
-  const traffic = useMemo(() => buildCharts(TRAFFIC, series), [series]);
-  const resources = useMemo(() => buildCharts(RESOURCES, series), [series]);
+function Measured({ series, status, earlier, compared, view }: MeasuredProps) {
+  const [traffic = [], resources = []] = useMemo(
+    () => [TRAFFIC, RESOURCES].map((plans) => comparedCharts(plans, series, earlier, compared)),
+    [series, earlier, compared],
+  );
   return (
     <>
       <TileGrid tiles={buildTiles(series, status)} />
+      <MarkList marks={view.marks} window={view.window} />
       <ChartBoard title="Rate, errors, duration" charts={traffic} view={view} />
       <ChartBoard title="Utilization and saturation" charts={resources} view={view} />
       <RecentRequestsSection />
