@@ -76,7 +76,9 @@ def test_what_was_before_the_start_is_unknown_and_not_zero(
     keys.now += 30
     values = keys.panel("requests")["series"][0]["values"]
     assert values[0] is None
-    assert values[-1] == pytest.approx(1 / 30, abs=1e-6), "the rate is that of the part that is known"
+    assert values[-1] == pytest.approx(1 / 30, abs=1e-6), (
+        "the rate is that of the part that is known"
+    )
 
 
 def test_an_hour_is_kept_and_old_slots_are_used_again(keys: Keys, make_record: MakeRecord) -> None:
