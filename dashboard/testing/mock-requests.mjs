@@ -27,7 +27,8 @@ export class MockRequests {
     const kept = Array.from({ length: NUM_KEPT }, (_, i) => buildFinished(newest - i));
     const [start, end] = window ?? [0, Infinity];
     const ran = kept.filter(
-      (request) => request.started_at <= end && request.started_at + request.duration_seconds >= start,
+      (request) =>
+        request.started_at <= end && request.started_at + request.duration_seconds >= start,
     );
     return ran.slice(0, limit);
   }

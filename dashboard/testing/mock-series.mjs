@@ -168,7 +168,13 @@ export function buildSeries({
     return [id, { title, unit, series: lines, ...samples }];
   });
   return {
-    source: { kind: "history", since, note: "", resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
+    source: {
+      kind: "history",
+      since,
+      note: "",
+      resolution_seconds: 2,
+      max_range_seconds: maxRangeSeconds,
+    },
     start: end - rangeSeconds,
     end,
     step_seconds: step,

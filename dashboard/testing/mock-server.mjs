@@ -289,7 +289,10 @@ async function route(request, response) {
   if (url.pathname.startsWith("/api/requests/")) {
     return findRequest(decodeURIComponent(url.pathname.split("/").at(-1)), response);
   }
-  const [start, end] = window ?? [now() - Number(url.searchParams.get("range_seconds") ?? 300), now()];
+  const [start, end] = window ?? [
+    now() - Number(url.searchParams.get("range_seconds") ?? 300),
+    now(),
+  ];
   const series = buildSeries({
     rangeSeconds: Math.round(end - start),
     now: end,

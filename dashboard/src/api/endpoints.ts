@@ -48,12 +48,7 @@ const spanQuery = (span: Span) =>
   typeof span === "number" ? { range_seconds: span } : { start: span[0], end: span[1] };
 
 /** With `keyName`, only what can be told of that key's requests. */
-export function getSeries(
-  call: Call,
-  span: Span,
-  panels: string[],
-  keyName = "",
-): Promise<Series> {
+export function getSeries(call: Call, span: Span, panels: string[], keyName = ""): Promise<Series> {
   const key = keyName === "" ? {} : { key_name: keyName };
   const query = { ...spanQuery(span), panels: panels.join(","), ...key };
   return bodyOf(clientFor(call).GET("/api/series", { params: { query } }));

@@ -4,6909 +4,6973 @@
  */
 
 export interface paths {
-    "/chat": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Chat Completion
-         * @description Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`.
-         */
-        post: operations["create_chat_completion_chat_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+  "/chat": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/chat/completions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Chat Completion
-         * @description Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`.
-         */
-        post: operations["create_chat_completion_v1_chat_completions_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Create Chat Completion
+     * @description Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`.
+     */
+    post: operations["create_chat_completion_chat_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/chat/completions": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/completions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Completion
-         * @description Continue one or several prompts, given as text or as token ids.
-         */
-        post: operations["create_completion_v1_completions_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Create Chat Completion
+     * @description Answer a conversation. With `stream` true: server-sent events that end with `[DONE]`.
+     */
+    post: operations["create_chat_completion_v1_chat_completions_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/completions": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/embeddings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Embeddings
-         * @description Return the embedding of each input, in the order of the inputs.
-         */
-        post: operations["create_embeddings_v1_embeddings_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Create Completion
+     * @description Continue one or several prompts, given as text or as token ids.
+     */
+    post: operations["create_completion_v1_completions_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/embeddings": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/responses": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Response
-         * @description Answer a conversation in OpenAI's Responses format. Answers are not stored.
-         */
-        post: operations["create_response_v1_responses_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Create Embeddings
+     * @description Return the embedding of each input, in the order of the inputs.
+     */
+    post: operations["create_embeddings_v1_embeddings_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/responses": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/messages": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Message
-         * @description Answer a conversation in Anthropic's Messages format.
-         */
-        post: operations["create_message_v1_messages_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Create Response
+     * @description Answer a conversation in OpenAI's Responses format. Answers are not stored.
+     */
+    post: operations["create_response_v1_responses_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/messages": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/messages/count_tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Count Tokens
-         * @description Count the tokens of the prompt that the same body makes at /v1/messages.
-         */
-        post: operations["count_tokens_v1_messages_count_tokens_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Create Message
+     * @description Answer a conversation in Anthropic's Messages format.
+     */
+    post: operations["create_message_v1_messages_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/messages/count_tokens": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/generate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Generate
-         * @description Continue a text, without a chat template. The answer comes whole.
-         */
-        post: operations["generate_generate_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Count Tokens
+     * @description Count the tokens of the prompt that the same body makes at /v1/messages.
+     */
+    post: operations["count_tokens_v1_messages_count_tokens_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/generate": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/chat": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Chat
-         * @description Answer a conversation. Unless `stream` is false: lines of JSON.
-         */
-        post: operations["chat_api_chat_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Generate
+     * @description Continue a text, without a chat template. The answer comes whole.
+     */
+    post: operations["generate_generate_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/chat": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/generate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Generate
-         * @description Answer one prompt. Unless `stream` is false: lines of JSON.
-         */
-        post: operations["generate_api_generate_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Chat
+     * @description Answer a conversation. Unless `stream` is false: lines of JSON.
+     */
+    post: operations["chat_api_chat_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/generate": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/ps": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Tags
-         * @description List the models. Every model is always loaded, so `/api/ps` lists the same.
-         */
-        get: operations["tags_api_ps_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Generate
+     * @description Answer one prompt. Unless `stream` is false: lines of JSON.
+     */
+    post: operations["generate_api_generate_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/ps": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/tags": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Tags
-         * @description List the models. Every model is always loaded, so `/api/ps` lists the same.
-         */
-        get: operations["tags_api_tags_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Tags
+     * @description List the models. Every model is always loaded, so `/api/ps` lists the same.
+     */
+    get: operations["tags_api_ps_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/tags": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/show": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Show
-         * @description Describe one model.
-         */
-        post: operations["show_api_show_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Tags
+     * @description List the models. Every model is always loaded, so `/api/ps` lists the same.
+     */
+    get: operations["tags_api_tags_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/show": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/version": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Version
-         * @description Return the version of Ollama whose fields these routes have.
-         */
-        get: operations["version_api_version_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Show
+     * @description Describe one model.
+     */
+    post: operations["show_api_show_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/version": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/embed": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Embed
-         * @description Return the embedding of each input, in the order of the inputs.
-         */
-        post: operations["embed_api_embed_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Version
+     * @description Return the version of Ollama whose fields these routes have.
+     */
+    get: operations["version_api_version_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/embed": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/embeddings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Embeddings
-         * @description Return the embedding of one text. `/api/embed` is the newer form.
-         */
-        post: operations["embeddings_api_embeddings_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Embed
+     * @description Return the embedding of each input, in the order of the inputs.
+     */
+    post: operations["embed_api_embed_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/embeddings": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/models": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Models
-         * @description List every name that a request may give: models first, then aliases.
-         */
-        get: operations["list_models_models_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Embeddings
+     * @description Return the embedding of one text. `/api/embed` is the newer form.
+     */
+    post: operations["embeddings_api_embeddings_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/models": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/models": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Models
-         * @description List every name that a request may give: models first, then aliases.
-         */
-        get: operations["list_models_v1_models_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * List Models
+     * @description List every name that a request may give: models first, then aliases.
+     */
+    get: operations["list_models_models_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/models": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/models/{model_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Get Model */
-        get: operations["get_model_models__model_id__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * List Models
+     * @description List every name that a request may give: models first, then aliases.
+     */
+    get: operations["list_models_v1_models_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/models/{model_id}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/v1/models/{model_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Get Model */
-        get: operations["get_model_v1_models__model_id__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /** Get Model */
+    get: operations["get_model_models__model_id__get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/v1/models/{model_id}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/tokenize": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Tokenize */
-        post: operations["tokenize_tokenize_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /** Get Model */
+    get: operations["get_model_v1_models__model_id__get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/tokenize": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/detokenize": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Detokenize */
-        post: operations["detokenize_detokenize_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /** Tokenize */
+    post: operations["tokenize_tokenize_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/detokenize": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/healthz": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Liveness
-         * @description Return 200 while the process lives, also if it cannot serve requests.
-         */
-        get: operations["liveness_healthz_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /** Detokenize */
+    post: operations["detokenize_detokenize_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/healthz": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/readyz": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Readiness
-         * @description Return 200 only when the engine takes requests and steps; else 503 with the reason.
-         *
-         *     `warnings` lists what does not work while the service still answers.
-         */
-        get: operations["readiness_readyz_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Liveness
+     * @description Return 200 while the process lives, also if it cannot serve requests.
+     */
+    get: operations["liveness_healthz_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/readyz": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/health": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Readiness
-         * @description Return 200 only when the engine takes requests and steps; else 503 with the reason.
-         *
-         *     `warnings` lists what does not work while the service still answers.
-         */
-        get: operations["readiness_health_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Readiness
+     * @description Return 200 only when the engine takes requests and steps; else 503 with the reason.
+     *
+     *     `warnings` lists what does not work while the service still answers.
+     */
+    get: operations["readiness_readyz_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/health": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/keys": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Keys
-         * @description List all keys, revoked ones too: the newest first, those of the settings last.
-         */
-        get: operations["list_keys_api_keys_get"];
-        put?: never;
-        /**
-         * Create Key
-         * @description Make a key. Its secret is in this answer and nowhere else.
-         */
-        post: operations["create_key_api_keys_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Readiness
+     * @description Return 200 only when the engine takes requests and steps; else 503 with the reason.
+     *
+     *     `warnings` lists what does not work while the service still answers.
+     */
+    get: operations["readiness_health_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/keys": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/keys/{key_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Revoke Key
-         * @description Revoke a key: it is refused from now on. Its running requests go on.
-         */
-        delete: operations["revoke_key_api_keys__key_id__delete"];
-        options?: never;
-        head?: never;
-        /**
-         * Change Key
-         * @description Give a key other scopes, another limit or another expiry, at once.
-         */
-        patch: operations["change_key_api_keys__key_id__patch"];
-        trace?: never;
+    /**
+     * List Keys
+     * @description List all keys, revoked ones too: the newest first, those of the settings last.
+     */
+    get: operations["list_keys_api_keys_get"];
+    put?: never;
+    /**
+     * Create Key
+     * @description Make a key. Its secret is in this answer and nowhere else.
+     */
+    post: operations["create_key_api_keys_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/keys/{key_id}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/keys/{key_id}/rotate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Rotate Key
-         * @description Give a key a new secret; the old one stays valid for `overlap_seconds`, a day by default.
-         */
-        post: operations["rotate_key_api_keys__key_id__rotate_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    post?: never;
+    /**
+     * Revoke Key
+     * @description Revoke a key: it is refused from now on. Its running requests go on.
+     */
+    delete: operations["revoke_key_api_keys__key_id__delete"];
+    options?: never;
+    head?: never;
+    /**
+     * Change Key
+     * @description Give a key other scopes, another limit or another expiry, at once.
+     */
+    patch: operations["change_key_api_keys__key_id__patch"];
+    trace?: never;
+  };
+  "/api/keys/{key_id}/rotate": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/requests": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Requests
-         * @description List the running and the latest ended inference requests.
-         *
-         *     With `start` and `end`, only ended requests that ran at some time in between, and what was
-         *     refused in these minutes.
-         */
-        get: operations["list_requests_api_requests_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    get?: never;
+    put?: never;
+    /**
+     * Rotate Key
+     * @description Give a key a new secret; the old one stays valid for `overlap_seconds`, a day by default.
+     */
+    post: operations["rotate_key_api_keys__key_id__rotate_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/requests": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/requests/{request_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get Request
-         * @description Return one request by its id: as in `running` while it runs, then as in `requests`.
-         *
-         *     Callers choose ids. If several requests share this one, the oldest that runs is returned, else
-         *     the latest that ended. Only the replica that ran a request knows it.
-         */
-        get: operations["get_request_api_requests__request_id__get"];
-        put?: never;
-        post?: never;
-        /**
-         * Cancel Request
-         * @description End a running request: its caller gets an error in words, its memory is free one step later.
-         *
-         *     Callers choose ids; if several running requests have this one, all of them end, on every
-         *     replica that shares our Redis.
-         */
-        delete: operations["cancel_request_api_requests__request_id__delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * List Requests
+     * @description List the running and the latest ended inference requests.
+     *
+     *     With `start` and `end`, only ended requests that ran at some time in between, and what was
+     *     refused in these minutes.
+     */
+    get: operations["list_requests_api_requests_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/requests/{request_id}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/alerts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Alerts
-         * @description Return the objectives with their budgets, and the alerts, the worst first.
-         */
-        get: operations["alerts_api_alerts_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Get Request
+     * @description Return one request by its id: as in `running` while it runs, then as in `requests`.
+     *
+     *     Callers choose ids. If several requests share this one, the oldest that runs is returned, else
+     *     the latest that ended. Only the replica that ran a request knows it.
+     */
+    get: operations["get_request_api_requests__request_id__get"];
+    put?: never;
+    post?: never;
+    /**
+     * Cancel Request
+     * @description End a running request: its caller gets an error in words, its memory is free one step later.
+     *
+     *     Callers choose ids; if several running requests have this one, all of them end, on every
+     *     replica that shares our Redis.
+     */
+    delete: operations["cancel_request_api_requests__request_id__delete"];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/alerts": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/runbooks/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Runbook
-         * @description Return what to do about the alert `name`: its section of docs/runbooks.md, in Markdown.
-         */
-        get: operations["runbook_api_runbooks__name__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Alerts
+     * @description Return the objectives with their budgets, and the alerts, the worst first.
+     */
+    get: operations["alerts_api_alerts_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/runbooks/{name}": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/engine": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Engine Page
-         * @description Return what is served, on which machine, and the engine's limits.
-         */
-        get: operations["engine_page_api_engine_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Runbook
+     * @description Return what to do about the alert `name`: its section of docs/runbooks.md, in Markdown.
+     */
+    get: operations["runbook_api_runbooks__name__get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/engine": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/metrics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Metrics
-         * @description Prometheus text 0.0.4, or OpenMetrics (with exemplars) where it is accepted.
-         */
-        get: operations["metrics_metrics_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Engine Page
+     * @description Return what is served, on which machine, and the engine's limits.
+     */
+    get: operations["engine_page_api_engine_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/metrics": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/status": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Status
-         * @description Return the present state of the service, the model and the engine, and the caller's key.
-         */
-        get: operations["status_api_status_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Metrics
+     * @description Prometheus text 0.0.4, or OpenMetrics (with exemplars) where it is accepted.
+     */
+    get: operations["metrics_metrics_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/status": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/series": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Series
-         * @description Return panels for the last `range_seconds` (300), or from `start` to `end`.
-         *
-         *     They come from Prometheus or the service's own history. With `key_name`, panels that cannot be
-         *     told by key are left out.
-         */
-        get: operations["series_api_series_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Status
+     * @description Return the present state of the service, the model and the engine, and the caller's key.
+     */
+    get: operations["status_api_status_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/series": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    "/api/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Events
-         * @description List starts, loads, restarts of the engine, drains and changed limits, since the start.
-         */
-        get: operations["list_events_api_events_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
+    /**
+     * Series
+     * @description Return panels for the last `range_seconds` (300), or from `start` to `end`.
+     *
+     *     They come from Prometheus or the service's own history. With `key_name`, panels that cannot be
+     *     told by key are left out.
+     */
+    get: operations["series_api_series_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/api/events": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
+    /**
+     * List Events
+     * @description List starts, loads, restarts of the engine, drains and changed limits, since the start.
+     */
+    get: operations["list_events_api_events_get"];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
-    schemas: {
-        /**
-         * AdditionalToolsItem
-         * @description More tools, which Codex sends in the input.
-         */
-        AdditionalToolsItem: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "additional_tools";
-            /** Tools */
-            tools?: (components["schemas"]["FunctionTool"] | components["schemas"]["OtherTool"])[];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * AlertOut
-         * @description `since`, `value` and `description` belong to an active alert, not to an inactive rule.
-         */
-        AlertOut: {
-            /** Name */
-            name: string;
-            /** Severity */
-            severity: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "firing" | "pending" | "inactive";
-            /** Since */
-            since: number | null;
-            /** Value */
-            value: string;
-            /** Summary */
-            summary: string;
-            /** Description */
-            description: string;
-            /** Runbook Url */
-            runbook_url: string;
-            /** Query */
-            query: string;
-        };
-        /**
-         * AlertsOut
-         * @description `reason` says why there is no source. Times are unix seconds.
-         */
-        AlertsOut: {
-            /**
-             * Source
-             * @enum {string}
-             */
-            source: "prometheus" | "none";
-            /** Reason */
-            reason: string;
-            /** Now */
-            now: number;
-            /** Objectives */
-            objectives: components["schemas"]["ObjectiveOut"][];
-            /** Alerts */
-            alerts: components["schemas"]["AlertOut"][];
-        };
-        /**
-         * AnyOptions
-         * @description No option has an effect on embeddings.
-         */
-        AnyOptions: {
-            [key: string]: unknown;
-        };
-        /**
-         * AssistantMessage
-         * @description `content` is null only beside calls. The other fields are left out where there are none.
-         */
-        AssistantMessage: {
-            /**
-             * Role
-             * @default assistant
-             * @constant
-             */
-            role?: "assistant";
-            /** Content */
-            content: string | null;
-            /** Refusal */
-            refusal?: null;
-            /** Reasoning Content */
-            reasoning_content?: string | null;
-            /** Reasoning */
-            reasoning?: string | null;
-            /** Tool Calls */
-            tool_calls?: components["schemas"]["ToolCallOut"][] | null;
-        };
-        /** BudgetOut */
-        BudgetOut: {
-            /** Times */
-            times: number[];
-            /** Budget Left */
-            budget_left: (number | null)[];
-        };
-        /** BurnRateOut */
-        BurnRateOut: {
-            /** Window */
-            window: string;
-            /** Value */
-            value: number | null;
-        };
-        /** Call */
-        Call: {
-            /** Id */
-            id?: string | null;
-            /**
-             * Type
-             * @default function
-             * @constant
-             */
-            type?: "function";
-            function: components["schemas"]["CalledFunction"];
-        } & {
-            [key: string]: unknown;
-        };
-        /** CallOut */
-        CallOut: {
-            function: components["schemas"]["llm_service__api__ollama__answers__FunctionOut"];
-        };
-        /**
-         * CallOutputItem
-         * @description The result of a call.
-         */
-        CallOutputItem: {
-            /**
-             * Type
-             * @enum {string}
-             */
-            type: "function_call_output" | "custom_tool_call_output";
-            /** Call Id */
-            call_id: string;
-            /** Output */
-            output: string | components["schemas"]["Part"][];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * CalledFunction
-         * @description `arguments` is JSON text, as the model wrote it.
-         */
-        CalledFunction: {
-            /** Name */
-            name: string;
-            /**
-             * Arguments
-             * @default
-             */
-            arguments?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** CallerOut */
-        CallerOut: {
-            /** Name */
-            name: string;
-            /** Scopes */
-            scopes: string[];
-            /** Rpm */
-            rpm: number;
-        };
-        /** CancelledOut */
-        CancelledOut: {
-            /** Request Id */
-            request_id: string;
-            /**
-             * Outcome
-             * @constant
-             */
-            outcome: "cancelled";
-        };
-        /**
-         * Capabilities
-         * @description What requests may use. `format` is how the model writes reasoning and calls.
-         */
-        Capabilities: {
-            /** Format */
-            format: string;
-            /** Completion */
-            completion: boolean;
-            /** Chat */
-            chat: boolean;
-            /** Embeddings */
-            embeddings: boolean;
-            /** Tools */
-            tools: boolean;
-            /** Reasoning */
-            reasoning: boolean;
-            /** Structured Output */
-            structured_output: boolean;
-        };
-        /** ChatChoice */
-        ChatChoice: {
-            /** Index */
-            index: number;
-            message: components["schemas"]["AssistantMessage"];
-            logprobs?: components["schemas"]["ChoiceLogprobs"] | null;
-            /** Finish Reason */
-            finish_reason: string;
-        };
-        /** ChatCompletion */
-        ChatCompletion: {
-            /** Id */
-            id: string;
-            /**
-             * Object
-             * @default chat.completion
-             * @constant
-             */
-            object?: "chat.completion";
-            /** Created */
-            created: number;
-            /** Model */
-            model: string;
-            /** System Fingerprint */
-            system_fingerprint: string;
-            /** Choices */
-            choices: components["schemas"]["ChatChoice"][];
-            usage: components["schemas"]["UsageOut"];
-        };
-        /** ChatCompletionRequest */
-        ChatCompletionRequest: {
-            /** Tools */
-            tools?: components["schemas"]["ToolDefinition"][] | null;
-            /** Functions */
-            functions?: components["schemas"]["FunctionDefinition"][] | null;
-            /** Tool Choice */
-            tool_choice?: (("none" | "auto" | "required") | components["schemas"]["NamedTool"]) | null;
-            /** Function Call */
-            function_call?: (("none" | "auto") | components["schemas"]["NamedFunction"]) | null;
-            /** Reasoning Effort */
-            reasoning_effort?: string | null;
-            /** Enable Thinking */
-            enable_thinking?: boolean | null;
-            /** Chat Template Kwargs */
-            chat_template_kwargs?: {
-                [key: string]: unknown;
-            } | null;
-            /** Add Generation Prompt */
-            add_generation_prompt?: boolean | null;
-            /**
-             * Continue Final Message
-             * @default false
-             */
-            continue_final_message?: boolean;
-            response_format?: components["schemas"]["ResponseFormat"] | null;
-            structured_outputs?: components["schemas"]["StructuredOutputs"] | null;
-            /** Guided Json */
-            guided_json?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-            /** Guided Regex */
-            guided_regex?: string | null;
-            /** Guided Choice */
-            guided_choice?: string[] | null;
-            /** Guided Grammar */
-            guided_grammar?: string | null;
-            /** Json Schema */
-            json_schema?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-            /** Grammar */
-            grammar?: string | null;
-            /** Model */
-            model: string;
-            /**
-             * Stream
-             * @default false
-             */
-            stream?: boolean;
-            stream_options?: components["schemas"]["StreamOptions"] | null;
-            /** Max Tokens */
-            max_tokens?: number | null;
-            /**
-             * Min Tokens
-             * @default 0
-             */
-            min_tokens?: number;
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Top K */
-            top_k?: number | null;
-            /** Min P */
-            min_p?: number | null;
-            /**
-             * N
-             * @default 1
-             */
-            n?: number;
-            /** Seed */
-            seed?: number | null;
-            /** Stop */
-            stop?: (string | string[]) | null;
-            /** Stop Token Ids */
-            stop_token_ids?: number[] | null;
-            /**
-             * Ignore Eos
-             * @default false
-             */
-            ignore_eos?: boolean;
-            /** Presence Penalty */
-            presence_penalty?: number | null;
-            /** Frequency Penalty */
-            frequency_penalty?: number | null;
-            /** Repetition Penalty */
-            repetition_penalty?: number | null;
-            /** Logit Bias */
-            logit_bias?: {
-                [key: string]: number;
-            } | null;
-            /** Messages */
-            messages: components["schemas"]["Message"][];
-            /**
-             * Parallel Tool Calls
-             * @default true
-             */
-            parallel_tool_calls?: boolean;
-            /** Max Reasoning Tokens */
-            max_reasoning_tokens?: number | null;
-            /** Max Completion Tokens */
-            max_completion_tokens?: number | null;
-            /**
-             * Logprobs
-             * @default false
-             */
-            logprobs?: boolean;
-            /** Top Logprobs */
-            top_logprobs?: number | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ChatOut */
-        ChatOut: {
-            /** Model */
-            model: string;
-            /** Created At */
-            created_at: string;
-            /** Done */
-            done: boolean;
-            /** Done Reason */
-            done_reason?: ("stop" | "length" | "load") | null;
-            /** Total Duration */
-            total_duration?: number | null;
-            /** Load Duration */
-            load_duration?: number | null;
-            /** Prompt Eval Count */
-            prompt_eval_count?: number | null;
-            /** Prompt Eval Duration */
-            prompt_eval_duration?: number | null;
-            /** Eval Count */
-            eval_count?: number | null;
-            /** Eval Duration */
-            eval_duration?: number | null;
-            message: components["schemas"]["llm_service__api__ollama__answers__MessageOut"];
-        };
-        /** ChoiceLogprobs */
-        ChoiceLogprobs: {
-            /** Content */
-            content: components["schemas"]["TokenLogprobOut"][];
-        };
-        /**
-         * CodexModel
-         * @description What Codex has to know about a model; it ignores a list in which one field is missing.
-         */
-        CodexModel: {
-            /** Slug */
-            slug: string;
-            /** Display Name */
-            display_name: string;
-            /** Description */
-            description: string;
-            /**
-             * Supported Reasoning Levels
-             * @default []
-             */
-            supported_reasoning_levels?: {
-                [key: string]: string;
-            }[];
-            /**
-             * Shell Type
-             * @default shell_command
-             * @constant
-             */
-            shell_type?: "shell_command";
-            /**
-             * Visibility
-             * @default list
-             * @constant
-             */
-            visibility?: "list";
-            /**
-             * Supported In Api
-             * @default true
-             */
-            supported_in_api?: boolean;
-            /** Priority */
-            priority: number;
-            /** Upgrade */
-            upgrade?: null;
-            /**
-             * Base Instructions
-             * @default You are a coding agent. You work in a terminal, in the user's folder, and you have tools to run
-             *     commands and to change files. Read the files that matter before you change them. Make the smallest
-             *     change that does what the user asked for, and keep to the style of the code around it. Run the
-             *     project's own tests or checks when there are some. Never delete or overwrite what the user did not
-             *     ask you to change. When you are done, say in a few sentences what you did and what remains.
-             */
-            base_instructions?: string;
-            /**
-             * Supports Reasoning Summaries
-             * @default false
-             */
-            supports_reasoning_summaries?: boolean;
-            /**
-             * Support Verbosity
-             * @default false
-             */
-            support_verbosity?: boolean;
-            /** Default Verbosity */
-            default_verbosity?: null;
-            /** Apply Patch Tool Type */
-            apply_patch_tool_type?: null;
-            /**
-             * @default {
-             *       "mode": "bytes",
-             *       "limit": 10000
-             *     }
-             */
-            truncation_policy?: components["schemas"]["TruncationPolicy"];
-            /**
-             * Supports Parallel Tool Calls
-             * @default false
-             */
-            supports_parallel_tool_calls?: boolean;
-            /** Context Window */
-            context_window: number;
-            /**
-             * Experimental Supported Tools
-             * @default []
-             */
-            experimental_supported_tools?: string[];
-            /**
-             * Input Modalities
-             * @default [
-             *       "text"
-             *     ]
-             */
-            input_modalities?: string[];
-        };
-        /** Completion */
-        Completion: {
-            /** Id */
-            id: string;
-            /**
-             * Object
-             * @default text_completion
-             * @constant
-             */
-            object?: "text_completion";
-            /** Created */
-            created: number;
-            /** Model */
-            model: string;
-            /** System Fingerprint */
-            system_fingerprint: string;
-            /** Choices */
-            choices: components["schemas"]["CompletionChoice"][];
-            usage: components["schemas"]["UsageOut"];
-        };
-        /** CompletionChoice */
-        CompletionChoice: {
-            /** Index */
-            index: number;
-            /** Text */
-            text: string;
-            logprobs?: components["schemas"]["CompletionLogprobs"] | null;
-            /** Finish Reason */
-            finish_reason?: string | null;
-        };
-        /** CompletionLogprobs */
-        CompletionLogprobs: {
-            /** Tokens */
-            tokens: string[];
-            /** Token Logprobs */
-            token_logprobs: (number | null)[];
-            /** Top Logprobs */
-            top_logprobs: ({
-                [key: string]: number;
-            } | null)[];
-            /** Text Offset */
-            text_offset: number[];
-        };
-        /** CompletionRequest */
-        CompletionRequest: {
-            response_format?: components["schemas"]["ResponseFormat"] | null;
-            structured_outputs?: components["schemas"]["StructuredOutputs"] | null;
-            /** Guided Json */
-            guided_json?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-            /** Guided Regex */
-            guided_regex?: string | null;
-            /** Guided Choice */
-            guided_choice?: string[] | null;
-            /** Guided Grammar */
-            guided_grammar?: string | null;
-            /** Json Schema */
-            json_schema?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-            /** Grammar */
-            grammar?: string | null;
-            /** Model */
-            model: string;
-            /**
-             * Stream
-             * @default false
-             */
-            stream?: boolean;
-            stream_options?: components["schemas"]["StreamOptions"] | null;
-            /** Max Tokens */
-            max_tokens?: number | null;
-            /**
-             * Min Tokens
-             * @default 0
-             */
-            min_tokens?: number;
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Top K */
-            top_k?: number | null;
-            /** Min P */
-            min_p?: number | null;
-            /**
-             * N
-             * @default 1
-             */
-            n?: number;
-            /** Seed */
-            seed?: number | null;
-            /** Stop */
-            stop?: (string | string[]) | null;
-            /** Stop Token Ids */
-            stop_token_ids?: number[] | null;
-            /**
-             * Ignore Eos
-             * @default false
-             */
-            ignore_eos?: boolean;
-            /** Presence Penalty */
-            presence_penalty?: number | null;
-            /** Frequency Penalty */
-            frequency_penalty?: number | null;
-            /** Repetition Penalty */
-            repetition_penalty?: number | null;
-            /** Logit Bias */
-            logit_bias?: {
-                [key: string]: number;
-            } | null;
-            /** Prompt */
-            prompt: string | string[] | number[] | number[][];
-            /** Logprobs */
-            logprobs?: number | null;
-            /** Best Of */
-            best_of?: number | null;
-            /**
-             * Echo
-             * @default false
-             */
-            echo?: boolean;
-            /** Suffix */
-            suffix?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** CompletionTokensDetails */
-        CompletionTokensDetails: {
-            /** Reasoning Tokens */
-            reasoning_tokens: number;
-        };
-        /** CountTokensRequest */
-        CountTokensRequest: {
-            /** Model */
-            model: string;
-            /** Messages */
-            messages: components["schemas"]["MessageIn"][];
-            /**
-             * System
-             * @default
-             */
-            system?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
-            /** Tools */
-            tools?: (components["schemas"]["CustomTool"] | components["schemas"]["ServerTool"])[];
-            tool_choice?: components["schemas"]["ToolChoice"] | null;
-            thinking?: components["schemas"]["Thinking"] | null;
-            output_config?: components["schemas"]["OutputConfig"] | null;
-            output_format?: components["schemas"]["OutputFormat"] | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * CustomTool
-         * @description A tool of the caller; the type may be left out.
-         */
-        CustomTool: {
-            /**
-             * Type
-             * @default custom
-             * @constant
-             */
-            type?: "custom";
-            /** Name */
-            name: string;
-            /** Description */
-            description?: string | null;
-            /** Input Schema */
-            input_schema: {
-                [key: string]: unknown;
-            };
-            /** Strict */
-            strict?: boolean | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** CustomToolCallItem */
-        CustomToolCallItem: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "custom_tool_call";
-            /** Call Id */
-            call_id: string;
-            /** Name */
-            name: string;
-            /**
-             * Input
-             * @default
-             */
-            input?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** DayOut */
-        DayOut: {
-            /** Date */
-            date: string;
-            /** Requests */
-            requests: number;
-            /** Prompt Tokens */
-            prompt_tokens: number;
-            /** Output Tokens */
-            output_tokens: number;
-        };
-        /** DetailsOut */
-        DetailsOut: {
-            /**
-             * Parent Model
-             * @default
-             */
-            parent_model?: string;
-            /**
-             * Format
-             * @default safetensors
-             */
-            format?: string;
-            /** Family */
-            family: string;
-            /** Families */
-            families: string[];
-            /** Parameter Size */
-            parameter_size: string;
-            /** Quantization Level */
-            quantization_level: string;
-        };
-        /** DetokenizeOut */
-        DetokenizeOut: {
-            /** Prompt */
-            prompt: string;
-        };
-        /** DetokenizeRequest */
-        DetokenizeRequest: {
-            /** Model */
-            model?: string | null;
-            /** Tokens */
-            tokens: number[];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * EmbedOut
-         * @description Durations are in nanoseconds.
-         */
-        EmbedOut: {
-            /** Model */
-            model: string;
-            /** Embeddings */
-            embeddings: number[][];
-            /** Total Duration */
-            total_duration?: number | null;
-            /** Load Duration */
-            load_duration?: number | null;
-            /** Prompt Eval Count */
-            prompt_eval_count?: number | null;
-        };
-        /**
-         * Embedding
-         * @description `embedding` is a list of numbers, or base64 of little-endian float32.
-         */
-        Embedding: {
-            /**
-             * Object
-             * @default embedding
-             * @constant
-             */
-            object?: "embedding";
-            /** Index */
-            index: number;
-            /** Embedding */
-            embedding: number[] | string;
-        };
-        /**
-         * EmbeddingFacts
-         * @description How a model makes embeddings; `prompts` are the values of `prompt_name`.
-         */
-        EmbeddingFacts: {
-            /** Dimensions */
-            dimensions: number;
-            /** Pooling */
-            pooling: string;
-            /** Is Normalized */
-            is_normalized: boolean;
-            /** Prompts */
-            prompts: string[];
-        };
-        /** EmbeddingList */
-        EmbeddingList: {
-            /**
-             * Object
-             * @default list
-             * @constant
-             */
-            object?: "list";
-            /** Data */
-            data: components["schemas"]["Embedding"][];
-            /** Model */
-            model: string;
-            usage: components["schemas"]["EmbeddingUsage"];
-        };
-        /** EmbeddingRequest */
-        EmbeddingRequest: {
-            /** Model */
-            model: string;
-            /** Input */
-            input: string | string[] | number[] | number[][];
-            /**
-             * Encoding Format
-             * @default float
-             * @enum {string}
-             */
-            encoding_format?: "float" | "base64";
-            /** Dimensions */
-            dimensions?: number | null;
-            /** Prompt Name */
-            prompt_name?: string | null;
-            /** Truncate Prompt Tokens */
-            truncate_prompt_tokens?: number | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** EmbeddingUsage */
-        EmbeddingUsage: {
-            /** Prompt Tokens */
-            prompt_tokens: number;
-            /** Total Tokens */
-            total_tokens: number;
-        };
-        /**
-         * EngineFactsOut
-         * @description `num_blocks` and `block_size` are 0 where the model keeps its own cache.
-         *
-         *     `max_batched_tokens` is null where another process computes the model.
-         */
-        EngineFactsOut: {
-            /** Num Running */
-            num_running: number;
-            /** Num Waiting */
-            num_waiting: number;
-            /** Max Batch Size */
-            max_batch_size: number;
-            /** Max Waiting */
-            max_waiting: number;
-            /** Kv Cache Used Bytes */
-            kv_cache_used_bytes: number;
-            /** Kv Cache Bytes */
-            kv_cache_bytes: number;
-            /** Threads */
-            threads: number | null;
-            /** Num Restarts */
-            num_restarts: number;
-            /** Kind */
-            kind: string;
-            /** Is Ready */
-            is_ready: boolean;
-            /** Reason */
-            reason: string;
-            /** Max Batched Tokens */
-            max_batched_tokens: number | null;
-            /** Block Size */
-            block_size: number;
-            /** Num Blocks */
-            num_blocks: number;
-            /** Has Prefix Cache */
-            has_prefix_cache: boolean;
-        };
-        /**
-         * EngineOut
-         * @description `kv_cache_bytes` is 0 where the model keeps its own cache.
-         *
-         *     `threads` is null where another process computes the model.
-         */
-        EngineOut: {
-            /** Num Running */
-            num_running: number;
-            /** Num Waiting */
-            num_waiting: number;
-            /** Max Batch Size */
-            max_batch_size: number;
-            /** Max Waiting */
-            max_waiting: number;
-            /** Kv Cache Used Bytes */
-            kv_cache_used_bytes: number;
-            /** Kv Cache Bytes */
-            kv_cache_bytes: number;
-            /** Threads */
-            threads: number | null;
-            /** Num Restarts */
-            num_restarts: number;
-        };
-        /**
-         * EnginePageOut
-         * @description `model` and `engine`, those of the default model, are null while it loads.
-         */
-        EnginePageOut: {
-            model: components["schemas"]["ModelOut"] | null;
-            machine: components["schemas"]["MachineOut"];
-            engine: components["schemas"]["EngineFactsOut"] | null;
-            /** Others */
-            others: components["schemas"]["OtherModelOut"][];
-        };
-        /** ErrorBody */
-        ErrorBody: {
-            /** Message */
-            message: string;
-            /** Type */
-            type: string;
-            /** Param */
-            param: string | null;
-            /** Code */
-            code: string;
-        };
-        /** ErrorEnvelope */
-        ErrorEnvelope: {
-            error: components["schemas"]["ErrorBody"];
-        };
-        /**
-         * EventOut
-         * @description `at` is in unix seconds. `limit`: the limit of a key was changed over HTTP.
-         */
-        EventOut: {
-            /** At */
-            at: number;
-            /**
-             * Kind
-             * @enum {string}
-             */
-            kind: "start" | "load" | "restart" | "drain" | "limit";
-            /** Words */
-            words: string;
-        };
-        /**
-         * EventsOut
-         * @description The latest events of this process, oldest first.
-         */
-        EventsOut: {
-            /** Events */
-            events: components["schemas"]["EventOut"][];
-        };
-        /** FunctionCallItem */
-        FunctionCallItem: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "function_call";
-            /** Call Id */
-            call_id: string;
-            /** Name */
-            name: string;
-            /**
-             * Arguments
-             * @default
-             */
-            arguments?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * FunctionDefinition
-         * @description A function that the model may call. `parameters` is a JSON schema of an object.
-         */
-        FunctionDefinition: {
-            /** Name */
-            name: string;
-            /**
-             * Description
-             * @default
-             */
-            description?: string;
-            /** Parameters */
-            parameters?: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Strict
-             * @default false
-             */
-            strict?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /** FunctionTool */
-        FunctionTool: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "function";
-            /** Name */
-            name: string;
-            /** Description */
-            description?: string | null;
-            /** Parameters */
-            parameters?: {
-                [key: string]: unknown;
-            } | null;
-            /** Strict */
-            strict?: boolean | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * GenerateRequest
-         * @description Either `prompt`, with the sampling parameters beside it, or `inputs` and `parameters`.
-         */
-        GenerateRequest: {
-            /** Model */
-            model?: string | null;
-            /** Prompt */
-            prompt?: string | null;
-            /** Inputs */
-            inputs?: string | null;
-            /** Max Tokens */
-            max_tokens?: number | null;
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Top K */
-            top_k?: number | null;
-            /** Seed */
-            seed?: number | null;
-            /** Stop */
-            stop?: (string | string[]) | null;
-            parameters?: components["schemas"]["Parameters"] | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** HealthOut */
-        HealthOut: {
-            /** Is Ready */
-            is_ready: boolean;
-            /** Reason */
-            reason: string;
-        };
-        /** IncompleteDetails */
-        IncompleteDetails: {
-            /**
-             * Reason
-             * @constant
-             */
-            reason: "max_output_tokens";
-        };
-        /** InputTokensDetails */
-        InputTokensDetails: {
-            /** Cached Tokens */
-            cached_tokens: number;
-            /** Cache Write Tokens */
-            cache_write_tokens: number;
-        };
-        /** InstructionSetOut */
-        InstructionSetOut: {
-            /** Name */
-            name: string;
-            /** Is Present */
-            is_present: boolean;
-        };
-        /**
-         * KeyChange
-         * @description Fields that are not sent stay as they are. With `expires_at` null the key never expires.
-         */
-        KeyChange: {
-            /** Scopes */
-            scopes?: components["schemas"]["Scope"][] | null;
-            /** Rpm */
-            rpm?: number | null;
-            /** Expires At */
-            expires_at?: number | null;
-        };
-        /**
-         * KeyOut
-         * @description Times are unix seconds. `remaining` is null without a limit, and after the key has ended.
-         *
-         *     `prefix` is the beginning of the secret; empty for a key that the settings provide.
-         *     `old_secret_valid_until` is when the last secret from before a rotation ends; null: none.
-         */
-        KeyOut: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /** Scopes */
-            scopes: components["schemas"]["Scope"][];
-            /** Rpm */
-            rpm: number;
-            /** Created At */
-            created_at: number | null;
-            /** Expires At */
-            expires_at: number | null;
-            /** Revoked At */
-            revoked_at: number | null;
-            /** Last Used At */
-            last_used_at: number | null;
-            /**
-             * Source
-             * @enum {string}
-             */
-            source: "database" | "settings";
-            /** Prefix */
-            prefix: string;
-            /** Old Secret Valid Until */
-            old_secret_valid_until: number | null;
-            remaining: components["schemas"]["RemainingOut"] | null;
-            usage: components["schemas"]["KeyUsageOut"];
-        };
-        /**
-         * KeyUsageOut
-         * @description Totals since the key was made, and by day (UTC, today last). Requests count when they end.
-         */
-        KeyUsageOut: {
-            /** Requests */
-            requests: number;
-            /** Prompt Tokens */
-            prompt_tokens: number;
-            /** Output Tokens */
-            output_tokens: number;
-            /** Last 7 Days */
-            last_7_days: components["schemas"]["DayOut"][];
-        };
-        /**
-         * KeyWithSecret
-         * @description `key` is the secret, shown only now.
-         */
-        KeyWithSecret: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /** Scopes */
-            scopes: components["schemas"]["Scope"][];
-            /** Rpm */
-            rpm: number;
-            /** Created At */
-            created_at: number | null;
-            /** Expires At */
-            expires_at: number | null;
-            /** Revoked At */
-            revoked_at: number | null;
-            /** Last Used At */
-            last_used_at: number | null;
-            /**
-             * Source
-             * @enum {string}
-             */
-            source: "database" | "settings";
-            /** Prefix */
-            prefix: string;
-            /** Old Secret Valid Until */
-            old_secret_valid_until: number | null;
-            remaining: components["schemas"]["RemainingOut"] | null;
-            usage: components["schemas"]["KeyUsageOut"];
-            /** Key */
-            key: string;
-        };
-        /** KeysOut */
-        KeysOut: {
-            /** Keys */
-            keys: components["schemas"]["KeyOut"][];
-        };
-        /** LimitsOut */
-        LimitsOut: {
-            /** Storage */
-            storage: string;
-        };
-        /**
-         * LineOut
-         * @description A value without samples is null. `is_clipped`: some values lie beyond the largest bucket.
-         */
-        LineOut: {
-            /** Name */
-            name: string;
-            /** Labels */
-            labels: {
-                [key: string]: string;
-            };
-            /** Values */
-            values: (number | null)[];
-            /**
-             * Is Clipped
-             * @default false
-             */
-            is_clipped?: boolean;
-        };
-        /**
-         * MachineOut
-         * @description The quota, cpuset and affinity allow `cpu_cores` of `num_cpus`; limits are the tightest.
-         *
-         *     `throttled_seconds` is how long the quota has held the process back; null: it is not counted.
-         */
-        MachineOut: {
-            /** Cpu Model */
-            cpu_model: string;
-            /** Cpu Cores */
-            cpu_cores: number;
-            /** Num Cpus */
-            num_cpus: number;
-            /** Instruction Sets */
-            instruction_sets: components["schemas"]["InstructionSetOut"][];
-            /** Memory Total Bytes */
-            memory_total_bytes: number;
-            /** Memory Limit Bytes */
-            memory_limit_bytes: number;
-            /** Memory Available Bytes */
-            memory_available_bytes: number;
-            /** Process Memory Bytes */
-            process_memory_bytes: number;
-            /** Num Process Threads */
-            num_process_threads: number;
-            /** Throttled Seconds */
-            throttled_seconds: number | null;
-        };
-        /**
-         * Message
-         * @description One message. `content` is text or text parts; it may be missing beside calls.
-         *
-         *     `function` and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is
-         *     another name of `reasoning_content`.
-         */
-        Message: {
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "system" | "developer" | "user" | "assistant" | "tool" | "function";
-            /** Content */
-            content?: (string | components["schemas"]["TextPart"][]) | null;
-            /** Name */
-            name?: string | null;
-            /** Tool Call Id */
-            tool_call_id?: string | null;
-            /** Tool Calls */
-            tool_calls?: components["schemas"]["Call"][] | null;
-            function_call?: components["schemas"]["CalledFunction"] | null;
-            /** Reasoning Content */
-            reasoning_content?: string | null;
-            /** Reasoning */
-            reasoning?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** MessageIn */
-        MessageIn: {
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "user" | "assistant" | "system";
-            /** Content */
-            content: string | (components["schemas"]["TextBlock"] | components["schemas"]["ThinkingBlock"] | components["schemas"]["ToolUseBlock"] | components["schemas"]["ToolResultBlock"] | components["schemas"]["OtherBlock"])[];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * MessageItem
-         * @description A message; clients leave the type out.
-         */
-        MessageItem: {
-            /**
-             * Type
-             * @default message
-             * @constant
-             */
-            type?: "message";
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "system" | "developer" | "user" | "assistant";
-            /**
-             * Content
-             * @default
-             */
-            content?: string | components["schemas"]["Part"][];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * MessageUsage
-         * @description The whole prompt has `input_tokens` and `cache_read_input_tokens`.
-         */
-        MessageUsage: {
-            /** Input Tokens */
-            input_tokens: number;
-            /** Cache Creation Input Tokens */
-            cache_creation_input_tokens: number;
-            /** Cache Read Input Tokens */
-            cache_read_input_tokens: number;
-            /** Output Tokens */
-            output_tokens: number;
-            output_tokens_details: components["schemas"]["OutputTokens"];
-        };
-        /** MessagesError */
-        MessagesError: {
-            /** Type */
-            type: string;
-            /** Message */
-            message: string;
-        };
-        /** MessagesErrorEnvelope */
-        MessagesErrorEnvelope: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "error";
-            error: components["schemas"]["MessagesError"];
-            /** Request Id */
-            request_id: string | null;
-        };
-        /** MessagesRequest */
-        MessagesRequest: {
-            /** Model */
-            model: string;
-            /** Messages */
-            messages: components["schemas"]["MessageIn"][];
-            /**
-             * System
-             * @default
-             */
-            system?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
-            /** Tools */
-            tools?: (components["schemas"]["CustomTool"] | components["schemas"]["ServerTool"])[];
-            tool_choice?: components["schemas"]["ToolChoice"] | null;
-            thinking?: components["schemas"]["Thinking"] | null;
-            output_config?: components["schemas"]["OutputConfig"] | null;
-            output_format?: components["schemas"]["OutputFormat"] | null;
-            /** Max Tokens */
-            max_tokens: number;
-            /**
-             * Stream
-             * @default false
-             */
-            stream?: boolean;
-            /** Stop Sequences */
-            stop_sequences?: string[];
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Top K */
-            top_k?: number | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * Meta
-         * @description What llama.cpp's clients read.
-         */
-        Meta: {
-            /** N Ctx */
-            n_ctx: number;
-            /** N Vocab */
-            n_vocab: number;
-        };
-        /**
-         * Model
-         * @description One name that requests may give: a model's own, or an alias, whose model is `root`.
-         *
-         *     The context length has several names because clients look for different ones.
-         */
-        Model: {
-            /** Id */
-            id: string;
-            /**
-             * Object
-             * @default model
-             * @constant
-             */
-            object?: "model";
-            /**
-             * Type
-             * @default model
-             * @constant
-             */
-            type?: "model";
-            /** Created */
-            created: number;
-            /** Created At */
-            created_at: string;
-            /**
-             * Owned By
-             * @default llm_service
-             */
-            owned_by?: string;
-            /** Root */
-            root: string;
-            /** Display Name */
-            display_name: string;
-            /** Max Model Len */
-            max_model_len: number;
-            /** Context Length */
-            context_length: number;
-            /** Max Context Length */
-            max_context_length: number;
-            /** Max Output Tokens */
-            max_output_tokens: number;
-            meta: components["schemas"]["Meta"];
-            capabilities: components["schemas"]["Capabilities"];
-            /** Default Sampling */
-            default_sampling: {
-                [key: string]: number;
-            };
-            embedding?: components["schemas"]["EmbeddingFacts"] | null;
-        };
-        /**
-         * ModelList
-         * @description OpenAI's `data`, with Anthropic's fields about pages, and Codex' `models`.
-         */
-        ModelList: {
-            /**
-             * Object
-             * @default list
-             * @constant
-             */
-            object?: "list";
-            /** Data */
-            data: components["schemas"]["Model"][];
-            /** Models */
-            models: components["schemas"]["CodexModel"][];
-            /** Has More */
-            has_more: boolean;
-            /** First Id */
-            first_id: string | null;
-            /** Last Id */
-            last_id: string | null;
-        };
-        /**
-         * ModelOut
-         * @description Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
-         *
-         *     What can be null is known only of a model that this process computes.
-         */
-        ModelOut: {
-            /** Id */
-            id: string;
-            /** Is Demonstration */
-            is_demonstration: boolean;
-            /** Summary */
-            summary: string;
-            /** Vocab Size */
-            vocab_size: number;
-            /** Max Context */
-            max_context: number;
-            /** Engine */
-            engine: string;
-            /** Format */
-            format: string;
-            /** Architecture */
-            architecture: string | null;
-            /** Num Parameters */
-            num_parameters: number | null;
-            /** Device */
-            device: string | null;
-            /** Dtype */
-            dtype: string | null;
-            /** Quantization */
-            quantization: string | null;
-            /** Weights Bytes */
-            weights_bytes: number | null;
-            /** Load Seconds */
-            load_seconds: number | null;
-            embedding: components["schemas"]["EmbeddingFacts"] | null;
-            /** Default Sampling */
-            default_sampling: {
-                [key: string]: number | boolean | string;
-            };
-            /** Notes */
-            notes: string[];
-        };
-        /**
-         * NamedChoice
-         * @description The tool that has to be called.
-         */
-        NamedChoice: {
-            /** Type */
-            type: string;
-            /** Name */
-            name?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** NamedFunction */
-        NamedFunction: {
-            /** Name */
-            name: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * NamedSchema
-         * @description OpenAI's `json_schema`. Answers always keep to the schema, also if `strict` is false.
-         */
-        NamedSchema: {
-            /**
-             * Name
-             * @default
-             */
-            name?: string;
-            /** Description */
-            description?: string | null;
-            /** Schema */
-            schema?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-            /** Strict */
-            strict?: boolean | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** NamedTool */
-        NamedTool: {
-            /**
-             * Type
-             * @default function
-             * @constant
-             */
-            type?: "function";
-            function: components["schemas"]["NamedFunction"];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * NewKey
-         * @description Without `rpm` the key gets LLM_DEFAULT_RPM; without `expires_at` it never expires.
-         */
-        NewKey: {
-            /**
-             * Name
-             * @description 1 to 32 of a-z, 0-9, _ and -.
-             */
-            name: string;
-            /** Scopes */
-            scopes: components["schemas"]["Scope"][];
-            /** Rpm */
-            rpm?: number | null;
-            /** Expires At */
-            expires_at?: number | null;
-        };
-        /**
-         * ObjectiveOut
-         * @description Values are for the last `window_seconds`, and null without traffic.
-         *
-         *     `budget_left_ratio` below 0: more than the budget is spent.
-         */
-        ObjectiveOut: {
-            /**
-             * Name
-             * @enum {string}
-             */
-            name: "availability" | "ttft";
-            /** Title */
-            title: string;
-            /** Target */
-            target: number;
-            /** Window Seconds */
-            window_seconds: number;
-            /** Good Ratio */
-            good_ratio: number | null;
-            /** Budget Left Ratio */
-            budget_left_ratio: number | null;
-            /** Num Requests */
-            num_requests: number | null;
-            /** Burn Rates */
-            burn_rates: components["schemas"]["BurnRateOut"][];
-            history: components["schemas"]["BudgetOut"];
-        };
-        /** OllamaCall */
-        OllamaCall: {
-            /** Id */
-            id?: string | null;
-            function: components["schemas"]["OllamaFunction"];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * OllamaChatRequest
-         * @description Without messages, it only asks for the model to be loaded.
-         */
-        OllamaChatRequest: {
-            /** Model */
-            model: string;
-            /**
-             * Stream
-             * @default true
-             */
-            stream?: boolean;
-            /** Format */
-            format?: (("" | "json") | {
-                [key: string]: unknown;
-            }) | null;
-            /** Think */
-            think?: (("low" | "medium" | "high") | boolean) | null;
-            options?: components["schemas"]["Options"] | null;
-            /** Messages */
-            messages?: components["schemas"]["OllamaMessage"][];
-            /** Tools */
-            tools?: components["schemas"]["ToolDefinition"][] | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * OllamaEmbedRequest
-         * @description Without an input, it only asks for the model to be loaded.
-         */
-        OllamaEmbedRequest: {
-            /** Model */
-            model: string;
-            /**
-             * Truncate
-             * @default true
-             */
-            truncate?: boolean;
-            /** Dimensions */
-            dimensions?: number | null;
-            options?: components["schemas"]["AnyOptions"] | null;
-            /**
-             * Input
-             * @default
-             */
-            input?: string | string[];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * OllamaEmbeddingsRequest
-         * @description Without a prompt, it only asks for the model to be loaded.
-         */
-        OllamaEmbeddingsRequest: {
-            /** Model */
-            model: string;
-            /**
-             * Truncate
-             * @default true
-             */
-            truncate?: boolean;
-            /** Dimensions */
-            dimensions?: number | null;
-            options?: components["schemas"]["AnyOptions"] | null;
-            /**
-             * Prompt
-             * @default
-             */
-            prompt?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * OllamaFunction
-         * @description `arguments` is an object, not text.
-         */
-        OllamaFunction: {
-            /** Name */
-            name: string;
-            /** Arguments */
-            arguments?: {
-                [key: string]: unknown;
-            };
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * OllamaGenerateRequest
-         * @description A single prompt: a user's message, or with `raw` or `suffix` plain text.
-         */
-        OllamaGenerateRequest: {
-            /** Model */
-            model: string;
-            /**
-             * Stream
-             * @default true
-             */
-            stream?: boolean;
-            /** Format */
-            format?: (("" | "json") | {
-                [key: string]: unknown;
-            }) | null;
-            /** Think */
-            think?: (("low" | "medium" | "high") | boolean) | null;
-            options?: components["schemas"]["Options"] | null;
-            /**
-             * Prompt
-             * @default
-             */
-            prompt?: string;
-            /**
-             * System
-             * @default
-             */
-            system?: string;
-            /**
-             * Suffix
-             * @default
-             */
-            suffix?: string;
-            /**
-             * Raw
-             * @default false
-             */
-            raw?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /** OllamaMessage */
-        OllamaMessage: {
-            /**
-             * Role
-             * @enum {string}
-             */
-            role: "system" | "user" | "assistant" | "tool";
-            /**
-             * Content
-             * @default
-             */
-            content?: string;
-            /** Thinking */
-            thinking?: string | null;
-            /** Tool Calls */
-            tool_calls?: components["schemas"]["OllamaCall"][] | null;
-            /** Tool Name */
-            tool_name?: string | null;
-            /** Tool Call Id */
-            tool_call_id?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** OneEmbeddingOut */
-        OneEmbeddingOut: {
-            /** Embedding */
-            embedding: number[];
-        };
-        /** Options */
-        Options: {
-            /** Num Predict */
-            num_predict?: number | null;
-            /** Num Ctx */
-            num_ctx?: number | null;
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Top K */
-            top_k?: number | null;
-            /** Min P */
-            min_p?: number | null;
-            /** Seed */
-            seed?: number | null;
-            /** Stop */
-            stop?: (string | string[]) | null;
-            /** Presence Penalty */
-            presence_penalty?: number | null;
-            /** Frequency Penalty */
-            frequency_penalty?: number | null;
-            /** Repeat Penalty */
-            repeat_penalty?: number | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** OtherBlock */
-        OtherBlock: {
-            /** Type */
-            type: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** OtherItem */
-        OtherItem: {
-            /** Type */
-            type: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * OtherModelOut
-         * @description A model that is served beside the default one.
-         */
-        OtherModelOut: {
-            model: components["schemas"]["ModelOut"];
-            engine: components["schemas"]["EngineFactsOut"];
-        };
-        /** OtherTool */
-        OtherTool: {
-            /** Type */
-            type: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** OutputConfig */
-        OutputConfig: {
-            /** Effort */
-            effort?: string | null;
-            format?: components["schemas"]["OutputFormat"] | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** OutputFormat */
-        OutputFormat: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "json_schema";
-            /** Schema */
-            schema: {
-                [key: string]: unknown;
-            };
-        } & {
-            [key: string]: unknown;
-        };
-        /** OutputTokens */
-        OutputTokens: {
-            /** Thinking Tokens */
-            thinking_tokens: number;
-        };
-        /** OutputTokensDetails */
-        OutputTokensDetails: {
-            /** Reasoning Tokens */
-            reasoning_tokens: number;
-        };
-        /** PanelOut */
-        PanelOut: {
-            /** Title */
-            title: string;
-            /** Unit */
-            unit: string;
-            /** Series */
-            series: components["schemas"]["LineOut"][];
-            /** Samples */
-            samples?: number[] | null;
-        };
-        /** Parameters */
-        Parameters: {
-            /** Max New Tokens */
-            max_new_tokens?: number | null;
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Top K */
-            top_k?: number | null;
-            /** Repetition Penalty */
-            repetition_penalty?: number | null;
-            /** Frequency Penalty */
-            frequency_penalty?: number | null;
-            /** Seed */
-            seed?: number | null;
-            /** Stop */
-            stop?: (string | string[]) | null;
-            /** Do Sample */
-            do_sample?: boolean | null;
-            /**
-             * Return Full Text
-             * @default false
-             */
-            return_full_text?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * Part
-         * @description A part of a message's content, of a call's output, or of reasoning.
-         */
-        Part: {
-            /** Type */
-            type: string;
-            /** Text */
-            text?: string | null;
-            /** Refusal */
-            refusal?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** PromptTokensDetails */
-        PromptTokensDetails: {
-            /** Cached Tokens */
-            cached_tokens: number;
-        };
-        /** Reasoning */
-        Reasoning: {
-            /** Effort */
-            effort?: string | null;
-            /** Summary */
-            summary?: ("auto" | "concise" | "detailed") | null;
-            /** Generate Summary */
-            generate_summary?: ("auto" | "concise" | "detailed") | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ReasoningItem */
-        ReasoningItem: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "reasoning";
-            /** Content */
-            content?: components["schemas"]["Part"][];
-            /** Summary */
-            summary?: components["schemas"]["Part"][];
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * RefusalsOut
-         * @description Requests of one key that were refused for one reason (an error kind). Times: unix seconds.
-         */
-        RefusalsOut: {
-            /** Key Name */
-            key_name: string;
-            /** Reason */
-            reason: string;
-            /** Count */
-            count: number;
-            /** First At */
-            first_at: number;
-            /** Last At */
-            last_at: number;
-            /** Last Request Id */
-            last_request_id: string;
-        };
-        /**
-         * RemainingOut
-         * @description `reset_seconds` is the time until more than `requests` are accepted.
-         */
-        RemainingOut: {
-            /** Requests */
-            requests: number;
-            /** Reset Seconds */
-            reset_seconds: number;
-        };
-        /**
-         * RequestRecord
-         * @description One inference request. `started_at` is in unix seconds.
-         *
-         *     A value is None if the request ended before it was known.
-         */
-        RequestRecord: {
-            /** Request Id */
-            request_id: string;
-            /** Started At */
-            started_at: number;
-            /** Key Name */
-            key_name: string;
-            /** Operation */
-            operation: string;
-            /** Model */
-            model: string;
-            /** Stream */
-            stream: boolean;
-            /**
-             * Outcome
-             * @default error
-             */
-            outcome: string;
-            /**
-             * Prompt Tokens
-             * @default 0
-             */
-            prompt_tokens: number;
-            /**
-             * Cached Tokens
-             * @default 0
-             */
-            cached_tokens: number;
-            /**
-             * Output Tokens
-             * @default 0
-             */
-            output_tokens: number;
-            /** Queue Seconds */
-            queue_seconds: number | null;
-            /** Prefill Seconds */
-            prefill_seconds: number | null;
-            /** Decode Seconds */
-            decode_seconds: number | null;
-            /** Ttft Seconds */
-            ttft_seconds: number | null;
-            /** Duration Seconds */
-            duration_seconds: number | null;
-            /** Error Kind */
-            error_kind: string | null;
-            /** Error Phase */
-            error_phase: string | null;
-        };
-        /**
-         * RequestsOut
-         * @description Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first.
-         *
-         *     Refused requests are counted in `refused`, the latest first. All other requests that ended
-         *     since `complete_since` (unix seconds) are known, older ones only in part.
-         */
-        RequestsOut: {
-            /** Replica */
-            replica: string;
-            /** Running */
-            running: components["schemas"]["RunningOut"][];
-            /** Requests */
-            requests: components["schemas"]["RequestRecord"][];
-            /** Refused */
-            refused: components["schemas"]["RefusalsOut"][];
-            /** Complete Since */
-            complete_since: number;
-        };
-        /** ResponseFailure */
-        ResponseFailure: {
-            /** Code */
-            code: string;
-            /** Message */
-            message: string;
-        };
-        /** ResponseFormat */
-        ResponseFormat: {
-            /**
-             * Type
-             * @enum {string}
-             */
-            type: "text" | "json_object" | "json_schema" | "regex" | "grammar";
-            json_schema?: components["schemas"]["NamedSchema"] | null;
-            /** Pattern */
-            pattern?: string | null;
-            /** Grammar */
-            grammar?: string | null;
-            /** Schema */
-            schema?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * ResponseOut
-         * @description The settings of the request are sent back as well; they are not listed here.
-         */
-        ResponseOut: {
-            /** Id */
-            id: string;
-            /**
-             * Object
-             * @constant
-             */
-            object: "response";
-            /** Created At */
-            created_at: number;
-            /** Completed At */
-            completed_at: number | null;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "completed" | "incomplete" | "failed" | "in_progress";
-            /** Model */
-            model: string;
-            /** Output */
-            output: {
-                [key: string]: unknown;
-            }[];
-            error: components["schemas"]["ResponseFailure"] | null;
-            incomplete_details: components["schemas"]["IncompleteDetails"] | null;
-            usage: components["schemas"]["ResponseUsage"] | null;
-        };
-        /** ResponseUsage */
-        ResponseUsage: {
-            /** Input Tokens */
-            input_tokens: number;
-            input_tokens_details: components["schemas"]["InputTokensDetails"];
-            /** Output Tokens */
-            output_tokens: number;
-            output_tokens_details: components["schemas"]["OutputTokensDetails"];
-            /** Total Tokens */
-            total_tokens: number;
-        };
-        /** ResponsesRequest */
-        ResponsesRequest: {
-            /** Model */
-            model: string;
-            /** Input */
-            input: string | (components["schemas"]["MessageItem"] | components["schemas"]["ReasoningItem"] | components["schemas"]["FunctionCallItem"] | components["schemas"]["CustomToolCallItem"] | components["schemas"]["CallOutputItem"] | components["schemas"]["AdditionalToolsItem"] | components["schemas"]["OtherItem"])[];
-            /** Instructions */
-            instructions?: string | null;
-            /**
-             * Stream
-             * @default false
-             */
-            stream?: boolean;
-            /** Max Output Tokens */
-            max_output_tokens?: number | null;
-            /** Temperature */
-            temperature?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** Presence Penalty */
-            presence_penalty?: number | null;
-            /** Frequency Penalty */
-            frequency_penalty?: number | null;
-            /** Tools */
-            tools?: (components["schemas"]["FunctionTool"] | components["schemas"]["OtherTool"])[];
-            /**
-             * Tool Choice
-             * @default auto
-             */
-            tool_choice?: ("none" | "auto" | "required") | components["schemas"]["NamedChoice"];
-            /**
-             * Parallel Tool Calls
-             * @default true
-             */
-            parallel_tool_calls?: boolean;
-            text?: components["schemas"]["TextOptions"] | null;
-            reasoning?: components["schemas"]["Reasoning"] | null;
-            /** Include */
-            include?: string[];
-            /**
-             * Truncation
-             * @default disabled
-             * @enum {string}
-             */
-            truncation?: "auto" | "disabled";
-            /** Metadata */
-            metadata?: {
-                [key: string]: string;
-            };
-            /** Prompt Cache Key */
-            prompt_cache_key?: string | null;
-            /** Safety Identifier */
-            safety_identifier?: string | null;
-            /** User */
-            user?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * Rotation
-         * @description `overlap_seconds`: how long the old secret stays valid beside the new one; 0: it ends now.
-         */
-        Rotation: {
-            /**
-             * Overlap Seconds
-             * @default 86400
-             */
-            overlap_seconds?: number;
-        };
-        /** RunbookOut */
-        RunbookOut: {
-            /** Name */
-            name: string;
-            /** Markdown */
-            markdown: string;
-        };
-        /**
-         * RunningOut
-         * @description A request that was admitted and has not ended. `started_at` is in unix seconds.
-         *
-         *     `num_computed_tokens` of `prompt_tokens` are computed; `max_tokens` is for all choices together.
-         */
-        RunningOut: {
-            /** Request Id */
-            request_id: string;
-            /** Operation */
-            operation: string;
-            /** Key Name */
-            key_name: string;
-            /** Model */
-            model: string;
-            /** Stream */
-            stream: boolean;
-            /** Started At */
-            started_at: number;
-            /**
-             * Phase
-             * @enum {string}
-             */
-            phase: "queue" | "prefill" | "decode";
-            /** Prompt Tokens */
-            prompt_tokens: number;
-            /** Num Computed Tokens */
-            num_computed_tokens: number;
-            /** Output Tokens */
-            output_tokens: number;
-            /** Max Tokens */
-            max_tokens: number;
-            /** Queue Seconds */
-            queue_seconds: number | null;
-            /** Ttft Seconds */
-            ttft_seconds: number | null;
-            /** Elapsed Seconds */
-            elapsed_seconds: number;
-        };
-        /**
-         * Scope
-         * @description What a key gives access to. No scope includes another.
-         * @enum {string}
-         */
-        Scope: "inference" | "metrics" | "admin";
-        /**
-         * SeriesOut
-         * @description `key_names` are the keys that this process has seen: what `key_name` can be.
-         */
-        SeriesOut: {
-            source: components["schemas"]["SourceOut"];
-            /** Start */
-            start: number;
-            /** End */
-            end: number;
-            /** Step Seconds */
-            step_seconds: number;
-            /** Times */
-            times: number[];
-            /** Panels */
-            panels: {
-                [key: string]: components["schemas"]["PanelOut"];
-            };
-            /** Key Names */
-            key_names: string[];
-        };
-        /**
-         * ServerTool
-         * @description A tool that only Anthropic has.
-         */
-        ServerTool: {
-            /** Type */
-            type: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ShowOut */
-        ShowOut: {
-            /**
-             * Modelfile
-             * @default
-             */
-            modelfile?: string;
-            /**
-             * Parameters
-             * @default
-             */
-            parameters?: string;
-            /**
-             * Template
-             * @default
-             */
-            template?: string;
-            /** Modified At */
-            modified_at: string;
-            details: components["schemas"]["DetailsOut"];
-            /** Model Info */
-            model_info: {
-                [key: string]: unknown;
-            };
-            /** Capabilities */
-            capabilities: string[];
-        };
-        /**
-         * ShowRequest
-         * @description `name` is the older field.
-         */
-        ShowRequest: {
-            /** Model */
-            model?: string | null;
-            /** Name */
-            name?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * SourceOut
-         * @description `kind` is `prometheus` or `history`; `note` says why a Prometheus that is set is not used.
-         */
-        SourceOut: {
-            /** Kind */
-            kind: string;
-            /** Since */
-            since: number;
-            /** Resolution Seconds */
-            resolution_seconds: number;
-            /** Max Range Seconds */
-            max_range_seconds: number;
-            /**
-             * Note
-             * @default
-             */
-            note?: string;
-        };
-        /**
-         * StatusOut
-         * @description `model` and `engine` are null while the model loads. Times are unix seconds.
-         *
-         *     If `requires_keys` is false, a caller without a key gets the key `anonymous`.
-         */
-        StatusOut: {
-            /** Version */
-            version: string;
-            /** Now */
-            now: number;
-            /** Started At */
-            started_at: number;
-            health: components["schemas"]["HealthOut"];
-            /** Requires Keys */
-            requires_keys: boolean;
-            key: components["schemas"]["CallerOut"];
-            model: components["schemas"]["ModelOut"] | null;
-            engine: components["schemas"]["EngineOut"] | null;
-            limits: components["schemas"]["LimitsOut"];
-        };
-        /** StreamOptions */
-        StreamOptions: {
-            /**
-             * Include Usage
-             * @default false
-             */
-            include_usage?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /**
-         * StructuredOutputs
-         * @description vLLM's object: exactly one of these.
-         */
-        StructuredOutputs: {
-            /** Json */
-            json?: {
-                [key: string]: unknown;
-            } | boolean | string | null;
-            /** Json Object */
-            json_object?: boolean | null;
-            /** Regex */
-            regex?: string | null;
-            /** Choice */
-            choice?: string[] | null;
-            /** Grammar */
-            grammar?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** TagOut */
-        TagOut: {
-            /** Name */
-            name: string;
-            /** Model */
-            model: string;
-            /** Modified At */
-            modified_at: string;
-            /** Size */
-            size: number;
-            /** Digest */
-            digest: string;
-            details: components["schemas"]["DetailsOut"];
-        };
-        /** TagsOut */
-        TagsOut: {
-            /** Models */
-            models: components["schemas"]["TagOut"][];
-        };
-        /** TextBlock */
-        TextBlock: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "text";
-            /** Text */
-            text: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** TextFormat */
-        TextFormat: {
-            /**
-             * Type
-             * @enum {string}
-             */
-            type: "text" | "json_object" | "json_schema";
-            /** Name */
-            name?: string | null;
-            /** Description */
-            description?: string | null;
-            /** Schema */
-            schema?: {
-                [key: string]: unknown;
-            } | null;
-            /** Strict */
-            strict?: boolean | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** TextOptions */
-        TextOptions: {
-            format?: components["schemas"]["TextFormat"] | null;
-            /** Verbosity */
-            verbosity?: ("low" | "medium" | "high") | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** TextPart */
-        TextPart: {
-            /** Type */
-            type: string;
-            /** Text */
-            text?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** Thinking */
-        Thinking: {
-            /**
-             * Type
-             * @enum {string}
-             */
-            type: "enabled" | "disabled" | "adaptive" | "between_tools";
-            /** Budget Tokens */
-            budget_tokens?: number | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ThinkingBlock */
-        ThinkingBlock: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "thinking";
-            /** Thinking */
-            thinking: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** TokenCount */
-        TokenCount: {
-            /** Input Tokens */
-            input_tokens: number;
-        };
-        /** TokenLogprobOut */
-        TokenLogprobOut: {
-            /** Token */
-            token: string;
-            /** Logprob */
-            logprob: number;
-            /** Bytes */
-            bytes: number[];
-            /** Top Logprobs */
-            top_logprobs: components["schemas"]["TopLogprob"][];
-        };
-        /** TokenizeOut */
-        TokenizeOut: {
-            /** Tokens */
-            tokens: number[];
-            /** Count */
-            count: number;
-            /** Max Model Len */
-            max_model_len: number;
-        };
-        /**
-         * TokenizeRequest
-         * @description Either `prompt`, plain text, or `messages`, rendered by the chat template.
-         */
-        TokenizeRequest: {
-            /** Tools */
-            tools?: components["schemas"]["ToolDefinition"][] | null;
-            /** Functions */
-            functions?: components["schemas"]["FunctionDefinition"][] | null;
-            /** Tool Choice */
-            tool_choice?: (("none" | "auto" | "required") | components["schemas"]["NamedTool"]) | null;
-            /** Function Call */
-            function_call?: (("none" | "auto") | components["schemas"]["NamedFunction"]) | null;
-            /** Reasoning Effort */
-            reasoning_effort?: string | null;
-            /** Enable Thinking */
-            enable_thinking?: boolean | null;
-            /** Chat Template Kwargs */
-            chat_template_kwargs?: {
-                [key: string]: unknown;
-            } | null;
-            /** Add Generation Prompt */
-            add_generation_prompt?: boolean | null;
-            /**
-             * Continue Final Message
-             * @default false
-             */
-            continue_final_message?: boolean;
-            /** Model */
-            model?: string | null;
-            /** Prompt */
-            prompt?: string | null;
-            /** Messages */
-            messages?: components["schemas"]["Message"][] | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ToolCallOut */
-        ToolCallOut: {
-            /** Id */
-            id: string;
-            /**
-             * Type
-             * @default function
-             * @constant
-             */
-            type?: "function";
-            function: components["schemas"]["llm_service__api__responses__FunctionOut"];
-        };
-        /** ToolChoice */
-        ToolChoice: {
-            /**
-             * Type
-             * @enum {string}
-             */
-            type: "auto" | "any" | "tool" | "none";
-            /** Name */
-            name?: string | null;
-            /**
-             * Disable Parallel Tool Use
-             * @default false
-             */
-            disable_parallel_tool_use?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ToolDefinition */
-        ToolDefinition: {
-            /**
-             * Type
-             * @default function
-             * @constant
-             */
-            type?: "function";
-            function: components["schemas"]["FunctionDefinition"];
-        } & {
-            [key: string]: unknown;
-        };
-        /** ToolResultBlock */
-        ToolResultBlock: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "tool_result";
-            /** Tool Use Id */
-            tool_use_id: string;
-            /**
-             * Content
-             * @default
-             */
-            content?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
-            /**
-             * Is Error
-             * @default false
-             */
-            is_error?: boolean;
-        } & {
-            [key: string]: unknown;
-        };
-        /** ToolUseBlock */
-        ToolUseBlock: {
-            /**
-             * Type
-             * @constant
-             */
-            type: "tool_use";
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /** Input */
-            input?: {
-                [key: string]: unknown;
-            };
-        } & {
-            [key: string]: unknown;
-        };
-        /** TopLogprob */
-        TopLogprob: {
-            /** Token */
-            token: string;
-            /** Logprob */
-            logprob: number;
-            /** Bytes */
-            bytes: number[];
-        };
-        /** TruncationPolicy */
-        TruncationPolicy: {
-            /**
-             * Mode
-             * @default bytes
-             * @constant
-             */
-            mode?: "bytes";
-            /**
-             * Limit
-             * @default 10000
-             */
-            limit?: number;
-        };
-        /** UsageOut */
-        UsageOut: {
-            /** Prompt Tokens */
-            prompt_tokens: number;
-            /** Completion Tokens */
-            completion_tokens: number;
-            /** Total Tokens */
-            total_tokens: number;
-            prompt_tokens_details: components["schemas"]["PromptTokensDetails"];
-            completion_tokens_details: components["schemas"]["CompletionTokensDetails"];
-        };
-        /** VersionOut */
-        VersionOut: {
-            /** Version */
-            version: string;
-        };
-        /**
-         * GenerateOut
-         * @description `text` answers `prompt`, `generated_text` answers `inputs`; both are the same.
-         */
-        llm_service__api__generate__GenerateOut: {
-            /** Model */
-            model: string;
-            /** Text */
-            text: string;
-            /** Generated Text */
-            generated_text: string;
-            /** Finish Reason */
-            finish_reason: string;
-            usage: components["schemas"]["UsageOut"];
-        };
-        /** MessageOut */
-        llm_service__api__messages_api__schema__MessageOut: {
-            /** Id */
-            id: string;
-            /**
-             * Type
-             * @constant
-             */
-            type: "message";
-            /**
-             * Role
-             * @constant
-             */
-            role: "assistant";
-            /** Model */
-            model: string;
-            /** Content */
-            content: {
-                [key: string]: unknown;
-            }[];
-            /**
-             * Stop Reason
-             * @enum {string}
-             */
-            stop_reason: "end_turn" | "stop_sequence" | "max_tokens" | "model_context_window_exceeded" | "tool_use";
-            /** Stop Sequence */
-            stop_sequence: string | null;
-            usage: components["schemas"]["MessageUsage"];
-        };
-        /** FunctionOut */
-        llm_service__api__ollama__answers__FunctionOut: {
-            /** Name */
-            name: string;
-            /** Arguments */
-            arguments: {
-                [key: string]: unknown;
-            };
-        };
-        /** GenerateOut */
-        llm_service__api__ollama__answers__GenerateOut: {
-            /** Model */
-            model: string;
-            /** Created At */
-            created_at: string;
-            /** Done */
-            done: boolean;
-            /** Done Reason */
-            done_reason?: ("stop" | "length" | "load") | null;
-            /** Total Duration */
-            total_duration?: number | null;
-            /** Load Duration */
-            load_duration?: number | null;
-            /** Prompt Eval Count */
-            prompt_eval_count?: number | null;
-            /** Prompt Eval Duration */
-            prompt_eval_duration?: number | null;
-            /** Eval Count */
-            eval_count?: number | null;
-            /** Eval Duration */
-            eval_duration?: number | null;
-            /** Response */
-            response: string;
-            /** Thinking */
-            thinking?: string | null;
-        };
-        /** MessageOut */
-        llm_service__api__ollama__answers__MessageOut: {
-            /**
-             * Role
-             * @default assistant
-             * @constant
-             */
-            role?: "assistant";
-            /** Content */
-            content: string;
-            /** Thinking */
-            thinking?: string | null;
-            /** Tool Calls */
-            tool_calls?: components["schemas"]["CallOut"][] | null;
-        };
-        /** FunctionOut */
-        llm_service__api__responses__FunctionOut: {
-            /** Name */
-            name: string;
-            /** Arguments */
-            arguments: string;
-        };
+  schemas: {
+    /**
+     * AdditionalToolsItem
+     * @description More tools, which Codex sends in the input.
+     */
+    AdditionalToolsItem: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "additional_tools";
+      /** Tools */
+      tools?: (components["schemas"]["FunctionTool"] | components["schemas"]["OtherTool"])[];
+    } & {
+      [key: string]: unknown;
     };
-    responses: never;
-    parameters: never;
-    requestBodies: never;
-    headers: never;
-    pathItems: never;
+    /**
+     * AlertOut
+     * @description `since`, `value` and `description` belong to an active alert, not to an inactive rule.
+     */
+    AlertOut: {
+      /** Name */
+      name: string;
+      /** Severity */
+      severity: string;
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "firing" | "pending" | "inactive";
+      /** Since */
+      since: number | null;
+      /** Value */
+      value: string;
+      /** Summary */
+      summary: string;
+      /** Description */
+      description: string;
+      /** Runbook Url */
+      runbook_url: string;
+      /** Query */
+      query: string;
+    };
+    /**
+     * AlertsOut
+     * @description `reason` says why there is no source. Times are unix seconds.
+     */
+    AlertsOut: {
+      /**
+       * Source
+       * @enum {string}
+       */
+      source: "prometheus" | "none";
+      /** Reason */
+      reason: string;
+      /** Now */
+      now: number;
+      /** Objectives */
+      objectives: components["schemas"]["ObjectiveOut"][];
+      /** Alerts */
+      alerts: components["schemas"]["AlertOut"][];
+    };
+    /**
+     * AnyOptions
+     * @description No option has an effect on embeddings.
+     */
+    AnyOptions: {
+      [key: string]: unknown;
+    };
+    /**
+     * AssistantMessage
+     * @description `content` is null only beside calls. The other fields are left out where there are none.
+     */
+    AssistantMessage: {
+      /**
+       * Role
+       * @default assistant
+       * @constant
+       */
+      role?: "assistant";
+      /** Content */
+      content: string | null;
+      /** Refusal */
+      refusal?: null;
+      /** Reasoning Content */
+      reasoning_content?: string | null;
+      /** Reasoning */
+      reasoning?: string | null;
+      /** Tool Calls */
+      tool_calls?: components["schemas"]["ToolCallOut"][] | null;
+    };
+    /** BudgetOut */
+    BudgetOut: {
+      /** Times */
+      times: number[];
+      /** Budget Left */
+      budget_left: (number | null)[];
+    };
+    /** BurnRateOut */
+    BurnRateOut: {
+      /** Window */
+      window: string;
+      /** Value */
+      value: number | null;
+    };
+    /** Call */
+    Call: {
+      /** Id */
+      id?: string | null;
+      /**
+       * Type
+       * @default function
+       * @constant
+       */
+      type?: "function";
+      function: components["schemas"]["CalledFunction"];
+    } & {
+      [key: string]: unknown;
+    };
+    /** CallOut */
+    CallOut: {
+      function: components["schemas"]["llm_service__api__ollama__answers__FunctionOut"];
+    };
+    /**
+     * CallOutputItem
+     * @description The result of a call.
+     */
+    CallOutputItem: {
+      /**
+       * Type
+       * @enum {string}
+       */
+      type: "function_call_output" | "custom_tool_call_output";
+      /** Call Id */
+      call_id: string;
+      /** Output */
+      output: string | components["schemas"]["Part"][];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * CalledFunction
+     * @description `arguments` is JSON text, as the model wrote it.
+     */
+    CalledFunction: {
+      /** Name */
+      name: string;
+      /**
+       * Arguments
+       * @default
+       */
+      arguments?: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** CallerOut */
+    CallerOut: {
+      /** Name */
+      name: string;
+      /** Scopes */
+      scopes: string[];
+      /** Rpm */
+      rpm: number;
+    };
+    /** CancelledOut */
+    CancelledOut: {
+      /** Request Id */
+      request_id: string;
+      /**
+       * Outcome
+       * @constant
+       */
+      outcome: "cancelled";
+    };
+    /**
+     * Capabilities
+     * @description What requests may use. `format` is how the model writes reasoning and calls.
+     */
+    Capabilities: {
+      /** Format */
+      format: string;
+      /** Completion */
+      completion: boolean;
+      /** Chat */
+      chat: boolean;
+      /** Embeddings */
+      embeddings: boolean;
+      /** Tools */
+      tools: boolean;
+      /** Reasoning */
+      reasoning: boolean;
+      /** Structured Output */
+      structured_output: boolean;
+    };
+    /** ChatChoice */
+    ChatChoice: {
+      /** Index */
+      index: number;
+      message: components["schemas"]["AssistantMessage"];
+      logprobs?: components["schemas"]["ChoiceLogprobs"] | null;
+      /** Finish Reason */
+      finish_reason: string;
+    };
+    /** ChatCompletion */
+    ChatCompletion: {
+      /** Id */
+      id: string;
+      /**
+       * Object
+       * @default chat.completion
+       * @constant
+       */
+      object?: "chat.completion";
+      /** Created */
+      created: number;
+      /** Model */
+      model: string;
+      /** System Fingerprint */
+      system_fingerprint: string;
+      /** Choices */
+      choices: components["schemas"]["ChatChoice"][];
+      usage: components["schemas"]["UsageOut"];
+    };
+    /** ChatCompletionRequest */
+    ChatCompletionRequest: {
+      /** Tools */
+      tools?: components["schemas"]["ToolDefinition"][] | null;
+      /** Functions */
+      functions?: components["schemas"]["FunctionDefinition"][] | null;
+      /** Tool Choice */
+      tool_choice?: (("none" | "auto" | "required") | components["schemas"]["NamedTool"]) | null;
+      /** Function Call */
+      function_call?: (("none" | "auto") | components["schemas"]["NamedFunction"]) | null;
+      /** Reasoning Effort */
+      reasoning_effort?: string | null;
+      /** Enable Thinking */
+      enable_thinking?: boolean | null;
+      /** Chat Template Kwargs */
+      chat_template_kwargs?: {
+        [key: string]: unknown;
+      } | null;
+      /** Add Generation Prompt */
+      add_generation_prompt?: boolean | null;
+      /**
+       * Continue Final Message
+       * @default false
+       */
+      continue_final_message?: boolean;
+      response_format?: components["schemas"]["ResponseFormat"] | null;
+      structured_outputs?: components["schemas"]["StructuredOutputs"] | null;
+      /** Guided Json */
+      guided_json?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+      /** Guided Regex */
+      guided_regex?: string | null;
+      /** Guided Choice */
+      guided_choice?: string[] | null;
+      /** Guided Grammar */
+      guided_grammar?: string | null;
+      /** Json Schema */
+      json_schema?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+      /** Grammar */
+      grammar?: string | null;
+      /** Model */
+      model: string;
+      /**
+       * Stream
+       * @default false
+       */
+      stream?: boolean;
+      stream_options?: components["schemas"]["StreamOptions"] | null;
+      /** Max Tokens */
+      max_tokens?: number | null;
+      /**
+       * Min Tokens
+       * @default 0
+       */
+      min_tokens?: number;
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Top K */
+      top_k?: number | null;
+      /** Min P */
+      min_p?: number | null;
+      /**
+       * N
+       * @default 1
+       */
+      n?: number;
+      /** Seed */
+      seed?: number | null;
+      /** Stop */
+      stop?: (string | string[]) | null;
+      /** Stop Token Ids */
+      stop_token_ids?: number[] | null;
+      /**
+       * Ignore Eos
+       * @default false
+       */
+      ignore_eos?: boolean;
+      /** Presence Penalty */
+      presence_penalty?: number | null;
+      /** Frequency Penalty */
+      frequency_penalty?: number | null;
+      /** Repetition Penalty */
+      repetition_penalty?: number | null;
+      /** Logit Bias */
+      logit_bias?: {
+        [key: string]: number;
+      } | null;
+      /** Messages */
+      messages: components["schemas"]["Message"][];
+      /**
+       * Parallel Tool Calls
+       * @default true
+       */
+      parallel_tool_calls?: boolean;
+      /** Max Reasoning Tokens */
+      max_reasoning_tokens?: number | null;
+      /** Max Completion Tokens */
+      max_completion_tokens?: number | null;
+      /**
+       * Logprobs
+       * @default false
+       */
+      logprobs?: boolean;
+      /** Top Logprobs */
+      top_logprobs?: number | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ChatOut */
+    ChatOut: {
+      /** Model */
+      model: string;
+      /** Created At */
+      created_at: string;
+      /** Done */
+      done: boolean;
+      /** Done Reason */
+      done_reason?: ("stop" | "length" | "load") | null;
+      /** Total Duration */
+      total_duration?: number | null;
+      /** Load Duration */
+      load_duration?: number | null;
+      /** Prompt Eval Count */
+      prompt_eval_count?: number | null;
+      /** Prompt Eval Duration */
+      prompt_eval_duration?: number | null;
+      /** Eval Count */
+      eval_count?: number | null;
+      /** Eval Duration */
+      eval_duration?: number | null;
+      message: components["schemas"]["llm_service__api__ollama__answers__MessageOut"];
+    };
+    /** ChoiceLogprobs */
+    ChoiceLogprobs: {
+      /** Content */
+      content: components["schemas"]["TokenLogprobOut"][];
+    };
+    /**
+     * CodexModel
+     * @description What Codex has to know about a model; it ignores a list in which one field is missing.
+     */
+    CodexModel: {
+      /** Slug */
+      slug: string;
+      /** Display Name */
+      display_name: string;
+      /** Description */
+      description: string;
+      /**
+       * Supported Reasoning Levels
+       * @default []
+       */
+      supported_reasoning_levels?: {
+        [key: string]: string;
+      }[];
+      /**
+       * Shell Type
+       * @default shell_command
+       * @constant
+       */
+      shell_type?: "shell_command";
+      /**
+       * Visibility
+       * @default list
+       * @constant
+       */
+      visibility?: "list";
+      /**
+       * Supported In Api
+       * @default true
+       */
+      supported_in_api?: boolean;
+      /** Priority */
+      priority: number;
+      /** Upgrade */
+      upgrade?: null;
+      /**
+       * Base Instructions
+       * @default You are a coding agent. You work in a terminal, in the user's folder, and you have tools to run
+       *     commands and to change files. Read the files that matter before you change them. Make the smallest
+       *     change that does what the user asked for, and keep to the style of the code around it. Run the
+       *     project's own tests or checks when there are some. Never delete or overwrite what the user did not
+       *     ask you to change. When you are done, say in a few sentences what you did and what remains.
+       */
+      base_instructions?: string;
+      /**
+       * Supports Reasoning Summaries
+       * @default false
+       */
+      supports_reasoning_summaries?: boolean;
+      /**
+       * Support Verbosity
+       * @default false
+       */
+      support_verbosity?: boolean;
+      /** Default Verbosity */
+      default_verbosity?: null;
+      /** Apply Patch Tool Type */
+      apply_patch_tool_type?: null;
+      /**
+       * @default {
+       *       "mode": "bytes",
+       *       "limit": 10000
+       *     }
+       */
+      truncation_policy?: components["schemas"]["TruncationPolicy"];
+      /**
+       * Supports Parallel Tool Calls
+       * @default false
+       */
+      supports_parallel_tool_calls?: boolean;
+      /** Context Window */
+      context_window: number;
+      /**
+       * Experimental Supported Tools
+       * @default []
+       */
+      experimental_supported_tools?: string[];
+      /**
+       * Input Modalities
+       * @default [
+       *       "text"
+       *     ]
+       */
+      input_modalities?: string[];
+    };
+    /** Completion */
+    Completion: {
+      /** Id */
+      id: string;
+      /**
+       * Object
+       * @default text_completion
+       * @constant
+       */
+      object?: "text_completion";
+      /** Created */
+      created: number;
+      /** Model */
+      model: string;
+      /** System Fingerprint */
+      system_fingerprint: string;
+      /** Choices */
+      choices: components["schemas"]["CompletionChoice"][];
+      usage: components["schemas"]["UsageOut"];
+    };
+    /** CompletionChoice */
+    CompletionChoice: {
+      /** Index */
+      index: number;
+      /** Text */
+      text: string;
+      logprobs?: components["schemas"]["CompletionLogprobs"] | null;
+      /** Finish Reason */
+      finish_reason?: string | null;
+    };
+    /** CompletionLogprobs */
+    CompletionLogprobs: {
+      /** Tokens */
+      tokens: string[];
+      /** Token Logprobs */
+      token_logprobs: (number | null)[];
+      /** Top Logprobs */
+      top_logprobs: ({
+        [key: string]: number;
+      } | null)[];
+      /** Text Offset */
+      text_offset: number[];
+    };
+    /** CompletionRequest */
+    CompletionRequest: {
+      response_format?: components["schemas"]["ResponseFormat"] | null;
+      structured_outputs?: components["schemas"]["StructuredOutputs"] | null;
+      /** Guided Json */
+      guided_json?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+      /** Guided Regex */
+      guided_regex?: string | null;
+      /** Guided Choice */
+      guided_choice?: string[] | null;
+      /** Guided Grammar */
+      guided_grammar?: string | null;
+      /** Json Schema */
+      json_schema?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+      /** Grammar */
+      grammar?: string | null;
+      /** Model */
+      model: string;
+      /**
+       * Stream
+       * @default false
+       */
+      stream?: boolean;
+      stream_options?: components["schemas"]["StreamOptions"] | null;
+      /** Max Tokens */
+      max_tokens?: number | null;
+      /**
+       * Min Tokens
+       * @default 0
+       */
+      min_tokens?: number;
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Top K */
+      top_k?: number | null;
+      /** Min P */
+      min_p?: number | null;
+      /**
+       * N
+       * @default 1
+       */
+      n?: number;
+      /** Seed */
+      seed?: number | null;
+      /** Stop */
+      stop?: (string | string[]) | null;
+      /** Stop Token Ids */
+      stop_token_ids?: number[] | null;
+      /**
+       * Ignore Eos
+       * @default false
+       */
+      ignore_eos?: boolean;
+      /** Presence Penalty */
+      presence_penalty?: number | null;
+      /** Frequency Penalty */
+      frequency_penalty?: number | null;
+      /** Repetition Penalty */
+      repetition_penalty?: number | null;
+      /** Logit Bias */
+      logit_bias?: {
+        [key: string]: number;
+      } | null;
+      /** Prompt */
+      prompt: string | string[] | number[] | number[][];
+      /** Logprobs */
+      logprobs?: number | null;
+      /** Best Of */
+      best_of?: number | null;
+      /**
+       * Echo
+       * @default false
+       */
+      echo?: boolean;
+      /** Suffix */
+      suffix?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** CompletionTokensDetails */
+    CompletionTokensDetails: {
+      /** Reasoning Tokens */
+      reasoning_tokens: number;
+    };
+    /** CountTokensRequest */
+    CountTokensRequest: {
+      /** Model */
+      model: string;
+      /** Messages */
+      messages: components["schemas"]["MessageIn"][];
+      /**
+       * System
+       * @default
+       */
+      system?:
+        string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+      /** Tools */
+      tools?: (components["schemas"]["CustomTool"] | components["schemas"]["ServerTool"])[];
+      tool_choice?: components["schemas"]["ToolChoice"] | null;
+      thinking?: components["schemas"]["Thinking"] | null;
+      output_config?: components["schemas"]["OutputConfig"] | null;
+      output_format?: components["schemas"]["OutputFormat"] | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * CustomTool
+     * @description A tool of the caller; the type may be left out.
+     */
+    CustomTool: {
+      /**
+       * Type
+       * @default custom
+       * @constant
+       */
+      type?: "custom";
+      /** Name */
+      name: string;
+      /** Description */
+      description?: string | null;
+      /** Input Schema */
+      input_schema: {
+        [key: string]: unknown;
+      };
+      /** Strict */
+      strict?: boolean | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** CustomToolCallItem */
+    CustomToolCallItem: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "custom_tool_call";
+      /** Call Id */
+      call_id: string;
+      /** Name */
+      name: string;
+      /**
+       * Input
+       * @default
+       */
+      input?: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** DayOut */
+    DayOut: {
+      /** Date */
+      date: string;
+      /** Requests */
+      requests: number;
+      /** Prompt Tokens */
+      prompt_tokens: number;
+      /** Output Tokens */
+      output_tokens: number;
+    };
+    /** DetailsOut */
+    DetailsOut: {
+      /**
+       * Parent Model
+       * @default
+       */
+      parent_model?: string;
+      /**
+       * Format
+       * @default safetensors
+       */
+      format?: string;
+      /** Family */
+      family: string;
+      /** Families */
+      families: string[];
+      /** Parameter Size */
+      parameter_size: string;
+      /** Quantization Level */
+      quantization_level: string;
+    };
+    /** DetokenizeOut */
+    DetokenizeOut: {
+      /** Prompt */
+      prompt: string;
+    };
+    /** DetokenizeRequest */
+    DetokenizeRequest: {
+      /** Model */
+      model?: string | null;
+      /** Tokens */
+      tokens: number[];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * EmbedOut
+     * @description Durations are in nanoseconds.
+     */
+    EmbedOut: {
+      /** Model */
+      model: string;
+      /** Embeddings */
+      embeddings: number[][];
+      /** Total Duration */
+      total_duration?: number | null;
+      /** Load Duration */
+      load_duration?: number | null;
+      /** Prompt Eval Count */
+      prompt_eval_count?: number | null;
+    };
+    /**
+     * Embedding
+     * @description `embedding` is a list of numbers, or base64 of little-endian float32.
+     */
+    Embedding: {
+      /**
+       * Object
+       * @default embedding
+       * @constant
+       */
+      object?: "embedding";
+      /** Index */
+      index: number;
+      /** Embedding */
+      embedding: number[] | string;
+    };
+    /**
+     * EmbeddingFacts
+     * @description How a model makes embeddings; `prompts` are the values of `prompt_name`.
+     */
+    EmbeddingFacts: {
+      /** Dimensions */
+      dimensions: number;
+      /** Pooling */
+      pooling: string;
+      /** Is Normalized */
+      is_normalized: boolean;
+      /** Prompts */
+      prompts: string[];
+    };
+    /** EmbeddingList */
+    EmbeddingList: {
+      /**
+       * Object
+       * @default list
+       * @constant
+       */
+      object?: "list";
+      /** Data */
+      data: components["schemas"]["Embedding"][];
+      /** Model */
+      model: string;
+      usage: components["schemas"]["EmbeddingUsage"];
+    };
+    /** EmbeddingRequest */
+    EmbeddingRequest: {
+      /** Model */
+      model: string;
+      /** Input */
+      input: string | string[] | number[] | number[][];
+      /**
+       * Encoding Format
+       * @default float
+       * @enum {string}
+       */
+      encoding_format?: "float" | "base64";
+      /** Dimensions */
+      dimensions?: number | null;
+      /** Prompt Name */
+      prompt_name?: string | null;
+      /** Truncate Prompt Tokens */
+      truncate_prompt_tokens?: number | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** EmbeddingUsage */
+    EmbeddingUsage: {
+      /** Prompt Tokens */
+      prompt_tokens: number;
+      /** Total Tokens */
+      total_tokens: number;
+    };
+    /**
+     * EngineFactsOut
+     * @description `num_blocks` and `block_size` are 0 where the model keeps its own cache.
+     *
+     *     `max_batched_tokens` is null where another process computes the model.
+     */
+    EngineFactsOut: {
+      /** Num Running */
+      num_running: number;
+      /** Num Waiting */
+      num_waiting: number;
+      /** Max Batch Size */
+      max_batch_size: number;
+      /** Max Waiting */
+      max_waiting: number;
+      /** Kv Cache Used Bytes */
+      kv_cache_used_bytes: number;
+      /** Kv Cache Bytes */
+      kv_cache_bytes: number;
+      /** Threads */
+      threads: number | null;
+      /** Num Restarts */
+      num_restarts: number;
+      /** Kind */
+      kind: string;
+      /** Is Ready */
+      is_ready: boolean;
+      /** Reason */
+      reason: string;
+      /** Max Batched Tokens */
+      max_batched_tokens: number | null;
+      /** Block Size */
+      block_size: number;
+      /** Num Blocks */
+      num_blocks: number;
+      /** Has Prefix Cache */
+      has_prefix_cache: boolean;
+    };
+    /**
+     * EngineOut
+     * @description `kv_cache_bytes` is 0 where the model keeps its own cache.
+     *
+     *     `threads` is null where another process computes the model.
+     */
+    EngineOut: {
+      /** Num Running */
+      num_running: number;
+      /** Num Waiting */
+      num_waiting: number;
+      /** Max Batch Size */
+      max_batch_size: number;
+      /** Max Waiting */
+      max_waiting: number;
+      /** Kv Cache Used Bytes */
+      kv_cache_used_bytes: number;
+      /** Kv Cache Bytes */
+      kv_cache_bytes: number;
+      /** Threads */
+      threads: number | null;
+      /** Num Restarts */
+      num_restarts: number;
+    };
+    /**
+     * EnginePageOut
+     * @description `model` and `engine`, those of the default model, are null while it loads.
+     */
+    EnginePageOut: {
+      model: components["schemas"]["ModelOut"] | null;
+      machine: components["schemas"]["MachineOut"];
+      engine: components["schemas"]["EngineFactsOut"] | null;
+      /** Others */
+      others: components["schemas"]["OtherModelOut"][];
+    };
+    /** ErrorBody */
+    ErrorBody: {
+      /** Message */
+      message: string;
+      /** Type */
+      type: string;
+      /** Param */
+      param: string | null;
+      /** Code */
+      code: string;
+    };
+    /** ErrorEnvelope */
+    ErrorEnvelope: {
+      error: components["schemas"]["ErrorBody"];
+    };
+    /**
+     * EventOut
+     * @description `at` is in unix seconds. `limit`: the limit of a key was changed over HTTP.
+     */
+    EventOut: {
+      /** At */
+      at: number;
+      /**
+       * Kind
+       * @enum {string}
+       */
+      kind: "start" | "load" | "restart" | "drain" | "limit";
+      /** Words */
+      words: string;
+    };
+    /**
+     * EventsOut
+     * @description The latest events of this process, oldest first.
+     */
+    EventsOut: {
+      /** Events */
+      events: components["schemas"]["EventOut"][];
+    };
+    /** FunctionCallItem */
+    FunctionCallItem: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "function_call";
+      /** Call Id */
+      call_id: string;
+      /** Name */
+      name: string;
+      /**
+       * Arguments
+       * @default
+       */
+      arguments?: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * FunctionDefinition
+     * @description A function that the model may call. `parameters` is a JSON schema of an object.
+     */
+    FunctionDefinition: {
+      /** Name */
+      name: string;
+      /**
+       * Description
+       * @default
+       */
+      description?: string;
+      /** Parameters */
+      parameters?: {
+        [key: string]: unknown;
+      } | null;
+      /**
+       * Strict
+       * @default false
+       */
+      strict?: boolean;
+    } & {
+      [key: string]: unknown;
+    };
+    /** FunctionTool */
+    FunctionTool: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "function";
+      /** Name */
+      name: string;
+      /** Description */
+      description?: string | null;
+      /** Parameters */
+      parameters?: {
+        [key: string]: unknown;
+      } | null;
+      /** Strict */
+      strict?: boolean | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * GenerateRequest
+     * @description Either `prompt`, with the sampling parameters beside it, or `inputs` and `parameters`.
+     */
+    GenerateRequest: {
+      /** Model */
+      model?: string | null;
+      /** Prompt */
+      prompt?: string | null;
+      /** Inputs */
+      inputs?: string | null;
+      /** Max Tokens */
+      max_tokens?: number | null;
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Top K */
+      top_k?: number | null;
+      /** Seed */
+      seed?: number | null;
+      /** Stop */
+      stop?: (string | string[]) | null;
+      parameters?: components["schemas"]["Parameters"] | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** HealthOut */
+    HealthOut: {
+      /** Is Ready */
+      is_ready: boolean;
+      /** Reason */
+      reason: string;
+    };
+    /** IncompleteDetails */
+    IncompleteDetails: {
+      /**
+       * Reason
+       * @constant
+       */
+      reason: "max_output_tokens";
+    };
+    /** InputTokensDetails */
+    InputTokensDetails: {
+      /** Cached Tokens */
+      cached_tokens: number;
+      /** Cache Write Tokens */
+      cache_write_tokens: number;
+    };
+    /** InstructionSetOut */
+    InstructionSetOut: {
+      /** Name */
+      name: string;
+      /** Is Present */
+      is_present: boolean;
+    };
+    /**
+     * KeyChange
+     * @description Fields that are not sent stay as they are. With `expires_at` null the key never expires.
+     */
+    KeyChange: {
+      /** Scopes */
+      scopes?: components["schemas"]["Scope"][] | null;
+      /** Rpm */
+      rpm?: number | null;
+      /** Expires At */
+      expires_at?: number | null;
+    };
+    /**
+     * KeyOut
+     * @description Times are unix seconds. `remaining` is null without a limit, and after the key has ended.
+     *
+     *     `prefix` is the beginning of the secret; empty for a key that the settings provide.
+     *     `old_secret_valid_until` is when the last secret from before a rotation ends; null: none.
+     */
+    KeyOut: {
+      /** Id */
+      id: string;
+      /** Name */
+      name: string;
+      /** Scopes */
+      scopes: components["schemas"]["Scope"][];
+      /** Rpm */
+      rpm: number;
+      /** Created At */
+      created_at: number | null;
+      /** Expires At */
+      expires_at: number | null;
+      /** Revoked At */
+      revoked_at: number | null;
+      /** Last Used At */
+      last_used_at: number | null;
+      /**
+       * Source
+       * @enum {string}
+       */
+      source: "database" | "settings";
+      /** Prefix */
+      prefix: string;
+      /** Old Secret Valid Until */
+      old_secret_valid_until: number | null;
+      remaining: components["schemas"]["RemainingOut"] | null;
+      usage: components["schemas"]["KeyUsageOut"];
+    };
+    /**
+     * KeyUsageOut
+     * @description Totals since the key was made, and by day (UTC, today last). Requests count when they end.
+     */
+    KeyUsageOut: {
+      /** Requests */
+      requests: number;
+      /** Prompt Tokens */
+      prompt_tokens: number;
+      /** Output Tokens */
+      output_tokens: number;
+      /** Last 7 Days */
+      last_7_days: components["schemas"]["DayOut"][];
+    };
+    /**
+     * KeyWithSecret
+     * @description `key` is the secret, shown only now.
+     */
+    KeyWithSecret: {
+      /** Id */
+      id: string;
+      /** Name */
+      name: string;
+      /** Scopes */
+      scopes: components["schemas"]["Scope"][];
+      /** Rpm */
+      rpm: number;
+      /** Created At */
+      created_at: number | null;
+      /** Expires At */
+      expires_at: number | null;
+      /** Revoked At */
+      revoked_at: number | null;
+      /** Last Used At */
+      last_used_at: number | null;
+      /**
+       * Source
+       * @enum {string}
+       */
+      source: "database" | "settings";
+      /** Prefix */
+      prefix: string;
+      /** Old Secret Valid Until */
+      old_secret_valid_until: number | null;
+      remaining: components["schemas"]["RemainingOut"] | null;
+      usage: components["schemas"]["KeyUsageOut"];
+      /** Key */
+      key: string;
+    };
+    /** KeysOut */
+    KeysOut: {
+      /** Keys */
+      keys: components["schemas"]["KeyOut"][];
+    };
+    /** LimitsOut */
+    LimitsOut: {
+      /** Storage */
+      storage: string;
+    };
+    /**
+     * LineOut
+     * @description A value without samples is null. `is_clipped`: some values lie beyond the largest bucket.
+     */
+    LineOut: {
+      /** Name */
+      name: string;
+      /** Labels */
+      labels: {
+        [key: string]: string;
+      };
+      /** Values */
+      values: (number | null)[];
+      /**
+       * Is Clipped
+       * @default false
+       */
+      is_clipped?: boolean;
+    };
+    /**
+     * MachineOut
+     * @description The quota, cpuset and affinity allow `cpu_cores` of `num_cpus`; limits are the tightest.
+     *
+     *     `throttled_seconds` is how long the quota has held the process back; null: it is not counted.
+     */
+    MachineOut: {
+      /** Cpu Model */
+      cpu_model: string;
+      /** Cpu Cores */
+      cpu_cores: number;
+      /** Num Cpus */
+      num_cpus: number;
+      /** Instruction Sets */
+      instruction_sets: components["schemas"]["InstructionSetOut"][];
+      /** Memory Total Bytes */
+      memory_total_bytes: number;
+      /** Memory Limit Bytes */
+      memory_limit_bytes: number;
+      /** Memory Available Bytes */
+      memory_available_bytes: number;
+      /** Process Memory Bytes */
+      process_memory_bytes: number;
+      /** Num Process Threads */
+      num_process_threads: number;
+      /** Throttled Seconds */
+      throttled_seconds: number | null;
+    };
+    /**
+     * Message
+     * @description One message. `content` is text or text parts; it may be missing beside calls.
+     *
+     *     `function` and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is
+     *     another name of `reasoning_content`.
+     */
+    Message: {
+      /**
+       * Role
+       * @enum {string}
+       */
+      role: "system" | "developer" | "user" | "assistant" | "tool" | "function";
+      /** Content */
+      content?: (string | components["schemas"]["TextPart"][]) | null;
+      /** Name */
+      name?: string | null;
+      /** Tool Call Id */
+      tool_call_id?: string | null;
+      /** Tool Calls */
+      tool_calls?: components["schemas"]["Call"][] | null;
+      function_call?: components["schemas"]["CalledFunction"] | null;
+      /** Reasoning Content */
+      reasoning_content?: string | null;
+      /** Reasoning */
+      reasoning?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** MessageIn */
+    MessageIn: {
+      /**
+       * Role
+       * @enum {string}
+       */
+      role: "user" | "assistant" | "system";
+      /** Content */
+      content:
+        | string
+        | (
+            | components["schemas"]["TextBlock"]
+            | components["schemas"]["ThinkingBlock"]
+            | components["schemas"]["ToolUseBlock"]
+            | components["schemas"]["ToolResultBlock"]
+            | components["schemas"]["OtherBlock"]
+          )[];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * MessageItem
+     * @description A message; clients leave the type out.
+     */
+    MessageItem: {
+      /**
+       * Type
+       * @default message
+       * @constant
+       */
+      type?: "message";
+      /**
+       * Role
+       * @enum {string}
+       */
+      role: "system" | "developer" | "user" | "assistant";
+      /**
+       * Content
+       * @default
+       */
+      content?: string | components["schemas"]["Part"][];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * MessageUsage
+     * @description The whole prompt has `input_tokens` and `cache_read_input_tokens`.
+     */
+    MessageUsage: {
+      /** Input Tokens */
+      input_tokens: number;
+      /** Cache Creation Input Tokens */
+      cache_creation_input_tokens: number;
+      /** Cache Read Input Tokens */
+      cache_read_input_tokens: number;
+      /** Output Tokens */
+      output_tokens: number;
+      output_tokens_details: components["schemas"]["OutputTokens"];
+    };
+    /** MessagesError */
+    MessagesError: {
+      /** Type */
+      type: string;
+      /** Message */
+      message: string;
+    };
+    /** MessagesErrorEnvelope */
+    MessagesErrorEnvelope: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "error";
+      error: components["schemas"]["MessagesError"];
+      /** Request Id */
+      request_id: string | null;
+    };
+    /** MessagesRequest */
+    MessagesRequest: {
+      /** Model */
+      model: string;
+      /** Messages */
+      messages: components["schemas"]["MessageIn"][];
+      /**
+       * System
+       * @default
+       */
+      system?:
+        string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+      /** Tools */
+      tools?: (components["schemas"]["CustomTool"] | components["schemas"]["ServerTool"])[];
+      tool_choice?: components["schemas"]["ToolChoice"] | null;
+      thinking?: components["schemas"]["Thinking"] | null;
+      output_config?: components["schemas"]["OutputConfig"] | null;
+      output_format?: components["schemas"]["OutputFormat"] | null;
+      /** Max Tokens */
+      max_tokens: number;
+      /**
+       * Stream
+       * @default false
+       */
+      stream?: boolean;
+      /** Stop Sequences */
+      stop_sequences?: string[];
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Top K */
+      top_k?: number | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * Meta
+     * @description What llama.cpp's clients read.
+     */
+    Meta: {
+      /** N Ctx */
+      n_ctx: number;
+      /** N Vocab */
+      n_vocab: number;
+    };
+    /**
+     * Model
+     * @description One name that requests may give: a model's own, or an alias, whose model is `root`.
+     *
+     *     The context length has several names because clients look for different ones.
+     */
+    Model: {
+      /** Id */
+      id: string;
+      /**
+       * Object
+       * @default model
+       * @constant
+       */
+      object?: "model";
+      /**
+       * Type
+       * @default model
+       * @constant
+       */
+      type?: "model";
+      /** Created */
+      created: number;
+      /** Created At */
+      created_at: string;
+      /**
+       * Owned By
+       * @default llm_service
+       */
+      owned_by?: string;
+      /** Root */
+      root: string;
+      /** Display Name */
+      display_name: string;
+      /** Max Model Len */
+      max_model_len: number;
+      /** Context Length */
+      context_length: number;
+      /** Max Context Length */
+      max_context_length: number;
+      /** Max Output Tokens */
+      max_output_tokens: number;
+      meta: components["schemas"]["Meta"];
+      capabilities: components["schemas"]["Capabilities"];
+      /** Default Sampling */
+      default_sampling: {
+        [key: string]: number;
+      };
+      embedding?: components["schemas"]["EmbeddingFacts"] | null;
+    };
+    /**
+     * ModelList
+     * @description OpenAI's `data`, with Anthropic's fields about pages, and Codex' `models`.
+     */
+    ModelList: {
+      /**
+       * Object
+       * @default list
+       * @constant
+       */
+      object?: "list";
+      /** Data */
+      data: components["schemas"]["Model"][];
+      /** Models */
+      models: components["schemas"]["CodexModel"][];
+      /** Has More */
+      has_more: boolean;
+      /** First Id */
+      first_id: string | null;
+      /** Last Id */
+      last_id: string | null;
+    };
+    /**
+     * ModelOut
+     * @description Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
+     *
+     *     What can be null is known only of a model that this process computes.
+     */
+    ModelOut: {
+      /** Id */
+      id: string;
+      /** Is Demonstration */
+      is_demonstration: boolean;
+      /** Summary */
+      summary: string;
+      /** Vocab Size */
+      vocab_size: number;
+      /** Max Context */
+      max_context: number;
+      /** Engine */
+      engine: string;
+      /** Format */
+      format: string;
+      /** Architecture */
+      architecture: string | null;
+      /** Num Parameters */
+      num_parameters: number | null;
+      /** Device */
+      device: string | null;
+      /** Dtype */
+      dtype: string | null;
+      /** Quantization */
+      quantization: string | null;
+      /** Weights Bytes */
+      weights_bytes: number | null;
+      /** Load Seconds */
+      load_seconds: number | null;
+      embedding: components["schemas"]["EmbeddingFacts"] | null;
+      /** Default Sampling */
+      default_sampling: {
+        [key: string]: number | boolean | string;
+      };
+      /** Notes */
+      notes: string[];
+    };
+    /**
+     * NamedChoice
+     * @description The tool that has to be called.
+     */
+    NamedChoice: {
+      /** Type */
+      type: string;
+      /** Name */
+      name?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** NamedFunction */
+    NamedFunction: {
+      /** Name */
+      name: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * NamedSchema
+     * @description OpenAI's `json_schema`. Answers always keep to the schema, also if `strict` is false.
+     */
+    NamedSchema: {
+      /**
+       * Name
+       * @default
+       */
+      name?: string;
+      /** Description */
+      description?: string | null;
+      /** Schema */
+      schema?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+      /** Strict */
+      strict?: boolean | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** NamedTool */
+    NamedTool: {
+      /**
+       * Type
+       * @default function
+       * @constant
+       */
+      type?: "function";
+      function: components["schemas"]["NamedFunction"];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * NewKey
+     * @description Without `rpm` the key gets LLM_DEFAULT_RPM; without `expires_at` it never expires.
+     */
+    NewKey: {
+      /**
+       * Name
+       * @description 1 to 32 of a-z, 0-9, _ and -.
+       */
+      name: string;
+      /** Scopes */
+      scopes: components["schemas"]["Scope"][];
+      /** Rpm */
+      rpm?: number | null;
+      /** Expires At */
+      expires_at?: number | null;
+    };
+    /**
+     * ObjectiveOut
+     * @description Values are for the last `window_seconds`, and null without traffic.
+     *
+     *     `budget_left_ratio` below 0: more than the budget is spent.
+     */
+    ObjectiveOut: {
+      /**
+       * Name
+       * @enum {string}
+       */
+      name: "availability" | "ttft";
+      /** Title */
+      title: string;
+      /** Target */
+      target: number;
+      /** Window Seconds */
+      window_seconds: number;
+      /** Good Ratio */
+      good_ratio: number | null;
+      /** Budget Left Ratio */
+      budget_left_ratio: number | null;
+      /** Num Requests */
+      num_requests: number | null;
+      /** Burn Rates */
+      burn_rates: components["schemas"]["BurnRateOut"][];
+      history: components["schemas"]["BudgetOut"];
+    };
+    /** OllamaCall */
+    OllamaCall: {
+      /** Id */
+      id?: string | null;
+      function: components["schemas"]["OllamaFunction"];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * OllamaChatRequest
+     * @description Without messages, it only asks for the model to be loaded.
+     */
+    OllamaChatRequest: {
+      /** Model */
+      model: string;
+      /**
+       * Stream
+       * @default true
+       */
+      stream?: boolean;
+      /** Format */
+      format?:
+        | (
+            | ("" | "json")
+            | {
+                [key: string]: unknown;
+              }
+          )
+        | null;
+      /** Think */
+      think?: (("low" | "medium" | "high") | boolean) | null;
+      options?: components["schemas"]["Options"] | null;
+      /** Messages */
+      messages?: components["schemas"]["OllamaMessage"][];
+      /** Tools */
+      tools?: components["schemas"]["ToolDefinition"][] | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * OllamaEmbedRequest
+     * @description Without an input, it only asks for the model to be loaded.
+     */
+    OllamaEmbedRequest: {
+      /** Model */
+      model: string;
+      /**
+       * Truncate
+       * @default true
+       */
+      truncate?: boolean;
+      /** Dimensions */
+      dimensions?: number | null;
+      options?: components["schemas"]["AnyOptions"] | null;
+      /**
+       * Input
+       * @default
+       */
+      input?: string | string[];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * OllamaEmbeddingsRequest
+     * @description Without a prompt, it only asks for the model to be loaded.
+     */
+    OllamaEmbeddingsRequest: {
+      /** Model */
+      model: string;
+      /**
+       * Truncate
+       * @default true
+       */
+      truncate?: boolean;
+      /** Dimensions */
+      dimensions?: number | null;
+      options?: components["schemas"]["AnyOptions"] | null;
+      /**
+       * Prompt
+       * @default
+       */
+      prompt?: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * OllamaFunction
+     * @description `arguments` is an object, not text.
+     */
+    OllamaFunction: {
+      /** Name */
+      name: string;
+      /** Arguments */
+      arguments?: {
+        [key: string]: unknown;
+      };
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * OllamaGenerateRequest
+     * @description A single prompt: a user's message, or with `raw` or `suffix` plain text.
+     */
+    OllamaGenerateRequest: {
+      /** Model */
+      model: string;
+      /**
+       * Stream
+       * @default true
+       */
+      stream?: boolean;
+      /** Format */
+      format?:
+        | (
+            | ("" | "json")
+            | {
+                [key: string]: unknown;
+              }
+          )
+        | null;
+      /** Think */
+      think?: (("low" | "medium" | "high") | boolean) | null;
+      options?: components["schemas"]["Options"] | null;
+      /**
+       * Prompt
+       * @default
+       */
+      prompt?: string;
+      /**
+       * System
+       * @default
+       */
+      system?: string;
+      /**
+       * Suffix
+       * @default
+       */
+      suffix?: string;
+      /**
+       * Raw
+       * @default false
+       */
+      raw?: boolean;
+    } & {
+      [key: string]: unknown;
+    };
+    /** OllamaMessage */
+    OllamaMessage: {
+      /**
+       * Role
+       * @enum {string}
+       */
+      role: "system" | "user" | "assistant" | "tool";
+      /**
+       * Content
+       * @default
+       */
+      content?: string;
+      /** Thinking */
+      thinking?: string | null;
+      /** Tool Calls */
+      tool_calls?: components["schemas"]["OllamaCall"][] | null;
+      /** Tool Name */
+      tool_name?: string | null;
+      /** Tool Call Id */
+      tool_call_id?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** OneEmbeddingOut */
+    OneEmbeddingOut: {
+      /** Embedding */
+      embedding: number[];
+    };
+    /** Options */
+    Options: {
+      /** Num Predict */
+      num_predict?: number | null;
+      /** Num Ctx */
+      num_ctx?: number | null;
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Top K */
+      top_k?: number | null;
+      /** Min P */
+      min_p?: number | null;
+      /** Seed */
+      seed?: number | null;
+      /** Stop */
+      stop?: (string | string[]) | null;
+      /** Presence Penalty */
+      presence_penalty?: number | null;
+      /** Frequency Penalty */
+      frequency_penalty?: number | null;
+      /** Repeat Penalty */
+      repeat_penalty?: number | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** OtherBlock */
+    OtherBlock: {
+      /** Type */
+      type: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** OtherItem */
+    OtherItem: {
+      /** Type */
+      type: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * OtherModelOut
+     * @description A model that is served beside the default one.
+     */
+    OtherModelOut: {
+      model: components["schemas"]["ModelOut"];
+      engine: components["schemas"]["EngineFactsOut"];
+    };
+    /** OtherTool */
+    OtherTool: {
+      /** Type */
+      type: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** OutputConfig */
+    OutputConfig: {
+      /** Effort */
+      effort?: string | null;
+      format?: components["schemas"]["OutputFormat"] | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** OutputFormat */
+    OutputFormat: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "json_schema";
+      /** Schema */
+      schema: {
+        [key: string]: unknown;
+      };
+    } & {
+      [key: string]: unknown;
+    };
+    /** OutputTokens */
+    OutputTokens: {
+      /** Thinking Tokens */
+      thinking_tokens: number;
+    };
+    /** OutputTokensDetails */
+    OutputTokensDetails: {
+      /** Reasoning Tokens */
+      reasoning_tokens: number;
+    };
+    /** PanelOut */
+    PanelOut: {
+      /** Title */
+      title: string;
+      /** Unit */
+      unit: string;
+      /** Series */
+      series: components["schemas"]["LineOut"][];
+      /** Samples */
+      samples?: number[] | null;
+    };
+    /** Parameters */
+    Parameters: {
+      /** Max New Tokens */
+      max_new_tokens?: number | null;
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Top K */
+      top_k?: number | null;
+      /** Repetition Penalty */
+      repetition_penalty?: number | null;
+      /** Frequency Penalty */
+      frequency_penalty?: number | null;
+      /** Seed */
+      seed?: number | null;
+      /** Stop */
+      stop?: (string | string[]) | null;
+      /** Do Sample */
+      do_sample?: boolean | null;
+      /**
+       * Return Full Text
+       * @default false
+       */
+      return_full_text?: boolean;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * Part
+     * @description A part of a message's content, of a call's output, or of reasoning.
+     */
+    Part: {
+      /** Type */
+      type: string;
+      /** Text */
+      text?: string | null;
+      /** Refusal */
+      refusal?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** PromptTokensDetails */
+    PromptTokensDetails: {
+      /** Cached Tokens */
+      cached_tokens: number;
+    };
+    /** Reasoning */
+    Reasoning: {
+      /** Effort */
+      effort?: string | null;
+      /** Summary */
+      summary?: ("auto" | "concise" | "detailed") | null;
+      /** Generate Summary */
+      generate_summary?: ("auto" | "concise" | "detailed") | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ReasoningItem */
+    ReasoningItem: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "reasoning";
+      /** Content */
+      content?: components["schemas"]["Part"][];
+      /** Summary */
+      summary?: components["schemas"]["Part"][];
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * RefusalsOut
+     * @description Requests of one key that were refused for one reason (an error kind). Times: unix seconds.
+     */
+    RefusalsOut: {
+      /** Key Name */
+      key_name: string;
+      /** Reason */
+      reason: string;
+      /** Count */
+      count: number;
+      /** First At */
+      first_at: number;
+      /** Last At */
+      last_at: number;
+      /** Last Request Id */
+      last_request_id: string;
+    };
+    /**
+     * RemainingOut
+     * @description `reset_seconds` is the time until more than `requests` are accepted.
+     */
+    RemainingOut: {
+      /** Requests */
+      requests: number;
+      /** Reset Seconds */
+      reset_seconds: number;
+    };
+    /**
+     * RequestRecord
+     * @description One inference request. `started_at` is in unix seconds.
+     *
+     *     A value is None if the request ended before it was known.
+     */
+    RequestRecord: {
+      /** Request Id */
+      request_id: string;
+      /** Started At */
+      started_at: number;
+      /** Key Name */
+      key_name: string;
+      /** Operation */
+      operation: string;
+      /** Model */
+      model: string;
+      /** Stream */
+      stream: boolean;
+      /**
+       * Outcome
+       * @default error
+       */
+      outcome: string;
+      /**
+       * Prompt Tokens
+       * @default 0
+       */
+      prompt_tokens: number;
+      /**
+       * Cached Tokens
+       * @default 0
+       */
+      cached_tokens: number;
+      /**
+       * Output Tokens
+       * @default 0
+       */
+      output_tokens: number;
+      /** Queue Seconds */
+      queue_seconds: number | null;
+      /** Prefill Seconds */
+      prefill_seconds: number | null;
+      /** Decode Seconds */
+      decode_seconds: number | null;
+      /** Ttft Seconds */
+      ttft_seconds: number | null;
+      /** Duration Seconds */
+      duration_seconds: number | null;
+      /** Error Kind */
+      error_kind: string | null;
+      /** Error Phase */
+      error_phase: string | null;
+    };
+    /**
+     * RequestsOut
+     * @description Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first.
+     *
+     *     Refused requests are counted in `refused`, the latest first. All other requests that ended
+     *     since `complete_since` (unix seconds) are known, older ones only in part.
+     */
+    RequestsOut: {
+      /** Replica */
+      replica: string;
+      /** Running */
+      running: components["schemas"]["RunningOut"][];
+      /** Requests */
+      requests: components["schemas"]["RequestRecord"][];
+      /** Refused */
+      refused: components["schemas"]["RefusalsOut"][];
+      /** Complete Since */
+      complete_since: number;
+    };
+    /** ResponseFailure */
+    ResponseFailure: {
+      /** Code */
+      code: string;
+      /** Message */
+      message: string;
+    };
+    /** ResponseFormat */
+    ResponseFormat: {
+      /**
+       * Type
+       * @enum {string}
+       */
+      type: "text" | "json_object" | "json_schema" | "regex" | "grammar";
+      json_schema?: components["schemas"]["NamedSchema"] | null;
+      /** Pattern */
+      pattern?: string | null;
+      /** Grammar */
+      grammar?: string | null;
+      /** Schema */
+      schema?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * ResponseOut
+     * @description The settings of the request are sent back as well; they are not listed here.
+     */
+    ResponseOut: {
+      /** Id */
+      id: string;
+      /**
+       * Object
+       * @constant
+       */
+      object: "response";
+      /** Created At */
+      created_at: number;
+      /** Completed At */
+      completed_at: number | null;
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "completed" | "incomplete" | "failed" | "in_progress";
+      /** Model */
+      model: string;
+      /** Output */
+      output: {
+        [key: string]: unknown;
+      }[];
+      error: components["schemas"]["ResponseFailure"] | null;
+      incomplete_details: components["schemas"]["IncompleteDetails"] | null;
+      usage: components["schemas"]["ResponseUsage"] | null;
+    };
+    /** ResponseUsage */
+    ResponseUsage: {
+      /** Input Tokens */
+      input_tokens: number;
+      input_tokens_details: components["schemas"]["InputTokensDetails"];
+      /** Output Tokens */
+      output_tokens: number;
+      output_tokens_details: components["schemas"]["OutputTokensDetails"];
+      /** Total Tokens */
+      total_tokens: number;
+    };
+    /** ResponsesRequest */
+    ResponsesRequest: {
+      /** Model */
+      model: string;
+      /** Input */
+      input:
+        | string
+        | (
+            | components["schemas"]["MessageItem"]
+            | components["schemas"]["ReasoningItem"]
+            | components["schemas"]["FunctionCallItem"]
+            | components["schemas"]["CustomToolCallItem"]
+            | components["schemas"]["CallOutputItem"]
+            | components["schemas"]["AdditionalToolsItem"]
+            | components["schemas"]["OtherItem"]
+          )[];
+      /** Instructions */
+      instructions?: string | null;
+      /**
+       * Stream
+       * @default false
+       */
+      stream?: boolean;
+      /** Max Output Tokens */
+      max_output_tokens?: number | null;
+      /** Temperature */
+      temperature?: number | null;
+      /** Top P */
+      top_p?: number | null;
+      /** Presence Penalty */
+      presence_penalty?: number | null;
+      /** Frequency Penalty */
+      frequency_penalty?: number | null;
+      /** Tools */
+      tools?: (components["schemas"]["FunctionTool"] | components["schemas"]["OtherTool"])[];
+      /**
+       * Tool Choice
+       * @default auto
+       */
+      tool_choice?: ("none" | "auto" | "required") | components["schemas"]["NamedChoice"];
+      /**
+       * Parallel Tool Calls
+       * @default true
+       */
+      parallel_tool_calls?: boolean;
+      text?: components["schemas"]["TextOptions"] | null;
+      reasoning?: components["schemas"]["Reasoning"] | null;
+      /** Include */
+      include?: string[];
+      /**
+       * Truncation
+       * @default disabled
+       * @enum {string}
+       */
+      truncation?: "auto" | "disabled";
+      /** Metadata */
+      metadata?: {
+        [key: string]: string;
+      };
+      /** Prompt Cache Key */
+      prompt_cache_key?: string | null;
+      /** Safety Identifier */
+      safety_identifier?: string | null;
+      /** User */
+      user?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * Rotation
+     * @description `overlap_seconds`: how long the old secret stays valid beside the new one; 0: it ends now.
+     */
+    Rotation: {
+      /**
+       * Overlap Seconds
+       * @default 86400
+       */
+      overlap_seconds?: number;
+    };
+    /** RunbookOut */
+    RunbookOut: {
+      /** Name */
+      name: string;
+      /** Markdown */
+      markdown: string;
+    };
+    /**
+     * RunningOut
+     * @description A request that was admitted and has not ended. `started_at` is in unix seconds.
+     *
+     *     `num_computed_tokens` of `prompt_tokens` are computed; `max_tokens` is for all choices together.
+     */
+    RunningOut: {
+      /** Request Id */
+      request_id: string;
+      /** Operation */
+      operation: string;
+      /** Key Name */
+      key_name: string;
+      /** Model */
+      model: string;
+      /** Stream */
+      stream: boolean;
+      /** Started At */
+      started_at: number;
+      /**
+       * Phase
+       * @enum {string}
+       */
+      phase: "queue" | "prefill" | "decode";
+      /** Prompt Tokens */
+      prompt_tokens: number;
+      /** Num Computed Tokens */
+      num_computed_tokens: number;
+      /** Output Tokens */
+      output_tokens: number;
+      /** Max Tokens */
+      max_tokens: number;
+      /** Queue Seconds */
+      queue_seconds: number | null;
+      /** Ttft Seconds */
+      ttft_seconds: number | null;
+      /** Elapsed Seconds */
+      elapsed_seconds: number;
+    };
+    /**
+     * Scope
+     * @description What a key gives access to. No scope includes another.
+     * @enum {string}
+     */
+    Scope: "inference" | "metrics" | "admin";
+    /**
+     * SeriesOut
+     * @description `key_names` are the keys that this process has seen: what `key_name` can be.
+     */
+    SeriesOut: {
+      source: components["schemas"]["SourceOut"];
+      /** Start */
+      start: number;
+      /** End */
+      end: number;
+      /** Step Seconds */
+      step_seconds: number;
+      /** Times */
+      times: number[];
+      /** Panels */
+      panels: {
+        [key: string]: components["schemas"]["PanelOut"];
+      };
+      /**
+       * Key Names
+       * @default []
+       */
+      key_names?: string[];
+    };
+    /**
+     * ServerTool
+     * @description A tool that only Anthropic has.
+     */
+    ServerTool: {
+      /** Type */
+      type: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ShowOut */
+    ShowOut: {
+      /**
+       * Modelfile
+       * @default
+       */
+      modelfile?: string;
+      /**
+       * Parameters
+       * @default
+       */
+      parameters?: string;
+      /**
+       * Template
+       * @default
+       */
+      template?: string;
+      /** Modified At */
+      modified_at: string;
+      details: components["schemas"]["DetailsOut"];
+      /** Model Info */
+      model_info: {
+        [key: string]: unknown;
+      };
+      /** Capabilities */
+      capabilities: string[];
+    };
+    /**
+     * ShowRequest
+     * @description `name` is the older field.
+     */
+    ShowRequest: {
+      /** Model */
+      model?: string | null;
+      /** Name */
+      name?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * SourceOut
+     * @description `kind` is `prometheus` or `history`; `note` says why a Prometheus that is set is not used.
+     */
+    SourceOut: {
+      /** Kind */
+      kind: string;
+      /** Since */
+      since: number;
+      /** Resolution Seconds */
+      resolution_seconds: number;
+      /** Max Range Seconds */
+      max_range_seconds: number;
+      /**
+       * Note
+       * @default
+       */
+      note?: string;
+    };
+    /**
+     * StatusOut
+     * @description `model` and `engine` are null while the model loads. Times are unix seconds.
+     *
+     *     If `requires_keys` is false, a caller without a key gets the key `anonymous`.
+     */
+    StatusOut: {
+      /** Version */
+      version: string;
+      /** Now */
+      now: number;
+      /** Started At */
+      started_at: number;
+      health: components["schemas"]["HealthOut"];
+      /** Requires Keys */
+      requires_keys: boolean;
+      key: components["schemas"]["CallerOut"];
+      model: components["schemas"]["ModelOut"] | null;
+      engine: components["schemas"]["EngineOut"] | null;
+      limits: components["schemas"]["LimitsOut"];
+    };
+    /** StreamOptions */
+    StreamOptions: {
+      /**
+       * Include Usage
+       * @default false
+       */
+      include_usage?: boolean;
+    } & {
+      [key: string]: unknown;
+    };
+    /**
+     * StructuredOutputs
+     * @description vLLM's object: exactly one of these.
+     */
+    StructuredOutputs: {
+      /** Json */
+      json?:
+        | {
+            [key: string]: unknown;
+          }
+        | boolean
+        | string
+        | null;
+      /** Json Object */
+      json_object?: boolean | null;
+      /** Regex */
+      regex?: string | null;
+      /** Choice */
+      choice?: string[] | null;
+      /** Grammar */
+      grammar?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** TagOut */
+    TagOut: {
+      /** Name */
+      name: string;
+      /** Model */
+      model: string;
+      /** Modified At */
+      modified_at: string;
+      /** Size */
+      size: number;
+      /** Digest */
+      digest: string;
+      details: components["schemas"]["DetailsOut"];
+    };
+    /** TagsOut */
+    TagsOut: {
+      /** Models */
+      models: components["schemas"]["TagOut"][];
+    };
+    /** TextBlock */
+    TextBlock: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "text";
+      /** Text */
+      text: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** TextFormat */
+    TextFormat: {
+      /**
+       * Type
+       * @enum {string}
+       */
+      type: "text" | "json_object" | "json_schema";
+      /** Name */
+      name?: string | null;
+      /** Description */
+      description?: string | null;
+      /** Schema */
+      schema?: {
+        [key: string]: unknown;
+      } | null;
+      /** Strict */
+      strict?: boolean | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** TextOptions */
+    TextOptions: {
+      format?: components["schemas"]["TextFormat"] | null;
+      /** Verbosity */
+      verbosity?: ("low" | "medium" | "high") | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** TextPart */
+    TextPart: {
+      /** Type */
+      type: string;
+      /** Text */
+      text?: string | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** Thinking */
+    Thinking: {
+      /**
+       * Type
+       * @enum {string}
+       */
+      type: "enabled" | "disabled" | "adaptive" | "between_tools";
+      /** Budget Tokens */
+      budget_tokens?: number | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ThinkingBlock */
+    ThinkingBlock: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "thinking";
+      /** Thinking */
+      thinking: string;
+    } & {
+      [key: string]: unknown;
+    };
+    /** TokenCount */
+    TokenCount: {
+      /** Input Tokens */
+      input_tokens: number;
+    };
+    /** TokenLogprobOut */
+    TokenLogprobOut: {
+      /** Token */
+      token: string;
+      /** Logprob */
+      logprob: number;
+      /** Bytes */
+      bytes: number[];
+      /** Top Logprobs */
+      top_logprobs: components["schemas"]["TopLogprob"][];
+    };
+    /** TokenizeOut */
+    TokenizeOut: {
+      /** Tokens */
+      tokens: number[];
+      /** Count */
+      count: number;
+      /** Max Model Len */
+      max_model_len: number;
+    };
+    /**
+     * TokenizeRequest
+     * @description Either `prompt`, plain text, or `messages`, rendered by the chat template.
+     */
+    TokenizeRequest: {
+      /** Tools */
+      tools?: components["schemas"]["ToolDefinition"][] | null;
+      /** Functions */
+      functions?: components["schemas"]["FunctionDefinition"][] | null;
+      /** Tool Choice */
+      tool_choice?: (("none" | "auto" | "required") | components["schemas"]["NamedTool"]) | null;
+      /** Function Call */
+      function_call?: (("none" | "auto") | components["schemas"]["NamedFunction"]) | null;
+      /** Reasoning Effort */
+      reasoning_effort?: string | null;
+      /** Enable Thinking */
+      enable_thinking?: boolean | null;
+      /** Chat Template Kwargs */
+      chat_template_kwargs?: {
+        [key: string]: unknown;
+      } | null;
+      /** Add Generation Prompt */
+      add_generation_prompt?: boolean | null;
+      /**
+       * Continue Final Message
+       * @default false
+       */
+      continue_final_message?: boolean;
+      /** Model */
+      model?: string | null;
+      /** Prompt */
+      prompt?: string | null;
+      /** Messages */
+      messages?: components["schemas"]["Message"][] | null;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ToolCallOut */
+    ToolCallOut: {
+      /** Id */
+      id: string;
+      /**
+       * Type
+       * @default function
+       * @constant
+       */
+      type?: "function";
+      function: components["schemas"]["llm_service__api__responses__FunctionOut"];
+    };
+    /** ToolChoice */
+    ToolChoice: {
+      /**
+       * Type
+       * @enum {string}
+       */
+      type: "auto" | "any" | "tool" | "none";
+      /** Name */
+      name?: string | null;
+      /**
+       * Disable Parallel Tool Use
+       * @default false
+       */
+      disable_parallel_tool_use?: boolean;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ToolDefinition */
+    ToolDefinition: {
+      /**
+       * Type
+       * @default function
+       * @constant
+       */
+      type?: "function";
+      function: components["schemas"]["FunctionDefinition"];
+    } & {
+      [key: string]: unknown;
+    };
+    /** ToolResultBlock */
+    ToolResultBlock: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "tool_result";
+      /** Tool Use Id */
+      tool_use_id: string;
+      /**
+       * Content
+       * @default
+       */
+      content?:
+        string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+      /**
+       * Is Error
+       * @default false
+       */
+      is_error?: boolean;
+    } & {
+      [key: string]: unknown;
+    };
+    /** ToolUseBlock */
+    ToolUseBlock: {
+      /**
+       * Type
+       * @constant
+       */
+      type: "tool_use";
+      /** Id */
+      id: string;
+      /** Name */
+      name: string;
+      /** Input */
+      input?: {
+        [key: string]: unknown;
+      };
+    } & {
+      [key: string]: unknown;
+    };
+    /** TopLogprob */
+    TopLogprob: {
+      /** Token */
+      token: string;
+      /** Logprob */
+      logprob: number;
+      /** Bytes */
+      bytes: number[];
+    };
+    /** TruncationPolicy */
+    TruncationPolicy: {
+      /**
+       * Mode
+       * @default bytes
+       * @constant
+       */
+      mode?: "bytes";
+      /**
+       * Limit
+       * @default 10000
+       */
+      limit?: number;
+    };
+    /** UsageOut */
+    UsageOut: {
+      /** Prompt Tokens */
+      prompt_tokens: number;
+      /** Completion Tokens */
+      completion_tokens: number;
+      /** Total Tokens */
+      total_tokens: number;
+      prompt_tokens_details: components["schemas"]["PromptTokensDetails"];
+      completion_tokens_details: components["schemas"]["CompletionTokensDetails"];
+    };
+    /** VersionOut */
+    VersionOut: {
+      /** Version */
+      version: string;
+    };
+    /**
+     * GenerateOut
+     * @description `text` answers `prompt`, `generated_text` answers `inputs`; both are the same.
+     */
+    llm_service__api__generate__GenerateOut: {
+      /** Model */
+      model: string;
+      /** Text */
+      text: string;
+      /** Generated Text */
+      generated_text: string;
+      /** Finish Reason */
+      finish_reason: string;
+      usage: components["schemas"]["UsageOut"];
+    };
+    /** MessageOut */
+    llm_service__api__messages_api__schema__MessageOut: {
+      /** Id */
+      id: string;
+      /**
+       * Type
+       * @constant
+       */
+      type: "message";
+      /**
+       * Role
+       * @constant
+       */
+      role: "assistant";
+      /** Model */
+      model: string;
+      /** Content */
+      content: {
+        [key: string]: unknown;
+      }[];
+      /**
+       * Stop Reason
+       * @enum {string}
+       */
+      stop_reason:
+        "end_turn" | "stop_sequence" | "max_tokens" | "model_context_window_exceeded" | "tool_use";
+      /** Stop Sequence */
+      stop_sequence: string | null;
+      usage: components["schemas"]["MessageUsage"];
+    };
+    /** FunctionOut */
+    llm_service__api__ollama__answers__FunctionOut: {
+      /** Name */
+      name: string;
+      /** Arguments */
+      arguments: {
+        [key: string]: unknown;
+      };
+    };
+    /** GenerateOut */
+    llm_service__api__ollama__answers__GenerateOut: {
+      /** Model */
+      model: string;
+      /** Created At */
+      created_at: string;
+      /** Done */
+      done: boolean;
+      /** Done Reason */
+      done_reason?: ("stop" | "length" | "load") | null;
+      /** Total Duration */
+      total_duration?: number | null;
+      /** Load Duration */
+      load_duration?: number | null;
+      /** Prompt Eval Count */
+      prompt_eval_count?: number | null;
+      /** Prompt Eval Duration */
+      prompt_eval_duration?: number | null;
+      /** Eval Count */
+      eval_count?: number | null;
+      /** Eval Duration */
+      eval_duration?: number | null;
+      /** Response */
+      response: string;
+      /** Thinking */
+      thinking?: string | null;
+    };
+    /** MessageOut */
+    llm_service__api__ollama__answers__MessageOut: {
+      /**
+       * Role
+       * @default assistant
+       * @constant
+       */
+      role?: "assistant";
+      /** Content */
+      content: string;
+      /** Thinking */
+      thinking?: string | null;
+      /** Tool Calls */
+      tool_calls?: components["schemas"]["CallOut"][] | null;
+    };
+    /** FunctionOut */
+    llm_service__api__responses__FunctionOut: {
+      /** Name */
+      name: string;
+      /** Arguments */
+      arguments: string;
+    };
+  };
+  responses: never;
+  parameters: never;
+  requestBodies: never;
+  headers: never;
+  pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    create_chat_completion_chat_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ChatCompletionRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChatCompletion"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  create_chat_completion_chat_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    create_chat_completion_v1_chat_completions_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ChatCompletionRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChatCompletion"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ChatCompletionRequest"];
+      };
     };
-    create_completion_v1_completions_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CompletionRequest"];
-            };
+        content: {
+          "application/json": components["schemas"]["ChatCompletion"];
         };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Completion"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    create_embeddings_v1_embeddings_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["EmbeddingRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EmbeddingList"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  create_chat_completion_v1_chat_completions_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    create_response_v1_responses_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ResponsesRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResponseOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ChatCompletionRequest"];
+      };
     };
-    create_message_v1_messages_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["MessagesRequest"];
-            };
+        content: {
+          "application/json": components["schemas"]["ChatCompletion"];
         };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["llm_service__api__messages_api__schema__MessageOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    count_tokens_v1_messages_count_tokens_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CountTokensRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenCount"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessagesErrorEnvelope"];
-                };
-            };
-        };
+  };
+  create_completion_v1_completions_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    generate_generate_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["GenerateRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["llm_service__api__generate__GenerateOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["CompletionRequest"];
+      };
     };
-    chat_api_chat_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OllamaChatRequest"];
-            };
+        content: {
+          "application/json": components["schemas"]["Completion"];
         };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ChatOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    generate_api_generate_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OllamaGenerateRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["llm_service__api__ollama__answers__GenerateOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  create_embeddings_v1_embeddings_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    tags_api_ps_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TagsOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["EmbeddingRequest"];
+      };
     };
-    tags_api_tags_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TagsOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["EmbeddingList"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    show_api_show_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ShowRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ShowOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  create_response_v1_responses_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    version_api_version_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VersionOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ResponsesRequest"];
+      };
     };
-    embed_api_embed_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OllamaEmbedRequest"];
-            };
+        content: {
+          "application/json": components["schemas"]["ResponseOut"];
         };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EmbedOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    embeddings_api_embeddings_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OllamaEmbeddingsRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["OneEmbeddingOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  create_message_v1_messages_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    list_models_models_get: {
-        parameters: {
-            query?: {
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ModelList"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["MessagesRequest"];
+      };
     };
-    list_models_v1_models_get: {
-        parameters: {
-            query?: {
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ModelList"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["llm_service__api__messages_api__schema__MessageOut"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
     };
-    get_model_models__model_id__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                model_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Model"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  count_tokens_v1_messages_count_tokens_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    get_model_v1_models__model_id__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                model_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Model"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["CountTokensRequest"];
+      };
     };
-    tokenize_tokenize_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["TokenizeRequest"];
-            };
+        content: {
+          "application/json": components["schemas"]["TokenCount"];
         };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenizeOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["MessagesErrorEnvelope"];
+        };
+      };
     };
-    detokenize_detokenize_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["DetokenizeRequest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DetokenizeOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  generate_generate_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    liveness_healthz_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        [key: string]: string;
-                    };
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["GenerateRequest"];
+      };
     };
-    readiness_readyz_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["llm_service__api__generate__GenerateOut"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    readiness_health_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  chat_api_chat_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    list_keys_api_keys_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeysOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["OllamaChatRequest"];
+      };
     };
-    create_key_api_keys_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewKey"];
-            };
+        content: {
+          "application/json": components["schemas"]["ChatOut"];
         };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyWithSecret"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    revoke_key_api_keys__key_id__delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  generate_api_generate_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    change_key_api_keys__key_id__patch: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["KeyChange"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["OllamaGenerateRequest"];
+      };
     };
-    rotate_key_api_keys__key_id__rotate_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["Rotation"] | null;
-            };
+        content: {
+          "application/json": components["schemas"]["llm_service__api__ollama__answers__GenerateOut"];
         };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyWithSecret"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
         };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    list_requests_api_requests_get: {
-        parameters: {
-            query?: {
-                limit?: number;
-                /** @description In unix seconds. */
-                start?: number | null;
-                /** @description In unix seconds. */
-                end?: number | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestsOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  tags_api_ps_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    get_request_api_requests__request_id__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                request_id: string;
-            };
-            cookie?: never;
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunningOut"] | components["schemas"]["RequestRecord"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["TagsOut"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    cancel_request_api_requests__request_id__delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                request_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CancelledOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  tags_api_tags_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    alerts_api_alerts_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlertsOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["TagsOut"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    runbook_api_runbooks__name__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RunbookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  show_api_show_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    engine_page_api_engine_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EnginePageOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ShowRequest"];
+      };
     };
-    metrics_metrics_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["ShowOut"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    status_api_status_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StatusOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  version_api_version_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
-    series_api_series_get: {
-        parameters: {
-            query?: {
-                range_seconds?: number | null;
-                /** @description Comma-separated; all by default. */
-                panels?: string;
-                /** @description Only this key's requests. */
-                key_name?: string | null;
-                /** @description In unix seconds. */
-                start?: number | null;
-                /** @description In unix seconds. */
-                end?: number | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
         };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SeriesOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
+        content: {
+          "application/json": components["schemas"]["VersionOut"];
         };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
     };
-    list_events_api_events_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EventsOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Too Many Requests */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-            /** @description Default Response */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorEnvelope"];
-                };
-            };
-        };
+  };
+  embed_api_embed_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
     };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["OllamaEmbedRequest"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["EmbedOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  embeddings_api_embeddings_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["OllamaEmbeddingsRequest"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["OneEmbeddingOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  list_models_models_get: {
+    parameters: {
+      query?: {
+        limit?: number;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ModelList"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  list_models_v1_models_get: {
+    parameters: {
+      query?: {
+        limit?: number;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ModelList"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  get_model_models__model_id__get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        model_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Model"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  get_model_v1_models__model_id__get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        model_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Model"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  tokenize_tokenize_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["TokenizeRequest"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["TokenizeOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  detokenize_detokenize_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["DetokenizeRequest"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["DetokenizeOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  liveness_healthz_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": {
+            [key: string]: string;
+          };
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  readiness_readyz_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": unknown;
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  readiness_health_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": unknown;
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  list_keys_api_keys_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["KeysOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Conflict */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  create_key_api_keys_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewKey"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["KeyWithSecret"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Conflict */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  revoke_key_api_keys__key_id__delete: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        key_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["KeyOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Conflict */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  change_key_api_keys__key_id__patch: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        key_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["KeyChange"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["KeyOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Conflict */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  rotate_key_api_keys__key_id__rotate_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        key_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        "application/json": components["schemas"]["Rotation"] | null;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["KeyWithSecret"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Conflict */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  list_requests_api_requests_get: {
+    parameters: {
+      query?: {
+        limit?: number;
+        /** @description In unix seconds. */
+        start?: number | null;
+        /** @description In unix seconds. */
+        end?: number | null;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["RequestsOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  get_request_api_requests__request_id__get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        request_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json":
+            components["schemas"]["RunningOut"] | components["schemas"]["RequestRecord"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  cancel_request_api_requests__request_id__delete: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        request_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["CancelledOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  alerts_api_alerts_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["AlertsOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  runbook_api_runbooks__name__get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["RunbookOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  engine_page_api_engine_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["EnginePageOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  metrics_metrics_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  status_api_status_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["StatusOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  series_api_series_get: {
+    parameters: {
+      query?: {
+        range_seconds?: number | null;
+        /** @description Comma-separated; all by default. */
+        panels?: string;
+        /** @description Only this key's requests. */
+        key_name?: string | null;
+        /** @description In unix seconds. */
+        start?: number | null;
+        /** @description In unix seconds. */
+        end?: number | null;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["SeriesOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
+  list_events_api_events_get: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["EventsOut"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Unauthorized */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Forbidden */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Too Many Requests */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Service Unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+      /** @description Default Response */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["ErrorEnvelope"];
+        };
+      };
+    };
+  };
 }

@@ -95,7 +95,8 @@ export function formatDayAndSeconds(unixSeconds: number): string {
 /** "14:05:09 to 14:06:00", with days if they differ or are not today. */
 export function formatSpan([from, to]: [number, number]): string {
   const days = [formatDate(from), formatDate(to), formatDate(Date.now() / 1000)];
-  if (days[0] === days[1] && days[0] === days[2]) return `${formatClock(from)} to ${formatClock(to)}`;
+  if (days[0] === days[1] && days[0] === days[2])
+    return `${formatClock(from)} to ${formatClock(to)}`;
   const end = days[0] === days[1] ? formatClock(to) : formatDayAndSeconds(to);
   return `${formatDayAndSeconds(from)} to ${end}`;
 }

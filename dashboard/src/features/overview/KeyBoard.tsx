@@ -34,7 +34,11 @@ export function KeyBoard({ keyName }: { keyName: string }) {
     <QueryGate query={query} placeholder={null}>
       {(series) => (
         <>
-          <ChartBoard title={`Requests of the key ${keyName}`} charts={charts} view={viewOf(series)} />
+          <ChartBoard
+            title={`Requests of the key ${keyName}`}
+            charts={charts}
+            view={viewOf(series)}
+          />
           <p>
             <PageLink page="requests" changes={{ key_name: keyName }}>
               The latest requests of {keyName}
