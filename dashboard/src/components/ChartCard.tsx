@@ -6,7 +6,7 @@ import type { ChartView } from "../lib/chart-view";
 import { chartCsv } from "../lib/csv";
 import { downloadFile, fileName } from "../lib/download";
 import { windowParams } from "../lib/location";
-import { formatSpan } from "../lib/units";
+import { formatClock } from "../lib/units";
 import { ChartLegend } from "./ChartLegend";
 import { ChartTable } from "./ChartTable";
 import { DownloadMenu } from "./DownloadMenu";
@@ -90,7 +90,7 @@ function RequestsThen({ time, view }: { time: number; view: ChartView }) {
   return (
     <span className={styles.unit} role="status">
       <PageLink page="requests" changes={windowParams(window)} className={styles.then}>
-        requests {formatSpan(window)}
+        requests {formatClock(window[0])} to {formatClock(time)}
       </PageLink>
     </span>
   );

@@ -62,7 +62,7 @@ function mainLine({ lines }: Chart): Pick<ChartLine, "name" | "values"> | null {
 
 /** The value at the point nearest to `time`, if it is at most one step away. */
 function valueNear(times: number[], values: Value[], time: number): Value {
-  const step = (times[1] ?? 0) - (times[0] ?? 0);
+  const step = Math.max(0, (times[1] ?? 0) - (times[0] ?? 0));
   const place = times.findIndex((each) => each >= time - step / 2);
   const found = times[place];
   return found !== undefined && Math.abs(found - time) <= step ? (values[place] ?? null) : null;

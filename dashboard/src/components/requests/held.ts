@@ -8,7 +8,7 @@ export interface Held<T> {
   showNew: () => void;
   /** For the element that holds the items. */
   handlers: {
-    onPointerEnter: () => void;
+    onPointerMove: () => void;
     onPointerLeave: () => void;
     onFocus: () => void;
     onBlur: (event: FocusEvent) => void;
@@ -31,7 +31,8 @@ export function useHeld<T>(items: T[], idOf: (item: T) => string, isOpen = false
     numNew: known ? items.filter((item) => !known.has(idOf(item))).length : 0,
     showNew: () => setKept(items),
     handlers: {
-      onPointerEnter: () => setPointed(true),
+      // Not "enter": a list that appears under a pointer has none, for React, until it moves out.
+      onPointerMove: () => setPointed(true),
       onPointerLeave: () => setPointed(false),
       onFocus: () => setFocused(true),
       onBlur: (event) => {

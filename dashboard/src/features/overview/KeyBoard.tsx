@@ -7,6 +7,7 @@ import { QueryGate } from "../../components/QueryGate";
 import { panelsOf } from "../../lib/chart-plan";
 import { comparedCharts } from "../../lib/compared-charts";
 import { TRAFFIC } from "./charts";
+import styles from "./KeyBoard.module.css";
 
 /** What can be told by key. Memory, CPU and the engine are shared by all. */
 const PLANS = TRAFFIC.filter(({ id }) => ["requests", "ttft", "tokens", "errors"].includes(id));
@@ -39,8 +40,8 @@ export function KeyBoard({ keyName }: { keyName: string }) {
             charts={charts}
             view={viewOf(series)}
           />
-          <p>
-            <PageLink page="requests" changes={{ key_name: keyName }}>
+          <p className={styles.note}>
+            <PageLink page="requests" changes={{ key_name: keyName }} className={styles.link}>
               The latest requests of {keyName}
             </PageLink>
             {series.source.kind === "prometheus" &&
