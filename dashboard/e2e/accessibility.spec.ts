@@ -67,26 +67,6 @@ test("the keys and the form that creates one are accessible", async ({ page }) =
   await expectNoViolations(page);
 });
 
-test("no experimental rule is broken on the overview, the requests, the engine and the keys", async ({
-  page,
-}) => {
-  const tags = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice", "experimental"];
-  const everyRule = async () => violationsOf(axeOf(page).withTags(tags));
-  await enterKey(page, service.url, "demo", "/?key_name=demo");
-  await expectChart(page, "Memory");
-  await page.getByText(/events? in this time/).click();
-  await page.getByRole("button", { name: "Memory: download" }).click();
-  await page.getByRole("button", { name: "CSV (numbers)" }).waitFor();
-  expect(await everyRule()).toEqual([]);
-  await page.keyboard.press("Escape");
-  for (const name of ["Requests", "Engine", "Keys"]) {
-    await page.getByRole("link", { name, exact: true }).click();
-    await expect(page.getByRole("heading", { level: 1 })).toHaveText(name);
-    await expect(page.locator("[aria-busy]")).toHaveCount(0);
-    expect(await everyRule(), name).toEqual([]);
-  }
-});
-
 test("the alerts and a runbook are accessible", async ({ page }) => {
   await enterKey(page, service.url, "demo", "/?page=alerts");
   await page.getByRole("button", { name: "Runbook for RedisDown" }).waitFor();

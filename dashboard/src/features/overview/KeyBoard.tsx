@@ -21,8 +21,12 @@ export function KeyBoard({ keyName }: { keyName: string }) {
   const { query, earlier, time, viewOf } = useSeries(PANELS, keyName, isName);
   const { data } = query;
   const charts = useMemo(
-    () => (data ? comparedCharts(PLANS, data, earlier, time.compared) : []),
-    [data, earlier, time.compared],
+    () =>
+      (data ? comparedCharts(PLANS, data, earlier, time.compared) : []).map((chart) => {
+        // The page has charts of all keys with these titles.
+        return { ...chart, id: `${chart.id}-${keyName}`, title: `${chart.title} of ${keyName}` };
+      }),
+    [data, earlier, time.compared, keyName],
   );
   if (!isName) {
     return (
