@@ -27,6 +27,7 @@ from llm_service.api import (
     chat,
     completions,
     embeddings,
+    events,
     generate,
     health,
     keys,
@@ -53,11 +54,13 @@ from llm_service.api.responses import ErrorEnvelope
 from llm_service.api.responses_api import route as responses
 from llm_service.api.running import RunningRequests
 from llm_service.config import Settings, items, read_aliases
-from llm_service.engine import Engine, GpuUse
+from llm_service.engine import Engine, GpuUse, ModelInfo
 from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
+from llm_service.engine.observer import EngineObserver
 from llm_service.engine.served import Models, ServedModel
 from llm_service.machine import return_free_memory
+from llm_service.observability.events import EngineEvents, EventLog
 from llm_service.observability.history import KEPT_REQUESTS, History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.middleware import Observability
@@ -118,7 +121,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None) -> FastAPI:
     )
     for part in parts:
         app.include_router(part.router)
-    for part in (keys, requests, alerts, engine_page, stats, now):
+    for part in (keys, requests, alerts, engine_page, stats, now, events):
         app.include_router(part.router)
     app.include_router(create_dashboard_router(files))
     install_handlers(app)
@@ -162,6 +165,7 @@ class Runtime:
         self._given_engine = engine
         self.metrics = Metrics(read_gpu=_read_gpu)
         self.history = History(self.metrics)
+        self.events = EventLog()
         self.link = (
             None
             if settings.redis_url is None
@@ -217,6 +221,7 @@ class Runtime:
             metrics=self.metrics,
             history=self.history,
             run_file=self.run_file,
+            events=self.events,
             facts=Facts(
                 started_at=time.time(),
                 max_body_bytes=settings.max_body_bytes,
@@ -230,6 +235,7 @@ class Runtime:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.events.add("start", f"The service started (version {__version__}).")
         opening = asyncio.create_task(self.opening.run())
         await self.opening.tried()
         if self.link is not None:
@@ -269,6 +275,7 @@ class Runtime:
         """
         self.models.is_stopping = True
         self._draining_since = self._draining_since or time.time()
+        self.events.add("drain", "The service drains: it refuses new requests and will stop.")
         await self._stop_engines(self._settings.drain_seconds if seconds is None else seconds)
         self.models.reason = "The service is stopping."
 
@@ -313,12 +320,14 @@ class Runtime:
         except ValueError:
             await engine.stop(0)
             raise
+        self.events.add("load", f"{engine.info.model_id} was loaded.")
         return model
 
     async def remove_model(self, name: str, drain_seconds: float = 0) -> None:
         """Serve the model no more: its requests get so long to finish, then they fail."""
         await self.models.remove(name).engine.stop(drain_seconds)
         self.metrics.model_removed(name)
+        self.events.add("load", f"{name} was unloaded.")
         self.budget.give_back(name)
         await asyncio.to_thread(release_memory)
 
@@ -343,6 +352,7 @@ class Runtime:
             self.models.reason = f"The model could not be loaded: {error}"
             self.models.has_failed = True
             self.stopped_by = "the model could not be loaded"
+            self.events.add("load", "The model could not be loaded.")
             log.error("the model could not be loaded", error=str(error))
             raise
 
@@ -366,9 +376,10 @@ class Runtime:
         refuse_without_room()
         from llm_service.engine.loading.factory import load_engine
 
-        return load_engine(
-            config, self.metrics.of_model, self.budget, progress=lambda line: log.info(line)
-        )
+        return load_engine(config, self._observe, self.budget, progress=lambda line: log.info(line))
+
+    def _observe(self, info: ModelInfo) -> EngineObserver:
+        return EngineEvents(self.metrics.of_model(info), info.model_id, self.events)
 
 
 def release_memory() -> None:

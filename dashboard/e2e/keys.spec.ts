@@ -11,7 +11,7 @@ test("a key is created, shown once, changed, rotated and revoked", async ({ page
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo", "/?page=keys");
   const keys = page.getByRole("list", { name: "Keys", exact: true });
-  await expect(keys.locator("> li")).toHaveCount(4);
+  await expect(keys.locator("> li")).toHaveCount(5);
   // A key from the settings is marked and cannot be changed here.
   const admin = page.locator("li").filter({ hasText: "from the settings" });
   await expect(admin).toContainText("no limit");
@@ -59,6 +59,22 @@ test("a key is created, shown once, changed, rotated and revoked", async ({ page
   await page.getByRole("button", { name: "Show 2 revoked or expired" }).click();
   await expect(page.getByRole("list", { name: "Revoked and expired keys" })).toContainText("phone");
   expect(violations).toEqual([]);
+});
+
+test("usage says its period, a spent limit says when it frees, and a name opens the key's charts", async ({
+  page,
+}) => {
+  await enterKey(page, service.url, "demo", "/?page=keys&q=x");
+  const rowOf = (name: string) =>
+    page.locator("li").filter({ has: page.getByRole("heading", { name, exact: true }) });
+  await expect(rowOf("spent")).toContainText("spent: 5 / min; the next is accepted in 12 s");
+  await expect(rowOf("laptop")).toContainText(/\d+ requests in 7 days/);
+  await expect(rowOf("laptop")).toContainText(/[\d,]+ requests since \d+ \w+ 20\d\d/);
+  await expect(rowOf("admin")).toContainText("requests in all");
+  await rowOf("laptop").getByRole("link", { name: "laptop" }).click();
+  await expect(page).toHaveURL(/page=overview&key_name=laptop$/);
+  const board = page.getByRole("region", { name: "Requests of the key laptop" });
+  await expect(board.locator("[data-chart]")).toHaveCount(4);
 });
 
 test("a refusal is shown in the dialog, in the service's words", async ({ page }) => {

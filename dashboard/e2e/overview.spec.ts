@@ -92,7 +92,7 @@ test("a chart zooms with all others, shows values at the crosshair, and can be a
   await page.mouse.down();
   await page.mouse.move(box.x + 160, box.y + 40, { steps: 5 });
   await page.mouse.up();
-  const badge = page.getByRole("button", { name: /show all/ });
+  const badge = page.getByRole("button", { name: /show now/ });
   await expect(badge).toBeVisible();
   await plot.dblclick();
   await expect(badge).toBeHidden();

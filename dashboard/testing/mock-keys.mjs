@@ -1,4 +1,4 @@
-/** The keys of the mock service, in memory. Every start begins with the same four. */
+/** The keys of the mock service, in memory. Every start begins with the same keys. */
 
 const DAY = 86_400;
 const now = () => Date.now() / 1000;
@@ -42,6 +42,7 @@ export class MockKeys {
   keys = [
     keyOf("laptop"),
     keyOf("batch-jobs", { rpm: 600, remaining: { requests: 90, reset_seconds: 3 } }),
+    keyOf("spent", { rpm: 5, remaining: { requests: 0, reset_seconds: 11.2 } }),
     keyOf("visitor", { expires_at: now() + 3 * DAY, last_used_at: null, usage: usageOf(0) }),
     keyOf("old-laptop", { revoked_at: now() - DAY, remaining: null }),
     keyOf("admin", {

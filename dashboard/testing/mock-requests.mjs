@@ -20,15 +20,34 @@ export class MockRequests {
     return buildRunning().filter((request) => !this.#cancelled.has(request.request_id));
   }
 
-  /** Newest first. */
-  finished(limit) {
+  /** Newest first; with a window, those that ran in it. Refused requests are not listed. */
+  finished(limit, window = null) {
     if (!this.#isBusy) return [];
     const newest = Math.floor(now() / 3);
-    return Array.from({ length: limit }, (_, i) => buildFinished(newest - i));
+    const kept = Array.from({ length: NUM_KEPT }, (_, i) => buildFinished(newest - i));
+    const [start, end] = window ?? [0, Infinity];
+    const ran = kept.filter(
+      (request) =>
+        request.started_at <= end && request.started_at + request.duration_seconds >= start,
+    );
+    return ran.slice(0, limit);
+  }
+
+  /** Refused requests by key and reason. */
+  refused(window = null) {
+    if (!this.#isBusy) return [];
+    const last_at = now() - 20;
+    if (window && (window[0] > last_at || window[1] < last_at - 600)) return [];
+    const fold = { first_at: last_at - 600, last_at, last_request_id: "refused-1" };
+    return [
+      { ...fold, key_name: "batch-jobs", reason: "rate_limit", count: 3200 },
+      { ...fold, key_name: "demo", reason: "context_length", count: 2 },
+    ];
   }
 
   find(id) {
     const known = [...this.running(), ...this.#answered.values(), ...this.finished(NUM_KEPT)];
+    if (id === "refused-1") return { ...buildFinished(1), ...REFUSED, request_id: id };
     return known.find((request) => request.request_id === id);
   }
 
@@ -67,11 +86,23 @@ const COMMON = {
   error_phase: null,
 };
 
-const OUTCOMES = ["stop", "stop", "length", "stop", "rejected", "stop", "cancelled", "error"];
+const OUTCOMES = ["stop", "stop", "length", "stop", "timeout", "stop", "cancelled", "error"];
+
+const REFUSED = {
+  outcome: "rejected",
+  output_tokens: 0,
+  cached_tokens: 0,
+  queue_seconds: null,
+  prefill_seconds: null,
+  decode_seconds: null,
+  ttft_seconds: null,
+  duration_seconds: 0.001,
+  error_kind: "rate_limit",
+  error_phase: "admission",
+};
 
 function buildFinished(n) {
   const outcome = OUTCOMES[n % OUTCOMES.length];
-  const hasRun = outcome !== "rejected";
   const decode = 0.2 + ((n * 37) % 60) / 100;
   return {
     ...COMMON,
@@ -82,15 +113,15 @@ function buildFinished(n) {
     stream: n % 2 === 0,
     outcome,
     prompt_tokens: 20 + (n % 40),
-    cached_tokens: hasRun ? 16 : 0,
-    output_tokens: hasRun ? 30 + (n % 50) : 0,
-    queue_seconds: hasRun ? 0.004 * (n % 9) : null,
-    prefill_seconds: hasRun ? 0.03 + 0.01 * (n % 4) : null,
-    decode_seconds: hasRun ? decode : null,
-    ttft_seconds: hasRun ? 0.03 + 0.014 * (n % 4) : null,
-    duration_seconds: hasRun ? decode + 0.06 : 0.001,
-    error_kind: outcome === "rejected" ? "rate_limit" : outcome === "error" ? "internal" : null,
-    error_phase: outcome === "rejected" ? "admission" : outcome === "error" ? "decode" : null,
+    cached_tokens: 16,
+    output_tokens: 30 + (n % 50),
+    queue_seconds: 0.004 * (n % 9),
+    prefill_seconds: 0.03 + 0.01 * (n % 4),
+    decode_seconds: decode,
+    ttft_seconds: 0.03 + 0.014 * (n % 4),
+    duration_seconds: decode + 0.06,
+    error_kind: { timeout: "deadline", error: "internal" }[outcome] ?? null,
+    error_phase: ["timeout", "error"].includes(outcome) ? "decode" : null,
   };
 }
 

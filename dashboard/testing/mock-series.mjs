@@ -142,15 +142,27 @@ const PANELS = {
   preemptions: ["Preemptions", "1/s", [line("preemptions", () => 0)]],
 };
 
+/** What can be told by key. */
+const BY_KEY = new Set(["requests", "ttft", "tokens", "errors"]);
+
 /** The answer to GET /api/series. Before `since`, and while `hasTraffic` is false, there are no samples. */
-export function buildSeries({ kind, rangeSeconds, now, since, hasTraffic, maxRangeSeconds }) {
+export function buildSeries({
+  kind,
+  rangeSeconds,
+  now,
+  since,
+  hasTraffic,
+  maxRangeSeconds,
+  keyName = null,
+}) {
   const step = Math.max(2, Math.ceil(rangeSeconds / 600));
   // Multiples of the step, and now.
   const last = (Math.ceil(now / step) - 1) * step;
   const length = Math.floor(rangeSeconds / step);
   const times = Array.from({ length }, (_, i) => last - (length - 1 - i) * step).concat(now);
   const isConstant = new Set(["memory", "concurrency", "cpu"]);
-  const panels = Object.entries(PANELS).map(([id, [title, unit, series]]) => {
+  const asked = Object.entries(PANELS).filter(([id]) => keyName === null || BY_KEY.has(id));
+  const panels = asked.map(([id, [title, unit, series]]) => {
     const isKnown = (t) => t >= since && (hasTraffic || isConstant.has(id));
     const values = ({ at }) =>
       times.map((t) =>
@@ -166,11 +178,18 @@ export function buildSeries({ kind, rangeSeconds, now, since, hasTraffic, maxRan
     return [id, { title, unit, series: lines, ...samples }];
   });
   return {
-    source: { kind, since, resolution_seconds: 2, max_range_seconds: maxRangeSeconds },
+    source: {
+      kind,
+      since,
+      note: "",
+      resolution_seconds: 2,
+      max_range_seconds: maxRangeSeconds,
+    },
     start: times[0],
     end: now,
     step_seconds: step,
     times,
     panels: Object.fromEntries(panels),
+    key_names: ["batch-jobs", "demo"],
   };
 }

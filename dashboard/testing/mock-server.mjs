@@ -13,6 +13,7 @@ import { createServer } from "node:http";
 import { extname } from "node:path";
 import { CONTENT_POLICY } from "./content-policy.mjs";
 import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
+import { buildEvents } from "./mock-events.mjs";
 import { buildEngine } from "./mock-engine.mjs";
 import { MockKeys } from "./mock-keys.mjs";
 import { buildNow, isIncident } from "./mock-now.mjs";
@@ -286,23 +287,44 @@ async function route(request, response) {
   if (url.pathname.startsWith("/api/runbooks/")) {
     return sendJson(response, 200, buildRunbook(url.pathname.split("/").at(-1)));
   }
+  const window = windowOf(url);
+  if (url.pathname === "/api/events") {
+    return sendJson(response, 200, { events: buildEvents(STARTED_AT) });
+  }
   if (url.pathname === "/api/requests") {
     return sendJson(response, 200, {
       replica: "mock-1",
       running: REQUESTS.running(),
-      requests: REQUESTS.finished(Number(url.searchParams.get("limit") ?? 50)),
+      requests: REQUESTS.finished(Number(url.searchParams.get("limit") ?? 50), window),
+      refused: REQUESTS.refused(window),
+      complete_since: now() - 3000,
     });
   }
   if (url.pathname.startsWith("/api/requests/")) {
     return findRequest(decodeURIComponent(url.pathname.split("/").at(-1)), response);
   }
-  const rangeSeconds = Number(url.searchParams.get("range_seconds") ?? 300);
-  const hasTraffic = STATE === "ready";
+  const [start, end] = window ?? [
+    now() - Number(url.searchParams.get("range_seconds") ?? 300),
+    now(),
+  ];
   const source =
     ASKED_STATE === "young"
       ? { kind: "prometheus", since: now() - 90, maxRangeSeconds: 604_800 }
       : { kind: "history", since: STARTED_AT, maxRangeSeconds: 3600 };
-  sendJson(response, 200, buildSeries({ rangeSeconds, now: now(), hasTraffic, ...source }));
+  const series = buildSeries({
+    rangeSeconds: Math.round(end - start),
+    now: end,
+    hasTraffic: STATE === "ready",
+    keyName: url.searchParams.get("key_name"),
+    ...source,
+  });
+  sendJson(response, 200, series);
+}
+
+/** The window that a URL asks for, or null. */
+function windowOf({ searchParams }) {
+  if (!searchParams.has("start")) return null;
+  return [Number(searchParams.get("start")), Number(searchParams.get("end"))];
 }
 
 const server = createServer((request, response) => void route(request, response));

@@ -36,7 +36,7 @@ const plots = Array.from({ length: NUM_CHARTS }, (_, n) => {
   const chart = chartAt(n, 0);
   const options = plotOptions(chart, { width: 380, height: 168 }, () => "#2166b5", {
     getWindow: () => [edge, edge + NUM_POINTS * 2],
-    getStart: () => 0,
+    getMarks: () => [],
     onZoom: () => undefined,
     onCursor: () => undefined,
   });

@@ -22,6 +22,7 @@ from llm_service.api.parameters import UnknownFieldLog
 from llm_service.api.records import Recorder
 from llm_service.api.running import RunningRequests
 from llm_service.engine.served import Models
+from llm_service.observability.events import EventLog
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.prometheus import Prometheus
@@ -61,6 +62,7 @@ class Services:
     metrics: Metrics
     history: History
     run_file: RunFile
+    events: EventLog
     facts: Facts
     prometheus: Prometheus | None = None
 
@@ -117,6 +119,7 @@ AdmissionDep = Annotated[Admission, _part("admission")]
 UnknownFieldsDep = Annotated[UnknownFieldLog, _part("unknown_fields")]
 CancellationsDep = Annotated[Cancellations, _part("cancellations")]
 MetricsDep = Annotated[Metrics, _part("metrics")]
+EventsDep = Annotated[EventLog, _part("events")]
 HistoryDep = Annotated[History, _part("history")]
 FactsDep = Annotated[Facts, _part("facts")]
 PrometheusDep = Annotated[Prometheus | None, _part("prometheus")]

@@ -140,7 +140,7 @@ class Generation:
         record.output_tokens = self.num_output_tokens
         record.queue_seconds = timings.queue_seconds
         record.prefill_seconds = timings.prefill_seconds
-        record.decode_seconds = timings.decode_seconds
+        record.decode_seconds = _decode_seconds(timings)
         record.ttft_seconds = timings.ttft_seconds
         record.duration_seconds = self.elapsed_seconds
         record.outcome = self._outcome(error)
@@ -162,6 +162,13 @@ class Generation:
     def _first_sequences(self) -> list[SequenceProgress]:
         """The sequence of each prompt's first choice; the others share its prompt."""
         return [choice.sequence for choice in self.choices[:: self._choices_per_prompt]]
+
+
+def _decode_seconds(timings: Timings) -> float | None:
+    """From the first token to the end; a request that is cut off has decoded until now."""
+    if timings.first_token is None or timings.finished is not None:
+        return timings.decode_seconds
+    return time.monotonic() - timings.first_token
 
 
 def _phase(timings: Timings) -> Phase:

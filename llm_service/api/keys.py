@@ -146,8 +146,12 @@ async def change_key(
 ) -> KeyOut:
     """Give a key other scopes, another limit or another expiry, at once."""
     usage = await services.keys.call(services.usage.read)
+    before = {key.id: key.rpm for key in await services.keys.call(services.keys.all_keys)}
     key = await services.keys.call(services.keys.change, key_id, _changes(body))
     _audit("key changed", admin, key)
+    if key.rpm != (rpm := before.get(key.id, key.rpm)):
+        words = f"The limit of {key.name} was changed from {_rpm(rpm)} to {_rpm(key.rpm)}."
+        services.events.add("limit", words)
     return await _key_out(services, key, usage)
 
 
@@ -190,6 +194,10 @@ def _changes(body: KeyChange) -> KeyChanges:
     if "expires_at" in sent:
         changes["expires_at"] = _time(body.expires_at)
     return changes
+
+
+def _rpm(rpm: int) -> str:
+    return f"{rpm} requests per minute" if rpm else "no limit"
 
 
 def _audit(event: str, admin: ApiKey, key: ApiKey) -> None:

@@ -17,7 +17,6 @@ from llm_service.observability.now import (
     first_tokens,
     mean,
     memory_now,
-    reach_of,
     seconds_held,
     seconds_without_progress,
 )
@@ -226,7 +225,8 @@ def _limits(services: Services, minute: Minute, samples: Samples) -> LimitsNow:
 def _ttft(services: Services, minute: Minute) -> FirstTokenOut:
     at = time.time()
     records = services.history.recent_requests(KEPT_REQUESTS)
-    window = min(minute.seconds, reach_of(records, KEPT_REQUESTS, at))
+    known_since = services.history.requests_complete_since()
+    window = min(minute.seconds, max(0.0, at - known_since))
     running = list(services.running)
     tokens = [
         *(first_token_of(record) for record in records),

@@ -19,6 +19,7 @@ from llm_service.api.dependencies import (
 )
 from llm_service.api.generation import Generation
 from llm_service.api.responses import JSON, compressed
+from llm_service.api.window import WindowDep
 from llm_service.engine import Phase
 from llm_service.errors import NotFound
 from llm_service.observability.history import KEPT_REQUESTS
@@ -51,12 +52,29 @@ class RunningOut(BaseModel):
     elapsed_seconds: float
 
 
+class RefusalsOut(BaseModel):
+    """Requests of one key that were refused for one reason (an error kind). Times: unix seconds."""
+
+    key_name: str
+    reason: str
+    count: int
+    first_at: float
+    last_at: float
+    last_request_id: str
+
+
 class RequestsOut(BaseModel):
-    """Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first."""
+    """Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first.
+
+    Refused requests are counted in `refused`, the latest first. All other requests that ended
+    since `complete_since` (unix seconds) are known, older ones only in part.
+    """
 
     replica: str
     running: list[RunningOut]
     requests: list[RequestRecord]
+    refused: list[RefusalsOut]
+    complete_since: float
 
 
 class CancelledOut(BaseModel):
@@ -71,13 +89,20 @@ def list_requests(
     key: MetricsKey,
     running: RunningDep,
     history: HistoryDep,
+    window: WindowDep,
     limit: Annotated[int, Query(ge=1, le=KEPT_REQUESTS)] = 50,
 ) -> Response:
-    """List the running and the latest ended inference requests."""
+    """List the running and the latest ended inference requests.
+
+    With `start` and `end`, only ended requests that ran at some time in between, and what was
+    refused in these minutes.
+    """
     answer = {
         "replica": REPLICA,
         "running": [_running_out(generation).model_dump() for generation in running],
-        "requests": [asdict(record) for record in history.recent_requests(limit)],
+        "requests": [asdict(record) for record in history.recent_requests(limit, window)],
+        "refused": [asdict(refusals) for refusals in history.refusals(window)],
+        "complete_since": history.requests_complete_since(),
     }
     return compressed(request, json.dumps(answer).encode(), JSON)
 

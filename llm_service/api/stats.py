@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -22,14 +23,18 @@ from llm_service.api.dependencies import (
 )
 from llm_service.api.engine import EngineOut, ModelOut, engine_out, model_out
 from llm_service.api.responses import JSON, compressed
+from llm_service.api.window import WindowDep
 from llm_service.errors import InvalidRequest
 from llm_service.observability.history import KEPT_SECONDS, History
+from llm_service.observability.key_series import query_key, query_key_of_prometheus
 from llm_service.observability.prometheus import (
     MAX_RANGE_SECONDS,
     Prometheus,
     PrometheusUnavailable,
 )
 from llm_service.observability.series import PANELS, query_panels, query_prometheus
+
+DEFAULT_RANGE_SECONDS = 300
 
 router = APIRouter()
 
@@ -103,12 +108,15 @@ class SourceOut(BaseModel):
 
 
 class SeriesOut(BaseModel):
+    """`key_names` are the keys that this process has seen: what `key_name` can be."""
+
     source: SourceOut
     start: float
     end: float
     step_seconds: int
     times: list[float]
     panels: dict[str, PanelOut]
+    key_names: list[str] = []
 
 
 # Plain functions: they run in worker threads, off the event loop.
@@ -147,38 +155,87 @@ def series(
     key: MetricsKey,
     history: HistoryDep,
     prometheus: PrometheusDep,
-    range_seconds: Annotated[int, Query(ge=10, le=MAX_RANGE_SECONDS)] = 300,
+    window: WindowDep,
+    range_seconds: Annotated[int | None, Query(ge=10, le=MAX_RANGE_SECONDS)] = None,
     panels: Annotated[str, Query(description="Comma-separated; all by default.")] = "",
+    key_name: Annotated[
+        str | None, Query(pattern=r"^[a-z0-9_-]{1,32}$", description="Only this key's requests.")
+    ] = None,
 ) -> Response:
-    """Return panels for the last `range_seconds`, from Prometheus or the service's own history."""
+    """Return panels for the last `range_seconds` (300), or from `start` to `end`.
+
+    They come from Prometheus or the service's own history. With `key_name`, panels that cannot be
+    told by key are left out.
+    """
     names = [name for name in panels.split(",") if name] or list(PANELS)
     unknown = [name for name in names if name not in PANELS]
     if unknown:
         raise InvalidRequest(
             f"There is no panel {unknown[0][:40]!r}. Panels: {', '.join(PANELS)}.", param="panels"
         )
-    answer = _series(prometheus, history, range_seconds, names)
+    if window is None:
+        span = Span(time.time(), DEFAULT_RANGE_SECONDS if range_seconds is None else range_seconds)
+    elif range_seconds is None:
+        span = Span(window.end, max(1, round(window.end - window.start)), is_past=True)
+    else:
+        raise InvalidRequest("Send either range_seconds, or start and end.", param="range_seconds")
+    answer = _series(prometheus, history, span, names, key_name)
+    answer["key_names"] = history.keys.names()
     body = json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
     return compressed(request, body, JSON)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The `seconds` before `end`. `is_past`: it was asked for by its ends."""
+
+    end: float
+    seconds: int
+    is_past: bool = False
+
+
 def _series(
-    prometheus: Prometheus | None, history: History, range_seconds: int, names: list[str]
+    prometheus: Prometheus | None,
+    history: History,
+    span: Span,
+    names: list[str],
+    key_name: str | None,
 ) -> dict[str, object]:
-    now, note = time.time(), ""
+    note = ""
     if prometheus is not None:
         try:
-            return query_prometheus(prometheus, now, range_seconds, names)
+            if key_name is None:
+                return query_prometheus(prometheus, span.end, span.seconds, names)
+            return query_key_of_prometheus(
+                prometheus, history.keys, key_name, span.end, span.seconds, names
+            )
         except PrometheusUnavailable as error:
             note = str(error)
-    elif range_seconds > KEPT_SECONDS:
-        raise InvalidRequest(
-            f"range_seconds is {range_seconds}, but the service itself keeps only {KEPT_SECONDS} s."
-            f" With LLM_PROMETHEUS_URL it can be up to {MAX_RANGE_SECONDS}.",
-            param="range_seconds",
+    else:
+        _check_kept(span)
+    seconds = min(span.seconds, KEPT_SECONDS)
+    if key_name is None:
+        return query_panels(
+            history.samples(), span.end, seconds, names, note, history.observations()
         )
-    range_seconds = min(range_seconds, KEPT_SECONDS)
-    return query_panels(history.samples(), now, range_seconds, names, note, history.observations())
+    return query_key(history.keys, key_name, span.end, seconds, names, note)
+
+
+def _check_kept(span: Span) -> None:
+    """Raise InvalidRequest if the service's own history cannot answer."""
+    keeps = f"the service itself keeps only the last {KEPT_SECONDS} s."
+    if span.seconds > KEPT_SECONDS:
+        name = "end - start" if span.is_past else "range_seconds"
+        raise InvalidRequest(
+            f"{name} is {span.seconds}, but {keeps}"
+            f" With LLM_PROMETHEUS_URL it can be up to {MAX_RANGE_SECONDS}.",
+            param="start" if span.is_past else "range_seconds",
+        )
+    if span.end < time.time() - KEPT_SECONDS:
+        raise InvalidRequest(
+            f"This window has passed: {keeps} With LLM_PROMETHEUS_URL it shows older windows.",
+            param="end",
+        )
 
 
 def _caller_out(key: ApiKey) -> CallerOut:

@@ -1,31 +1,37 @@
 """The last hour of the service, in memory: what its dashboard draws without Prometheus.
 
-Keeps a ring of snapshots of the metrics and a ring of the latest requests, numbers and
-names only. It computes nothing: `series.py` does. A restart begins a new history, and a
-process that stalls leaves a gap.
+Keeps a ring of snapshots of the metrics, the latest requests (`request_ring.py`) and counts by key
+(`key_history.py`), numbers and names only. It computes nothing: `series.py` does. A restart begins
+a new history, and a process that stalls leaves a gap.
 """
 
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
 
 import numpy as np
 import structlog
 
+from llm_service.observability.key_history import KeyHistory
 from llm_service.observability.metrics import Metrics
 from llm_service.observability.rates import Floats, Samples
 from llm_service.observability.recent import Observations
 from llm_service.observability.record import RequestRecord
+from llm_service.observability.request_ring import (
+    KEPT_REQUESTS,
+    Refusals,
+    RequestRing,
+    TimeWindow,
+)
 from llm_service.observability.snapshot import COLUMNS, read_row
+
+__all__ = ["KEPT_REQUESTS", "KEPT_SECONDS", "RESOLUTION_SECONDS", "History"]
 
 log = structlog.get_logger()
 
 RESOLUTION_SECONDS = 2
 KEPT_SECONDS = 3600
-KEPT_REQUESTS = 1000
 
 
 class History:
@@ -42,7 +48,8 @@ class History:
         self._times = np.zeros(num_rows)
         self._rows = np.zeros((num_rows, len(COLUMNS)))
         self._num_taken = 0
-        self._requests: deque[RequestRecord] = deque(maxlen=KEPT_REQUESTS)
+        self._requests = RequestRing(clock())
+        self.keys = KeyHistory(clock=clock)
         # Snapshots are taken and read in worker threads.
         self._lock = threading.Lock()
         self.sample()
@@ -89,14 +96,21 @@ class History:
         return self.samples(), row, now
 
     def request_finished(self, record: RequestRecord) -> None:
-        self._requests.append(record)
+        self._requests.add(record)
+        self.keys.add(record)
 
-    def recent_requests(self, limit: int) -> list[RequestRecord]:
-        """Newest first."""
-        return list(islice(reversed(self._requests), limit))
+    def recent_requests(self, limit: int, window: TimeWindow | None = None) -> list[RequestRecord]:
+        """Newest first, without those that were refused; with a window, those that ran in it."""
+        return self._requests.recent(limit, window)
+
+    def requests_complete_since(self) -> float:
+        """All requests that ended later, but for refused ones, are among the recent requests."""
+        return self._requests.complete_since()
+
+    def refusals(self, window: TimeWindow | None = None) -> list[Refusals]:
+        """Refused requests by key and reason, the latest first."""
+        return self._requests.refusals(window)
 
     def find_request(self, request_id: str) -> RequestRecord | None:
-        """The latest finished request with this id, or None if it is not kept (any more)."""
-        # Over a copy: another thread may append while this one searches.
-        kept = self.recent_requests(KEPT_REQUESTS)
-        return next((record for record in kept if record.request_id == request_id), None)
+        """The latest request with this id that ended or was refused, or None if none is kept."""
+        return self._requests.find(request_id)

@@ -130,7 +130,7 @@ class Metrics:
         )
         self._decode = declare.histogram(
             "llm_request_decode_seconds",
-            "Time from the first token to the last token.",
+            "Time from the first token to the last token, or until the request was cut off.",
             LONG,
             model=(),
         )

@@ -116,14 +116,6 @@ def first_tokens(
     return LatencyNow(len(times), window_seconds, *values), found
 
 
-def reach_of(records: Sequence[RequestRecord], kept: int, now: float) -> float:
-    """How far back the requests that are kept (newest first) tell of all: None was dropped."""
-    if len(records) < kept:
-        return WINDOW_SECONDS
-    oldest = records[-1]
-    return max(0.0, min(WINDOW_SECONDS, now - _end_of(oldest)))
-
-
 def first_token_of(record: RequestRecord) -> FirstToken | None:
     if record.ttft_seconds is None:
         return None
@@ -196,10 +188,6 @@ def memory_now(value: Callable[[str, str], float | None]) -> MemoryNow:
 
 def _sources() -> Sequence[str]:
     return LABELLED["llm_prompt_tokens_total"][1]
-
-
-def _end_of(record: RequestRecord) -> float:
-    return record.started_at + (record.duration_seconds or 0.0)
 
 
 def _exact(times: Sequence[float], quantile: float) -> QuantileNow | None:

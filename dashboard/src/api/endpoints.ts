@@ -10,6 +10,7 @@ import type {
   Alerts,
   ChatRequest,
   EnginePage,
+  EventList,
   KeyChange,
   KeyEntry,
   KeyList,
@@ -46,18 +47,35 @@ export function getNow(call: Call): Promise<Now> {
   return bodyOf(clientFor(call).GET("/api/now"));
 }
 
-export function getSeries(call: Call, rangeSeconds: number, panels: string[]): Promise<Series> {
-  const query = { range_seconds: rangeSeconds, panels: panels.join(",") };
+/** So many seconds until now, or from one time to another (seconds since the epoch). */
+export type Span = number | [number, number];
+
+const spanQuery = (span: Span) =>
+  typeof span === "number" ? { range_seconds: span } : { start: span[0], end: span[1] };
+
+/** With `keyName`, only what can be told of that key's requests. */
+export function getSeries(call: Call, span: Span, panels: string[], keyName = ""): Promise<Series> {
+  const key = keyName === "" ? {} : { key_name: keyName };
+  const query = { ...spanQuery(span), panels: panels.join(","), ...key };
   return bodyOf(clientFor(call).GET("/api/series", { params: { query } }));
+}
+
+export function getEvents(call: Call): Promise<EventList> {
+  return bodyOf(clientFor(call).GET("/api/events"));
 }
 
 export function getEngine(call: Call): Promise<EnginePage> {
   return bodyOf(clientFor(call).GET("/api/engine"));
 }
 
-/** The running requests, and the latest `limit` that have finished. */
-export function getRequests(call: Call, limit: number): Promise<RequestList> {
-  return bodyOf(clientFor(call).GET("/api/requests", { params: { query: { limit } } }));
+/** The running requests, and the latest `limit` that have finished, or that ran in `window`. */
+export function getRequests(
+  call: Call,
+  limit: number,
+  window: [number, number] | null = null,
+): Promise<RequestList> {
+  const query = { limit, ...(window ? spanQuery(window) : {}) };
+  return bodyOf(clientFor(call).GET("/api/requests", { params: { query } }));
 }
 
 /** One request by its id, or null if the service does not have it (any more). */

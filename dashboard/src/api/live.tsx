@@ -84,7 +84,7 @@ export function useLive(): Live {
 
 interface LiveQueryOptions<T> {
   /** Combines the data so far with the new answer. */
-  combine?: (previous: T | undefined, next: T) => T;
+  combine?: ((previous: T | undefined, next: T) => T) | undefined;
   /** If false, the query is not sent. */
   isEnabled?: boolean;
 }

@@ -574,6 +574,9 @@ export interface paths {
         /**
          * List Requests
          * @description List the running and the latest ended inference requests.
+         *
+         *     With `start` and `end`, only ended requests that ran at some time in between, and what was
+         *     refused in these minutes.
          */
         get: operations["list_requests_api_requests_get"];
         put?: never;
@@ -723,7 +726,10 @@ export interface paths {
         };
         /**
          * Series
-         * @description Return panels for the last `range_seconds`, from Prometheus or the service's own history.
+         * @description Return panels for the last `range_seconds` (300), or from `start` to `end`.
+         *
+         *     They come from Prometheus or the service's own history. With `key_name`, panels that cannot be
+         *     told by key are left out.
          */
         get: operations["series_api_series_get"];
         put?: never;
@@ -746,6 +752,26 @@ export interface paths {
          * @description Return the last minute of this process, on any range and with or without Prometheus.
          */
         get: operations["now_api_now_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Events
+         * @description List starts, loads, restarts of the engine, drains and changed limits, since the start.
+         */
+        get: operations["list_events_api_events_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1670,6 +1696,29 @@ export interface components {
         /** ErrorEnvelope */
         ErrorEnvelope: {
             error: components["schemas"]["ErrorBody"];
+        };
+        /**
+         * EventOut
+         * @description `at` is in unix seconds. `limit`: the limit of a key was changed over HTTP.
+         */
+        EventOut: {
+            /** At */
+            at: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "start" | "load" | "restart" | "drain" | "limit";
+            /** Words */
+            words: string;
+        };
+        /**
+         * EventsOut
+         * @description The latest events of this process, oldest first.
+         */
+        EventsOut: {
+            /** Events */
+            events: components["schemas"]["EventOut"][];
         };
         /**
          * FirstTokenOut
@@ -2763,6 +2812,24 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * RefusalsOut
+         * @description Requests of one key that were refused for one reason (an error kind). Times: unix seconds.
+         */
+        RefusalsOut: {
+            /** Key Name */
+            key_name: string;
+            /** Reason */
+            reason: string;
+            /** Count */
+            count: number;
+            /** First At */
+            first_at: number;
+            /** Last At */
+            last_at: number;
+            /** Last Request Id */
+            last_request_id: string;
+        };
+        /**
          * RefusedNow
          * @description Refused requests by reason. `limit`: a key's limit was spent; `invalid`: the caller's error.
          *
@@ -2867,6 +2934,9 @@ export interface components {
         /**
          * RequestsOut
          * @description Requests of `replica` alone: `running`, oldest first, and ended `requests`, newest first.
+         *
+         *     Refused requests are counted in `refused`, the latest first. All other requests that ended
+         *     since `complete_since` (unix seconds) are known, older ones only in part.
          */
         RequestsOut: {
             /** Replica */
@@ -2875,6 +2945,10 @@ export interface components {
             running: components["schemas"]["RunningOut"][];
             /** Requests */
             requests: components["schemas"]["RequestRecord"][];
+            /** Refused */
+            refused: components["schemas"]["RefusalsOut"][];
+            /** Complete Since */
+            complete_since: number;
         };
         /** ResponseFailure */
         ResponseFailure: {
@@ -3078,7 +3152,10 @@ export interface components {
          * @enum {string}
          */
         Scope: "inference" | "metrics" | "admin";
-        /** SeriesOut */
+        /**
+         * SeriesOut
+         * @description `key_names` are the keys that this process has seen: what `key_name` can be.
+         */
         SeriesOut: {
             source: components["schemas"]["SourceOut"];
             /** Start */
@@ -3093,6 +3170,11 @@ export interface components {
             panels: {
                 [key: string]: components["schemas"]["PanelOut"];
             };
+            /**
+             * Key Names
+             * @default []
+             */
+            key_names?: string[];
         };
         /**
          * ServerTool
@@ -6225,6 +6307,10 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description In unix seconds. */
+                start?: number | null;
+                /** @description In unix seconds. */
+                end?: number | null;
             };
             header?: never;
             path?: never;
@@ -6894,9 +6980,15 @@ export interface operations {
     series_api_series_get: {
         parameters: {
             query?: {
-                range_seconds?: number;
+                range_seconds?: number | null;
                 /** @description Comma-separated; all by default. */
                 panels?: string;
+                /** @description Only this key's requests. */
+                key_name?: string | null;
+                /** @description In unix seconds. */
+                start?: number | null;
+                /** @description In unix seconds. */
+                end?: number | null;
             };
             header?: never;
             path?: never;
@@ -6994,6 +7086,89 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NowOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorEnvelope"];
+                };
+            };
+        };
+    };
+    list_events_api_events_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventsOut"];
                 };
             };
             /** @description Bad Request */

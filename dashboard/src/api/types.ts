@@ -17,8 +17,12 @@ export type SeriesSource = Schemas["SourceOut"];
 export type Panel = Schemas["PanelOut"];
 
 export type RequestList = Schemas["RequestsOut"];
+export type Refusals = Schemas["RefusalsOut"];
 export type RequestRecord = Schemas["RequestRecord"];
 export type RunningRequest = Schemas["RunningOut"];
+
+export type EventList = Schemas["EventsOut"];
+export type ServiceEvent = Schemas["EventOut"];
 
 export type EnginePage = Schemas["EnginePageOut"];
 

@@ -4,7 +4,8 @@ import { RANGES, rangeWords, whyUnavailable, type Range } from "../lib/time-rang
 import styles from "./RangePicker.module.css";
 
 interface RangePickerProps {
-  range: Range;
+  /** null while a window in the past is shown. */
+  range: Range | null;
   /** undefined before the first answer. */
   source: SeriesSource | undefined;
   onChange: (range: Range) => void;

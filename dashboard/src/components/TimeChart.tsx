@@ -1,12 +1,13 @@
 /** Draws a Chart with uPlot. All charts of a page share the crosshair and the zoom. */
 
 import { useComputedColorScheme } from "@mantine/core";
-import { useEffect, useEffectEvent, useRef, type KeyboardEvent } from "react";
+import { useEffect, useEffectEvent, useRef, type KeyboardEvent, type RefObject } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { isEmpty, summarize, type Chart } from "../lib/chart";
 import type { ChartView } from "../lib/chart-view";
 import { plotData, plotOptions, plotShape } from "../lib/plot";
+import { themeColor } from "./theme-color";
 import styles from "./TimeChart.module.css";
 
 export interface TimeChartProps {
@@ -15,25 +16,31 @@ export interface TimeChartProps {
   /** The point under the crosshair, or null. */
   cursor: number | null;
   onCursor: (index: number | null) => void;
+  /** A point was clicked, or chosen with Enter. */
+  onPick: (index: number) => void;
+  /** Set to the plot while it is drawn. */
+  plotRef: RefObject<uPlot | null>;
 }
 
 const HEIGHT = 168;
+/** A pointer that moves further between its press and its release has dragged. */
+const CLICK_PIXELS = 4;
 
-export function TimeChart({ chart, view, cursor, onCursor }: TimeChartProps) {
-  const { window: shown } = view;
+export function TimeChart({ chart, view, cursor, onCursor, onPick, plotRef }: TimeChartProps) {
+  const { window: shown, marks } = view;
   const host = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot>(null);
   const scheme = useComputedColorScheme();
   const shape = plotShape(chart);
   const getWindow = useEffectEvent(() => shown);
-  const getStart = useEffectEvent(() => view.startedAt);
+  const getMarks = useEffectEvent(() => marks);
   const zoom = useEffectEvent(view.onZoom);
   const moveTo = useEffectEvent(onCursor);
+  const pick = useEffectEvent(onPick);
   const draw = useEffectEvent((element: HTMLElement) => {
     const size = { width: element.clientWidth, height: HEIGHT };
     const options = plotOptions(chart, size, themeColor, {
       getWindow,
-      getStart,
+      getMarks,
       onZoom: zoom,
       onCursor: moveTo,
     });
@@ -44,27 +51,31 @@ export function TimeChart({ chart, view, cursor, onCursor }: TimeChartProps) {
     const element = host.current;
     if (!element) return;
     const drawn = draw(element);
-    plot.current = drawn;
+    plotRef.current = drawn;
+    const stopListening = listenToClicks(drawn, pick);
     const observer = new ResizeObserver(() => {
       drawn.setSize({ width: element.clientWidth, height: HEIGHT });
     });
     observer.observe(element);
     return () => {
       observer.disconnect();
+      stopListening();
       drawn.destroy();
+      plotRef.current = null;
     };
-  }, [shape, scheme]);
+  }, [shape, scheme, plotRef]);
 
   useEffect(() => {
-    plot.current?.setData(plotData(chart));
-  }, [chart, shown]);
+    plotRef.current?.setData(plotData(chart));
+  }, [chart, shown, marks, plotRef]);
 
-  const moveCursor = (event: KeyboardEvent) => {
+  const onKey = (event: KeyboardEvent) => {
+    if (event.key === "Enter" && cursor !== null) return onPick(cursor);
     const index = nextIndex(event.key, cursor, chart.times.length);
     const time = index === null ? undefined : chart.times[index];
-    if (time === undefined || !plot.current) return;
+    if (time === undefined || !plotRef.current) return;
     event.preventDefault();
-    plot.current.setCursor({ left: plot.current.valToPos(time, "x"), top: 0 });
+    plotRef.current.setCursor({ left: plotRef.current.valToPos(time, "x"), top: 0 });
   };
 
   return (
@@ -75,9 +86,9 @@ export function TimeChart({ chart, view, cursor, onCursor }: TimeChartProps) {
         ref={host}
         className={styles.plot}
         role="img"
-        aria-label={summarize(chart, view.rangeWords)}
+        aria-label={summarize(chart, view.words)}
         tabIndex={0}
-        onKeyDown={moveCursor}
+        onKeyDown={onKey}
       />
       {/* eslint-enable */}
       {isEmpty(chart) && <div className={styles.empty}>{chart.emptyWords}</div>}
@@ -85,8 +96,23 @@ export function TimeChart({ chart, view, cursor, onCursor }: TimeChartProps) {
   );
 }
 
-function themeColor(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** Calls `onClick` with the point under a click, but not at the end of a drag. */
+function listenToClicks(plot: uPlot, onClick: (index: number) => void): () => void {
+  let pressedAt = 0;
+  const press = (event: MouseEvent) => {
+    pressedAt = event.clientX;
+  };
+  const click = (event: MouseEvent) => {
+    const index = plot.cursor.idx;
+    if (index !== null && index !== undefined && Math.abs(event.clientX - pressedAt) < CLICK_PIXELS)
+      onClick(index);
+  };
+  plot.over.addEventListener("mousedown", press);
+  plot.over.addEventListener("click", click);
+  return () => {
+    plot.over.removeEventListener("mousedown", press);
+    plot.over.removeEventListener("click", click);
+  };
 }
 
 function nextIndex(key: string, current: number | null, length: number): number | null {

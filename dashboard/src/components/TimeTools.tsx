@@ -1,6 +1,8 @@
-import type { Series } from "../api/types";
-import type { TimeWindow } from "../lib/chart-view";
-import type { Range } from "../lib/time-range";
+import { NativeSelect } from "@mantine/core";
+import type { ReactNode } from "react";
+import type { TimeChoice } from "../api/series";
+import type { Series, SeriesSource } from "../api/types";
+import { COMPARISONS, whyNotComparable, type Comparison } from "../lib/compare";
 import { RangePicker } from "./RangePicker";
 import { SourceBadge } from "./SourceBadge";
 import { ZoomBadge } from "./ZoomBadge";
@@ -8,19 +10,58 @@ import styles from "./TimeTools.module.css";
 
 interface TimeToolsProps {
   series: Series | undefined;
-  range: Range;
-  onRange: (range: Range) => void;
-  zoom: TimeWindow | null;
-  onZoom: (zoom: TimeWindow | null) => void;
+  time: TimeChoice;
+  /** More controls, such as the choice of a key. */
+  children?: ReactNode;
 }
 
-/** Controls for the time range of the charts, with the source of their numbers. */
-export function TimeTools({ series, range, onRange, zoom, onZoom }: TimeToolsProps) {
+/** Controls for the time of the charts and what they are compared with, and their source. */
+export function TimeTools({ series, time, children }: TimeToolsProps) {
   return (
     <div className={styles.tools}>
-      <ZoomBadge zoom={zoom} onReset={() => onZoom(null)} />
+      <ZoomBadge zoom={time.zoom} onReset={() => time.setZoom(null)} />
       {series && <SourceBadge source={series.source} step={series.step_seconds} end={series.end} />}
-      <RangePicker range={range} source={series?.source} onChange={onRange} />
+      {children}
+      {series && <ComparePicker time={time} source={series.source} end={series.end} />}
+      <RangePicker
+        range={time.zoom ? null : time.range}
+        source={series?.source}
+        onChange={time.setRange}
+      />
     </div>
+  );
+}
+
+const WORDS: Record<Comparison, string> = {
+  "": "no comparison",
+  hour: "the hour before",
+  day: "the day before",
+  week: "the week before",
+};
+
+interface ComparePickerProps {
+  time: TimeChoice;
+  source: SeriesSource;
+  end: number;
+}
+
+/** What the source does not reach back to is disabled and says so. */
+function ComparePicker({ time, source, end }: ComparePickerProps) {
+  const options = COMPARISONS.map((value) => {
+    const reason = value === "" ? null : whyNotComparable(value, end, source);
+    const label = reason === null ? WORDS[value] : `${WORDS[value]} (not kept)`;
+    return { value, label, disabled: reason !== null && value !== time.compared };
+  });
+  const reason = whyNotComparable("hour", end, source);
+  return (
+    <NativeSelect
+      className={styles.choice}
+      size="xs"
+      aria-label="Compare with"
+      title={reason ?? "Draws a pale line of that time into each chart"}
+      data={options}
+      value={time.compared}
+      onChange={(event) => time.setCompared(event.currentTarget.value as Comparison)}
+    />
   );
 }

@@ -1,4 +1,4 @@
-import { formatClock } from "../lib/units";
+import { formatSpan } from "../lib/units";
 import styles from "./ZoomBadge.module.css";
 
 interface ZoomBadgeProps {
@@ -10,8 +10,7 @@ export function ZoomBadge({ zoom, onReset }: ZoomBadgeProps) {
   if (!zoom) return null;
   return (
     <button type="button" className={styles.badge} onClick={onReset}>
-      {formatClock(zoom[0])} to {formatClock(zoom[1])}{" "}
-      <span className={styles.reset}>show all</span>
+      {formatSpan(zoom)} <span className={styles.reset}>show now</span>
     </button>
   );
 }

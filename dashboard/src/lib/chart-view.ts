@@ -1,24 +1,18 @@
-/** The view that all charts of a page share: the time window, the zoom and the range in words. */
+/** The view that all charts of a page share: the time window and what is marked in it. */
 
-import { useState } from "react";
+import type { Mark } from "./marks";
 
 /** Seconds since the epoch at the left and right edge. */
 export type TimeWindow = [number, number];
 
 export interface ChartView {
   window: TimeWindow;
+  /** null shows the whole range again. */
   onZoom: (zoom: TimeWindow | null) => void;
-  rangeWords: string;
-  /** When the service started, drawn as a dashed vertical line. */
-  startedAt: number;
-}
-
-/** The zoom of a page, kept until it leaves the window or another range is chosen. */
-export function useZoom(
-  range: string,
-  start: number,
-): [TimeWindow | null, (zoom: TimeWindow | null) => void] {
-  const [zoom, setZoom] = useState<{ range: string; window: TimeWindow } | null>(null);
-  const isKept = zoom !== null && zoom.range === range && zoom.window[1] > start;
-  return [isKept ? zoom.window : null, (window) => setZoom(window && { range, window })];
+  /** The window in words, such as "last 5 minutes". */
+  words: string;
+  /** What happened, drawn as dashed vertical lines with a label. */
+  marks: Mark[];
+  /** How many seconds before its time a point covers. */
+  pointSeconds: number;
 }

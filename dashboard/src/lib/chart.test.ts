@@ -54,10 +54,10 @@ describe("a chart", () => {
   });
 
   it("has a summary in words", () => {
-    expect(summarize(ttft, "5 minutes")).toBe(
+    expect(summarize(ttft, "last 5 minutes")).toBe(
       "Time to first token, last 5 minutes: p95 latest > 1:00, highest > 1:00; objective 2 s.",
     );
-    expect(summarize({ ...ttft, lines: [] }, "hour")).toContain("no traffic");
+    expect(summarize({ ...ttft, lines: [] }, "last hour")).toContain("no traffic");
   });
 
   it("stacks only the lines of kind stack", () => {

@@ -84,28 +84,28 @@ export function isEmpty(chart: Chart): boolean {
 }
 
 /** Describes the chart in a sentence, for screen readers. */
-export function summarize(chart: Chart, rangeWords: string): string {
-  if (chart.isHeatmap && !isEmpty(chart)) return summarizeBuckets(chart, rangeWords);
+export function summarize(chart: Chart, words: string): string {
+  if (chart.isHeatmap && !isEmpty(chart)) return summarizeBuckets(chart, words);
   const lines = chart.lines.flatMap((line) => {
     const latest = latestValue(line.values);
     const highest = maxValue(line.values);
     if (latest === null || highest === null) return [];
     if (line.kind === "reference") return [`${line.name} ${formatValue(chart.unit, latest)}`];
-    const words = (value: number) =>
+    const shown = (value: number) =>
       valueWords(chart, value, chart.times[line.values.lastIndexOf(value)] ?? 0);
-    return [`${line.name} latest ${words(latest)}, highest ${words(highest)}`];
+    return [`${line.name} latest ${shown(latest)}, highest ${shown(highest)}`];
   });
   const body = isEmpty(chart) ? chart.emptyWords : lines.join("; ");
-  return `${chart.title}, last ${rangeWords}: ${body}.`;
+  return `${chart.title}, ${words}: ${body}.`;
 }
 
-function summarizeBuckets(chart: Chart, rangeWords: string): string {
+function summarizeBuckets(chart: Chart, words: string): string {
   const sums = chart.lines.map(({ name, values }) => {
     const sum = values.reduce<number>((all, value) => all + (value ?? 0), 0);
     return { name, sum };
   });
   const most = sums.reduce((a, b) => (b.sum > a.sum ? b : a));
-  return `${chart.title}, last ${rangeWords}: most often ${most.name}.`;
+  return `${chart.title}, ${words}: most often ${most.name}.`;
 }
 
 /** The y axis starts at 0 and includes a limit only if the data comes near it. */

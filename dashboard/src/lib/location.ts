@@ -1,8 +1,12 @@
-/** The address bar as state: the query string holds the page and the range, never a key. */
+/** The address bar as state: the query string holds the page, the time and filters, never a key. */
 
-import { useCallback, useSyncExternalStore } from "react";
+import { useCallback, useMemo, useSyncExternalStore } from "react";
+import type { TimeWindow } from "./chart-view";
 
 const CHANGED = "llm-location-changed";
+
+/** What is looked at on every page. Other parameters are a page's own and end with it. */
+const SHARED = ["range", "from", "to"];
 
 function subscribe(listener: () => void): () => void {
   window.addEventListener("popstate", listener);
@@ -23,6 +27,22 @@ export function searchWith(search: string, changes: Record<string, string>): str
   return `?${params.toString()}`;
 }
 
+/** The query string of another page: the time stays, filters do not. */
+export function searchOfPage(
+  search: string,
+  page: string,
+  changes: Record<string, string> = {},
+): string {
+  const params = new URLSearchParams(search);
+  const kept = new URLSearchParams({ page });
+  if (params.get("page") === page) return searchWith(search, changes);
+  for (const name of SHARED) {
+    const value = params.get(name);
+    if (value !== null) kept.set(name, value);
+  }
+  return searchWith(kept.toString(), changes);
+}
+
 function useSearch(): string {
   return useSyncExternalStore(subscribe, () => window.location.search);
 }
@@ -31,11 +51,16 @@ function announce(): void {
   window.dispatchEvent(new Event(CHANGED));
 }
 
-/** Opens another page of the dashboard, and keeps everything else in the address. */
-export function openPage(page: string): void {
-  history.pushState(null, "", searchWith(window.location.search, { page }));
+/** Opens another page of the dashboard at the same time range, with its own parameters. */
+export function openPage(page: string, changes: Record<string, string> = {}): void {
+  history.pushState(null, "", searchOfPage(window.location.search, page, changes));
   announce();
   window.scrollTo(0, 0);
+}
+
+function change(changes: Record<string, string>): void {
+  history.pushState(null, "", searchWith(window.location.search, changes));
+  announce();
 }
 
 /** Reads and sets one parameter; a value outside `allowed` reads as the first of them. */
@@ -45,13 +70,7 @@ export function useSearchParam<T extends string>(
 ): [T, (value: T) => void] {
   const asked = new URLSearchParams(useSearch()).get(name);
   const value = allowed.find((option) => option === asked) ?? allowed[0];
-  const set = useCallback(
-    (next: T) => {
-      history.pushState(null, "", searchWith(window.location.search, { [name]: next }));
-      announce();
-    },
-    [name],
-  );
+  const set = useCallback((next: T) => change({ [name]: next }), [name]);
   return [value, set];
 }
 
@@ -66,4 +85,36 @@ export function useSearchText(name: string): [string, (value: string) => void] {
     [name],
   );
   return [value, set];
+}
+
+/** The window that the address names in whole seconds; null if it names none. */
+export function parseWindow(search: string): TimeWindow | null {
+  const params = new URLSearchParams(search);
+  const [from, to] = [params.get("from"), params.get("to")].map((text) =>
+    text !== null && /^\d{1,11}$/.test(text) ? Number(text) : NaN,
+  );
+  return from !== undefined && to !== undefined && from < to ? [from, to] : null;
+}
+
+/** The parameters that name a window: whole seconds that include it. */
+export function windowParams(window: TimeWindow | null): Record<string, string> {
+  if (!window) return { from: "", to: "" };
+  return { from: String(Math.floor(window[0])), to: String(Math.ceil(window[1])) };
+}
+
+/** The window that the address names, and a function that sets or removes it. */
+export function useTimeWindow(): [TimeWindow | null, (window: TimeWindow | null) => void] {
+  const search = useSearch();
+  const window = useMemo(() => parseWindow(search), [search]);
+  const set = useCallback((next: TimeWindow | null) => change(windowParams(next)), []);
+  return [window, set];
+}
+
+/** Chooses a range that ends now: it replaces a window. */
+export function useRangeParam<T extends string>(
+  allowed: readonly [T, ...T[]],
+): [T, (value: T) => void] {
+  const [range] = useSearchParam("range", allowed);
+  const set = useCallback((next: T) => change({ range: next, ...windowParams(null) }), []);
+  return [range, set];
 }

@@ -3,14 +3,15 @@
 import type uPlot from "uplot";
 import { axisTicks, drawnLines, yRange, type Chart, type ChartLine } from "./chart";
 import { bucketTick, paintCells } from "./heatmap";
+import type { Mark } from "./marks";
 import { latestValue } from "./series";
 import { formatClock, formatDay } from "./units";
 
 export interface PlotHandlers {
   /** The window drawn, in seconds since the epoch. */
   getWindow: () => [number, number];
-  /** When the service started; marked if it lies inside the window. */
-  getStart: () => number;
+  /** What happened; marked if it lies inside the window. */
+  getMarks: () => Mark[];
   onZoom: (window: [number, number] | null) => void;
   onCursor: (index: number | null) => void;
 }
@@ -72,7 +73,7 @@ export function plotOptions(
     hooks: {
       setCursor: [(plot) => handlers.onCursor(plot.cursor.idx ?? null)],
       setSelect: [(plot) => zoomToSelection(plot, handlers)],
-      draw: [(plot) => markStart(plot, handlers.getStart(), palette)],
+      draw: [(plot) => drawMarks(plot, handlers.getMarks(), palette)],
     },
   };
 }
@@ -109,7 +110,7 @@ function heatmapOptions(
       setSelect: [(plot) => zoomToSelection(plot, handlers)],
       draw: [
         (plot) => paintCells(plot, color, step),
-        (plot) => markStart(plot, handlers.getStart(), palette),
+        (plot) => drawMarks(plot, handlers.getMarks(), palette),
       ],
     },
   };
@@ -207,19 +208,34 @@ function zoomToSelection(plot: uPlot, { onZoom }: PlotHandlers): void {
   plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 }
 
-/** Draws a dashed vertical line at the start of the service. */
-function markStart(plot: uPlot, start: number, palette: Palette): void {
+/** Draws a dashed vertical line at each mark, with its label where there is room. */
+function drawMarks(plot: uPlot, marks: Mark[], palette: Palette): void {
   const { min, max } = plot.scales.x ?? {};
-  if (min === undefined || max === undefined || start <= min || start >= max) return;
+  if (min === undefined || max === undefined) return;
   const { ctx, bbox } = plot;
-  const x = Math.round(plot.valToPos(start, "x", true));
+  let labelEnd = -Infinity;
   ctx.save();
-  ctx.strokeStyle = palette("reference");
-  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
-  ctx.beginPath();
-  ctx.moveTo(x, bbox.top);
-  ctx.lineTo(x, bbox.top + bbox.height);
-  ctx.stroke();
+  ctx.font = `${10 * devicePixelRatio}px "Inter Variable", system-ui, sans-serif`;
+  ctx.textBaseline = "top";
+  for (const { at, label, tone } of marks) {
+    if (at <= min || at >= max) continue;
+    const color = palette(tone === "bad" ? "bad" : "reference");
+    const x = Math.round(plot.valToPos(at, "x", true));
+    ctx.strokeStyle = color;
+    ctx.fillStyle = palette(tone === "bad" ? "bad-text" : "muted");
+    ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const width = ctx.measureText(label).width;
+    const gap = 3 * devicePixelRatio;
+    // To the left of its line if it would leave the chart.
+    const left = x + gap + width > bbox.left + bbox.width ? x - gap - width : x + gap;
+    if (left < labelEnd + gap) continue;
+    ctx.fillText(label, left, bbox.top);
+    labelEnd = left + width;
+  }
   ctx.restore();
 }
 

@@ -5,7 +5,12 @@ import { formatNumber, formatSeconds } from "./units";
 
 export type Timings = Pick<
   RequestRecord,
-  "queue_seconds" | "prefill_seconds" | "decode_seconds" | "duration_seconds"
+  | "queue_seconds"
+  | "prefill_seconds"
+  | "decode_seconds"
+  | "duration_seconds"
+  | "outcome"
+  | "error_phase"
 >;
 
 export type OutcomeTone = "ok" | "warn" | "bad";
@@ -22,13 +27,23 @@ export function decodeSpeed(outputTokens: number, decodeSeconds: number | null):
   return decodeSeconds && outputTokens > 1 ? (outputTokens - 1) / decodeSeconds : null;
 }
 
+/** Tells finished requests apart: callers choose ids, and may choose one twice. */
+export function rowId({ request_id, started_at }: RequestRecord): string {
+  return `${request_id} ${started_at}`;
+}
+
 export interface Phase {
   name: "queue" | "prefill" | "decode" | "other";
   from: number;
   seconds: number;
 }
 
-/** The phases one after the other. The rest of the total is the phase "other". */
+const CUT = new Set(["cancelled", "timeout", "error"]);
+
+/**
+ * The phases one after the other. The rest of the total is the phase "other"; that of a request
+ * that was cut off before its first token is the phase it was in.
+ */
 export function phasesOf(timings: Timings): Phase[] {
   const known = [
     { name: "queue", seconds: timings.queue_seconds },
@@ -43,8 +58,14 @@ export function phasesOf(timings: Timings): Phase[] {
     from += seconds;
   }
   const rest = (timings.duration_seconds ?? 0) - from;
-  if (rest > 0.0005) phases.push({ name: "other", from, seconds: rest });
+  if (rest > 0.0005) phases.push({ name: restName(timings), from, seconds: rest });
   return phases;
+}
+
+function restName(timings: Timings): Phase["name"] {
+  const { outcome, error_phase, queue_seconds, prefill_seconds } = timings;
+  if (!CUT.has(outcome) || error_phase === "admission" || prefill_seconds !== null) return "other";
+  return queue_seconds === null ? "queue" : "prefill";
 }
 
 /** The longest duration in seconds, which sets the scale of all bars. */

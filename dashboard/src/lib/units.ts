@@ -87,6 +87,20 @@ export function formatDayAndClock(unixSeconds: number): string {
   return `${formatDay(unixSeconds)}, ${formatClock(unixSeconds, false)}`;
 }
 
+/** "Sat 21, 14:05:09" */
+export function formatDayAndSeconds(unixSeconds: number): string {
+  return `${formatDay(unixSeconds)}, ${formatClock(unixSeconds)}`;
+}
+
+/** "14:05:09 to 14:06:00", with days if they differ or are not today. */
+export function formatSpan([from, to]: [number, number]): string {
+  const days = [formatDate(from), formatDate(to), formatDate(Date.now() / 1000)];
+  if (days[0] === days[1] && days[0] === days[2])
+    return `${formatClock(from)} to ${formatClock(to)}`;
+  const end = days[0] === days[1] ? formatClock(to) : formatDayAndSeconds(to);
+  return `${formatDayAndSeconds(from)} to ${end}`;
+}
+
 export type Unit = "s" | "bytes" | "ratio" | "per-second" | "count" | "cores";
 
 /** A value with its unit, as shown in a legend, a tile or a table. */

@@ -1,5 +1,5 @@
 import type { RequestRecord } from "../../api/types";
-import { longestOf, secondsOrDash } from "../../lib/requests";
+import { longestOf, rowId, secondsOrDash } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
 import { OutcomeBadge } from "./OutcomeBadge";
 import { PhaseBar } from "./PhaseBar";
@@ -14,7 +14,7 @@ export function RequestCards({ label, requests, openId, onOpen }: RequestListPro
     <ul className={styles.list} aria-label={label}>
       {requests.map((request) => (
         <RequestCard
-          key={request.request_id}
+          key={rowId(request)}
           request={request}
           longest={longest}
           isOpen={request.request_id === openId}

@@ -1,6 +1,6 @@
 import type { RequestRecord } from "../../api/types";
 import { decodeSpeed, errorWords, numberOrDash, secondsOrDash } from "../../lib/requests";
-import { formatDayAndClock, formatPercent, formatSeconds } from "../../lib/units";
+import { formatDayAndSeconds, formatPercent, formatSeconds } from "../../lib/units";
 import { CopyButton } from "../CopyButton";
 import { Facts, type Fact } from "../Facts";
 import { Waterfall } from "./Waterfall";
@@ -28,7 +28,7 @@ function factsOf(request: RequestRecord): Fact[] {
   const cached = prompt_tokens > 0 ? ` (${formatPercent(cached_tokens / prompt_tokens)})` : "";
   const why = errorWords(request);
   return [
-    { name: "started", value: formatDayAndClock(request.started_at) },
+    { name: "started", value: formatDayAndSeconds(request.started_at) },
     { name: "model", value: request.model },
     { name: "response", value: request.stream ? "streamed" : "in one piece" },
     { name: "outcome", value: why ? `${request.outcome}: ${why}` : request.outcome },

@@ -5,6 +5,7 @@ import {
   errorWords,
   longestOf,
   numberOrDash,
+  rowId,
   secondsOrDash,
 } from "../../lib/requests";
 import { formatClock } from "../../lib/units";
@@ -55,7 +56,7 @@ export function RequestTable({ label, requests, openId, onOpen, sorting }: Reque
         <tbody>
           {requests.map((request) => (
             <RequestRow
-              key={request.request_id}
+              key={rowId(request)}
               request={request}
               longest={longest}
               isOpen={request.request_id === openId}
@@ -91,7 +92,7 @@ interface RequestRowProps {
 
 /** A finished request never changes, so its row is rendered again only if it opens or rescales. */
 const RequestRow = memo(DrawnRow, (before, after) => {
-  const isSame = before.request.request_id === after.request.request_id;
+  const isSame = rowId(before.request) === rowId(after.request);
   return isSame && before.isOpen === after.isOpen && before.longest === after.longest;
 });
 

@@ -7,12 +7,15 @@ import { useSeries } from "../../api/series";
 import type { Series } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
 import { ChartCard } from "../../components/ChartCard";
+import { MarkList } from "../../components/MarkList";
 import { PageHead } from "../../components/PageHead";
 import { PageSkeleton } from "../../components/PageSkeleton";
 import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
-import { buildCharts, presentPlans } from "../../lib/chart-plan";
-import { useZoom, type ChartView } from "../../lib/chart-view";
+import { presentPlans } from "../../lib/chart-plan";
+import type { ChartView } from "../../lib/chart-view";
+import type { Comparison } from "../../lib/compare";
+import { comparedCharts } from "../../lib/compared-charts";
 import { LATENCY, OPTIONAL, PANELS, WORK } from "./charts";
 import { EngineFacts } from "./EngineFacts";
 import styles from "./EnginePage.module.css";
@@ -21,30 +24,20 @@ const FACTS_MILLISECONDS = 5000;
 
 export function EnginePage() {
   const { status } = useLive().connection;
-  const { query, range, words, setRange } = useSeries(PANELS);
+  const { query, earlier, time, viewOf } = useSeries(PANELS);
   const facts = useLiveQuery(["engine"], getEngine, FACTS_MILLISECONDS);
-  const [zoom, setZoom] = useZoom(range, query.data?.start ?? 0);
   return (
     <div className={styles.page}>
       <PageHead title="Engine" lead={status?.model?.engine}>
-        <TimeTools
-          series={query.data}
-          range={range}
-          onRange={setRange}
-          zoom={zoom}
-          onZoom={setZoom}
-        />
+        <TimeTools series={query.data} time={time} />
       </PageHead>
       <QueryGate query={query} placeholder={<PageSkeleton />}>
         {(series) => (
           <EngineCharts
             series={series}
-            view={{
-              window: zoom ?? [series.start, series.end],
-              onZoom: setZoom,
-              rangeWords: words,
-              startedAt: status?.started_at ?? 0,
-            }}
+            earlier={earlier}
+            compared={time.compared}
+            view={viewOf(series)}
           />
         )}
       </QueryGate>
@@ -53,12 +46,24 @@ export function EnginePage() {
   );
 }
 
-function EngineCharts({ series, view }: { series: Series; view: ChartView }) {
-  const work = useMemo(() => buildCharts(WORK, series), [series]);
-  const latency = useMemo(() => buildCharts(LATENCY, series), [series]);
-  const optional = useMemo(() => buildCharts(presentPlans(OPTIONAL, series), series), [series]);
+interface EngineChartsProps {
+  series: Series;
+  earlier: Series | undefined;
+  compared: Comparison;
+  view: ChartView;
+}
+
+function EngineCharts({ series, earlier, compared, view }: EngineChartsProps) {
+  const [work = [], latency = [], optional = []] = useMemo(
+    () =>
+      [WORK, LATENCY, presentPlans(OPTIONAL, series)].map((plans) =>
+        comparedCharts(plans, series, earlier, compared),
+      ),
+    [series, earlier, compared],
+  );
   return (
     <>
+      <MarkList marks={view.marks} window={view.window} />
       <ChartBoard title="Engine activity" charts={work} view={view} />
       <div className={styles.wide}>
         {[...latency, ...optional].map((chart) => (

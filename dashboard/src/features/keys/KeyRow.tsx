@@ -1,8 +1,9 @@
 import { Button } from "@mantine/core";
 import type { KeyEntry } from "../../api/types";
 import { Chip } from "../../components/Chip";
+import { PageLink } from "../../components/PageLink";
 import { formatAgo, formatCount } from "../../lib/units";
-import { expiryWords, oldSecretWords, stateOf } from "./keys";
+import { expiryWords, limitWords, oldSecretWords, stateOf, totalWords, weekOf } from "./keys";
 import type { KeyAction } from "./key-action";
 import { UsageBars } from "./UsageBars";
 import styles from "./KeyRow.module.css";
@@ -17,12 +18,22 @@ interface KeyRowProps {
 export function KeyRow({ entry, now, onDo }: KeyRowProps) {
   const state = stateOf(entry, now);
   const oldSecret = oldSecretWords(entry, now);
+  const week = weekOf(entry.usage);
   const isOver = state === "revoked" || state === "expired";
   return (
     <li className={styles.row} data-over={isOver}>
       <div className={styles.identity}>
         <div className={styles.nameLine}>
-          <h2 className={styles.name}>{entry.name}</h2>
+          <h2 className={styles.name}>
+            <PageLink
+              page="overview"
+              changes={{ key_name: entry.name }}
+              className={styles.link}
+              title={`Charts of ${entry.name}`}
+            >
+              {entry.name}
+            </PageLink>
+          </h2>
           {entry.prefix !== "" && <span className={styles.prefix}>{entry.prefix}…</span>}
         </div>
         <div className={styles.chips}>
@@ -45,11 +56,11 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
       <div className={styles.usage}>
         <UsageBars days={entry.usage.last_7_days} />
         <div className={styles.counts}>
-          <div>{formatCount(entry.usage.requests)} requests</div>
+          <div>{formatCount(week.requests)} requests in 7 days</div>
           <div className={styles.muted}>
-            {formatCount(entry.usage.prompt_tokens)} in, {formatCount(entry.usage.output_tokens)}{" "}
-            out
+            {formatCount(week.promptTokens)} tokens in, {formatCount(week.outputTokens)} out
           </div>
+          <div className={styles.muted}>{totalWords(entry)}</div>
         </div>
       </div>
       <div className={styles.times}>
@@ -71,21 +82,19 @@ export function KeyRow({ entry, now, onDo }: KeyRowProps) {
 }
 
 /** How many requests are left this minute. */
-function Limit({ entry: { rpm, remaining } }: { entry: KeyEntry }) {
-  if (rpm === 0) return <div className={styles.limit}>no limit</div>;
-  const left = remaining?.requests ?? rpm;
+function Limit({ entry }: { entry: KeyEntry }) {
+  const { rpm, remaining } = entry;
+  if (rpm === 0) return <div className={styles.limit}>{limitWords(entry)}</div>;
   return (
     <div className={styles.limit}>
-      <div>
-        {formatCount(left)} <span className={styles.muted}>of {formatCount(rpm)} / min left</span>
-      </div>
+      <div>{limitWords(entry)}</div>
       <meter
         className={styles.meter}
         min={0}
         max={rpm}
         low={rpm / 4}
         optimum={rpm}
-        value={left}
+        value={remaining?.requests ?? rpm}
         aria-label="Requests left this minute"
       />
     </div>

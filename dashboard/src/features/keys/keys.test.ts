@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { KeyEntry } from "../../api/types";
-import { expiryOf, expiryWords, nameProblem, oldSecretWords, stateOf } from "./keys";
+import {
+  expiryOf,
+  expiryWords,
+  limitWords,
+  nameProblem,
+  oldSecretWords,
+  stateOf,
+  totalWords,
+  weekOf,
+} from "./keys";
 
 const DAY = 86_400;
 const NOW = Date.UTC(2026, 10, 21, 12) / 1000;
@@ -36,6 +45,22 @@ describe("a key", () => {
     expect(expiryWords({ ...key, expires_at: NOW + 90 * DAY }, NOW)).toBe("expires 19 Feb 2027");
     expect(expiryWords({ ...key, expires_at: NOW - DAY }, NOW)).toBe("expired 20 Nov 2026");
     expect(expiryWords({ ...key, revoked_at: NOW }, NOW)).toBe("revoked 21 Nov 2026");
+  });
+
+  it("says when a spent limit frees", () => {
+    const left = (requests: number) => ({ ...key, remaining: { requests, reset_seconds: 11.2 } });
+    expect(limitWords(left(0))).toBe("spent: 60 / min; the next is accepted in 12 s");
+    expect(limitWords(left(3))).toBe("3 of 60 / min left");
+    expect(limitWords(key)).toBe("60 of 60 / min left");
+    expect(limitWords({ ...key, rpm: 0 })).toBe("no limit");
+  });
+
+  it("says the period of its usage", () => {
+    const day = { date: "2026-11-21", requests: 2, prompt_tokens: 3, output_tokens: 5 };
+    const usage = { ...key.usage, requests: 9, last_7_days: [day, day] };
+    expect(weekOf(usage)).toEqual({ requests: 4, promptTokens: 6, outputTokens: 10 });
+    expect(totalWords({ ...key, usage, created_at: NOW })).toBe("9 requests since 21 Nov 2026");
+    expect(totalWords({ ...key, usage, created_at: null })).toBe("9 requests in all");
   });
 
   it("tells how long its old secret still opens", () => {

@@ -1,7 +1,7 @@
 /** Keys as data: their scopes, lifetimes and states. */
 
 import type { KeyEntry, Scope } from "../../api/types";
-import { formatDate, formatDuration } from "../../lib/units";
+import { formatCount, formatDate, formatDuration, formatSeconds } from "../../lib/units";
 
 export const SCOPES: { name: Scope; words: string }[] = [
   { name: "inference", words: "chat, completions, tokenize" },
@@ -44,6 +44,32 @@ export function expiryWords(key: KeyEntry, now: number): string {
   return left < 30 * DAY
     ? `expires in ${formatDuration(left)}`
     : `expires ${formatDate(key.expires_at)}`;
+}
+
+/** What the limit leaves now, and when a spent one frees. */
+export function limitWords({ rpm, remaining }: KeyEntry): string {
+  if (rpm === 0) return "no limit";
+  const left = remaining?.requests ?? rpm;
+  const words = `${formatCount(left)} of ${formatCount(rpm)} / min left`;
+  if (left > 0 || !remaining) return words;
+  return `spent: ${formatCount(rpm)} / min; the next is accepted in ${formatSeconds(Math.ceil(remaining.reset_seconds))}`;
+}
+
+/** The requests and tokens of the last seven days, today included. */
+export function weekOf({ last_7_days }: KeyEntry["usage"]) {
+  const sum = (name: "requests" | "prompt_tokens" | "output_tokens") =>
+    last_7_days.reduce((all, day) => all + day[name], 0);
+  return {
+    requests: sum("requests"),
+    promptTokens: sum("prompt_tokens"),
+    outputTokens: sum("output_tokens"),
+  };
+}
+
+/** Since when the total of a key's usage counts. */
+export function totalWords({ usage, created_at }: KeyEntry): string {
+  const since = created_at === null ? "in all" : `since ${formatDate(created_at)}`;
+  return `${formatCount(usage.requests)} requests ${since}`;
 }
 
 /** How long the secret from before a rotation stays valid, or null. */

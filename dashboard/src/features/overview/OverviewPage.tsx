@@ -8,14 +8,19 @@ import { useNowAnswer } from "../../api/now";
 import { useSeries } from "../../api/series";
 import type { Alert, Now, Series, Status } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
+import { KeyPicker } from "../../components/KeyPicker";
+import { MarkList } from "../../components/MarkList";
 import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
-import { buildCharts } from "../../lib/chart-plan";
-import { useZoom, type ChartView } from "../../lib/chart-view";
+import type { ChartView } from "../../lib/chart-view";
+import type { Comparison } from "../../lib/compare";
+import { comparedCharts } from "../../lib/compared-charts";
+import { useSearchText } from "../../lib/location";
 import { PANELS, RESOURCES, TRAFFIC } from "./charts";
 import { FiringAlerts } from "./FiringAlerts";
 import { CONNECTING, judge, notReady, UNKNOWN } from "./health";
 import { HealthSentence } from "./HealthSentence";
+import { KeyBoard } from "./KeyBoard";
 import { OverviewSkeleton } from "./OverviewSkeleton";
 import { RecentRequests } from "./RecentRequests";
 import { TileGrid } from "./TileGrid";
@@ -28,31 +33,31 @@ const RECENT_MILLISECONDS = 5000;
 export function OverviewPage() {
   const { connection } = useLive();
   const { status } = connection;
-  const { query, range, words, setRange } = useSeries(PANELS);
+  const { query, earlier, time, viewOf } = useSeries(PANELS);
+  const [keyName, setKeyName] = useSearchText("key_name");
   const series = query.data;
   const alerts = useFiringAlerts();
   const minute = useNowAnswer();
-  const [zoom, setZoom] = useZoom(range, series?.start ?? 0);
   const health = judgeNow(connection.numFailures > 0, status, minute.data, alerts);
   return (
     <div className={styles.page}>
       <div className={styles.bar}>
         <HealthSentence health={health} />
-        <TimeTools series={series} range={range} onRange={setRange} zoom={zoom} onZoom={setZoom} />
+        <TimeTools series={series} time={time}>
+          <KeyPicker names={series?.key_names ?? []} value={keyName} onChange={setKeyName} />
+        </TimeTools>
       </div>
       <FiringAlerts alerts={alerts} />
       {minute.data && <TileGrid tiles={buildTiles(minute.data, series)} />}
+      {keyName !== "" && <KeyBoard keyName={keyName} />}
       <QueryGate query={query} placeholder={<OverviewSkeleton hasTiles={!minute.data} />}>
         {(data) =>
           status && (
             <Measured
               series={data}
-              view={{
-                window: zoom ?? [data.start, data.end],
-                onZoom: setZoom,
-                rangeWords: words,
-                startedAt: status.started_at,
-              }}
+              earlier={earlier}
+              compared={time.compared}
+              view={viewOf(data)}
             />
           )
         }
@@ -75,14 +80,19 @@ function judgeNow(
 
 interface MeasuredProps {
   series: Series;
+  earlier: Series | undefined;
+  compared: Comparison;
   view: ChartView;
 }
 
-function Measured({ series, view }: MeasuredProps) {
-  const traffic = useMemo(() => buildCharts(TRAFFIC, series), [series]);
-  const resources = useMemo(() => buildCharts(RESOURCES, series), [series]);
+function Measured({ series, earlier, compared, view }: MeasuredProps) {
+  const [traffic = [], resources = []] = useMemo(
+    () => [TRAFFIC, RESOURCES].map((plans) => comparedCharts(plans, series, earlier, compared)),
+    [series, earlier, compared],
+  );
   return (
     <>
+      <MarkList marks={view.marks} window={view.window} />
       <ChartBoard title="Rate, errors, duration" charts={traffic} view={view} />
       <ChartBoard title="Utilization and saturation" charts={resources} view={view} />
       <RecentRequestsSection />

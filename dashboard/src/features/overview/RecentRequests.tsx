@@ -1,12 +1,17 @@
 import { useState } from "react";
 import type { RequestRecord } from "../../api/types";
 import { PageLink } from "../../components/PageLink";
+import { useHeld } from "../../components/requests/held";
+import { HeldRequests } from "../../components/requests/HeldRequests";
 import { RequestList } from "../../components/requests/RequestList";
+import { rowId } from "../../lib/requests";
 import styles from "./RecentRequests.module.css";
 
 /** The newest requests, each with its key, outcome, tokens and time per phase. */
 export function RecentRequests({ requests }: { requests: RequestRecord[] }) {
   const [openId, setOpenId] = useState("");
+  const isOpen = requests.some(({ request_id }) => request_id === openId);
+  const held = useHeld(requests, rowId, isOpen);
   return (
     <section className={styles.card} aria-label="Recent requests">
       <header className={styles.header}>
@@ -18,12 +23,14 @@ export function RecentRequests({ requests }: { requests: RequestRecord[] }) {
       {requests.length === 0 ? (
         <p className={styles.empty}>No requests yet. Send one from the playground.</p>
       ) : (
-        <RequestList
-          label="Recent requests"
-          requests={requests}
-          openId={openId}
-          onOpen={setOpenId}
-        />
+        <HeldRequests held={held}>
+          <RequestList
+            label="Recent requests"
+            requests={held.items}
+            openId={openId}
+            onOpen={setOpenId}
+          />
+        </HeldRequests>
       )}
     </section>
   );

@@ -1,8 +1,14 @@
 import { Button } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { RequestRecord } from "../../api/types";
+import { DownloadMenu } from "../../components/DownloadMenu";
+import { useHeld } from "../../components/requests/held";
+import { HeldRequests } from "../../components/requests/HeldRequests";
 import { RequestList } from "../../components/requests/RequestList";
+import { requestsCsv } from "../../lib/csv";
+import { downloadFile, fileName } from "../../lib/download";
 import { useSearchText } from "../../lib/location";
+import { rowId } from "../../lib/requests";
 import { formatSort, nextSort, parseSort } from "../../lib/sort";
 import { formatCount } from "../../lib/units";
 import { FilterBar } from "./FilterBar";
@@ -12,12 +18,21 @@ import styles from "./FinishedRequests.module.css";
 
 const PAGE_LENGTH = 100;
 
-export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
+interface FinishedRequestsProps {
+  requests: RequestRecord[];
+  /** The requests are those of a window in the past. */
+  isWindow: boolean;
+}
+
+export function FinishedRequests({ requests: latest, isWindow }: FinishedRequestsProps) {
   const [filters, setFilters] = useFilters();
   const [sortText, setSortText] = useSearchText("sort");
   const [openId, setOpenId] = useSearchText("request");
   const [numShown, setNumShown] = useState(PAGE_LENGTH);
   const sort = parseSort(sortText, COLUMNS, NEWEST_FIRST);
+  const isOpen = latest.some(({ request_id }) => request_id === openId);
+  const held = useHeld(latest, rowId, isOpen);
+  const requests = held.items;
   const found = listRequests(requests, filters, sort);
   const shown = found.slice(0, numShown);
   const options = useMemo(
@@ -54,24 +69,32 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
             </span>
           </h2>
           <FilterBar filters={filters} options={options} onChange={setFilters} />
+          <DownloadMenu
+            label="Download the requests"
+            items={[{ name: "CSV (numbers)", onChoose: () => save(found) }]}
+          />
         </header>
         {found.length === 0 ? (
           <p className={styles.empty}>
             {requests.length === 0
-              ? "No requests yet. Send one from the playground."
+              ? isWindow
+                ? "No request that is kept ran in this time."
+                : "No requests yet. Send one from the playground."
               : "No request matches the filters."}
           </p>
         ) : (
-          <RequestList
-            label="Finished requests"
-            requests={shown}
-            openId={openId}
-            onOpen={setOpenId}
-            sorting={{
-              sort,
-              onSort: (column) => setSortText(formatSort(nextSort(sort, column))),
-            }}
-          />
+          <HeldRequests held={held}>
+            <RequestList
+              label="Finished requests"
+              requests={shown}
+              openId={openId}
+              onOpen={setOpenId}
+              sorting={{
+                sort,
+                onSort: (column) => setSortText(formatSort(nextSort(sort, column))),
+              }}
+            />
+          </HeldRequests>
         )}
         {shown.length < found.length && (
           <Button
@@ -85,6 +108,11 @@ export function FinishedRequests({ requests }: { requests: RequestRecord[] }) {
       </section>
     </>
   );
+}
+
+function save(requests: RequestRecord[]): void {
+  const name = fileName("requests", Date.now() / 1000, "csv");
+  downloadFile(name, new Blob([requestsCsv(requests)], { type: "text/csv" }));
 }
 
 /** The filters, which are kept in the address. */

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { noteReplica, replicaWords, type SeenRequests } from "./replicas";
 
-const from = (replica: string): SeenRequests => ({ replica, running: [], requests: [] });
+const from = (replica: string): SeenRequests => ({
+  replica,
+  running: [],
+  requests: [],
+  refused: [],
+  complete_since: 0,
+});
 
 describe("the replica of a list", () => {
   it("is not worth a word as long as there is one", () => {
