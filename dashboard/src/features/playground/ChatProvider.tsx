@@ -39,10 +39,14 @@ export function ChatProvider({ children }: { children: ReactNode }) {
   useEffect(() => keeper.watch(() => void chat.reload()), [chat, keeper]);
 
   useEffect(() => {
-    const keep = () => chat.keepNow();
-    window.addEventListener("pagehide", keep);
+    const leave = () => chat.leave(true);
+    // A page that is shown again after "back" was not closed.
+    const stay = () => chat.leave(false);
+    window.addEventListener("pagehide", leave);
+    window.addEventListener("pageshow", stay);
     return () => {
-      window.removeEventListener("pagehide", keep);
+      window.removeEventListener("pagehide", leave);
+      window.removeEventListener("pageshow", stay);
       chat.stopAll();
     };
   }, [chat]);

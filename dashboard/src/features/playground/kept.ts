@@ -1,10 +1,11 @@
 /** Stores conversations in IndexedDB. They leave the browser only by export. */
 
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
-import { completeMessage, type Message } from "./conversation";
+import { completeMessage, type Message, type Thread } from "./conversation";
 import { completeSettings, type ChatSettings } from "./settings";
+import { threadOf } from "./thread";
 
-export interface Conversation {
+export interface Conversation extends Thread {
   id: string;
   /** The name of the key it was held with. A key sees only its own conversations. */
   owner: string;
@@ -13,7 +14,6 @@ export interface Conversation {
   createdAt: number;
   updatedAt: number;
   settings: ChatSettings;
-  messages: Message[];
 }
 
 interface Schema extends DBSchema {
@@ -45,11 +45,7 @@ export class BrowserKeeper implements Keeper {
     const database = await this.open();
     const found = await database.getAllFromIndex("conversations", "owner", owner);
     const settings = await database.get("settings", owner);
-    const conversations = found.map((conversation) => ({
-      ...conversation,
-      settings: completeSettings(conversation.settings),
-      messages: conversation.messages.map(completeMessage).map(settle),
-    }));
+    const conversations = found.map(completeConversation).map(settle);
     return {
       conversations: conversations.sort((a, b) => b.updatedAt - a.updatedAt),
       settings: completeSettings(settings ?? {}),
@@ -57,7 +53,11 @@ export class BrowserKeeper implements Keeper {
   }
 
   async put(conversation: Conversation) {
-    await (await this.open()).put("conversations", conversation);
+    const transaction = (await this.open()).transaction("conversations", "readwrite");
+    const written = transaction.store.put(conversation);
+    // Without this, the browser would drop the write if the page were closed right now.
+    transaction.commit();
+    await Promise.all([written, transaction.done]);
     this.channel.postMessage("changed");
   }
 
@@ -97,8 +97,26 @@ export class BrowserKeeper implements Keeper {
   }
 }
 
-/** Marks an answer as stopped if its page was closed while it streamed. */
-export function settle(message: Message): Message {
+/**
+ * Adds what an earlier dashboard did not store. The database's version stays the same, because an
+ * upgrade would have to wait until every tab with an earlier dashboard is closed.
+ */
+export function completeConversation(kept: Conversation): Conversation {
+  const { messages, chosen } = threadOf(kept);
+  return {
+    ...kept,
+    settings: completeSettings(kept.settings),
+    messages: messages.map(completeMessage),
+    chosen,
+  };
+}
+
+/** Marks the answers that streamed when their page was closed. */
+export function settle(conversation: Conversation): Conversation {
+  return { ...conversation, messages: conversation.messages.map(settleMessage) };
+}
+
+function settleMessage(message: Message): Message {
   const isLost = message.role === "assistant" && message.state === "streaming";
-  return isLost ? { ...message, state: "stopped" } : message;
+  return isLost ? { ...message, state: "interrupted" } : message;
 }
