@@ -29,14 +29,13 @@ export function ChatProvider({ children }: { children: ReactNode }) {
   const owner = useLive().connection.status?.key.name;
   const canMeasure = useHasScope("metrics");
   const models = useServedModels() ?? NO_MODELS;
-  const model = models[0]?.id ?? null;
 
   useEffect(() => {
     if (key === null || owner === undefined) return;
-    void chat.signIn({ key, owner, canMeasure, model, refuse });
-  }, [chat, key, owner, canMeasure, model, refuse]);
+    void chat.signIn({ key, owner, canMeasure, models: models.map(({ id }) => id), refuse });
+  }, [chat, key, owner, canMeasure, models, refuse]);
 
-  useEffect(() => keeper.watch(() => void chat.reload()), [chat, keeper]);
+  useEffect(() => keeper.watch((change) => chat.hear(change)), [chat, keeper]);
 
   useEffect(() => {
     const leave = () => chat.leave(true);

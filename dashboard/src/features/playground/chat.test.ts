@@ -5,6 +5,7 @@ import { openDB } from "idb";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Chat, type Caller } from "./chat";
 import { activeConversation, isAnswering, isAwaitingResults, shownMessages } from "./chat-state";
+import type { AnswerMessage } from "./conversation";
 import { recordOf } from "./examples";
 import { BrowserKeeper } from "./kept";
 import { DEFAULT_SAMPLING, DEFAULT_SETTINGS, sideOf } from "./settings";
@@ -13,7 +14,7 @@ const caller: Caller = {
   key: "k",
   owner: "admin",
   canMeasure: true,
-  model: "pocket",
+  models: ["pocket", "other"],
   refuse: () => undefined,
 };
 
@@ -326,6 +327,25 @@ describe("Chat", () => {
     await settled(chat);
     expect(requests.at(-1)).toMatchObject({ messages: [{}, { content: "<one>" }, {}] });
     expect(said(chat)).toEqual(["one", "<one>", "two", "<two>"]);
+  });
+
+  it("shows an answer that streams in another tab as such, and as interrupted if that tab ends", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    const here = await newChat();
+    here.send("wait");
+    await vi.waitFor(() => expect(said(here)).toEqual(["wait", "<wait>"]));
+    here.keepNow();
+    const id = here.store.get().activeId ?? "";
+    const there = await newChat();
+    const stateThere = () => (shownMessages(there.store.get()).at(-1) as AnswerMessage).state;
+    there.hear({ id, isStreaming: true });
+    await vi.advanceTimersByTimeAsync(500);
+    await vi.waitFor(() => expect(stateThere()).toBe("streaming"));
+    await vi.advanceTimersByTimeAsync(3500);
+    await vi.waitFor(() => expect(stateThere()).toBe("interrupted"));
+    vi.useRealTimers();
+    here.stop();
+    await settled(here);
   });
 
   it("restores a conversation that an earlier dashboard stored", async () => {

@@ -21,21 +21,26 @@ import {
   type Message,
 } from "./conversation";
 import { Keeping, wordsOf } from "./keeping";
-import { settle, type Conversation, type Keeper } from "./kept";
+import { settle, type Conversation, type Keeper, type KeptChange } from "./kept";
+import { OtherTabs } from "./other-tabs";
 import { buildRequest, findProblem, sidesOf, type ChatSettings, type Side } from "./settings";
 import { pathOf, pathTo } from "./thread";
 import { newId, titleOf } from "./titles";
 import { continuedTurns, turnsOf } from "./turns";
 
-/** The key in use, what it may do, and the model. */
+/** The key in use, what it may do, and the models. */
 export interface Caller {
   key: string;
   owner: string;
   /** The key may see the service's own records of requests. */
   canMeasure: boolean;
-  model: string | null;
+  /** The ids of the models that can chat. */
+  models: string[];
   refuse: (reason: string) => void;
 }
+
+/** How often a slow answer is stored even without a new piece, so that other tabs know it lives. */
+const BEAT_MILLISECONDS = 1000;
 
 export class Chat {
   readonly store = new ChatStore();
@@ -44,6 +49,7 @@ export class Chat {
   private readonly controllers = new Map<string, Set<AbortController>>();
   private caller: Caller | null = null;
   private isLeaving = false;
+  private readonly others = new OtherTabs(() => void this.reload());
 
   constructor(private readonly keeper: Keeper) {
     this.keeping = new Keeping(keeper, this.store);
@@ -69,7 +75,11 @@ export class Chat {
       if (owner !== this.caller?.owner) return;
       const { conversations, isLoaded } = this.store.get();
       const own = conversations.filter(({ id }) => this.isBusy(id));
-      const others = kept.conversations.filter(({ id }) => !this.isBusy(id));
+      const others = kept.conversations
+        .filter(({ id }) => !this.isBusy(id))
+        .map((conversation) =>
+          this.others.has(conversation.id) ? conversation : settle(conversation),
+        );
       this.store.set({ conversations: [...own, ...others] });
       if (isLoaded) return;
       this.store.set({ settings: kept.settings, isLoaded: true });
@@ -77,6 +87,11 @@ export class Chat {
     } catch (error) {
       this.store.set({ isLoaded: true, keepFailure: wordsOf(error) });
     }
+  }
+
+  /** Another tab has stored something. */
+  hear(change: KeptChange): void {
+    this.others.hear(change);
   }
 
   send(text: string, attachments: Attachment[] = []): void {
@@ -303,7 +318,9 @@ export class Chat {
   }
 
   private requestOf(settings: ChatSettings, turns: ChatTurn[]): ChatRequest | null {
-    const model = settings.model ?? this.caller?.model;
+    const models = this.caller?.models ?? [];
+    // The service may no longer have the model that was chosen.
+    const model = models.find((id) => id === settings.model) ?? models[0];
     return model ? buildRequest(settings, model, turns) : null;
   }
 
@@ -317,6 +334,7 @@ export class Chat {
     const controller = new AbortController();
     const running = this.controllers.get(id) ?? new Set();
     this.controllers.set(id, running.add(controller));
+    const beat = setInterval(() => this.keeping.soon(id), BEAT_MILLISECONDS);
     await runAnswer(
       caller.key,
       request,
@@ -326,6 +344,7 @@ export class Chat {
         if (error instanceof ApiError && error.status === 401) caller.refuse(error.message);
       },
     );
+    clearInterval(beat);
     running.delete(controller);
     if (running.size === 0) this.controllers.delete(id);
     this.keeping.now();

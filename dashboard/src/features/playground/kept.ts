@@ -1,7 +1,7 @@
 /** Stores conversations in IndexedDB. They leave the browser only by export. */
 
 import { openDB, type DBSchema, type IDBPDatabase } from "idb";
-import { completeMessage, type Message, type Thread } from "./conversation";
+import { completeMessage, isStreaming, type Message, type Thread } from "./conversation";
 import { completeSettings, type ChatSettings } from "./settings";
 import { threadOf } from "./thread";
 
@@ -24,8 +24,15 @@ interface Schema extends DBSchema {
 
 const NAME = "llm-service-playground";
 
+/** What a tab tells the others. */
+export interface KeptChange {
+  id: string;
+  isStreaming: boolean;
+}
+
 /** The storage that the chat needs. */
 export interface Keeper {
+  /** Answers that streamed when they were stored are still marked so: see `settle`. */
   load: (owner: string) => Promise<{ conversations: Conversation[]; settings: ChatSettings }>;
   put: (conversation: Conversation) => Promise<void>;
   remove: (id: string) => Promise<void>;
@@ -33,8 +40,8 @@ export interface Keeper {
   /** The conversation that this tab shows, also after a reload. */
   recallOpen: () => string | null;
   rememberOpen: (id: string | null) => void;
-  /** Calls `listener` when another tab has changed something; returns how to stop. */
-  watch: (listener: () => void) => () => void;
+  /** Calls `listener` when another tab has changed a conversation; returns how to stop. */
+  watch: (listener: (change: KeptChange) => void) => () => void;
 }
 
 export class BrowserKeeper implements Keeper {
@@ -45,7 +52,7 @@ export class BrowserKeeper implements Keeper {
     const database = await this.open();
     const found = await database.getAllFromIndex("conversations", "owner", owner);
     const settings = await database.get("settings", owner);
-    const conversations = found.map(completeConversation).map(settle);
+    const conversations = found.map(completeConversation);
     return {
       conversations: conversations.sort((a, b) => b.updatedAt - a.updatedAt),
       settings: completeSettings(settings ?? {}),
@@ -58,12 +65,12 @@ export class BrowserKeeper implements Keeper {
     // Without this, the browser would drop the write if the page were closed right now.
     transaction.commit();
     await Promise.all([written, transaction.done]);
-    this.channel.postMessage("changed");
+    this.tell({ id: conversation.id, isStreaming: isStreaming(conversation.messages) });
   }
 
   async remove(id: string) {
     await (await this.open()).delete("conversations", id);
-    this.channel.postMessage("changed");
+    this.tell({ id, isStreaming: false });
   }
 
   async putSettings(owner: string, settings: ChatSettings) {
@@ -79,9 +86,16 @@ export class BrowserKeeper implements Keeper {
     else sessionStorage.setItem(NAME, id);
   }
 
-  watch(listener: () => void) {
-    this.channel.addEventListener("message", listener);
-    return () => this.channel.removeEventListener("message", listener);
+  watch(listener: (change: KeptChange) => void) {
+    // A tab with an earlier dashboard sends only a word.
+    const onMessage = ({ data }: MessageEvent<KeptChange | string>) =>
+      listener(typeof data === "string" ? { id: "", isStreaming: false } : data);
+    this.channel.addEventListener("message", onMessage);
+    return () => this.channel.removeEventListener("message", onMessage);
+  }
+
+  private tell(change: KeptChange) {
+    this.channel.postMessage(change);
   }
 
   private open(): Promise<IDBPDatabase<Schema>> {
