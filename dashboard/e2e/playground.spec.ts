@@ -188,7 +188,7 @@ test("a conversation is exported as Markdown, as JSON, and as code without the k
 });
 
 async function exported(page: Page, format: string): Promise<{ name: string; text: string }> {
-  await page.getByRole("button", { name: "Export" }).click();
+  await page.getByRole("button", { name: "Export", exact: true }).click();
   const saved = page.waitForEvent("download");
   await page.getByRole("button", { name: format }).click();
   const download = await saved;

@@ -7,7 +7,9 @@ import SourceFormula from "./SourceFormula";
 
 export default function DrawnFormula({ tex, isDisplay }: FormulaProps) {
   const drawn = useMemo(() => draw(tex, isDisplay), [tex, isDisplay]);
-  return drawn ?? <SourceFormula tex={tex} isDisplay={isDisplay} />;
+  if (drawn === null) return <SourceFormula tex={tex} isDisplay={isDisplay} />;
+  // React hides and shows what it waited for by a style, which MathML need not have.
+  return <span>{drawn}</span>;
 }
 
 /** Null if it is not LaTeX. */

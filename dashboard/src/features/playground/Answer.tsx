@@ -35,10 +35,10 @@ export const Answer = memo(function Answer({ answer, isLast, ...slot }: AnswerPr
       ) : (
         <AnswerText answer={answer} />
       )}
-      {answer.calls.length > 0 && <ToolCalls answer={answer} isLast={isLast} />}
+      {answer.calls.length > 0 && <ToolCalls key={answer.id} answer={answer} isLast={isLast} />}
       <Ending answer={answer} isLast={isLast} />
       <AnswerFacts answer={answer}>
-        <VersionPicker {...slot} />
+        {!isEditing && <VersionPicker {...slot} />}
         {answer.text && <CopyButton text={answer.text} />}
         {answer.text && !isEditing && (
           <IconButton label="Edit the answer" isQuiet onClick={() => setEditing(true)}>

@@ -40,7 +40,8 @@ export function MessageList({ thread }: { thread: Thread }) {
     >
       <div className={styles.column} data-wide={isWide}>
         {path.map((message) => (
-          <Shown key={message.id} thread={thread} message={message} isLast={message === last} />
+          // The same for all versions, so that the focus stays on the button that steps through them.
+          <Shown key={message.parent} thread={thread} message={message} isLast={message === last} />
         ))}
         {last?.role === "user" && <AnswerButton />}
       </div>

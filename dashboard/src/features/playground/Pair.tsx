@@ -20,7 +20,7 @@ const ALONE: Slot = { index: 0, count: 1, before: null, after: null };
 export function Pair({ pair, shown, isLast, ...slot }: PairProps) {
   const makings = pair.map(({ making }) => making);
   return (
-    <div className={styles.pair} role="group" aria-label="Two answers side by side">
+    <div className={styles.pair} role="group" aria-label="Two answers">
       {pair.map((answer, i) => {
         const isShown = answer.id === shown.id;
         return (

@@ -67,10 +67,6 @@ describe("export", () => {
     expect(pathOf(all?.[1] as Conversation).map(({ id }) => id)).toEqual([1, 2]);
   });
 
-  it("leaves the key's name out", () => {
-    expect(toJson([conversation])).not.toContain("admin");
-  });
-
   it("writes Markdown with the answers unchanged", () => {
     expect(toMarkdown(conversation)).toBe(
       [
@@ -179,13 +175,15 @@ describe("import", () => {
   });
 
   it("survives any value in any place", () => {
-    const text = toJson([conversation]);
-    const values = ["null", "5", '"x"', "[]", "{}", "true"];
-    for (const [, value = ""] of text.matchAll(/": ("[^"]*"|[\d.]+|null|true|false|\{\}|\[\])/g)) {
-      for (const other of values) {
-        const { value: made, problem } = readExport(text.replace(`: ${value}`, `: ${other}`), NOW);
+    const text = toJson([conversationOf(exchange("Hi", "Hello"))]);
+    for (const found of text.matchAll(/": ("[^"]*"|[\d.]+|null|true|false|\{\}|\[\])/g)) {
+      const [place, value = ""] = found;
+      const from = found.index + place.length - value.length;
+      for (const other of ["null", "5", '"x"', "{}"]) {
+        const changed = text.slice(0, from) + other + text.slice(from + value.length);
+        const { value: made, problem } = readExport(changed, NOW);
         expect(made === null).toBe(problem !== null);
-        if (made) for (const entry of made) expect(() => toMarkdown(entry)).not.toThrow();
+        for (const entry of made ?? []) expect(() => toMarkdown(entry)).not.toThrow();
       }
     }
   });

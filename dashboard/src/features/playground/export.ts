@@ -8,7 +8,7 @@ import { fenced } from "./fence";
 import { pathOf } from "./thread";
 import { contentOf } from "./turns";
 
-/** Everything but the name of the key and this browser's own id, which are not part of it. */
+/** Everything but the ids under which this browser stores it. */
 export function toJson(conversations: Conversation[]): string {
   const document = { format: FORMAT, version: VERSION, conversations: conversations.map(exported) };
   return `${JSON.stringify(document, null, 2)}\n`;
