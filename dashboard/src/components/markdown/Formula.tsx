@@ -21,8 +21,8 @@ export function Formula(props: FormulaProps) {
   if (!props.isDisplay) return drawn;
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it
-    <div className={styles.display} tabIndex={0}>
+    <section className={styles.display} tabIndex={0}>
       {drawn}
-    </div>
+    </section>
   );
 }

@@ -99,9 +99,9 @@ const COMPLETE: Components = {
   input: ({ checked }) => <span aria-hidden>{checked ? "☑ " : "☐ "}</span>,
   table: ({ children }) => (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it
-    <div className={styles.table} tabIndex={0}>
+    <section className={styles.table} tabIndex={0}>
       <table>{children}</table>
-    </div>
+    </section>
   ),
   code: ({ className, children }) =>
     className?.includes("math-inline") ? (
