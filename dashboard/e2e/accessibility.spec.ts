@@ -122,7 +122,7 @@ test("nothing is cut off, from a small phone to a wide screen", async ({ page })
   await enterKey(page, service.url, "demo");
   await expectChart(page, "Memory");
   for (const name of ["Requests", "Engine", "Keys", "Alerts & SLO", "Playground", "Overview"]) {
-    const link = page.getByRole("link", { name });
+    const link = page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name });
     await link.click();
     await expect(link).toHaveAttribute("aria-current");
     await expect(page.getByRole("heading", { level: 1 })).toBeVisible();

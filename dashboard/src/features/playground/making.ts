@@ -17,13 +17,13 @@ export function listMaking({ model, preset, system, sampling, reasoningEffort }:
   return parts;
 }
 
-/** What is special about one of the answers; its model if nothing is. */
+/** The model of one of the answers, and what is special about it; all of its settings if nothing is. */
 export function describeMaking(makings: (Making | null)[], index: number): string {
   const lists = makings.map((making) => (making ? listMaking(making) : ["unknown settings"]));
-  const own = lists[index] ?? [];
+  const [model = "", ...own] = lists[index] ?? [];
   const special = own.filter((part) => !lists.every((list) => list.includes(part)));
-  const isSameModel = special[0] !== own[0];
-  if (special.length === 0)
-    return `${own[0] ?? ""} · ${own.length > 1 ? "same settings" : "default settings"}`;
-  return isSameModel ? [own[0], ...special].join(" · ") : special.join(" · ");
+  const named = special.length > 0 ? special : own;
+  const isModelSpecial = !lists.every((list) => list[0] === model);
+  if (named.length === 0 && !isModelSpecial) return `${model} · default settings`;
+  return [model, ...named].join(" · ");
 }
