@@ -105,7 +105,7 @@ const COMPLETE: Components = {
   ),
   code: ({ className, children }) =>
     className?.includes("math-inline") ? (
-      <Formula tex={String(children)} isDisplay={false} />
+      <Formula tex={typeof children === "string" ? children : ""} isDisplay={false} />
     ) : (
       <code className={className}>{children}</code>
     ),

@@ -104,7 +104,10 @@ export class Chat {
   regenerate(): void {
     this.withActive((id) => {
       const last = this.lastShown(id);
-      if (last?.role !== "assistant") return this.answer(id);
+      if (last?.role !== "assistant") {
+        this.answer(id);
+        return;
+      }
       // Of an empty answer there is nothing to keep.
       if (isEmpty(last) && last.pair === null) this.tell(id, { kind: "dropped", id: last.id });
       this.answer(id, last.parent);

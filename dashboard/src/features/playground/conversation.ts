@@ -244,7 +244,8 @@ function continued(answer: AnswerMessage, sentAt: number): AnswerMessage {
 
 /** Adds the fields that an earlier dashboard did not store. */
 export function completeMessage(kept: Message): Message {
-  if (kept.role === "user") return { ...kept, attachments: kept.attachments ?? [] };
+  if (kept.role === "user")
+    return { ...kept, attachments: (kept as Partial<UserMessage>).attachments ?? [] };
   return { ...NO_ANSWER, ...kept, stats: { ...NO_STATS, ...kept.stats } };
 }
 

@@ -30,8 +30,8 @@ export function play(...steps: Step[]): Thread {
 export function playOn(before: Thread, ...steps: Step[]): Thread {
   return steps.reduce((thread, step) => {
     const last = pathOf(thread).at(-1)?.id ?? START;
-    const whole = { parent: last, id: last, making: null, ...step };
-    return converse(thread, whole as unknown as ConversationAction);
+    const whole: unknown = { parent: last, id: last, making: null, ...step };
+    return converse(thread, whole as ConversationAction);
   }, before);
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { EMPTY_THREAD } from "./conversation";
 import { callPiece, conversationOf, exchange, grew, recordOf, usageOf } from "./examples";
 import { toJson, toMarkdown } from "./export";
 import { readExport } from "./import";
@@ -64,7 +65,7 @@ describe("export", () => {
     );
     const all = readExport(toJson([conversation, rich]), NOW).value;
     expect(all).toEqual([conversation, rich].map(withoutOwner));
-    expect(pathOf(all?.[1] as Conversation).map(({ id }) => id)).toEqual([1, 2]);
+    expect(all?.map((one) => pathOf(one).at(-1)?.id)).toEqual([4, 2]);
   });
 
   it("writes Markdown with the answers unchanged", () => {
@@ -138,7 +139,7 @@ describe("import", () => {
       createdAt: Date.UTC(2026, 10, 20),
       settings: { model: "pocket", system: "Be brief.", sampling: { temperature: 0.5 } },
     });
-    expect(pathOf(conversation as Conversation)).toMatchObject([
+    expect(pathOf(conversation ?? EMPTY_THREAD)).toMatchObject([
       { role: "user", text: "Weather?" },
       { calls: [{ name: "f", result: "22" }], stats: { finishReason: "tool_calls" } },
       { text: "Warm", state: "stopped" },

@@ -6,7 +6,7 @@ import type { Making } from "./conversation";
 export function listMaking({ model, preset, system, sampling, reasoningEffort }: Making): string[] {
   const parts = [model];
   if (system.trim() !== "") parts.push(preset === "Own" ? "own system prompt" : preset);
-  for (const [name, value] of Object.entries(sampling)) {
+  for (const [name, value] of Object.entries({ ...sampling })) {
     if (value === null) continue;
     const words = Array.isArray(value)
       ? value.map((stop) => JSON.stringify(stop)).join(", ")
