@@ -93,7 +93,7 @@ test("sends the chosen persona and sampling over several turns, and regenerates"
   await expect(page.getByLabel("Seed")).toHaveValue("");
 });
 
-test("a question can be edited, which deletes all later messages", async ({ page }) => {
+test("a question can be edited; what followed it is kept as another version", async ({ page }) => {
   const answers = page.getByRole("article", { name: "Answer" });
   for (const [n, text] of ["one", "two", "three"].entries()) {
     await ask(page, text);
@@ -107,6 +107,11 @@ test("a question can be edited, which deletes all later messages", async ({ page
   await expect(answers).toHaveCount(2);
   await expect(answers.nth(1)).toContainText("You said: TWO");
   await expect(answers.nth(1)).toContainText('print("3 messages")');
+  await page.getByRole("button", { name: "Previous version" }).click();
+  await expect(answers).toHaveCount(3);
+  await expect(answers.nth(2)).toContainText("You said: three");
+  await page.getByRole("button", { name: "Next version" }).click();
+  await expect(answers).toHaveCount(2);
 });
 
 test("keeps conversations over a reload; renames, deletes and restores them", async ({ page }) => {
@@ -157,14 +162,19 @@ test("a conversation is exported as Markdown, as JSON, and as code without the k
   const violations = watchPolicy(page);
   await ask(page, "hello");
   await expect(page.getByRole("article", { name: "Answer" })).toContainText("24 in");
-  const markdown = await exported(page, "Markdown");
+  const markdown = await exported(page, "Markdown, to read");
   expect(markdown.name).toMatch(/^\d{4}-\d\d-\d\d-hello\.md$/);
   expect(markdown.text).toContain(
     "**You**\n\nhello\n\n**Model**\n\nYou said: hello\n\n```python\n",
   );
-  const json = await exported(page, "JSON, with all measurements");
+  const json = await exported(page, "JSON, whole, to import again");
   expect(JSON.parse(json.text)).toMatchObject({
-    messages: [{ content: "hello" }, { usage: { prompt_tokens: 24 }, state: "done" }],
+    conversations: [
+      {
+        title: "hello",
+        messages: [{ text: "hello" }, { stats: { usage: { prompt_tokens: 24 } }, state: "done" }],
+      },
+    ],
   });
 
   await page.getByRole("button", { name: "Show as code" }).click();
@@ -178,7 +188,7 @@ test("a conversation is exported as Markdown, as JSON, and as code without the k
 });
 
 async function exported(page: Page, format: string): Promise<{ name: string; text: string }> {
-  await page.getByRole("button", { name: "Export" }).click();
+  await page.getByRole("button", { name: "Export", exact: true }).click();
   const saved = page.waitForEvent("download");
   await page.getByRole("button", { name: format }).click();
   const download = await saved;

@@ -1,10 +1,8 @@
 /**
- * A mock of the service: serves dist/ and made-up numbers, for tests of the pages.
+ * A mock of the service: serves dist/ and made-up numbers, for tests of the pages. mock-chat.mjs
+ * says how it answers.
  *
  * Keys: "demo" has every scope, "watcher" metrics, "chat-only" inference; others are refused.
- * A message that contains "limit", "busy", "cut" or "slow" gets such an answer; others are echoed.
- * "think" adds reasoning. With tools, "weather" is answered by a call and "both" by two; with a
- * schema, "wrong" gets JSON that does not fit it, anything else JSON that fits the example.
  * MOCK_PORT (0 means any free port) and MOCK_STATE set the port and the state:
  * ready, loading, idle, alert, open ("open" requires no key), or an incident of mock-now.mjs.
  */
@@ -13,8 +11,10 @@ import { createServer } from "node:http";
 import { extname } from "node:path";
 import { CONTENT_POLICY } from "./content-policy.mjs";
 import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
+import { MODELS, MockChat } from "./mock-chat.mjs";
 import { buildEvents } from "./mock-events.mjs";
 import { buildEngine } from "./mock-engine.mjs";
+import { refuse, sendJson } from "./mock-http.mjs";
 import { MockKeys } from "./mock-keys.mjs";
 import { buildNow, isIncident } from "./mock-now.mjs";
 import { MockRequests } from "./mock-requests.mjs";
@@ -34,6 +34,7 @@ const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
 const REQUESTS = new MockRequests(STATE === "ready");
+const CHAT = new MockChat(REQUESTS);
 const SCOPES = {
   demo: ["inference", "metrics", "admin"],
   watcher: ["metrics"],
@@ -49,16 +50,6 @@ const TYPES = {
 };
 
 const now = () => Date.now() / 1000;
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function sendJson(response, status, body, headers = {}) {
-  response.writeHead(status, { "content-type": "application/json", ...headers });
-  response.end(JSON.stringify(body));
-}
-
-function refuse(response, status, type, code, message, headers = {}) {
-  sendJson(response, status, { error: { message, type, param: null, code } }, headers);
-}
 
 function buildStatus(key) {
   const isReady = STATE !== "loading";
@@ -127,103 +118,6 @@ async function manageKeys(request, path, response) {
   refuse(response, status, "invalid_request_error", "refused", body);
 }
 
-const MODEL = {
-  id: "pocket",
-  max_model_len: 2048,
-  default_sampling: { temperature: 0.3, top_p: 0.9, top_k: 20, min_p: 0 },
-};
-
-/** Counts one token per word. */
-async function tokenize(request, response) {
-  const { messages } = await readBody(request);
-  const words = messages.flatMap((message) => message.content?.match(/\S+/g) ?? []);
-  sendJson(response, 200, { tokens: [], count: words.length, max_model_len: MODEL.max_model_len });
-}
-
-async function chat(request, response) {
-  const body = await readBody(request);
-  const { messages } = body;
-  const text = messages.at(-1).content;
-  if (text.includes("limit")) {
-    const words = "The key has spent its 600 requests of this minute.";
-    return refuse(response, 429, "rate_limit_error", "rate_limit_exceeded", words, {
-      "retry-after": "12",
-    });
-  }
-  if (text.includes("busy")) {
-    const words = "The queue is full: 256 requests are waiting.";
-    return refuse(response, 503, "server_error", "overloaded", words, { "retry-after": "3" });
-  }
-  await streamAnswer(response, deltasOf(body, text), text);
-}
-
-/** The deltas of an answer. */
-function deltasOf({ messages, tools, response_format }, text) {
-  const thoughts = text.includes("think") ? "The user asks. **First** I think about it." : "";
-  const reasoning = piecesOf(thoughts).map((piece) => ({ reasoning_content: piece }));
-  const isResult = messages.at(-1).role === "tool";
-  const { name } = tools?.[0].function ?? {};
-  if (name && !isResult && /weather|both/.test(text)) {
-    const cities = text.includes("both") ? ["Rome", "Oslo"] : ["Rome"];
-    return [...reasoning, ...cities.flatMap((city, index) => callDeltas(index, name, { city }))];
-  }
-  const content = isResult
-    ? `The tools said: ${messages.filter(({ role }) => role === "tool").map((m) => m.content)}`
-    : response_format
-      ? JSON.stringify({ name: "Ada", age: text.includes("wrong") ? "36" : 36 }, null, 1)
-      : echoOf(messages, text);
-  return [...reasoning, ...piecesOf(content).map((piece) => ({ content: piece }))];
-}
-
-function echoOf(messages, text) {
-  const system = messages.find((message) => message.role === "system");
-  return `You said: ${text}\n\n\`\`\`python\nprint("${messages.length} messages")\n\`\`\`\n${system ? `System: ${system.content}` : "No system prompt."}`;
-}
-
-function piecesOf(text) {
-  return text.match(/\s*\S+/g) ?? [];
-}
-
-function callDeltas(index, name, args) {
-  const first = { id: `call_${index}`, type: "function", function: { name, arguments: "" } };
-  const others = JSON.stringify(args).match(/.{1,5}/g);
-  return [first, ...others.map((piece) => ({ function: { arguments: piece } }))].map((call) => ({
-    tool_calls: [{ index, ...call }],
-  }));
-}
-
-async function streamAnswer(response, deltas, question) {
-  const startedAt = now();
-  const id = `req-${Date.now().toString(36)}`;
-  response.writeHead(200, {
-    "content-type": "text/event-stream",
-    "x-request-id": id,
-    "server-timing": "queue;dur=1.2, prefill;dur=30.1",
-  });
-  const send = (body) => response.write(`data: ${JSON.stringify(body)}\n\n`);
-  await wait(80);
-  for (const [i, delta] of deltas.entries()) {
-    if (response.destroyed) return;
-    if (question.includes("cut") && i === 2) return void response.destroy();
-    send({ choices: [{ index: 0, delta, finish_reason: null }] });
-    await wait(question.includes("slow") ? 400 : 40);
-  }
-  const reason = deltas.some((delta) => delta.tool_calls) ? "tool_calls" : "stop";
-  send({ choices: [{ index: 0, delta: {}, finish_reason: reason }] });
-  const usage = {
-    prompt_tokens: 24,
-    completion_tokens: deltas.length,
-    total_tokens: 24 + deltas.length,
-    prompt_tokens_details: { cached_tokens: 16 },
-    completion_tokens_details: {
-      reasoning_tokens: deltas.filter((delta) => delta.reasoning_content).length,
-    },
-  };
-  send({ choices: [], usage });
-  REQUESTS.answered(id, startedAt, deltas.length);
-  response.end("data: [DONE]\n\n");
-}
-
 async function serveFile(path, response) {
   const name = path === "/" ? "index.html" : path.slice(1);
   const file = new URL(`../dist/${name}`, import.meta.url);
@@ -262,9 +156,13 @@ async function route(request, response) {
   }
   if (url.pathname === "/api/status") return sendJson(response, 200, buildStatus(key));
   if (url.pathname === "/v1/models")
-    return sendJson(response, 200, { object: "list", data: [MODEL] });
-  if (url.pathname === "/tokenize") return tokenize(request, response);
-  if (url.pathname === "/v1/chat/completions") return chat(request, response);
+    return sendJson(response, 200, { object: "list", data: MODELS });
+  if (url.pathname === "/tokenize") {
+    return CHAT.tokenize(response, await readBody(request));
+  }
+  if (url.pathname === "/v1/chat/completions") {
+    return CHAT.answer(response, await readBody(request));
+  }
   const isManaging = url.pathname.startsWith("/api/keys") || request.method === "DELETE";
   const scope = isManaging ? "admin" : "metrics";
   if (!SCOPES[key].includes(scope)) {

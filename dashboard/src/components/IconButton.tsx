@@ -7,10 +7,13 @@ interface IconButtonProps {
   onClick: () => void;
   isQuiet?: boolean;
   isPressed?: boolean;
+  /** It can still be focused, so that the focus stays when its own click disables it. */
+  isDisabled?: boolean;
   children: ReactNode;
 }
 
-export function IconButton({ label, onClick, isQuiet, isPressed, children }: IconButtonProps) {
+export function IconButton(props: IconButtonProps) {
+  const { label, onClick, isQuiet, isPressed, isDisabled, children } = props;
   return (
     <Tooltip label={label} openDelay={400}>
       <ActionIcon
@@ -19,7 +22,8 @@ export function IconButton({ label, onClick, isQuiet, isPressed, children }: Ico
         size={isQuiet ? 28 : 34}
         aria-label={label}
         aria-pressed={isPressed}
-        onClick={onClick}
+        {...(isDisabled && { "aria-disabled": true, "data-disabled": true })}
+        onClick={isDisabled ? undefined : onClick}
       >
         {children}
       </ActionIcon>

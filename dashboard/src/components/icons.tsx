@@ -199,3 +199,28 @@ export const IconChevron = () => (
     <path d="M6 3.5L10.5 8 6 12.5" />
   </Icon>
 );
+
+export const IconBack = () => (
+  <Icon>
+    <path d="M10 3.5L5.5 8 10 12.5" />
+  </Icon>
+);
+
+export const IconAttach = () => (
+  <Icon>
+    <path d="M13.2 7.3l-5.5 5.5a3.3 3.3 0 0 1-4.6-4.6l5.7-5.7a2.2 2.2 0 0 1 3.1 3.1L6.3 11.2a1.1 1.1 0 0 1-1.5-1.5l5-5" />
+  </Icon>
+);
+
+export const IconImage = () => (
+  <Icon>
+    <path d="M2.5 3h11v10h-11zM3 11.5l3.2-3.7 2.6 2.8 1.8-1.8 2.6 2.7" />
+    <circle cx="10.6" cy="5.9" r="0.9" />
+  </Icon>
+);
+
+export const IconUpload = () => (
+  <Icon>
+    <path d="M8 10.2V2.7M4.8 5.7L8 2.5l3.2 3.2M2.5 13.3h11" />
+  </Icon>
+);

@@ -1,6 +1,7 @@
 import type { ExtraProps } from "react-markdown";
 import { CopyButton } from "../CopyButton";
 import { CodeText } from "./CodeText";
+import { Formula } from "./Formula";
 import styles from "./CodeBlock.module.css";
 
 interface CodeBlockProps extends ExtraProps {
@@ -8,9 +9,10 @@ interface CodeBlockProps extends ExtraProps {
   isGrowing: boolean;
 }
 
-/** A code block with its language, a copy button, and highlighting if the language is known. */
+/** A formula, or a code block with its language, a copy button, and highlighting if the language is known. */
 export function CodeBlock({ node, isGrowing }: CodeBlockProps) {
   const { text, language } = readCode(node);
+  if (language === "math") return <Formula tex={text} isDisplay />;
   return (
     <figure className={styles.block}>
       <figcaption className={styles.bar}>

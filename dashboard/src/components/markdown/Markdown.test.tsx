@@ -69,6 +69,20 @@ describe("Markdown", () => {
     expect(container.querySelector("pre")?.textContent).toBe("def f():\n    return 1");
   });
 
+  it("draws formulas as MathML without styles, and shows what is not one as it is", async () => {
+    const container = draw(
+      "Mass $e = mc^2$ costs $5 and $6.\n\n$$\n\\frac{1}{2} \\fbox{x}\n$$\n\nNot $\\frac{1}$ this.",
+    );
+    await waitFor(() => expect(container.querySelectorAll("math")).toHaveLength(2), {
+      timeout: 20_000,
+    });
+    expect(container.querySelector("math[display=block] mfrac")).not.toBeNull();
+    expect(container.querySelector("[style]")).toBeNull();
+    expect(container).toHaveTextContent("costs $5 and $6.");
+    expect(container.querySelector("code")).toHaveTextContent("\\frac{1}");
+    expect(container.querySelector("math a, math [href]")).toBeNull();
+  });
+
   it("leaves code in a language it does not know plain", () => {
     const container = draw("```brainfuck\n+<b>+\n```");
     expect(container.querySelector("pre")?.textContent).toBe("+<b>+");

@@ -8,9 +8,12 @@ import { createContext, memo, use, useMemo, type ComponentProps } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
+import remarkMath from "remark-math";
 import { htmlAsText } from "./html-as-text";
 import { splitBlocks } from "./blocks";
 import { CodeBlock } from "./CodeBlock";
+import { Formula } from "./Formula";
+import { markMath } from "./math-text";
 import styles from "./Markdown.module.css";
 
 interface MarkdownBodyProps {
@@ -52,9 +55,18 @@ function Link({ href, children }: ComponentProps<"a">) {
 
 const SCHEMA = {
   ...defaultSchema,
+  attributes: {
+    ...defaultSchema.attributes,
+    code: [["className", /^language-./, "math-inline"] as [string, RegExp, string]],
+  },
   protocols: { href: ["http", "https", "mailto"] },
 };
-const REMARK = [remarkGfm, htmlAsText];
+const REMARK: ComponentProps<typeof ReactMarkdown>["remarkPlugins"] = [
+  remarkGfm,
+  // A single dollar sign is mostly money: math-text.ts decides.
+  [remarkMath, { singleDollarTextMath: false }],
+  htmlAsText,
+];
 const REHYPE: ComponentProps<typeof ReactMarkdown>["rehypePlugins"] = [[rehypeSanitize, SCHEMA]];
 
 /** Memoized, so that complete blocks are not rendered again while the last one grows. */
@@ -66,7 +78,7 @@ const Block = memo(function Block({ text, isGrowing }: { text: string; isGrowing
         rehypePlugins={REHYPE}
         components={isGrowing ? GROWING : COMPLETE}
       >
-        {text}
+        {markMath(text)}
       </ReactMarkdown>
     </div>
   );
@@ -87,10 +99,16 @@ const COMPLETE: Components = {
   input: ({ checked }) => <span aria-hidden>{checked ? "☑ " : "☐ "}</span>,
   table: ({ children }) => (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it
-    <div className={styles.table} tabIndex={0}>
+    <section className={styles.table} tabIndex={0}>
       <table>{children}</table>
-    </div>
+    </section>
   ),
+  code: ({ className, children }) =>
+    className?.includes("math-inline") ? (
+      <Formula tex={typeof children === "string" ? children : ""} isDisplay={false} />
+    ) : (
+      <code className={className}>{children}</code>
+    ),
   pre: ({ node }) => <CodeBlock node={node} isGrowing={false} />,
 };
 

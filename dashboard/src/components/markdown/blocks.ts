@@ -35,8 +35,16 @@ function continues(block: string[], line: string): boolean {
   return LIST_ITEM.test(line) && LIST_ITEM.test(block[0] ?? "");
 }
 
-/** The open fence after `line`, or null outside of code. */
+/** What begins a formula, and what ends it. */
+const FORMULAS: Record<string, string> = { $$: "$$", "\\[": "\\]" };
+
+/** The open fence or formula after `line`, or null outside of both. */
 function fenceAfter(fence: string | null, line: string): string | null {
+  const end = FORMULAS[fence ?? ""];
+  if (end !== undefined) return line.includes(end) ? null : fence;
+  const begin = line.trimStart().slice(0, 2);
+  const begun = fence === null ? FORMULAS[begin] : undefined;
+  if (begun !== undefined) return line.trim().slice(2).includes(begun) ? null : begin;
   const [, mark, info = ""] = FENCE.exec(line) ?? [];
   if (mark === undefined) return fence;
   if (fence === null) return mark.startsWith("`") && info.includes("`") ? null : mark;

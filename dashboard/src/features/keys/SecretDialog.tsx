@@ -1,5 +1,6 @@
 import { Button, Modal } from "@mantine/core";
 import { useClipboard } from "@mantine/hooks";
+import { useEffect, useState } from "react";
 import type { KeyWithSecret } from "../../api/types";
 import { IconCheck, IconCopy } from "../../components/icons";
 import styles from "./SecretDialog.module.css";
@@ -9,13 +10,22 @@ interface SecretDialogProps {
   onClose: () => void;
 }
 
-/** Shows a secret for the only time, so a click outside must not close the dialog. */
+/** Shows a secret for the only time: only its buttons close it before the secret was copied. */
 export function SecretDialog({ secret, onClose }: SecretDialogProps) {
   const clipboard = useClipboard({ timeout: 3000 });
+  const [hasCopied, setHasCopied] = useState(false);
+  const [isAsking, setAsking] = useState(false);
+  const noteCopy = () => {
+    setHasCopied(true);
+    setAsking(false);
+  };
+  if (clipboard.copied && !hasCopied) noteCopy();
+  useUnloadQuestion(!hasCopied);
   return (
     <Modal
       opened
-      onClose={onClose}
+      // Called for Esc only.
+      onClose={() => (hasCopied ? onClose() : setAsking(true))}
       title={`New secret of ${secret.name}`}
       closeOnClickOutside={false}
       withCloseButton={false}
@@ -23,12 +33,17 @@ export function SecretDialog({ secret, onClose }: SecretDialogProps) {
       <p className={styles.words}>
         Copy it now: it is shown only once. The service stores only a hash of it.
       </p>
-      <code className={styles.secret} data-testid="secret">
+      <code className={styles.secret} data-testid="secret" onCopy={noteCopy}>
         {secret.key}
       </code>
       {clipboard.error && (
         <p className={styles.words} role="alert">
           The browser refused to copy. Select the text and copy it manually.
+        </p>
+      )}
+      {isAsking && (
+        <p className={styles.words} role="alert">
+          The secret has not been copied yet, and it cannot be shown again. Close anyway?
         </p>
       )}
       <div className={styles.buttons}>
@@ -40,8 +55,18 @@ export function SecretDialog({ secret, onClose }: SecretDialogProps) {
         >
           {clipboard.copied ? "Copied" : "Copy"}
         </Button>
-        <Button onClick={onClose}>I have it</Button>
+        <Button onClick={onClose}>{isAsking ? "Close without copying" : "I have it"}</Button>
       </div>
     </Modal>
   );
+}
+
+/** Makes the browser ask before the page is closed or reloaded. */
+function useUnloadQuestion(isNeeded: boolean): void {
+  useEffect(() => {
+    if (!isNeeded) return;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener("beforeunload", ask);
+    return () => window.removeEventListener("beforeunload", ask);
+  }, [isNeeded]);
 }

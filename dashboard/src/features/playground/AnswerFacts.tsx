@@ -47,12 +47,12 @@ export function AnswerFacts({ answer, children }: AnswerFactsProps) {
           </button>
         )}
       </div>
-      <div id={id}>{isOpen && <TimingTable stats={answer.stats} />}</div>
+      <div id={id}>{isOpen && <TimingTable answer={answer} />}</div>
     </footer>
   );
 }
 
-function listFacts({ state, stats }: AnswerMessage): string[] {
+function listFacts({ state, stats, isEdited, numContinued }: AnswerMessage): string[] {
   const { ttftSeconds, tokensPerSecond, isEstimate } = speedOf(stats);
   // For an answer that arrived at once only the service knows the speed.
   const { record } = stats;
@@ -71,7 +71,9 @@ function listFacts({ state, stats }: AnswerMessage): string[] {
     const { cached_tokens } = prompt_tokens_details;
     facts.push(`${prompt_tokens} in (${cached_tokens} cached), ${completion_tokens} out`);
   }
-  if (state === "stopped") facts.push("stopped");
+  if (state === "stopped" || state === "interrupted") facts.push(state);
+  if (isEdited) facts.push("edited");
+  if (numContinued > 0) facts.push("continued");
   const ending = ENDINGS[stats.finishReason ?? ""];
   if (ending) facts.push(ending);
   return facts;

@@ -5,7 +5,8 @@ import { IconButton } from "../../components/IconButton";
 import { IconCode, IconDownload, IconEdit, IconSidebar, IconTune } from "../../components/icons";
 import { activeConversation } from "./chat-state";
 import { useChat, useChatState } from "./ChatProvider";
-import { download, toJson, toMarkdown } from "./export";
+import { download } from "./download";
+import { toJson, toMarkdown } from "./export";
 import { SnippetDialog } from "./SnippetDialog";
 import { fileNameOf } from "./titles";
 import styles from "./ChatHeader.module.css";
@@ -94,7 +95,7 @@ function ExportMenu() {
     const conversation = activeConversation(chat.store.get());
     if (!conversation) return;
     const name = fileNameOf(conversation.title, conversation.createdAt, extension);
-    if (extension === "json") download(name, "application/json", toJson(conversation));
+    if (extension === "json") download(name, "application/json", toJson([conversation]));
     else download(name, "text/markdown", toMarkdown(conversation));
   };
   if (isEmpty) return null;
@@ -121,10 +122,10 @@ function ExportMenu() {
       </Popover.Target>
       <Popover.Dropdown aria-label="Export" className={styles.menu}>
         <Button variant="default" size="xs" fullWidth onClick={() => save("md")}>
-          Markdown
+          Markdown, to read
         </Button>
         <Button variant="default" size="xs" fullWidth onClick={() => save("json")}>
-          JSON, with all measurements
+          JSON, whole, to import again
         </Button>
       </Popover.Dropdown>
     </Popover>

@@ -29,20 +29,23 @@ export function ChatProvider({ children }: { children: ReactNode }) {
   const owner = useLive().connection.status?.key.name;
   const canMeasure = useHasScope("metrics");
   const models = useServedModels() ?? NO_MODELS;
-  const model = models[0]?.id ?? null;
 
   useEffect(() => {
     if (key === null || owner === undefined) return;
-    void chat.signIn({ key, owner, canMeasure, model, refuse });
-  }, [chat, key, owner, canMeasure, model, refuse]);
+    void chat.signIn({ key, owner, canMeasure, models: models.map(({ id }) => id), refuse });
+  }, [chat, key, owner, canMeasure, models, refuse]);
 
-  useEffect(() => keeper.watch(() => void chat.reload()), [chat, keeper]);
+  useEffect(() => keeper.watch((change) => chat.hear(change)), [chat, keeper]);
 
   useEffect(() => {
-    const keep = () => chat.keepNow();
-    window.addEventListener("pagehide", keep);
+    const leave = () => chat.leave(true);
+    // A page that is shown again after "back" was not closed.
+    const stay = () => chat.leave(false);
+    window.addEventListener("pagehide", leave);
+    window.addEventListener("pageshow", stay);
     return () => {
-      window.removeEventListener("pagehide", keep);
+      window.removeEventListener("pagehide", leave);
+      window.removeEventListener("pageshow", stay);
       chat.stopAll();
     };
   }, [chat]);

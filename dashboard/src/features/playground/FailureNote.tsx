@@ -1,29 +1,34 @@
 import { Button } from "@mantine/core";
+import type { ReactNode } from "react";
 import { useNow } from "../../lib/clock";
 import { formatSeconds } from "../../lib/units";
 import { useCanSend, useChat } from "./ChatProvider";
+import type { AnswerMessage } from "./conversation";
 import type { Failure } from "./failure";
 import styles from "./FailureNote.module.css";
 
 interface FailureNoteProps {
   failure: Failure;
-  /** Only the last question can be retried. */
-  isLast: boolean;
+  /** The answer that the user can ask for again. */
+  retried?: AnswerMessage;
+  /** Other ways on. */
+  children: ReactNode;
 }
 
-export function FailureNote({ failure, isLast }: FailureNoteProps) {
+export function FailureNote({ failure, retried, children }: FailureNoteProps) {
   const left = useSecondsUntil(failure.retryAt);
   return (
     <div className={styles.note}>
       <p className={styles.words} role="alert">
         <strong>{failure.title}.</strong> {failure.words}
       </p>
-      {isLast && <RetryButton secondsLeft={left} />}
+      {retried && <RetryButton answer={retried} secondsLeft={left} />}
+      {children}
     </div>
   );
 }
 
-function RetryButton({ secondsLeft }: { secondsLeft: number }) {
+function RetryButton({ answer, secondsLeft }: { answer: AnswerMessage; secondsLeft: number }) {
   const chat = useChat();
   const canSend = useCanSend();
   return (
@@ -31,7 +36,7 @@ function RetryButton({ secondsLeft }: { secondsLeft: number }) {
       variant="default"
       size="compact-sm"
       disabled={!canSend || secondsLeft > 0}
-      onClick={() => chat.regenerate()}
+      onClick={() => (answer.pair === null ? chat.regenerate() : chat.retry(answer.id))}
     >
       {secondsLeft > 0 ? `Try again in ${formatSeconds(secondsLeft)}` : "Try again"}
     </Button>

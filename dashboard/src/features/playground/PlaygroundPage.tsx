@@ -55,8 +55,7 @@ export function PlaygroundPage() {
 }
 
 function Messages() {
-  const id = useChatState((state) => state.activeId);
-  const messages = useChatState((state) => activeConversation(state)?.messages);
-  if (messages && messages.length > 0) return <MessageList key={id} messages={messages} />;
-  return <EmptyConversation />;
+  const conversation = useChatState(activeConversation);
+  if (!conversation || conversation.messages.length === 0) return <EmptyConversation />;
+  return <MessageList key={conversation.id} thread={conversation} />;
 }

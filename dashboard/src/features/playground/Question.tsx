@@ -1,77 +1,70 @@
-import { Button, Textarea } from "@mantine/core";
-import { memo, useState, type KeyboardEvent } from "react";
+import { memo, useState } from "react";
 import { CopyButton } from "../../components/CopyButton";
 import { IconButton } from "../../components/IconButton";
 import { IconEdit } from "../../components/icons";
+import { formatBytes } from "../../lib/units";
 import { useCanSend, useChat } from "./ChatProvider";
-import type { UserMessage } from "./conversation";
-import { isSendKey } from "./keys";
+import type { Attachment, UserMessage } from "./conversation";
+import { MessageEditor } from "./MessageEditor";
+import type { Slot } from "./thread";
+import { VersionPicker } from "./VersionPicker";
 import styles from "./Question.module.css";
 
-/** A question of the user. Editing it replaces everything from there on. */
-export const Question = memo(function Question({ message }: { message: UserMessage }) {
+interface QuestionProps extends Slot {
+  message: UserMessage;
+}
+
+/** A question of the user. Editing it adds a version, which gets its own answers. */
+export const Question = memo(function Question({ message, ...slot }: QuestionProps) {
   const [isEditing, setEditing] = useState(false);
   if (isEditing) return <QuestionEditor message={message} onClose={() => setEditing(false)} />;
+  const { text, attachments } = message;
   return (
     <div className={styles.row}>
       <span className={styles.actions}>
-        <CopyButton text={message.text} />
+        <CopyButton text={text} />
         <IconButton label="Edit and ask again" isQuiet onClick={() => setEditing(true)}>
           <IconEdit />
         </IconButton>
       </span>
-      <div className={styles.bubble}>{message.text}</div>
+      <VersionPicker {...slot} />
+      <div className={styles.bubble}>
+        {text !== "" && <div className={styles.text}>{text}</div>}
+        {attachments.length > 0 && <Files files={attachments} />}
+      </div>
     </div>
   );
 });
 
-interface QuestionEditorProps {
-  message: UserMessage;
-  onClose: () => void;
+function Files({ files }: { files: Attachment[] }) {
+  return (
+    <div className={styles.files}>
+      {files.map(({ name, text }, i) => (
+        <details key={i} className={styles.file}>
+          <summary>
+            {name} <span className={styles.size}>{formatBytes(new Blob([text]).size)}</span>
+          </summary>
+          {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it */}
+          <pre className={styles.content} tabIndex={0}>
+            {text}
+          </pre>
+        </details>
+      ))}
+    </div>
+  );
 }
 
-function QuestionEditor({ message, onClose }: QuestionEditorProps) {
+function QuestionEditor({ message, onClose }: { message: UserMessage; onClose: () => void }) {
   const chat = useChat();
-  const canSend = useCanSend();
-  const [text, setText] = useState(message.text);
-  const canSubmit = canSend && text.trim() !== "";
-  const submit = () => {
-    if (!canSubmit) return;
-    onClose();
-    chat.resend(message.id, text.trim());
-  };
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      onClose();
-    } else if (isSendKey(event)) {
-      event.preventDefault();
-      submit();
-    }
-  };
   return (
-    <div className={styles.editor}>
-      <Textarea
-        autosize
-        minRows={1}
-        maxRows={12}
-        data-autofocus
-        // eslint-disable-next-line jsx-a11y/no-autofocus -- the user has just asked to edit this
-        autoFocus
-        aria-label="Edit the message"
-        value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
-        onKeyDown={onKeyDown}
-      />
-      <div className={styles.buttons}>
-        <span className={styles.note}>All later messages are deleted.</span>
-        <Button variant="default" size="compact-sm" onClick={onClose}>
-          Cancel
-        </Button>
-        <Button size="compact-sm" disabled={!canSubmit} onClick={submit}>
-          Ask again
-        </Button>
-      </div>
-    </div>
+    <MessageEditor
+      label="Edit the message"
+      text={message.text}
+      note="The question so far and what follows are kept as another version."
+      action="Ask again"
+      canSubmit={useCanSend()}
+      onSubmit={(text) => chat.resend(message.id, text)}
+      onClose={onClose}
+    />
   );
 }

@@ -2,7 +2,7 @@ import { Modal } from "@mantine/core";
 import { useState } from "react";
 import { useSession } from "../../api/session";
 import { Markdown } from "../../components/markdown/Markdown";
-import { activeConversation } from "./chat-state";
+import { shownMessages } from "./chat-state";
 import { useChatState, useModel } from "./ChatProvider";
 import { fenced } from "./fence";
 import { buildRequest, findProblem } from "./settings";
@@ -17,8 +17,7 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
   const hasKey = useSession().key !== "";
   const model = useModel();
   const settings = useChatState((state) => state.settings);
-  const messages = useChatState((state) => activeConversation(state)?.messages);
-  const asked = askedTurns(messages ?? []);
+  const asked = askedTurns(useChatState(shownMessages));
   const turns =
     asked.length > 0 ? asked : [{ role: "user" as const, content: "What is 7 plus 5?" }];
   const request = buildRequest(settings, model?.id ?? "", turns);

@@ -1,9 +1,11 @@
-import type { AnswerStats } from "./conversation";
+import type { AnswerMessage } from "./conversation";
+import { listMaking } from "./making";
 import { joinTimings } from "./speed";
 import styles from "./TimingTable.module.css";
 
 /** The service's measurements of a request beside those of the browser. */
-export function TimingTable({ stats }: { stats: AnswerStats }) {
+export function TimingTable({ answer }: { answer: AnswerMessage }) {
+  const { stats, making, numContinued } = answer;
   return (
     <div className={styles.box}>
       <table className={styles.table}>
@@ -28,6 +30,13 @@ export function TimingTable({ stats }: { stats: AnswerStats }) {
         {stats.record
           ? "The browser's times also include the network and rendering."
           : "There is no record from the service: it needs a key with the scope metrics, or it is no longer kept."}
+        {numContinued > 0 && " All of these are those of the last continuation."}
+        {making && (
+          <>
+            <br />
+            Made with {listMaking(making).join(" · ")}
+          </>
+        )}
         <br />
         Request <code>{stats.requestId}</code>
       </p>

@@ -87,7 +87,9 @@ function ResultForm({ answer, onClose }: ResultFormProps) {
       <div className={styles.buttons}>
         {onClose && (
           <>
-            <span className={styles.note}>All later messages are deleted.</span>
+            <span className={styles.note}>
+              The results so far and what follows are kept as another version.
+            </span>
             <Button variant="default" size="compact-sm" onClick={onClose}>
               Cancel
             </Button>

@@ -1,10 +1,10 @@
-/** Runs one answer from its request to its end, and reports each event as an action. */
+/** Runs the request for an answer to its end, and reports each event as an action. */
 
 import { openChat, type CallPiece } from "../../api/chat";
 import type { Call } from "../../api/client";
 import { findRequest } from "../../api/endpoints";
 import type { ChatRequest, RequestRecord } from "../../api/types";
-import type { ConversationAction, Growth } from "./conversation";
+import type { AnswerAction, Growth } from "./conversation";
 import { describeFailure } from "./failure";
 import { isObject } from "./reading";
 import type { JsonSchema } from "./schema";
@@ -14,7 +14,7 @@ const FLUSH_MILLISECONDS = 40;
 /** The service writes its record just after the last byte. */
 const RECORD_WAITS_MILLISECONDS = [0, 250, 1000];
 
-export type Tell = (action: ConversationAction) => void;
+export type Tell = (action: AnswerAction) => void;
 
 /** Never throws: a failure becomes an action. `onError` gets it too, to handle a refused key. */
 export async function runAnswer(
@@ -24,7 +24,6 @@ export async function runAnswer(
   tell: Tell,
   onError: (error: unknown) => void,
 ): Promise<void> {
-  tell({ kind: "begun", at: performance.now(), schema: schemaOf(request) });
   const pieces = new PieceBatch(tell);
   try {
     const { requestId, timing, events } = await openChat({ key, signal }, request);
@@ -48,7 +47,8 @@ export async function runAnswer(
   }
 }
 
-function schemaOf({ response_format }: ChatRequest): JsonSchema | null {
+/** The schema that the request asks the answer to fit, or null. */
+export function schemaOf({ response_format }: ChatRequest): JsonSchema | null {
   const schema = response_format?.json_schema?.schema;
   return isObject(schema) ? schema : null;
 }

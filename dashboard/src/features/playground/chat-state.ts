@@ -1,8 +1,9 @@
 /** The playground's state as one immutable value, and functions that read it. */
 
-import { awaitsResults, isStreaming } from "./conversation";
+import { awaitsResults, isStreaming, type Message } from "./conversation";
 import type { Conversation } from "./kept";
 import { DEFAULT_SETTINGS, type ChatSettings } from "./settings";
+import { pathOf } from "./thread";
 import { turnsOf } from "./turns";
 
 export interface ChatState {
@@ -65,15 +66,23 @@ export function activeConversation(state: ChatState): Conversation | undefined {
   return state.conversations.find(({ id }) => id === state.activeId);
 }
 
+const NO_MESSAGES: Message[] = [];
+
+/** The messages on the screen: of every message the version that is shown. */
+export function shownMessages(state: ChatState): Message[] {
+  const conversation = activeConversation(state);
+  return conversation ? pathOf(conversation) : NO_MESSAGES;
+}
+
 export function isAnswering(state: ChatState): boolean {
-  return isStreaming(activeConversation(state)?.messages ?? []);
+  return isStreaming(activeConversation(state)?.messages ?? NO_MESSAGES);
 }
 
 export function isAwaitingResults(state: ChatState): boolean {
-  return awaitsResults(activeConversation(state)?.messages ?? []);
+  return awaitsResults(shownMessages(state));
 }
 
 /** The turns before the next question. */
 export function turnsSoFar(state: ChatState) {
-  return turnsOf(activeConversation(state)?.messages ?? []);
+  return turnsOf(shownMessages(state));
 }

@@ -1,17 +1,20 @@
 // @vitest-environment jsdom
 import "fake-indexeddb/auto";
 import { IDBFactory } from "fake-indexeddb";
+import { openDB } from "idb";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Chat, type Caller } from "./chat";
-import { activeConversation, isAnswering, isAwaitingResults } from "./chat-state";
+import { activeConversation, isAnswering, isAwaitingResults, shownMessages } from "./chat-state";
+import type { AnswerMessage } from "./conversation";
 import { recordOf } from "./examples";
 import { BrowserKeeper } from "./kept";
+import { DEFAULT_SAMPLING, DEFAULT_SETTINGS, sideOf } from "./settings";
 
 const caller: Caller = {
   key: "k",
   owner: "admin",
   canMeasure: true,
-  model: "pocket",
+  models: ["pocket", "other"],
   refuse: () => undefined,
 };
 
@@ -50,6 +53,23 @@ const CALL = {
   tool_calls: [{ index: 0, id: "c0", function: { name: "f", arguments: "{}" } }],
 };
 
+/** As the first dashboard stored it. */
+const OLD_STATS = { sentAt: 1, firstTextAt: 2, lastTextAt: 3, endedAt: 4, numPieces: 1 };
+const OLD_CONVERSATION = {
+  id: "old",
+  owner: "admin",
+  title: "Hi",
+  createdAt: 1,
+  updatedAt: 2,
+  settings: { model: null, preset: "Plain", system: "", sampling: { temperature: 0.5 } },
+  messages: [
+    { id: 1, role: "user", text: "Hi" },
+    { id: 2, role: "assistant", text: "Hel", state: "stopped", stats: OLD_STATS },
+    { id: 3, role: "user", text: "And?" },
+    { id: 4, role: "assistant", text: "Yes", state: "done", stats: OLD_STATS },
+  ],
+};
+
 /** The bodies of all requests for an answer. */
 let requests: unknown[] = [];
 
@@ -66,7 +86,7 @@ async function settled(chat: Chat): Promise<void> {
 }
 
 function said(chat: Chat): string[] {
-  return activeConversation(chat.store.get())?.messages.map((message) => message.text) ?? [];
+  return shownMessages(chat.store.get()).map((message) => message.text);
 }
 
 async function titlesAfterReload(some: Partial<Caller> = {}): Promise<string[]> {
@@ -96,7 +116,7 @@ describe("Chat", () => {
 
   it("adds the service's record to the answer, unless the key may not see it", async () => {
     const recordIn = (chat: Chat) => {
-      const last = activeConversation(chat.store.get())?.messages.at(-1);
+      const last = shownMessages(chat.store.get()).at(-1);
       return last?.role === "assistant" ? last.stats.record?.request_id : undefined;
     };
     const chat = await newChat();
@@ -118,7 +138,7 @@ describe("Chat", () => {
     expect(chat.store.get()).toMatchObject({ conversations: [], activeId: null });
   });
 
-  it("deletes later messages when an earlier question is edited", async () => {
+  it("keeps what followed a question that is edited as another version", async () => {
     const chat = await newChat();
     for (const text of ["one", "two", "three"]) {
       chat.send(text);
@@ -128,6 +148,12 @@ describe("Chat", () => {
     chat.resend(second?.id ?? 0, "TWO");
     await settled(chat);
     expect(said(chat)).toEqual(["one", "<one>", "TWO", "<TWO>"]);
+    chat.choose(second?.id ?? 0);
+    const all = ["one", "<one>", "two", "<two>", "three", "<three>"];
+    expect(said(chat)).toEqual(all);
+    chat.keepNow();
+    const reloaded = await newChat();
+    expect(said(reloaded), "what was chosen is stored").toEqual(all);
   });
 
   it("asks the last question again without repeating it", async () => {
@@ -137,6 +163,8 @@ describe("Chat", () => {
     chat.regenerate();
     await settled(chat);
     expect(said(chat)).toEqual(["one", "<one>"]);
+    expect(activeConversation(chat.store.get())?.messages).toHaveLength(3);
+    expect(requests[1]).toEqual(requests[0]);
   });
 
   it("goes on with the result of a call, which is stored with it", async () => {
@@ -182,7 +210,7 @@ describe("Chat", () => {
     await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
     chat.stop();
     await settled(chat);
-    const last = activeConversation(chat.store.get())?.messages.at(-1);
+    const last = shownMessages(chat.store.get()).at(-1);
     expect(last).toMatchObject({ text: "<wait>", state: "stopped" });
   });
 
@@ -244,18 +272,101 @@ describe("Chat", () => {
     expect(reloaded.store.get().settings).toMatchObject({ system: "", ownSystem: "Be brief." });
   });
 
-  it("shows an answer as stopped if its page was closed while it streamed", async () => {
+  it("stores a question at once, and its answer while it grows", async () => {
     const chat = await newChat();
+    chat.send("wait");
+    // Nothing has been awaited: not even the request has been sent.
+    const early = await newChat();
+    expect(said(early)).toEqual(["wait", ""]);
+    await vi.waitFor(async () => expect(said(await newChat())).toEqual(["wait", "<wait>"]), 20_000);
+    expect(isAnswering(chat.store.get())).toBe(true);
+    chat.stop();
+    await settled(chat);
+  });
+
+  it("continues an answer that was interrupted, with its own settings", async () => {
+    const chat = await newChat();
+    chat.configure({ sampling: { ...DEFAULT_SAMPLING, seed: 7 } });
     chat.send("wait");
     await vi.waitFor(() => expect(said(chat)).toEqual(["wait", "<wait>"]), 20_000);
     chat.keepNow();
     const reloaded = await newChat();
-    expect(activeConversation(reloaded.store.get())?.messages.at(-1)).toMatchObject({
+    expect(shownMessages(reloaded.store.get()).at(-1)).toMatchObject({
       text: "<wait>",
-      state: "stopped",
+      state: "interrupted",
+    });
+    reloaded.configure({ sampling: DEFAULT_SAMPLING });
+    reloaded.continueAnswer(2);
+    await settled(reloaded);
+    expect(requests.at(-1)).toMatchObject({
+      continue_final_message: true,
+      seed: 7,
+      messages: [{ content: "wait" }, { role: "assistant", content: "<wait>" }],
+    });
+    expect(shownMessages(reloaded.store.get()).at(-1)).toMatchObject({
+      text: "<wait><<wait>>",
+      state: "done",
     });
     chat.stop();
     await settled(chat);
+  });
+
+  it("asks two models at once, and goes on with the chosen answer", async () => {
+    const chat = await newChat();
+    chat.configure({ right: { ...sideOf(DEFAULT_SETTINGS), model: "other" } });
+    chat.send("one");
+    await settled(chat);
+    expect(requests).toMatchObject([{ model: "pocket" }, { model: "other" }]);
+    const texts = () => activeConversation(chat.store.get())?.messages.map(({ text }) => text);
+    expect(texts()).toEqual(["one", "<one>", "<one>"]);
+    expect(said(chat)).toEqual(["one", "<one>"]);
+    chat.editAnswer(2, "left");
+    chat.choose(3);
+    chat.configure({ right: null });
+    chat.send("two");
+    await settled(chat);
+    expect(requests.at(-1)).toMatchObject({ messages: [{}, { content: "<one>" }, {}] });
+    expect(said(chat)).toEqual(["one", "<one>", "two", "<two>"]);
+  });
+
+  it("shows an answer that streams in another tab as such, and as interrupted if that tab ends", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    const here = await newChat();
+    here.send("wait");
+    await vi.waitFor(() => expect(said(here)).toEqual(["wait", "<wait>"]));
+    here.keepNow();
+    const id = here.store.get().activeId ?? "";
+    const there = await newChat();
+    const stateThere = () => (shownMessages(there.store.get()).at(-1) as AnswerMessage).state;
+    there.hear({ id, isStreaming: true });
+    await vi.advanceTimersByTimeAsync(500);
+    await vi.waitFor(() => expect(stateThere()).toBe("streaming"));
+    await vi.advanceTimersByTimeAsync(3500);
+    await vi.waitFor(() => expect(stateThere()).toBe("interrupted"));
+    vi.useRealTimers();
+    here.stop();
+    await settled(here);
+  });
+
+  it("restores a conversation that an earlier dashboard stored", async () => {
+    const database = await openDB("llm-service-playground", 1, {
+      upgrade: (upgraded) => {
+        const store = upgraded.createObjectStore("conversations", { keyPath: "id" });
+        store.createIndex("owner", "owner");
+        upgraded.createObjectStore("settings");
+      },
+    });
+    await database.put("conversations", OLD_CONVERSATION);
+    database.close();
+    sessionStorage.setItem("llm-service-playground", "old");
+    const chat = await newChat();
+    expect(said(chat)).toEqual(["Hi", "Hel", "And?", "Yes"]);
+    expect(shownMessages(chat.store.get())[1]).toMatchObject({ state: "stopped", calls: [] });
+    chat.regenerate();
+    await settled(chat);
+    expect(said(chat)).toEqual(["Hi", "Hel", "And?", "<And?>"]);
+    chat.choose(4);
+    expect(said(chat)).toEqual(["Hi", "Hel", "And?", "Yes"]);
   });
 
   it("works without storage, and says why nothing is stored", async () => {

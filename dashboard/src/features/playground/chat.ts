@@ -5,30 +5,51 @@
  */
 
 import { ApiError } from "../../api/client";
-import { fetchRecord, runAnswer } from "./answering";
+import type { ChatRequest, ChatTurn } from "../../api/types";
+import { fetchRecord, runAnswer, schemaOf } from "./answering";
 import { activeConversation, ChatStore, EMPTY } from "./chat-state";
-import { converse, type ConversationAction } from "./conversation";
+import {
+  canContinue,
+  converse,
+  EMPTY_THREAD,
+  isEmpty,
+  nextId,
+  START,
+  type AnswerAction,
+  type Attachment,
+  type ConversationAction,
+  type Message,
+} from "./conversation";
 import { Keeping, wordsOf } from "./keeping";
-import { settle, type Conversation, type Keeper } from "./kept";
-import { buildRequest, findProblem, type ChatSettings } from "./settings";
+import { settle, type Conversation, type Keeper, type KeptChange } from "./kept";
+import { OtherTabs } from "./other-tabs";
+import { buildRequest, findProblem, sidesOf, type ChatSettings, type Side } from "./settings";
+import { pathOf, pathTo } from "./thread";
 import { newId, titleOf } from "./titles";
-import { askedTurns } from "./turns";
+import { continuedTurns, turnsOf } from "./turns";
 
-/** The key in use, what it may do, and the model. */
+/** The key in use, what it may do, and the models. */
 export interface Caller {
   key: string;
   owner: string;
   /** The key may see the service's own records of requests. */
   canMeasure: boolean;
-  model: string | null;
+  /** The ids of the models that can chat. */
+  models: string[];
   refuse: (reason: string) => void;
 }
+
+/** How often a slow answer is stored even without a new piece, so that other tabs know it lives. */
+const BEAT_MILLISECONDS = 1000;
 
 export class Chat {
   readonly store = new ChatStore();
   private readonly keeping: Keeping;
-  private readonly controllers = new Map<string, AbortController>();
+  /** The answers that stream, by conversation. */
+  private readonly controllers = new Map<string, Set<AbortController>>();
   private caller: Caller | null = null;
+  private isLeaving = false;
+  private readonly others = new OtherTabs(() => void this.reload());
 
   constructor(private readonly keeper: Keeper) {
     this.keeping = new Keeping(keeper, this.store);
@@ -54,7 +75,11 @@ export class Chat {
       if (owner !== this.caller?.owner) return;
       const { conversations, isLoaded } = this.store.get();
       const own = conversations.filter(({ id }) => this.isBusy(id));
-      const others = kept.conversations.filter(({ id }) => !this.isBusy(id));
+      const others = kept.conversations
+        .filter(({ id }) => !this.isBusy(id))
+        .map((conversation) =>
+          this.others.has(conversation.id) ? conversation : settle(conversation),
+        );
       this.store.set({ conversations: [...own, ...others] });
       if (isLoaded) return;
       this.store.set({ settings: kept.settings, isLoaded: true });
@@ -64,40 +89,87 @@ export class Chat {
     }
   }
 
-  send(text: string): void {
-    const conversation = activeConversation(this.store.get()) ?? this.begin(text);
-    this.tell(conversation.id, { kind: "asked", text });
-    this.answer(conversation.id);
+  /** Another tab has stored something. */
+  hear(change: KeptChange): void {
+    this.others.hear(change);
   }
 
-  /** Asks the last question again. */
+  send(text: string, attachments: Attachment[] = []): void {
+    const { id } = activeConversation(this.store.get()) ?? this.begin(text, attachments);
+    this.tell(id, { kind: "asked", parent: this.lastShown(id)?.id ?? START, text, attachments });
+    this.answer(id);
+  }
+
+  /** Answers the last question once more: a new version of the answer. */
   regenerate(): void {
-    const { activeId } = this.store.get();
-    if (activeId === null) return;
-    this.tell(activeId, { kind: "answer dropped" });
-    this.answer(activeId);
+    this.withActive((id) => {
+      const last = this.lastShown(id);
+      if (last?.role !== "assistant") {
+        this.answer(id);
+        return;
+      }
+      // Of an empty answer there is nothing to keep.
+      if (isEmpty(last) && last.pair === null) this.tell(id, { kind: "dropped", id: last.id });
+      this.answer(id, last.parent);
+    });
   }
 
-  /** Replaces a question, and deletes all later messages. */
+  /** Continues an answer that was cut, with the settings that it was made with. */
+  continueAnswer(messageId: number): void {
+    this.withActive((id, conversation) => {
+      const path = pathTo(conversation, messageId);
+      const answer = path.at(-1);
+      if (answer?.role !== "assistant" || !canContinue(answer)) return;
+      const settings = { ...this.store.get().settings, ...answer.making };
+      const request = this.requestOf(settings, continuedTurns(path));
+      if (request) this.resume(id, messageId, { ...request, continue_final_message: true });
+    });
+  }
+
+  /** Requests one of two answers again, of which nothing has arrived. */
+  retry(messageId: number): void {
+    this.withActive((id, conversation) => {
+      const path = pathTo(conversation, messageId);
+      const answer = path.at(-1);
+      if (answer?.role !== "assistant" || !isEmpty(answer)) return;
+      const settings = { ...this.store.get().settings, ...answer.making };
+      const request = this.requestOf(settings, turnsOf(path.slice(0, -1)));
+      if (request) this.resume(id, messageId, request);
+    });
+  }
+
+  /** Asks another question in the place of one: a new version of it, with its own answers. */
   resend(messageId: number, text: string): void {
-    const { activeId } = this.store.get();
-    if (activeId === null) return;
-    this.tell(activeId, { kind: "cut", id: messageId });
-    this.tell(activeId, { kind: "asked", text });
-    this.answer(activeId);
+    this.withActive((id, { messages }) => {
+      const old = messages.find((message) => message.id === messageId);
+      if (old?.role !== "user") return;
+      const { parent, attachments } = old;
+      this.tell(id, { kind: "asked", parent, text, attachments });
+      this.answer(id);
+    });
   }
 
-  /** Answers the calls of a message, and deletes all later messages. */
+  /** Adds a version of an answer with another text. */
+  editAnswer(messageId: number, text: string): void {
+    this.withActive((id) => this.tell(id, { kind: "edited", id: messageId, text }));
+    this.keeping.now();
+  }
+
+  /** Answers the calls of a message. */
   sendResults(messageId: number, results: string[]): void {
-    const { activeId } = this.store.get();
-    if (activeId === null) return;
-    this.tell(activeId, { kind: "results given", id: messageId, results });
-    this.answer(activeId);
+    this.withActive((id) => {
+      this.tell(id, { kind: "results given", id: messageId, results });
+      this.answer(id);
+    });
+  }
+
+  /** Shows a version of a message, and what followed it. */
+  choose(messageId: number): void {
+    this.withActive((id) => this.tell(id, { kind: "chosen", id: messageId }));
   }
 
   stop(): void {
-    const { activeId } = this.store.get();
-    if (activeId !== null) this.controllers.get(activeId)?.abort();
+    this.withActive((id) => this.abort(id));
   }
 
   startNew(): void {
@@ -120,10 +192,10 @@ export class Chat {
     const conversation = this.store.find(id);
     if (!conversation) return;
     const { conversations, activeId } = this.store.get();
-    this.controllers.get(id)?.abort();
+    this.abort(id);
     this.store.set({
       conversations: conversations.filter((other) => other.id !== id),
-      removed: { ...conversation, messages: conversation.messages.map(settle) },
+      removed: settle(conversation),
     });
     if (activeId === id) this.show(null);
     this.keeping.remove(id);
@@ -150,8 +222,31 @@ export class Chat {
     if (owner !== undefined) this.keeping.watch(this.keeper.putSettings(owner, settings));
   }
 
+  /** Changes the settings of the second of two answers. */
+  configureRight(some: Partial<Side>): void {
+    const { right } = this.store.get().settings;
+    if (right) this.configure({ right: { ...right, ...some } });
+  }
+
+  /** Adds conversations that were exported, and shows the first of them. */
+  import(conversations: Conversation[]): void {
+    const owner = this.caller?.owner ?? "";
+    const added = conversations.map((conversation) => ({ ...conversation, id: newId(), owner }));
+    this.store.set({ conversations: [...added, ...this.store.get().conversations] });
+    for (const { id } of added) this.keeping.soon(id);
+    this.keeping.now();
+    const first = added[0];
+    if (first) this.open(first.id);
+  }
+
   isBusy(id: string): boolean {
     return this.controllers.has(id);
+  }
+
+  /** The page is being closed. The browser cuts the streams, which is no fault of the service. */
+  leave(isLeaving: boolean): void {
+    this.isLeaving = isLeaving;
+    this.keeping.now();
   }
 
   keepNow(): void {
@@ -159,60 +254,114 @@ export class Chat {
   }
 
   stopAll(): void {
-    for (const controller of this.controllers.values()) controller.abort();
+    for (const id of this.controllers.keys()) this.abort(id);
     this.keeping.now();
   }
 
-  private begin(text: string): Conversation {
+  private withActive(act: (id: string, conversation: Conversation) => void): void {
+    const conversation = activeConversation(this.store.get());
+    if (conversation) act(conversation.id, conversation);
+  }
+
+  private lastShown(id: string): Message | undefined {
+    return pathOf(this.store.find(id) ?? EMPTY_THREAD).at(-1);
+  }
+
+  private begin(text: string, attachments: Attachment[]): Conversation {
     const now = Date.now();
     const { conversations, settings } = this.store.get();
     const conversation: Conversation = {
       id: newId(),
       owner: this.caller?.owner ?? "",
-      title: titleOf(text),
+      title: titleOf(text || (attachments[0]?.name ?? "")),
       createdAt: now,
       updatedAt: now,
       settings,
-      messages: [],
+      ...EMPTY_THREAD,
     };
     this.store.set({ conversations: [conversation, ...conversations] });
     this.show(conversation.id);
     return conversation;
   }
 
-  private answer(id: string): void {
-    const { caller } = this;
-    const { settings } = this.store.get();
-    const model = settings.model ?? caller?.model;
-    if (!caller || !model || this.isBusy(id) || findProblem(settings) !== null) return;
-    const turns = askedTurns(this.store.find(id)?.messages ?? []);
-    void this.run(caller, id, buildRequest(settings, model, turns));
+  /** Requests an answer to the message `parent`, or two side by side. */
+  private answer(id: string, parent = this.lastShown(id)?.id ?? START): void {
+    // What was asked is stored before anything can go wrong.
+    this.keeping.now();
+    if (!this.isFree(id)) return;
+    const turns = turnsOf(pathTo(this.store.find(id) ?? EMPTY_THREAD, parent));
+    const sides = sidesOf(this.store.get().settings);
+    const requests = sides.map((side) => ({ side, request: this.requestOf(side, turns) }));
+    const first = nextId(this.store.find(id) ?? EMPTY_THREAD);
+    for (const [i, { side, request }] of requests.entries()) {
+      if (!request) return;
+      const { preset, system, sampling, reasoningEffort } = side;
+      const making = { model: request.model, preset, system, sampling, reasoningEffort };
+      const pair = sides.length > 1 ? first : null;
+      const at = performance.now();
+      this.tell(id, { kind: "begun", parent, at, schema: schemaOf(request), making, pair });
+      void this.run(id, first + i, request);
+    }
+    if (sides.length > 1) this.tell(id, { kind: "chosen", id: first });
+    this.keeping.now();
   }
 
-  private async run(
-    caller: Caller,
-    id: string,
-    request: ReturnType<typeof buildRequest>,
-  ): Promise<void> {
+  /** Sends a request that adds to an answer. */
+  private resume(id: string, messageId: number, request: ChatRequest): void {
+    if (!this.isFree(id)) return;
+    this.tell(id, { kind: "continued", id: messageId, at: performance.now() });
+    void this.run(id, messageId, request);
+    this.keeping.now();
+  }
+
+  private isFree(id: string): boolean {
+    return (
+      this.caller !== null && !this.isBusy(id) && findProblem(this.store.get().settings) === null
+    );
+  }
+
+  private requestOf(settings: ChatSettings, turns: ChatTurn[]): ChatRequest | null {
+    const models = this.caller?.models ?? [];
+    // The service may no longer have the model that was chosen.
+    const model = models.find((id) => id === settings.model) ?? models[0];
+    return model ? buildRequest(settings, model, turns) : null;
+  }
+
+  private abort(id: string): void {
+    for (const controller of this.controllers.get(id) ?? []) controller.abort();
+  }
+
+  private async run(id: string, messageId: number, request: ChatRequest): Promise<void> {
+    const { caller } = this;
+    if (!caller) return;
     const controller = new AbortController();
-    this.controllers.set(id, controller);
+    const running = this.controllers.get(id) ?? new Set();
+    this.controllers.set(id, running.add(controller));
+    const beat = setInterval(() => this.keeping.soon(id), BEAT_MILLISECONDS);
     await runAnswer(
       caller.key,
       request,
       controller.signal,
-      (action) => this.tell(id, action),
+      (action) => this.tell(id, { ...this.asInterrupted(action), id: messageId }),
       (error) => {
         if (error instanceof ApiError && error.status === 401) caller.refuse(error.message);
       },
     );
-    this.controllers.delete(id);
+    clearInterval(beat);
+    running.delete(controller);
+    if (running.size === 0) this.controllers.delete(id);
     this.keeping.now();
-    await this.measure(caller, id);
+    await this.measure(caller, id, messageId);
   }
 
-  private async measure(caller: Caller, id: string): Promise<void> {
-    const last = this.store.find(id)?.messages.at(-1);
-    const requestId = last?.role === "assistant" ? last.stats.requestId : null;
+  private asInterrupted(action: AnswerAction): AnswerAction {
+    if (!this.isLeaving || action.kind !== "ended" || action.state !== "failed") return action;
+    return { kind: "ended", state: "interrupted", at: action.at };
+  }
+
+  private async measure(caller: Caller, id: string, messageId: number): Promise<void> {
+    const answer = this.store.find(id)?.messages.find((message) => message.id === messageId);
+    const requestId = answer?.role === "assistant" ? answer.stats.requestId : null;
     if (!caller.canMeasure || !requestId) return;
     const record = await fetchRecord({ key: caller.key }, requestId);
     if (record) this.tell(id, { kind: "recorded", record });
@@ -221,7 +370,7 @@ export class Chat {
   private tell(id: string, action: ConversationAction): void {
     this.change(id, (conversation) => ({
       ...conversation,
-      messages: converse(conversation.messages, action),
+      ...converse(conversation, action),
       updatedAt: action.kind === "asked" ? Date.now() : conversation.updatedAt,
     }));
   }

@@ -1,21 +1,22 @@
 import { describe, expect, it } from "vitest";
-import { callPiece, grew, recordOf, usageOf } from "./examples";
+import { callPiece, grew, play, playOn, recordOf, usageOf, type Step } from "./examples";
 import {
   awaitsResults,
+  canContinue,
   completeMessage,
-  converse,
   isStreaming,
   type AnswerMessage,
-  type ConversationAction,
   type Message,
 } from "./conversation";
-import { askedTurns, turnsOf } from "./turns";
+import { pathOf, pathTo, slotOf, threadOf } from "./thread";
+import { askedTurns, contentOf, continuedTurns, turnsOf } from "./turns";
 
-function play(...actions: ConversationAction[]): Message[] {
-  return actions.reduce<Message[]>(converse, []);
+/** The messages that are shown after some steps. */
+function shown(...steps: Step[]): Message[] {
+  return pathOf(play(...steps));
 }
 
-const answered: ConversationAction[] = [
+const answered: Step[] = [
   { kind: "asked", text: "Hi" },
   { kind: "begun", at: 1000, schema: null },
   { kind: "opened", requestId: "r1", timing: { queue: 0.001 } },
@@ -28,7 +29,7 @@ const answered: ConversationAction[] = [
 
 describe("a conversation", () => {
   it("grows the answer piece by piece and keeps the measurements", () => {
-    const [question, answer] = play(...answered);
+    const [question, answer] = shown(...answered);
     expect(question).toMatchObject({ role: "user", text: "Hi" });
     expect(answer).toMatchObject({
       text: "Hello",
@@ -38,13 +39,13 @@ describe("a conversation", () => {
   });
 
   it("streams from the start of an answer to its end", () => {
-    const states = answered.map((_, n) => isStreaming(play(...answered.slice(0, n + 1))));
+    const states = answered.map((_, n) => isStreaming(shown(...answered.slice(0, n + 1))));
     expect(states).toEqual([false, true, true, true, true, true, true, false]);
   });
 
   it("keeps the text of an answer that was cut", () => {
     const failure = { title: "Cut", words: "", retryAt: null };
-    const messages = play(...answered.slice(0, 4), {
+    const messages = shown(...answered.slice(0, 4), {
       kind: "ended",
       state: "failed",
       at: 1,
@@ -53,9 +54,9 @@ describe("a conversation", () => {
     expect(messages.at(-1)).toMatchObject({ text: "Hel", state: "failed", failure });
   });
 
-  it("drops late pieces of an answer that was removed", () => {
-    const late: ConversationAction = grew({ text: "x", at: 1 });
-    expect(play(...answered.slice(0, 3), { kind: "cut", id: 1 }, late)).toEqual([]);
+  it("drops late pieces of an answer that has ended", () => {
+    const late = grew({ text: "x", at: 1 });
+    expect(shown(...answered, late)).toEqual(shown(...answered));
   });
 
   it("gives the service's record to the answer of that request only", () => {
@@ -63,24 +64,13 @@ describe("a conversation", () => {
       action.kind === "opened" ? { ...action, requestId: "r2" } : action,
     );
     const record = recordOf({ request_id: "r1" });
-    const messages = play(...answered, ...second, { kind: "recorded", record });
+    const messages = shown(...answered, ...second, { kind: "recorded", record });
     const records = messages.map((m) => (m.role === "assistant" ? m.stats.record : undefined));
     expect(records).toEqual([undefined, record, undefined, null]);
   });
 
-  it("removes a message and all later ones to replace them", () => {
-    const long = play(...answered, ...answered, ...answered);
-    const third = long[2];
-    expect(long).toHaveLength(6);
-    const branch = converse(long, { kind: "cut", id: third?.id ?? 0 });
-    expect(branch).toEqual(long.slice(0, 2));
-    const asked = converse(branch, { kind: "asked", text: "Else" });
-    expect(asked.at(-1)).toMatchObject({ role: "user", text: "Else" });
-    expect(new Set(asked.map((message) => message.id)).size).toBe(3);
-  });
-
   it("leaves answers that never began out of the turns", () => {
-    const messages = play(
+    const messages = shown(
       { kind: "asked", text: "Hi" },
       { kind: "begun", at: 0, schema: null },
       { kind: "ended", state: "failed", at: 1 },
@@ -92,20 +82,14 @@ describe("a conversation", () => {
     ]);
   });
 
-  it("drops only the last answer to ask again", () => {
-    expect(play(...answered, { kind: "answer dropped" }, { kind: "answer dropped" })).toHaveLength(
-      1,
-    );
-  });
-
   it("finds the turns that the last answer answered", () => {
-    const messages = play(...answered, { kind: "asked", text: "And?" }, ...answered.slice(1));
+    const messages = shown(...answered, { kind: "asked", text: "And?" }, ...answered.slice(1));
     expect(askedTurns(messages).map((turn) => turn.content)).toEqual(["Hi", "Hello", "And?"]);
     expect(askedTurns([])).toEqual([]);
   });
 });
 
-const called: ConversationAction[] = [
+const called: Step[] = [
   { kind: "asked", text: "Weather?" },
   { kind: "begun", at: 1000, schema: null },
   grew({ reasoning: "I nee", at: 1100 }),
@@ -132,7 +116,7 @@ const CALL_TURN = {
 
 describe("tool calls", () => {
   it("grow by their index, and reasoning is timed from its first to its last piece", () => {
-    const answer = play(...called)[1];
+    const answer = shown(...called)[1];
     expect(answer).toMatchObject({
       text: "",
       reasoning: "I need a tool.",
@@ -145,11 +129,11 @@ describe("tool calls", () => {
   });
 
   it("wait for their results, which are sent after them with the reasoning", () => {
-    const waiting = play(...called);
+    const waiting = shown(...called);
     expect(awaitsResults(waiting)).toBe(true);
     expect(askedTurns(waiting)).toEqual([{ role: "user", content: "Weather?" }]);
-    const given: ConversationAction = { kind: "results given", id: 2, results: ["22", "noon"] };
-    const messages = play(...called, given);
+    const given: Step = { kind: "results given", id: 2, results: ["22", "noon"] };
+    const messages = shown(...called, given);
     expect(awaitsResults(messages)).toBe(false);
     expect(askedTurns(messages)).toEqual([
       { role: "user", content: "Weather?" },
@@ -159,24 +143,25 @@ describe("tool calls", () => {
     ]);
   });
 
-  it("get other results, which delete all later messages", () => {
-    const messages = play(
+  it("get other results as a version, with what followed the first ones kept", () => {
+    const first: Step[] = [
       ...called,
       { kind: "results given", id: 2, results: ["22", "noon"] },
       ...answered.slice(1),
-      ...answered,
-      { kind: "results given", id: 2, results: ["5", "noon"] },
-    );
-    expect(messages).toHaveLength(2);
-    expect(turnsOf(messages)[2]).toMatchObject({ role: "tool", content: "5" });
+    ];
+    const other: Step = { kind: "results given", id: 2, results: ["5", "noon"] };
+    const path = shown(...first, other);
+    expect(path.map(({ id }) => id)).toEqual([1, 4]);
+    expect(turnsOf(path)[2]).toMatchObject({ role: "tool", content: "5" });
+    expect(shown(...first, other, { kind: "chosen", id: 2 })).toEqual(shown(...first));
   });
 
   it("are not sent if the answer ended before they were complete", () => {
-    const cut = called.map((action): ConversationAction => {
+    const cut = called.map((action): Step => {
       return action.kind === "measured" ? { ...action, finishReason: "length" } : action;
     });
-    const stopped: ConversationAction = { kind: "ended", state: "stopped", at: 1 };
-    for (const messages of [play(...cut), play(...called.slice(0, 6), stopped)]) {
+    const stopped: Step = { kind: "ended", state: "stopped", at: 1 };
+    for (const messages of [shown(...cut), shown(...called.slice(0, 6), stopped)]) {
       expect(awaitsResults(messages)).toBe(false);
       expect(turnsOf(messages)).toEqual([{ role: "user", content: "Weather?" }]);
     }
@@ -185,15 +170,103 @@ describe("tool calls", () => {
 
 it("does not send the reasoning of an answer without calls", () => {
   const thought = [grew({ reasoning: "Hm." }), ...answered.slice(3)];
-  expect(turnsOf(play(...answered.slice(0, 3), ...thought))[1]).toEqual({
+  expect(turnsOf(shown(...answered.slice(0, 3), ...thought))[1]).toEqual({
     role: "assistant",
     content: "Hello",
   });
 });
 
 it("completes an answer that an earlier dashboard stored", () => {
-  const { reasoning, calls, schema, ...old } = play(...answered)[1] as AnswerMessage;
+  const { reasoning, calls, schema, ...old } = shown(...answered)[1] as AnswerMessage;
   expect([reasoning, calls, schema]).toEqual(["", [], null]);
   const kept = completeMessage(old as unknown as Message);
-  expect(kept).toEqual(play(...answered)[1]);
+  expect(kept).toEqual(shown(...answered)[1]);
+});
+
+describe("versions", () => {
+  const talk = play(...answered, { kind: "asked", text: "And?" }, ...answered.slice(1));
+
+  it("of an answer are stepped through, and none is lost", () => {
+    const two = playOn(talk, { kind: "begun", parent: 3, at: 0, schema: null, making: null });
+    expect(pathOf(two).map(({ id }) => id)).toEqual([1, 2, 3, 5]);
+    const slots = pathOf(two).map((message) => slotOf(two, message));
+    expect(slots.at(-1)).toEqual({ index: 1, count: 2, before: 4, after: null });
+    expect(pathOf(playOn(two, { kind: "chosen", id: 4 }))).toEqual(pathOf(talk));
+  });
+
+  it("of a question keep what follows each of them", () => {
+    const other = playOn(talk, { kind: "asked", parent: 0, text: "Hello" }, ...answered.slice(1));
+    expect(pathOf(other).map(({ text }) => text)).toEqual(["Hello", "Hello"]);
+    const back = playOn(other, { kind: "chosen", id: 1 });
+    expect(pathOf(back)).toEqual(pathOf(talk));
+    // A version deep in another branch is shown with all that leads to it.
+    expect(pathOf(playOn(other, { kind: "chosen", id: 4 }))).toEqual(pathOf(talk));
+  });
+
+  it("of an edited answer have the new text and no measurements", () => {
+    const edited = playOn(talk, { kind: "edited", id: 4, text: "Better" });
+    const [, , , answer] = pathOf(edited);
+    expect(answer).toMatchObject({ text: "Better", isEdited: true, state: "done" });
+    expect((answer as AnswerMessage).stats.usage).toBeNull();
+    expect(edited.messages).toHaveLength(5);
+  });
+
+  it("side by side count as one", () => {
+    const begun = { kind: "begun", parent: 3, pair: 5, at: 0, schema: null, making: null } as const;
+    const pair = playOn(talk, begun, begun, { kind: "chosen", id: 5 });
+    const slot = { index: 1, count: 2, before: 4, after: null };
+    for (const message of pair.messages.slice(-2)) expect(slotOf(pair, message)).toEqual(slot);
+    expect(pathOf(pair).at(-1)?.id).toBe(5);
+  });
+
+  it("come from a list of an earlier dashboard as one line", () => {
+    const old = talk.messages.map((message) => ({ ...message, parent: undefined }));
+    const thread = threadOf({ messages: old as unknown as Message[] });
+    expect(thread.messages).toEqual(talk.messages);
+    expect(pathOf(thread)).toEqual(pathOf(talk));
+    expect(pathTo(talk, 3).map(({ id }) => id)).toEqual([1, 2, 3]);
+  });
+});
+
+describe("an answer that was cut", () => {
+  const cut = play(...answered.slice(0, 5), { kind: "ended", state: "interrupted", at: 2 });
+
+  it("is continued: the text grows and the times start again", () => {
+    const [, answer] = pathOf(
+      playOn(cut, { kind: "continued", id: 2, at: 5000 }, grew({ text: " you", at: 5100 })),
+    );
+    expect(answer).toMatchObject({
+      text: "Hello you",
+      state: "streaming",
+      numContinued: 1,
+      stats: { sentAt: 5000, firstTextAt: 5100, numPieces: 1 },
+    });
+  });
+
+  it("can be continued if it has a text and no calls, and was not complete", () => {
+    const [, answer] = pathOf(cut) as [Message, AnswerMessage];
+    expect(canContinue(answer)).toBe(true);
+    expect(canContinue({ ...answer, text: "" })).toBe(false);
+    expect(canContinue({ ...answer, schema: {} })).toBe(false);
+    expect(canContinue({ ...answer, state: "streaming" })).toBe(false);
+    expect(canContinue({ ...answer, state: "done" })).toBe(false);
+    const stats = { ...answer.stats, finishReason: "length" };
+    expect(canContinue({ ...answer, state: "done", stats })).toBe(true);
+    const withCalls = shown(...called).slice(1) as AnswerMessage[];
+    expect(withCalls.map(canContinue)).toEqual([false]);
+  });
+
+  it("is the last turn of the request that continues it", () => {
+    expect(continuedTurns(pathOf(cut))).toEqual([
+      { role: "user", content: "Hi" },
+      { role: "assistant", content: "Hello" },
+    ]);
+  });
+});
+
+it("sends a file after the text as a block of code with its name", () => {
+  const attachments = [{ name: "a.py", text: "x = '```'\n" }];
+  expect(contentOf({ role: "user", text: "Why?", attachments })).toBe(
+    "Why?\n\na.py:\n````py\nx = '```'\n````",
+  );
 });

@@ -4,6 +4,7 @@ import type { CallPiece } from "../../api/chat";
 import type { RequestRecord, Usage } from "../../api/types";
 import type { Failure } from "./failure";
 import type { JsonSchema } from "./schema";
+import type { Side } from "./settings";
 
 /** Times by the browser's clock, in milliseconds since the page was opened, and the service's data. */
 export interface AnswerStats {
@@ -24,12 +25,31 @@ export interface AnswerStats {
   record: RequestRecord | null;
 }
 
-export type AnswerState = "streaming" | "done" | "stopped" | "failed";
+/**
+ * How far an answer has come. "stopped" by the user; "interrupted" because its page was closed
+ * while it streamed; "failed" by the service or the network.
+ */
+export type AnswerState = "streaming" | "done" | "stopped" | "interrupted" | "failed";
 
-export interface UserMessage {
+/** A text file that is sent with a question. */
+export interface Attachment {
+  name: string;
+  text: string;
+}
+
+interface Place {
+  /** Unique in the conversation. Later messages have higher ids. */
   id: number;
+  /** The message that this one follows; START for the first. Versions have the same parent. */
+  parent: number;
+}
+
+export const START = 0;
+
+export interface UserMessage extends Place {
   role: "user";
   text: string;
+  attachments: Attachment[];
 }
 
 /** A tool call of the model, with its result. */
@@ -43,8 +63,12 @@ export interface ToolCall {
   result: string | null;
 }
 
-export interface AnswerMessage {
-  id: number;
+/** The settings that an answer was made with. */
+export interface Making extends Omit<Side, "model" | "ownSystem"> {
+  model: string;
+}
+
+export interface AnswerMessage extends Place {
   role: "assistant";
   text: string;
   reasoning: string;
@@ -53,10 +77,26 @@ export interface AnswerMessage {
   schema: JsonSchema | null;
   state: AnswerState;
   failure: Failure | null;
+  /** Null for an answer that an earlier dashboard stored. */
+  making: Making | null;
+  /** The first of the answers that were asked for together, side by side; null for a single one. */
+  pair: number | null;
+  /** The user has changed the text. */
+  isEdited: boolean;
+  /** The number of requests after the first that continued the answer. `stats` has the last one. */
+  numContinued: number;
   stats: AnswerStats;
 }
 
 export type Message = UserMessage | AnswerMessage;
+
+/** All messages of a conversation, as a tree. thread.ts finds the ones that are shown. */
+export interface Thread {
+  /** In the order of their ids: a parent is before its children. */
+  messages: Message[];
+  /** By the id of a parent: which of the messages that follow it is shown. */
+  chosen: Record<number, number>;
+}
 
 /** What arrived since the last such action. */
 export interface Growth {
@@ -67,40 +107,92 @@ export interface Growth {
   numPieces: number;
 }
 
-export type ConversationAction =
-  | { kind: "asked"; text: string }
-  | { kind: "begun"; at: number; schema: JsonSchema | null }
+/** What is known of an answer when its request is sent. */
+export interface Beginning {
+  at: number;
+  schema: JsonSchema | null;
+  making: Making | null;
+}
+
+/** An event of the stream of the answer `id`. */
+export type AnswerAction =
   | { kind: "opened"; requestId: string | null; timing: Record<string, number> }
   | ({ kind: "grew" } & Growth)
   | { kind: "measured"; usage?: Usage; finishReason?: string }
-  | { kind: "ended"; state: AnswerState; at: number; failure?: Failure }
-  | { kind: "recorded"; record: RequestRecord }
-  | { kind: "answer dropped" }
-  /** The results of an answer's calls, in their order. Removes all later messages. */
-  | { kind: "results given"; id: number; results: string[] }
-  /** Removes a message and all later ones, so that another question can replace them. */
-  | { kind: "cut"; id: number };
+  | { kind: "ended"; state: AnswerState; at: number; failure?: Failure };
 
-export function converse(messages: Message[], action: ConversationAction): Message[] {
-  const id = (messages.at(-1)?.id ?? 0) + 1;
+/** A message that is added gets the id `nextId` and is shown. */
+export type ConversationAction =
+  | { kind: "asked"; parent: number; text: string; attachments?: Attachment[] }
+  | ({ kind: "begun"; parent: number; pair?: number | null } & Beginning)
+  /** Another request adds to the answer. */
+  | { kind: "continued"; id: number; at: number }
+  | (AnswerAction & { id: number })
+  | { kind: "recorded"; record: RequestRecord }
+  /** Adds a version of an answer with another text. */
+  | { kind: "edited"; id: number; text: string }
+  /** Removes an answer that nothing follows. */
+  | { kind: "dropped"; id: number }
+  /**
+   * The results of an answer's calls, in their order. If it has other results and messages that
+   * follow, this adds a version.
+   */
+  | { kind: "results given"; id: number; results: string[] }
+  /** Shows one of the versions. */
+  | { kind: "chosen"; id: number };
+
+export const EMPTY_THREAD: Thread = { messages: [], chosen: {} };
+
+export function nextId({ messages }: Thread): number {
+  return (messages.at(-1)?.id ?? START) + 1;
+}
+
+export function converse(thread: Thread, action: ConversationAction): Thread {
   switch (action.kind) {
-    case "asked":
-      return [...messages, { id, role: "user", text: action.text }];
+    case "asked": {
+      const { parent, text, attachments = [] } = action;
+      return added(thread, { id: nextId(thread), parent, role: "user", text, attachments });
+    }
     case "begun":
-      return [...messages, newAnswer(id, action.at, action.schema)];
-    case "answer dropped":
-      return messages.at(-1)?.role === "assistant" ? messages.slice(0, -1) : messages;
+      return added(thread, newAnswer(nextId(thread), action));
+    case "edited":
+      return edited(thread, action);
     case "results given":
-      return messages
-        .filter((message) => message.id <= action.id)
-        .map((message) => (message.id === action.id ? withResults(message, action) : message));
-    case "cut":
-      return messages.filter((message) => message.id < action.id);
+      return resulted(thread, action);
+    case "dropped":
+      return { ...thread, messages: thread.messages.filter(({ id }) => id !== action.id) };
+    case "chosen":
+      return choose(thread, action.id);
     case "recorded":
-      return messages.map((message) => withRecord(message, action.record));
+      return {
+        ...thread,
+        messages: thread.messages.map((message) => withRecord(message, action.record)),
+      };
+    case "continued":
+      return changeAnswer(thread, action.id, (answer) => continued(answer, action.at));
     default:
-      return changeAnswer(messages, (answer) => changed(answer, action));
+      // Late pieces of a stream that has ended are dropped.
+      return changeAnswer(thread, action.id, (answer) =>
+        answer.state === "streaming" ? changed(answer, action) : answer,
+      );
   }
+}
+
+function added(thread: Thread, message: Message): Thread {
+  const messages = [...thread.messages, message];
+  return { messages, chosen: { ...thread.chosen, [message.parent]: message.id } };
+}
+
+/** Shows a message: it is chosen after its parent, and its parent likewise, up to the start. */
+function choose(thread: Thread, id: number): Thread {
+  const chosen = { ...thread.chosen };
+  let message = thread.messages.find((other) => other.id === id);
+  while (message) {
+    const { parent } = message;
+    chosen[parent] = message.id;
+    message = thread.messages.find((other) => other.id === parent);
+  }
+  return { ...thread, chosen };
 }
 
 const NO_STATS: AnswerStats = {
@@ -118,7 +210,7 @@ const NO_STATS: AnswerStats = {
   record: null,
 };
 
-const NO_ANSWER: Omit<AnswerMessage, "id" | "stats"> = {
+const NO_ANSWER: Omit<AnswerMessage, "id" | "parent" | "stats"> = {
   role: "assistant",
   text: "",
   reasoning: "",
@@ -126,16 +218,51 @@ const NO_ANSWER: Omit<AnswerMessage, "id" | "stats"> = {
   schema: null,
   state: "streaming",
   failure: null,
+  making: null,
+  pair: null,
+  isEdited: false,
+  numContinued: 0,
 };
 
-function newAnswer(id: number, sentAt: number, schema: JsonSchema | null): AnswerMessage {
-  return { ...NO_ANSWER, id, schema, stats: { ...NO_STATS, sentAt } };
+type Begun = Extract<ConversationAction, { kind: "begun" }>;
+
+function newAnswer(id: number, { parent, schema, making, pair = null, at }: Begun): AnswerMessage {
+  return { ...NO_ANSWER, id, parent, schema, making, pair, stats: { ...NO_STATS, sentAt: at } };
+}
+
+/** The times are those of the new request; the text and the reasoning stay. */
+function continued(answer: AnswerMessage, sentAt: number): AnswerMessage {
+  const { reasoningFrom, reasoningTo } = answer.stats;
+  return {
+    ...answer,
+    state: "streaming",
+    failure: null,
+    numContinued: answer.numContinued + (isEmpty(answer) ? 0 : 1),
+    stats: { ...NO_STATS, sentAt, reasoningFrom, reasoningTo },
+  };
 }
 
 /** Adds the fields that an earlier dashboard did not store. */
 export function completeMessage(kept: Message): Message {
-  if (kept.role === "user") return kept;
+  if (kept.role === "user")
+    return { ...kept, attachments: (kept as Partial<UserMessage>).attachments ?? [] };
   return { ...NO_ANSWER, ...kept, stats: { ...NO_STATS, ...kept.stats } };
+}
+
+function edited(thread: Thread, { id, text }: { id: number; text: string }): Thread {
+  const answer = thread.messages.find((message) => message.id === id);
+  if (answer?.role !== "assistant") return thread;
+  return added(thread, {
+    ...answer,
+    id: nextId(thread),
+    text,
+    state: "done",
+    failure: null,
+    pair: null,
+    isEdited: true,
+    numContinued: 0,
+    stats: NO_STATS,
+  });
 }
 
 function withRecord(message: Message, record: RequestRecord): Message {
@@ -143,22 +270,27 @@ function withRecord(message: Message, record: RequestRecord): Message {
   return { ...message, stats: { ...message.stats, record } };
 }
 
-function withResults(message: Message, { results }: { results: string[] }): Message {
-  if (message.role === "user") return message;
-  const calls = message.calls.map((call, i) => ({ ...call, result: results[i] ?? "" }));
-  return { ...message, calls };
+function resulted(thread: Thread, action: { id: number; results: string[] }): Thread {
+  const answer = thread.messages.find((message) => message.id === action.id);
+  if (answer?.role !== "assistant") return thread;
+  const calls = answer.calls.map((call, i) => ({ ...call, result: action.results[i] ?? "" }));
+  const isFollowed = thread.messages.some(({ parent }) => parent === answer.id);
+  if (isFollowed) return added(thread, { ...answer, id: nextId(thread), calls, pair: null });
+  return changeAnswer(choose(thread, answer.id), answer.id, () => ({ ...answer, calls }));
 }
 
-function changeAnswer(messages: Message[], change: (answer: AnswerMessage) => AnswerMessage) {
-  const last = messages.at(-1);
-  // After a cut, late pieces of the old stream are dropped.
-  if (last?.role !== "assistant" || last.state !== "streaming") return messages;
-  return [...messages.slice(0, -1), change(last)];
+function changeAnswer(
+  thread: Thread,
+  id: number,
+  change: (answer: AnswerMessage) => AnswerMessage,
+): Thread {
+  const messages = thread.messages.map((message) =>
+    message.id === id && message.role === "assistant" ? change(message) : message,
+  );
+  return { ...thread, messages };
 }
 
-type Change = Extract<ConversationAction, { kind: "opened" | "grew" | "measured" | "ended" }>;
-
-function changed(answer: AnswerMessage, action: Change): AnswerMessage {
+function changed(answer: AnswerMessage, action: AnswerAction): AnswerMessage {
   const { stats } = answer;
   switch (action.kind) {
     case "opened":
@@ -214,8 +346,22 @@ function withPiece(calls: ToolCall[], piece: CallPiece): ToolCall[] {
 }
 
 export function isStreaming(messages: Message[]): boolean {
-  const last = messages.at(-1);
-  return last?.role === "assistant" && last.state === "streaming";
+  return messages.some((message) => message.role === "assistant" && message.state === "streaming");
+}
+
+/** True if nothing of the answer has arrived. */
+export function isEmpty({ text, reasoning, calls }: AnswerMessage): boolean {
+  return text === "" && reasoning === "" && calls.length === 0;
+}
+
+/**
+ * True if the service can continue the answer's text. It cannot continue calls, and what it adds to
+ * JSON would have to fit the schema by itself.
+ */
+export function canContinue(answer: AnswerMessage): boolean {
+  const { text, calls, schema, state, stats, isEdited } = answer;
+  if (text === "" || calls.length > 0 || schema !== null || state === "streaming") return false;
+  return state !== "done" || stats.finishReason === "length" || isEdited;
 }
 
 /** True if the answer's calls are complete, so that they can have results. */

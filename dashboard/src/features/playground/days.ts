@@ -2,20 +2,23 @@
 
 import type { Conversation } from "./kept";
 
-export interface DayGroup {
+export interface DayGroup<T> {
   day: string;
-  conversations: Conversation[];
+  entries: T[];
 }
 
 const DAY_MILLISECONDS = 86_400_000;
 
-export function groupByDay(conversations: Conversation[], now: number): DayGroup[] {
-  const groups: DayGroup[] = [];
-  for (const conversation of conversations) {
-    const day = dayName(conversation.updatedAt, now);
+export function groupByDay<T extends { conversation: Conversation }>(
+  entries: T[],
+  now: number,
+): DayGroup<T>[] {
+  const groups: DayGroup<T>[] = [];
+  for (const entry of entries) {
+    const day = dayName(entry.conversation.updatedAt, now);
     const last = groups.at(-1);
-    if (last?.day === day) last.conversations.push(conversation);
-    else groups.push({ day, conversations: [conversation] });
+    if (last?.day === day) last.entries.push(entry);
+    else groups.push({ day, entries: [entry] });
   }
   return groups;
 }

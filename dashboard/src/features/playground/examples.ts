@@ -2,9 +2,38 @@
 
 import type { CallPiece } from "../../api/chat";
 import type { RequestRecord, Usage } from "../../api/types";
-import { converse, type ConversationAction, type Growth, type Message } from "./conversation";
+import {
+  converse,
+  EMPTY_THREAD,
+  START,
+  type AnswerAction,
+  type ConversationAction,
+  type Growth,
+  type Thread,
+} from "./conversation";
 import type { Conversation } from "./kept";
 import { DEFAULT_SETTINGS } from "./settings";
+import { pathOf } from "./thread";
+
+/** An action on the last message that is shown, so that most tests need no ids. */
+export type Step =
+  | ConversationAction
+  | AnswerAction
+  | { kind: "asked"; text: string }
+  | { kind: "begun"; at: number; schema: null }
+  | { kind: "dropped" };
+
+export function play(...steps: Step[]): Thread {
+  return playOn(EMPTY_THREAD, ...steps);
+}
+
+export function playOn(before: Thread, ...steps: Step[]): Thread {
+  return steps.reduce((thread, step) => {
+    const last = pathOf(thread).at(-1)?.id ?? START;
+    const whole: unknown = { parent: last, id: last, making: null, ...step };
+    return converse(thread, whole as ConversationAction);
+  }, before);
+}
 
 export function recordOf(some: Partial<RequestRecord> = {}): RequestRecord {
   return {
@@ -40,7 +69,7 @@ export function usageOf(prompt_tokens: number, completion_tokens: number): Usage
 }
 
 /** One piece of an answer. */
-export function grew(some: Partial<Growth>): ConversationAction {
+export function grew(some: Partial<Growth>): AnswerAction {
   return { kind: "grew", text: "", reasoning: "", calls: [], at: 0, numPieces: 1, ...some };
 }
 
@@ -50,7 +79,7 @@ export function callPiece(index: number, name: string, text: string): CallPiece 
 }
 
 /** A question and its complete answer. */
-export function exchange(question: string, answer: string): ConversationAction[] {
+export function exchange(question: string, answer: string): Step[] {
   return [
     { kind: "asked", text: question },
     { kind: "begun", at: 1000, schema: null },
@@ -60,10 +89,7 @@ export function exchange(question: string, answer: string): ConversationAction[]
   ];
 }
 
-export function conversationOf(
-  actions: ConversationAction[],
-  some: Partial<Conversation> = {},
-): Conversation {
+export function conversationOf(steps: Step[], some: Partial<Conversation> = {}): Conversation {
   return {
     id: "c1",
     owner: "admin",
@@ -71,7 +97,7 @@ export function conversationOf(
     createdAt: Date.UTC(2026, 10, 21, 12),
     updatedAt: Date.UTC(2026, 10, 21, 12, 5),
     settings: DEFAULT_SETTINGS,
-    messages: actions.reduce<Message[]>(converse, []),
+    ...play(...steps),
     ...some,
   };
 }

@@ -1,8 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { callPiece, conversationOf, exchange, grew, recordOf } from "./examples";
+import { EMPTY_THREAD } from "./conversation";
+import { callPiece, conversationOf, exchange, grew, recordOf, usageOf } from "./examples";
 import { toJson, toMarkdown } from "./export";
+import { readExport } from "./import";
+import type { Conversation } from "./kept";
 import { EXAMPLE_SCHEMA } from "./schema";
-import { DEFAULT_SETTINGS } from "./settings";
+import { findConversations } from "./search";
+import { DEFAULT_SAMPLING, DEFAULT_SETTINGS, sideOf } from "./settings";
+import { pathOf } from "./thread";
 import { fileNameOf, titleOf } from "./titles";
 import { EXAMPLE_TOOLS } from "./tools";
 
@@ -18,26 +23,49 @@ const conversation = conversationOf(
   { settings: { ...DEFAULT_SETTINGS, system: "Be brief." } },
 );
 
+const NOW = Date.UTC(2026, 10, 22);
+
+/** What an import makes of some text; null if it refuses it. */
+function imported(text: string): Conversation | null {
+  return readExport(text, NOW).value?.[0] ?? null;
+}
+
+/** As it is read again: under no key, and without an id until it is stored. */
+function withoutOwner(conversation: Conversation): Conversation {
+  return { ...conversation, id: "", owner: "" };
+}
+
 describe("export", () => {
-  it("writes JSON with the text, the settings and the measurements", () => {
-    const document = JSON.parse(toJson(conversation)) as Record<string, unknown>;
-    expect(document).toMatchObject({
-      title: "A talk",
-      created_at: "2026-11-21T12:00:00.000Z",
-      settings: { system: "Be brief.", temperature: null },
-      messages: [
-        { role: "user", content: "What is 7 plus 5?" },
-        {
-          role: "assistant",
-          content: "It is **12**.",
-          request_id: "r1",
-          browser: { ttft_seconds: 0.1 },
-          service: { decode_seconds: 0.1 },
-        },
-        { role: "user", content: "Sure?" },
-        { role: "assistant", content: "Ye", state: "stopped" },
+  it("writes JSON that gives the same conversation when it is imported", () => {
+    expect(imported(toJson([conversation]))).toEqual(withoutOwner(conversation));
+  });
+
+  it("keeps every version, file, setting and measurement", () => {
+    const settings = {
+      ...DEFAULT_SETTINGS,
+      toolChoice: { name: "get_weather" },
+      sampling: { ...DEFAULT_SAMPLING, stop: ["x"], seed: 7 },
+      right: { ...sideOf(DEFAULT_SETTINGS), model: "other" },
+    };
+    const making = { ...sideOf(settings), model: "pocket" };
+    const { ownSystem, ...made } = making;
+    expect(ownSystem).toBe("");
+    const file = { name: "a.py", text: "x = 1\n" };
+    const rich = conversationOf(
+      [
+        { kind: "asked", parent: 0, text: "Read", attachments: [file] },
+        { kind: "begun", parent: 1, at: 0, schema: { type: "object" }, making: made },
+        grew({ text: "{}", at: 5 }),
+        { kind: "measured", usage: usageOf(3, 4), finishReason: "stop" },
+        { kind: "ended", state: "done", at: 6 },
+        { kind: "edited", id: 2, text: "{ }" },
+        { kind: "chosen", id: 2 },
       ],
-    });
+      { settings },
+    );
+    const all = readExport(toJson([conversation, rich]), NOW).value;
+    expect(all).toEqual([conversation, rich].map(withoutOwner));
+    expect(all?.map((one) => pathOf(one).at(-1)?.id)).toEqual([4, 2]);
   });
 
   it("writes Markdown with the answers unchanged", () => {
@@ -70,20 +98,8 @@ describe("export of tool calls", () => {
     { settings: { ...DEFAULT_SETTINGS, tools: EXAMPLE_TOOLS, schema: EXAMPLE_SCHEMA } },
   );
 
-  it("writes JSON with the tools, the calls and their results as in a request", () => {
-    expect(JSON.parse(toJson(withCalls))).toMatchObject({
-      settings: { tools: [{ function: { name: "get_weather" } }], schema: { type: "object" } },
-      messages: [
-        { role: "user" },
-        {
-          role: "assistant",
-          reasoning_content: "A tool\n\nhelps.",
-          tool_calls: [{ id: "call_0", function: { arguments: '{"city":"Rome"}' } }],
-        },
-        { role: "tool", tool_call_id: "call_0", content: "22 ```degrees" },
-        { role: "assistant", content: "Warm." },
-      ],
-    });
+  it("writes JSON with the calls and their results, to be imported again", () => {
+    expect(imported(toJson([withCalls]))).toEqual(withoutOwner(withCalls));
   });
 
   it("writes Markdown with the reasoning quoted and the calls as code", () => {
@@ -98,6 +114,95 @@ describe("export of tool calls", () => {
         "**Model**\n\nWarm.\n",
       ].join("\n\n"),
     );
+  });
+});
+
+describe("import", () => {
+  it("takes the first version of an export, and messages as in a request", () => {
+    const call = { id: "c0", type: "function", function: { name: "f", arguments: "{}" } };
+    const first = {
+      format: "llm_service conversation",
+      version: 1,
+      title: "Old",
+      created_at: "2026-11-20T00:00:00.000Z",
+      settings: { model: "pocket", system: "Be brief.", temperature: 0.5 },
+      messages: [
+        { role: "user", content: "Weather?" },
+        { role: "assistant", content: "", tool_calls: [call], finish_reason: "tool_calls" },
+        { role: "tool", tool_call_id: "c0", content: "22" },
+        { role: "assistant", content: "Warm", state: "stopped" },
+      ],
+    };
+    const conversation = imported(JSON.stringify(first));
+    expect(conversation).toMatchObject({
+      title: "Old",
+      createdAt: Date.UTC(2026, 10, 20),
+      settings: { model: "pocket", system: "Be brief.", sampling: { temperature: 0.5 } },
+    });
+    expect(pathOf(conversation ?? EMPTY_THREAD)).toMatchObject([
+      { role: "user", text: "Weather?" },
+      { calls: [{ name: "f", result: "22" }], stats: { finishReason: "tool_calls" } },
+      { text: "Warm", state: "stopped" },
+    ]);
+    const plain = { messages: [{ role: "system", content: "S" }, first.messages[0]] };
+    expect(imported(JSON.stringify(plain))).toMatchObject({
+      title: "Weather?",
+      settings: { system: "S" },
+      messages: [{ role: "user", text: "Weather?" }],
+    });
+  });
+
+  const whole = JSON.parse(toJson([conversation])) as { conversations: object[] };
+
+  it.each([
+    ["{", /not JSON/],
+    ["[]", /no conversation/],
+    ['{"format": "llm_service conversations", "version": 3}', /version 3; this dashboard reads 2/],
+    [JSON.stringify({ ...whole, conversations: [{ messages: [] }] }), /no messages/],
+    [
+      JSON.stringify({ ...whole, conversations: [{ messages: [{ id: 1, parent: 1, text: "" }] }] }),
+      /role undefined/,
+    ],
+    [
+      JSON.stringify({
+        ...whole,
+        conversations: [{ messages: [{ id: 1, parent: 1, role: "user", text: "" }] }],
+      }),
+      /message 1 in the file is not in its place/,
+    ],
+    [JSON.stringify({ messages: [5] }), /something else/],
+  ])("refuses %s with a reason", (text, reason) => {
+    expect(readExport(text).problem).toMatch(reason);
+  });
+
+  it("survives any value in any place", () => {
+    const text = toJson([conversationOf(exchange("Hi", "Hello"))]);
+    for (const found of text.matchAll(/": ("[^"]*"|[\d.]+|null|true|false|\{\}|\[\])/g)) {
+      const [place, value = ""] = found;
+      const from = found.index + place.length - value.length;
+      for (const other of ["null", "5", '"x"', "{}"]) {
+        const changed = text.slice(0, from) + other + text.slice(from + value.length);
+        const { value: made, problem } = readExport(changed, NOW);
+        expect(made === null).toBe(problem !== null);
+        for (const entry of made ?? []) expect(() => toMarkdown(entry)).not.toThrow();
+      }
+    }
+  });
+});
+
+describe("search", () => {
+  it("finds words in the titles and in all versions of messages", () => {
+    const edited = conversationOf(
+      [...exchange("Where is the fox?", "In the forest."), { kind: "edited", id: 2, text: "Gone" }],
+      { title: "Animals" },
+    );
+    const find = (query: string) => findConversations([conversation, edited], query);
+    expect(find(" ").map(({ excerpt }) => excerpt)).toEqual([null, null]);
+    expect(find("animals").map((found) => found.conversation.title)).toEqual(["Animals"]);
+    expect(find("the FOREST")).toMatchObject([
+      { conversation: edited, excerpt: { before: "In ", match: "the forest", messageId: 2 } },
+    ]);
+    expect(find("(fox").length, "no pattern is meant").toBe(0);
   });
 });
 

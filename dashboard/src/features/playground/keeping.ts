@@ -3,8 +3,8 @@
 import type { ChatStore } from "./chat-state";
 import type { Keeper } from "./kept";
 
-/** How often a growing conversation is stored. */
-const KEEP_MILLISECONDS = 1000;
+/** How often a growing conversation is stored: after a crash, not more than this is lost of it. */
+const KEEP_MILLISECONDS = 150;
 
 export class Keeping {
   private readonly unkept = new Set<string>();

@@ -19,7 +19,8 @@ export interface Sampling {
   repetition_penalty: number | null;
 }
 
-export interface ChatSettings {
+/** The settings that can differ between two answers side by side. */
+export interface Side {
   /** null means the first model that the service lists. */
   model: string | null;
   preset: string;
@@ -27,12 +28,17 @@ export interface ChatSettings {
   /** The last custom system prompt, kept while a preset is used. */
   ownSystem: string;
   sampling: Sampling;
+  reasoningEffort: string | null;
+}
+
+export interface ChatSettings extends Side {
+  /** The settings of a second answer, beside the first; null for one answer. */
+  right: Side | null;
   /** JSON as the user entered it; empty for none. */
   tools: string;
   toolChoice: ToolChoice;
   /** The JSON schema of the answer, as the user entered it; empty for none. */
   schema: string;
-  reasoningEffort: string | null;
 }
 
 export const DEFAULT_SAMPLING: Sampling = {
@@ -58,6 +64,7 @@ export const DEFAULT_SETTINGS: ChatSettings = {
   toolChoice: "auto",
   schema: "",
   reasoningEffort: null,
+  right: null,
 };
 
 /** Adds the settings that an earlier dashboard did not store. */
@@ -67,6 +74,17 @@ export function completeSettings(kept: Partial<ChatSettings>): ChatSettings {
     ...kept,
     sampling: { ...DEFAULT_SAMPLING, ...kept.sampling },
   };
+}
+
+export function sideOf(settings: ChatSettings): Side {
+  const { model, preset, system, ownSystem, sampling, reasoningEffort } = settings;
+  return { model, preset, system, ownSystem, sampling, reasoningEffort };
+}
+
+/** The settings of each answer that a question gets. */
+export function sidesOf(settings: ChatSettings): ChatSettings[] {
+  const { right } = settings;
+  return right === null ? [settings] : [settings, { ...settings, ...right }];
 }
 
 export function isDefaultSampling(sampling: Sampling): boolean {

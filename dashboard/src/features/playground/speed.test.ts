@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { converse, type AnswerStats, type ConversationAction, type Message } from "./conversation";
-import { grew, recordOf, usageOf } from "./examples";
+import type { AnswerStats } from "./conversation";
+import { grew, play, recordOf, usageOf, type Step } from "./examples";
 import { joinTimings, speedOf } from "./speed";
 
-const answered: ConversationAction[] = [
+const answered: Step[] = [
   { kind: "asked", text: "Hi" },
   { kind: "begun", at: 1000, schema: null },
   { kind: "opened", requestId: "r1", timing: { queue: 0.001, prefill: 0.03 } },
@@ -13,8 +13,8 @@ const answered: ConversationAction[] = [
   { kind: "ended", state: "done", at: 1310 },
 ];
 
-function statsAfter(actions: ConversationAction[]): AnswerStats {
-  const last = actions.reduce<Message[]>(converse, []).at(-1);
+function statsAfter(steps: Step[]): AnswerStats {
+  const last = play(...steps).messages.at(-1);
   if (last?.role !== "assistant") throw new Error("no answer");
   return last.stats;
 }

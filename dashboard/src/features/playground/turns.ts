@@ -1,15 +1,46 @@
 /** The messages of a conversation as they are sent to the model. */
 
 import type { ChatTurn } from "../../api/types";
-import { hasCalls, hasResults, type AnswerMessage, type Message } from "./conversation";
+import {
+  hasCalls,
+  hasResults,
+  type AnswerMessage,
+  type Message,
+  type UserMessage,
+} from "./conversation";
+import { fenced } from "./fence";
 
 /** All messages as turns. Empty answers are left out, and calls that are incomplete. */
 export function turnsOf(messages: Message[]): ChatTurn[] {
   return messages.flatMap((message): ChatTurn[] => {
-    if (message.role === "user") return [{ role: "user", content: message.text }];
+    if (message.role === "user") return [{ role: "user", content: contentOf(message) }];
     if (hasCalls(message)) return callTurns(message);
     return message.text === "" ? [] : [{ role: "assistant", content: message.text }];
   });
+}
+
+/** The question as the model gets it: each file follows as a block of code with its name. */
+export function contentOf({ text, attachments }: Omit<UserMessage, "id" | "parent">): string {
+  const files = attachments.map(
+    (file) => `${file.name}:\n${fenced(file.text, languageOf(file.name))}`,
+  );
+  return [text, ...files].filter((part) => part !== "").join("\n\n");
+}
+
+/** The ending of the file's name, which is what languages are called in Markdown. */
+function languageOf(name: string): string {
+  return /\.([a-z0-9]{1,10})$/i.exec(name)?.[1]?.toLowerCase() ?? "";
+}
+
+/** The turns of a request that continues the last of `messages`. */
+export function continuedTurns(messages: Message[]): ChatTurn[] {
+  const last = messages.at(-1);
+  if (last?.role !== "assistant") return turnsOf(messages);
+  const { text, reasoning } = last;
+  return [
+    ...turnsOf(messages.slice(0, -1)),
+    { role: "assistant", content: text, ...(reasoning && { reasoning_content: reasoning }) },
+  ];
 }
 
 /** The turns up to and including the last question, or the last results of calls. */

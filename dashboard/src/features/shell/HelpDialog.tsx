@@ -6,7 +6,7 @@ const SHORTCUTS = [
   ["p", "pause or resume updates"],
   ["t", "switch between light and dark theme"],
   ["1 … 6", "open a page, in the order of the navigation"],
-  ["/", "filter the requests"],
+  ["/", "filter the requests, or search the conversations"],
   ["?", "show this list"],
   ["drag", "zoom all charts to a time range"],
   ["double click", "show the time until now again"],

@@ -17,7 +17,7 @@ export function Navigation({ page, pages }: NavigationProps) {
             page={name}
             className={styles.link}
             title={title}
-            aria-label={title}
+            aria-label={labelOf(title, shortTitle)}
             aria-current={name === page ? "page" : undefined}
           >
             {icon}
@@ -28,4 +28,9 @@ export function Navigation({ page, pages }: NavigationProps) {
       </div>
     </nav>
   );
+}
+
+/** Contains the words that are shown, whichever they are: people who speak commands say those. */
+function labelOf(title: string, shortTitle: string): string {
+  return title.includes(shortTitle) ? title : `${title} (${shortTitle})`;
 }

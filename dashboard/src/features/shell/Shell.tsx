@@ -2,7 +2,7 @@
 
 import { useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
-import { useState, type ReactNode } from "react";
+import { useRef, useState, type ReactNode } from "react";
 import { useLive } from "../../api/live";
 import { openPage } from "../../lib/location";
 import { useShortcuts } from "../../lib/shortcuts";
@@ -11,7 +11,9 @@ import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
 import { Navigation } from "./Navigation";
 import type { ShownPage } from "./shown-page";
+import { SkipLink } from "./SkipLink";
 import { Unreached } from "./Unreached";
+import { useHeadingFocus } from "./useHeadingFocus";
 import styles from "./Shell.module.css";
 
 interface ShellProps {
@@ -36,12 +38,15 @@ export function Shell({ page, pages, children }: ShellProps) {
   });
 
   const link = pages.find(({ name }) => name === page) ?? pages[0];
+  const main = useRef<HTMLElement>(null);
+  useHeadingFocus(page, main);
   useDocumentTitle(`${link.title} · llm_service`);
 
   const isStale = connection.numFailures > 0;
   const hasBegun = connection.status !== undefined;
   return (
     <div className={styles.shell} data-filling={link.isFilling ?? false}>
+      <SkipLink main={main} />
       <Header
         scheme={scheme}
         onTheme={toggleTheme}
@@ -51,7 +56,7 @@ export function Shell({ page, pages, children }: ShellProps) {
       <Navigation page={page} pages={pages} />
       <div className={styles.body}>
         {isStale && hasBegun && <ConnectionBanner connection={connection} />}
-        <main className={styles.main} data-stale={isStale}>
+        <main ref={main} id="main" tabIndex={-1} className={styles.main} data-stale={isStale}>
           {isStale && !hasBegun ? <Unreached connection={connection} /> : children}
         </main>
       </div>
