@@ -13,6 +13,7 @@ import { createServer } from "node:http";
 import { extname } from "node:path";
 import { CONTENT_POLICY } from "./content-policy.mjs";
 import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
+import { MockCompletions } from "./mock-completions.mjs";
 import { buildEngine } from "./mock-engine.mjs";
 import { MockKeys } from "./mock-keys.mjs";
 import { MockRequests } from "./mock-requests.mjs";
@@ -26,6 +27,7 @@ const STATE = IS_FIRING || IS_OPEN ? "ready" : ASKED_STATE;
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
+const COMPLETIONS = new MockCompletions();
 const REQUESTS = new MockRequests(STATE === "ready");
 const SCOPES = {
   demo: ["inference", "metrics", "admin"],
@@ -253,6 +255,10 @@ async function route(request, response) {
     return sendJson(response, 200, { object: "list", data: [MODEL] });
   if (url.pathname === "/tokenize") return tokenize(request, response);
   if (url.pathname === "/v1/chat/completions") return chat(request, response);
+  if (url.pathname === "/v1/completions") {
+    const id = request.headers["x-request-id"] ?? "req-completion";
+    return COMPLETIONS.answer(await readBody(request), id, key, response);
+  }
   const isManaging = url.pathname.startsWith("/api/keys") || request.method === "DELETE";
   const scope = isManaging ? "admin" : "metrics";
   if (!SCOPES[key].includes(scope)) {
@@ -275,7 +281,7 @@ async function route(request, response) {
   if (url.pathname === "/api/requests") {
     return sendJson(response, 200, {
       replica: "mock-1",
-      running: REQUESTS.running(),
+      running: [...REQUESTS.running(), ...COMPLETIONS.running()],
       requests: REQUESTS.finished(Number(url.searchParams.get("limit") ?? 50)),
     });
   }

@@ -2,7 +2,7 @@
 
 import { useMemo } from "react";
 import { getEngine } from "../../api/endpoints";
-import { useLive, useLiveQuery } from "../../api/live";
+import { useHasScope, useLive, useLiveQuery } from "../../api/live";
 import { useSeries } from "../../api/series";
 import type { Series } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
@@ -13,6 +13,7 @@ import { QueryGate } from "../../components/QueryGate";
 import { TimeTools } from "../../components/TimeTools";
 import { buildCharts, presentPlans } from "../../lib/chart-plan";
 import { useZoom, type ChartView } from "../../lib/chart-view";
+import { Benchmark } from "./benchmark/Benchmark";
 import { LATENCY, OPTIONAL, PANELS, WORK } from "./charts";
 import { EngineFacts } from "./EngineFacts";
 import styles from "./EnginePage.module.css";
@@ -21,6 +22,7 @@ const FACTS_MILLISECONDS = 5000;
 
 export function EnginePage() {
   const { status } = useLive().connection;
+  const isAdmin = useHasScope("admin");
   const { query, range, words, setRange } = useSeries(PANELS);
   const facts = useLiveQuery(["engine"], getEngine, FACTS_MILLISECONDS);
   const [zoom, setZoom] = useZoom(range, query.data?.start ?? 0);
@@ -49,6 +51,9 @@ export function EnginePage() {
         )}
       </QueryGate>
       {facts.data && <EngineFacts facts={facts.data} />}
+      {isAdmin && facts.data?.model?.embedding === null && (
+        <Benchmark model={facts.data.model.id} />
+      )}
     </div>
   );
 }
