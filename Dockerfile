@@ -41,6 +41,7 @@ WORKDIR /dashboard
 COPY dashboard/package.json dashboard/package-lock.json dashboard/.npmrc ./
 RUN --mount=type=cache,target=/root/.npm \
     npm ci --no-audit --no-fund --loglevel=error ${NPM_REGISTRY:+--registry "$NPM_REGISTRY"}
+COPY CHANGELOG.md /
 COPY dashboard/ ./
 RUN npm run --silent build
 

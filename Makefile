@@ -79,7 +79,7 @@ openapi: .venv/.dev dashboard/node_modules/.package-lock.json ## Write the API's
 	$(BIN)/python -m scripts.parameters
 	$(WITH_NODE) npm --prefix dashboard run --silent types
 
-demo: .venv/.run ## Two minutes of mixed load for a running service: LLM_KEY=... make demo
+demo: .venv/.run ## Show each feature of a running service in two minutes of load: LLM_KEY=... make demo
 	@$(BIN)/python scripts/demo.py $(DEMO)
 
 grafana: .venv/.run ## Write Grafana's dashboards from their tables
@@ -130,7 +130,7 @@ dashboard/node_modules/.package-lock.json: dashboard/package-lock.json | .venv/.
 	$(WITH_NODE) npm --prefix dashboard ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/public dashboard/*.ts dashboard/index.html -type f 2>/dev/null)
+DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/public dashboard/*.ts dashboard/index.html CHANGELOG.md -type f 2>/dev/null)
 dashboard/dist/index.html: dashboard/node_modules/.package-lock.json $(DASHBOARD_SOURCES)
 	$(WITH_NODE) npm --prefix dashboard run --silent build
 	@touch $@

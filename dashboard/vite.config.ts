@@ -34,6 +34,8 @@ const service = process.env.DASHBOARD_URL ?? "http://127.0.0.1:8000";
 export default defineConfig({
   plugins: [react(), colorSchemeScript()],
   server: {
+    // The release notes are CHANGELOG.md, in the folder above.
+    fs: { allow: [".."] },
     proxy: {
       "/api": service,
       "/v1": service,

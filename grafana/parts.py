@@ -68,7 +68,16 @@ def _panel(kind: str, title: str, says: str, queries: list[Json], size: tuple[in
     }
 
 
-def stat(title: str, unit: str, query: str, says: str, thresholds: Json, **defaults: Any) -> Json:
+def stat(
+    title: str,
+    unit: str,
+    query: str,
+    says: str,
+    thresholds: Json,
+    *,
+    lowest: float | None = 0,
+    **defaults: Any,
+) -> Json:
     """One number with its recent course."""
     panel = _panel("stat", title, says, targets([(query, title)]), (4, 4))
     panel["fieldConfig"] = {
@@ -77,7 +86,7 @@ def stat(title: str, unit: str, query: str, says: str, thresholds: Json, **defau
             "noValue": "no traffic",
             "color": {"mode": "thresholds"},
             "thresholds": thresholds,
-            "min": 0,
+            **({} if lowest is None else {"min": lowest}),
             **defaults,
         },
         "overrides": [],
@@ -214,7 +223,6 @@ def _variable(name: str, query: str) -> Json:
         "name": name,
         "type": "query",
         "datasource": DATASOURCE,
-        "definition": query,
         "query": {"query": query, "refId": name},
         "refresh": 2,
         "multi": True,

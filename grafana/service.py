@@ -54,11 +54,11 @@ NOW: list[Json] = [
          steps((GOOD, None), (WARN, 0.8), (BAD, 0.9)), max=1),
     stat("Availability budget left", "percentunit", _budget("availability"),
          "Part left of the error budget: 1 % of requests may fail in 7 days. Below 0: overspent.",
-         steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), min=None, max=1),
+         steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), lowest=None, max=1),
     stat("First-token budget left", "percentunit", _budget("ttft"),
          "Part left of the budget: 1 % of first tokens may take over 2 s in 7 days. Below 0:"
          " overspent.",
-         steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), min=None, max=1),
+         steps((BAD, None), (WARN, 0.1), (GOOD, 0.5)), lowest=None, max=1),
     stat("Alerts firing", "short", 'count(ALERTS{alertstate="firing"}) or vector(0)',
          "docs/runbooks.md says what to do about each.", steps((GOOD, None), (BAD, 1))),
 ]  # fmt: skip

@@ -118,6 +118,19 @@ test("tool calls, reasoning, a schema and their settings are accessible", async 
   await expectNoViolations(page);
 });
 
+test("the results of a benchmark and the release notes are accessible", async ({ page }) => {
+  await enterKey(page, service.url, "demo", "/?page=engine");
+  await page.getByRole("button", { name: "Run a benchmark" }).click();
+  await page.getByText("Proposed limits").waitFor({ timeout: 120_000 });
+  await expectNoViolations(page);
+  await page.getByRole("button", { name: /release notes$/ }).click();
+  const notes = page.getByRole("dialog", { name: "Release notes" });
+  await notes.getByRole("heading", { name: /^0\.1\.0/ }).waitFor();
+  // While it fades in, its contrast is too low.
+  await expect(notes).toHaveCSS("opacity", "1");
+  await expectNoViolations(page);
+});
+
 test("nothing is cut off, from a small phone to a wide screen", async ({ page }) => {
   await enterKey(page, service.url, "demo");
   await expectChart(page, "Memory");

@@ -190,6 +190,38 @@ test("a tool is pasted, the model calls it, and its answer names the result", as
   expect(violations).toEqual([]);
 });
 
+test("a benchmark runs, its limit is given to a key, and it can be stopped", async ({ page }) => {
+  test.slow(); // It measures for up to 90 seconds.
+  const violations = watchPolicy(page);
+  const headers = { Authorization: `Bearer ${key}` };
+  const name = `measured-${Date.now() % 1_000_000}`;
+  const data = { name, scopes: ["inference"], rpm: 7 };
+  const made = await page.request.post(`${url}/api/keys`, { headers, data });
+  const { id } = (await made.json()) as { id: string };
+  await enterKey(page, url, key, "/?page=engine");
+  const benchmark = page.getByRole("region", { name: "Benchmark", exact: true });
+  await benchmark.getByRole("button", { name: "Run a benchmark" }).click();
+  const apply = benchmark.getByRole("button", { name: /^Set [\d,]+ requests per minute$/ });
+  await expect(apply).toBeVisible({ timeout: 100_000 });
+  expect(await benchmark.getByRole("row").count()).toBeGreaterThan(1);
+  await benchmark.getByLabel("Key").selectOption({ label: `${name} (7 requests per minute)` });
+  await apply.click();
+  await expect(benchmark).toContainText(`The limit of ${name} is now`);
+
+  const running = async () => {
+    const answer = await page.request.get(`${url}/api/requests`, { headers });
+    const list = (await answer.json()) as { running: { request_id: string }[] };
+    return list.running.filter(({ request_id }) => request_id.startsWith("benchmark-")).length;
+  };
+  await benchmark.getByRole("button", { name: "Run it again" }).click();
+  await expect.poll(running, { intervals: [20] }).toBe(1);
+  await benchmark.getByRole("button", { name: "Stop the benchmark" }).click();
+  await expect.poll(running).toBe(0);
+  await expect(benchmark).toContainText("Stopped.");
+  await page.request.delete(`${url}/api/keys/${id}`, { headers });
+  expect(violations).toEqual([]);
+});
+
 test("the engine page shows the facts, and the alerts page says how to get Prometheus", async ({
   page,
 }) => {

@@ -12,6 +12,7 @@ import { extname } from "node:path";
 import { CONTENT_POLICY } from "./content-policy.mjs";
 import { buildAlerts, buildRunbook } from "./mock-alerts.mjs";
 import { MODELS, MockChat } from "./mock-chat.mjs";
+import { MockCompletions } from "./mock-completions.mjs";
 import { buildEvents } from "./mock-events.mjs";
 import { buildEngine } from "./mock-engine.mjs";
 import { refuse, sendJson } from "./mock-http.mjs";
@@ -33,6 +34,7 @@ let incident = isIncident(ASKED_STATE) ? ASKED_STATE : "";
 const STARTED_AT = Date.now() / 1000 - 1800;
 const MIB = 1024 * 1024;
 const KEYS = new MockKeys();
+const COMPLETIONS = new MockCompletions();
 const REQUESTS = new MockRequests(STATE === "ready");
 const CHAT = new MockChat(REQUESTS);
 const SCOPES = {
@@ -163,6 +165,10 @@ async function route(request, response) {
   if (url.pathname === "/v1/chat/completions") {
     return CHAT.answer(response, await readBody(request));
   }
+  if (url.pathname === "/v1/completions") {
+    const id = request.headers["x-request-id"] ?? "req-completion";
+    return COMPLETIONS.answer(await readBody(request), id, key, response);
+  }
   const isManaging = url.pathname.startsWith("/api/keys") || request.method === "DELETE";
   const scope = isManaging ? "admin" : "metrics";
   if (!SCOPES[key].includes(scope)) {
@@ -192,7 +198,7 @@ async function route(request, response) {
   if (url.pathname === "/api/requests") {
     return sendJson(response, 200, {
       replica: "mock-1",
-      running: REQUESTS.running(),
+      running: [...REQUESTS.running(), ...COMPLETIONS.running()],
       requests: REQUESTS.finished(Number(url.searchParams.get("limit") ?? 50), window),
       refused: REQUESTS.refused(window),
       complete_since: now() - 3000,

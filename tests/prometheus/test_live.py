@@ -39,7 +39,7 @@ class Stack:
     folder: Path
     service: RunningService
     prometheus: PrometheusServer
-    load: demo.Load
+    load: demo.Tally
 
     def served_from_prometheus(self) -> RunningService:
         """Another service, which draws from the Prometheus that watched the first."""
@@ -149,7 +149,9 @@ def test_every_panel_of_the_dashboard_has_an_answer_on_each_line(stack: Stack) -
 
 def test_the_demo_gets_no_answer_that_it_did_not_mean_to_get(stack: Stack) -> None:
     assert stack.load.surprises == {}
-    assert {"200", "200 stream", "400", "404", "429"} <= stack.load.results.keys()
+    assert {"chat", "chat, streamed", "tool call", "structured output"} <= stack.load.answers.keys()
+    statuses = {reason.split(":")[0] for reason in stack.load.refused}
+    assert {"400", "404", "429"} <= statuses
 
 
 def test_the_load_met_everything_that_it_should(stack: Stack) -> None:

@@ -77,6 +77,14 @@ def test_images_are_pinned_and_need_no_frontend_from_elsewhere() -> None:
         assert re.search(r"^USER \d+:\d+$", text, re.MULTILINE)
 
 
+def test_the_images_that_build_the_dashboard_have_its_release_notes() -> None:
+    assert "!CHANGELOG.md" in (ROOT / ".dockerignore").read_text().splitlines()
+    for path in (ROOT / "Dockerfile", ROOT / "dashboard" / "Dockerfile"):
+        stage = path.read_text(encoding="utf-8").split("npm run --silent build")[0]
+        assert "\nWORKDIR /dashboard\n" in stage
+        assert "\nCOPY CHANGELOG.md /\n" in stage, "the dashboard imports it from the folder above"
+
+
 def test_a_container_is_stopped_later_than_the_service_has_drained() -> None:
     default = Settings.model_fields["drain_seconds"].default
     for name in ("llm_service", "dashboard"):

@@ -1,9 +1,11 @@
 /** One streamed answer to a chat request. */
 
-import { readEvents } from "../lib/sse";
-import { ApiError, readEnvelope, type Call } from "./client";
+import { readChunks, StreamCut } from "./chunks";
+import type { Call } from "./client";
 import { openChatStream } from "./endpoints";
 import type { ChatRequest, Usage } from "./types";
+
+export { StreamCut } from "./chunks";
 
 /** A piece of a tool call. The first one of a call has its id and name. */
 export interface CallPiece {
@@ -26,13 +28,6 @@ export interface ChatAnswer {
   /** Seconds by phase, from the Server-Timing header. */
   timing: Record<string, number>;
   events: AsyncGenerator<ChatEvent>;
-}
-
-/** The connection closed before the answer was complete. */
-export class StreamCut extends Error {
-  constructor() {
-    super("The connection closed before the answer was complete.");
-  }
 }
 
 export async function openChat(call: Call, request: ChatRequest): Promise<ChatAnswer> {
@@ -75,23 +70,7 @@ interface CallDelta {
 }
 
 export async function* readChat(body: ReadableStream<Uint8Array>): AsyncGenerator<ChatEvent> {
-  for await (const data of readBody(body)) {
-    if (data === "[DONE]") return;
-    const chunk = JSON.parse(data) as Chunk;
-    const failure = readEnvelope(chunk);
-    if (failure) throw new ApiError(200, failure.message, failure.code);
-    yield* readChunk(chunk);
-  }
-  throw new StreamCut();
-}
-
-async function* readBody(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  try {
-    yield* readEvents(body);
-  } catch (error) {
-    // A network failure in mid-stream surfaces as a TypeError.
-    throw error instanceof TypeError ? new StreamCut() : error;
-  }
+  for await (const chunk of readChunks(body)) yield* readChunk(chunk as Chunk);
 }
 
 function* readChunk(chunk: Chunk): Generator<ChatEvent> {

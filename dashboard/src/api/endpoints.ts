@@ -9,6 +9,7 @@ import type { paths } from "./schema";
 import type {
   Alerts,
   ChatRequest,
+  CompletionRequest,
   EnginePage,
   EventList,
   KeyChange,
@@ -143,16 +144,32 @@ export function countTokens(call: Call, body: TokenizeRequest): Promise<TokenCou
   return bodyOf(clientFor(call).POST("/tokenize", { body }));
 }
 
-export interface ChatStream {
+export interface EventStream {
   headers: Headers;
   /** The server-sent events, not read yet; null if the answer has no body. */
   body: ReadableStream<Uint8Array> | null;
 }
 
 /** Requests a streamed answer that ends with its usage. */
-export async function openChatStream(call: Call, request: ChatRequest): Promise<ChatStream> {
+export async function openChatStream(call: Call, request: ChatRequest): Promise<EventStream> {
   const body = { ...request, stream: true, stream_options: { include_usage: true } };
   const { response, data } = await clientFor(call).POST(CHAT_PATH, { body, parseAs: "stream" });
+  return { headers: response.headers, body: data ?? null };
+}
+
+/** As `openChatStream`, for prompts without a chat template. The request has the id `requestId`. */
+export async function openCompletionStream(
+  call: Call,
+  request: CompletionRequest,
+  requestId: string,
+): Promise<EventStream> {
+  const body = { ...request, stream: true, stream_options: { include_usage: true } };
+  const headers = { "X-Request-ID": requestId };
+  const { response, data } = await clientFor(call).POST("/v1/completions", {
+    body,
+    headers,
+    parseAs: "stream",
+  });
   return { headers: response.headers, body: data ?? null };
 }
 

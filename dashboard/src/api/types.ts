@@ -45,6 +45,7 @@ export type ServedModel = Schemas["Model"];
 export type TokenizeRequest = Schemas["TokenizeRequest"];
 export type TokenCount = Schemas["TokenizeOut"];
 
+export type CompletionRequest = Schemas["CompletionRequest"];
 export type ChatRequest = Schemas["ChatCompletionRequest"];
 /** A chat message whose content is text. It is null if the message has only calls. */
 export type ChatTurn = Schemas["Message"] & {

@@ -29,6 +29,18 @@ async function submitKey(answer: Response, isKept: boolean, key = "sk-secret"): 
   await user.click(screen.getByRole("button", { name: "Open the dashboard" }));
 }
 
+function renderForm(isKeyRequired: boolean) {
+  const fetched = vi.fn().mockResolvedValue(Response.json({ key: { name: "anonymous" } }));
+  vi.stubGlobal("fetch", fetched);
+  renderUi(
+    <SessionProvider>
+      <KeyForm refusal={null} isKeyRequired={isKeyRequired} />
+      <Probe />
+    </SessionProvider>,
+  );
+  return fetched;
+}
+
 describe("KeyForm", () => {
   beforeEach(() => sessionStorage.clear());
 
@@ -42,6 +54,22 @@ describe("KeyForm", () => {
     await submitKey(Response.json({ key: { name: "admin" } }), true);
     await waitFor(() => expect(storedIn(sessionStorage)).toEqual(["sk-secret"]));
     expect(storedIn(localStorage)).not.toContain("sk-secret");
+  });
+
+  it.each(["", "   "])("asks for a key instead of sending none: '%s'", async (blank) => {
+    const fetched = renderForm(true);
+    const field = screen.getByLabelText("API key");
+    expect(field).toHaveFocus();
+    await userEvent.type(field, `${blank}{Enter}`);
+    expect(field).toHaveAccessibleDescription(/^Enter an API key\./);
+    expect(field).toHaveFocus();
+    expect(fetched).not.toHaveBeenCalled();
+  });
+
+  it("accepts no key if the service requires none", async () => {
+    renderForm(false);
+    await userEvent.click(screen.getByRole("button", { name: "Open the dashboard" }));
+    await waitFor(() => expect(screen.getByRole("status")).toBeEmptyDOMElement());
   });
 
   it("refuses a key that no header can carry, and sends nothing", async () => {

@@ -24,7 +24,7 @@ export function KeyPage() {
         <p className={styles.lead}>
           Watch the latency, memory and requests of this service live, and try it in a playground.
         </p>
-        {needsKey !== undefined && <KeyForm refusal={null} />}
+        {needsKey !== undefined && <KeyForm refusal={null} isKeyRequired={needsKey} />}
         {needsKey === false && (
           <Button variant="default" size="md" fullWidth mt="sm" onClick={enter}>
             Continue without a key

@@ -2,7 +2,7 @@
 
 import { useMemo } from "react";
 import { getEngine } from "../../api/endpoints";
-import { useLive, useLiveQuery } from "../../api/live";
+import { useHasScope, useLive, useLiveQuery } from "../../api/live";
 import { useSeries } from "../../api/series";
 import type { Series } from "../../api/types";
 import { ChartBoard } from "../../components/ChartBoard";
@@ -16,6 +16,7 @@ import { presentPlans } from "../../lib/chart-plan";
 import type { ChartView } from "../../lib/chart-view";
 import type { Comparison } from "../../lib/compare";
 import { comparedCharts } from "../../lib/compared-charts";
+import { Benchmark } from "./benchmark/Benchmark";
 import { LATENCY, OPTIONAL, PANELS, WORK } from "./charts";
 import { EngineFacts } from "./EngineFacts";
 import styles from "./EnginePage.module.css";
@@ -24,6 +25,7 @@ const FACTS_MILLISECONDS = 5000;
 
 export function EnginePage() {
   const { status } = useLive().connection;
+  const isAdmin = useHasScope("admin");
   const { query, earlier, time, viewOf } = useSeries(PANELS);
   const facts = useLiveQuery(["engine"], getEngine, FACTS_MILLISECONDS);
   return (
@@ -42,6 +44,9 @@ export function EnginePage() {
         )}
       </QueryGate>
       {facts.data && <EngineFacts facts={facts.data} />}
+      {isAdmin && facts.data?.model?.embedding === null && (
+        <Benchmark model={facts.data.model.id} />
+      )}
     </div>
   );
 }

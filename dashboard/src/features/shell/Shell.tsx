@@ -7,6 +7,7 @@ import { useLive } from "../../api/live";
 import { openPage } from "../../lib/location";
 import { useShortcuts } from "../../lib/shortcuts";
 import { ConnectionBanner } from "./ConnectionBanner";
+import { Footer } from "./Footer";
 import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
 import { Navigation } from "./Navigation";
@@ -59,6 +60,7 @@ export function Shell({ page, pages, children }: ShellProps) {
         <main ref={main} id="main" tabIndex={-1} className={styles.main} data-stale={isStale}>
           {isStale && !hasBegun ? <Unreached connection={connection} /> : children}
         </main>
+        {!link.isFilling && <Footer version={connection.status?.version} />}
       </div>
       <HelpDialog isOpen={isHelpOpen} onClose={() => setHelpOpen(false)} />
     </div>
