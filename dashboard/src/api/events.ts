@@ -16,6 +16,5 @@ export function useMarks(): Mark[] {
   const startedAt = status?.started_at ?? 0;
   const names = alerts.map(({ name, since }) => `${name} ${since ?? ""}`).join();
   // The list of alerts is a new one at each render.
-  // eslint-disable-next-line react-hooks/exhaustive-deps
   return useMemo(() => marksOf(data?.events ?? [], alerts, startedAt), [data, names, startedAt]);
 }

@@ -1,17 +1,11 @@
 /** Polls the panels of a page over the time that the address names: a range until now, or a window. */
 
 import type { UseQueryResult } from "@tanstack/react-query";
-import type { ChartView, TimeWindow } from "../lib/chart-view";
-import { COMPARISONS, offsetOf, type Comparison } from "../lib/compare";
+import type { ChartView, TimeChoice, TimeWindow } from "../lib/chart-view";
+import { COMPARISONS, offsetOf } from "../lib/compare";
 import { useRangeParam, useSearchParam, useTimeWindow } from "../lib/location";
 import { joinAfterRestart } from "../lib/series";
-import {
-  RANGES,
-  rangeSeconds,
-  rangeWords,
-  refreshMilliseconds,
-  type Range,
-} from "../lib/time-range";
+import { RANGES, rangeSeconds, rangeWords, refreshMilliseconds } from "../lib/time-range";
 import { formatSpan } from "../lib/units";
 import { getSeries, type Span } from "./endpoints";
 import { useMarks } from "./events";
@@ -22,17 +16,6 @@ const PAST_MILLISECONDS = 15_000;
 const EARLIER_MILLISECONDS = 30_000;
 /** A point covers at least five samples, in both sources. */
 const SAMPLES_PER_POINT = 5;
-
-/** The time that is looked at, as the address has it. */
-export interface TimeChoice {
-  range: Range;
-  setRange: (range: Range) => void;
-  /** A window in the past, or null for a range that ends now. */
-  zoom: TimeWindow | null;
-  setZoom: (zoom: TimeWindow | null) => void;
-  compared: Comparison;
-  setCompared: (comparison: Comparison) => void;
-}
 
 export function useTimeChoice(): TimeChoice {
   const [range, setRange] = useRangeParam(RANGES);

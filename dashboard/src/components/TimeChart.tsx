@@ -70,7 +70,10 @@ export function TimeChart({ chart, view, cursor, onCursor, onPick, plotRef }: Ti
   }, [chart, shown, marks, plotRef]);
 
   const onKey = (event: KeyboardEvent) => {
-    if (event.key === "Enter" && cursor !== null) return onPick(cursor);
+    if (event.key === "Enter" && cursor !== null) {
+      onPick(cursor);
+      return;
+    }
     const index = nextIndex(event.key, cursor, chart.times.length);
     const time = index === null ? undefined : chart.times[index];
     if (time === undefined || !plotRef.current) return;

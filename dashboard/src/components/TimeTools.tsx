@@ -1,7 +1,7 @@
 import { NativeSelect } from "@mantine/core";
 import type { ReactNode } from "react";
-import type { TimeChoice } from "../api/series";
 import type { Series, SeriesSource } from "../api/types";
+import type { TimeChoice } from "../lib/chart-view";
 import { COMPARISONS, whyNotComparable, type Comparison } from "../lib/compare";
 import { RangePicker } from "./RangePicker";
 import { SourceBadge } from "./SourceBadge";

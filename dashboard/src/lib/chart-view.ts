@@ -1,6 +1,8 @@
 /** The view that all charts of a page share: the time window and what is marked in it. */
 
+import type { Comparison } from "./compare";
 import type { Mark } from "./marks";
+import type { Range } from "./time-range";
 
 /** Seconds since the epoch at the left and right edge. */
 export type TimeWindow = [number, number];
@@ -15,4 +17,15 @@ export interface ChartView {
   marks: Mark[];
   /** How many seconds before its time a point covers. */
   pointSeconds: number;
+}
+
+/** The time that is looked at, as the address has it. */
+export interface TimeChoice {
+  range: Range;
+  setRange: (range: Range) => void;
+  /** A window in the past, or null for a range that ends now. */
+  zoom: TimeWindow | null;
+  setZoom: (zoom: TimeWindow | null) => void;
+  compared: Comparison;
+  setCompared: (comparison: Comparison) => void;
 }

@@ -39,6 +39,8 @@ describe("a heatmap", () => {
   });
 
   it("says in words what happened most often", () => {
-    expect(summarize(chart, "last 5 minutes")).toBe("Gaps, last 5 minutes: most often 5 ms to 10 ms.");
+    expect(summarize(chart, "last 5 minutes")).toBe(
+      "Gaps, last 5 minutes: most often 5 ms to 10 ms.",
+    );
   });
 });

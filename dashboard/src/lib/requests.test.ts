@@ -23,7 +23,7 @@ describe("a request", () => {
   it("that was cut off spent the rest in the phase that it was in", () => {
     const cut = { ...never, outcome: "cancelled", error_phase: null, duration_seconds: 9 };
     const lastOf = (timings: Partial<typeof cut> & { queue_seconds?: number | null }) =>
-      phasesOf({ ...cut, ...timings } as Parameters<typeof phasesOf>[0]).at(-1);
+      phasesOf({ ...cut, ...timings }).at(-1);
     expect(lastOf({})).toEqual({ name: "queue", from: 0, seconds: 9 });
     expect(lastOf({ queue_seconds: 2 } as never)).toEqual({ name: "prefill", from: 2, seconds: 7 });
     expect(lastOf({ outcome: "stop" })?.name).toBe("other");

@@ -5,5 +5,7 @@ import type { ReactNode } from "react";
 
 /** Renders with the providers that components rely on. */
 export function renderUi(ui: ReactNode) {
-  return render(<MantineProvider env="test">{ui}</MantineProvider>);
+  const within = (content: ReactNode) => <MantineProvider env="test">{content}</MantineProvider>;
+  const rendered = render(within(ui));
+  return { ...rendered, update: (content: ReactNode) => rendered.rerender(within(content)) };
 }

@@ -1,7 +1,6 @@
 // @vitest-environment jsdom
-import { act, screen } from "@testing-library/react";
+import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { useState } from "react";
 import { expect, it } from "vitest";
 import { renderUi } from "../../testing/render";
 import { useHeld } from "./held";
@@ -24,14 +23,8 @@ function List({ items }: { items: string[] }) {
 
 /** Renders a list; the function that is returned gives it other items. */
 function renderList(first: string[]): (items: string[]) => void {
-  let set: (items: string[]) => void = () => undefined;
-  function Changing() {
-    const [items, setItems] = useState(first);
-    set = setItems;
-    return <List items={items} />;
-  }
-  renderUi(<Changing />);
-  return (items) => act(() => set(items));
+  const { update } = renderUi(<List items={first} />);
+  return (items) => update(<List items={items} />);
 }
 
 const shown = () => screen.getAllByRole("listitem").map((item) => item.textContent);

@@ -57,6 +57,7 @@ export const Composer = memo(function Composer() {
 
   return (
     <div
+      role="presentation" // what it does for a pointer, its button does for the keyboard
       className={styles.composer}
       onDragOver={(event) => event.preventDefault()}
       onDrop={(event) => {
