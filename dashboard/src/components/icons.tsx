@@ -5,11 +5,11 @@
  */
 
 import type { LucideIcon } from "lucide-react";
-import ArrowLeft from "lucide-react/icons/arrow-left";
 import ArrowUp from "lucide-react/icons/arrow-up";
 import Bell from "lucide-react/icons/bell";
 import ChartLine from "lucide-react/icons/chart-line";
 import Check from "lucide-react/icons/check";
+import ChevronLeft from "lucide-react/icons/chevron-left";
 import ChevronRight from "lucide-react/icons/chevron-right";
 import CircleQuestionMark from "lucide-react/icons/circle-question-mark";
 import Code from "lucide-react/icons/code";
@@ -47,7 +47,7 @@ function icon(Lucide: LucideIcon, fill = "none") {
 }
 
 export const IconAttach = icon(Paperclip);
-export const IconBack = icon(ArrowLeft);
+export const IconBack = icon(ChevronLeft);
 export const IconBell = icon(Bell);
 export const IconChart = icon(ChartLine);
 export const IconChat = icon(MessageSquare);
