@@ -133,6 +133,7 @@ test("p pauses, ? lists the shortcuts, t changes the theme, which applies before
   await page.keyboard.press("?");
   await expect(page.getByRole("dialog", { name: "Keyboard and mouse" })).toBeVisible();
   await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog", { name: "Keyboard and mouse" })).toBeHidden();
   await page.keyboard.press("t");
   await expect(page.locator("html")).toHaveAttribute("data-mantine-color-scheme", "dark");
   await page.route("**/index-*.js", (route) => route.abort());

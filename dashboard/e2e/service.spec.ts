@@ -232,7 +232,7 @@ test("the engine page shows the facts, and the alerts page says how to get Prome
   await page.getByRole("link", { name: "Alerts & SLO" }).click();
   const notice = page.getByRole("status").filter({ hasText: "need Prometheus" });
   await expect(notice).toContainText("LLM_PROMETHEUS_URL");
-  await expect(notice).toContainText("make up");
+  await expect(notice).toContainText("docker compose up");
 });
 
 test("if the service requires no key, every page opens, and chat and code work without one", async ({

@@ -219,7 +219,7 @@ def test_a_request_while_the_model_loads_is_503_and_not_lost(tmp_path: Path) -> 
         refused = http.post(CHAT, json=body())
         assert refused.status_code == 503
         assert "loading" in refused.json()["error"]["message"]
-        (record,) = http.get("/api/requests").json()["requests"]
+        record = http.get(f"/api/requests/{refused.headers['x-request-id']}").json()
         # A kind that no objective counts: nothing was ready that could have failed.
         assert (record["error_kind"], record["error_phase"]) == ("loading", "admission")
         engine.may_start.set()
