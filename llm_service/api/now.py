@@ -77,7 +77,7 @@ class QuantileOut(BaseModel):
 
 
 class LatencyOut(BaseModel):
-    """Of `count` observations in the last `window_seconds`; null without any."""
+    """The quantiles of `count` observations in the last `window_seconds`; null without any."""
 
     count: int
     window_seconds: float

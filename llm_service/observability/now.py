@@ -37,7 +37,7 @@ class QuantileNow:
 
 @dataclass(frozen=True, slots=True)
 class LatencyNow:
-    """Of `count` observations in the last `window_seconds`."""
+    """The quantiles of `count` observations in the last `window_seconds`."""
 
     count: int
     window_seconds: float

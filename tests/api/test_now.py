@@ -265,6 +265,7 @@ class Process:
             "LLM_ADMIN_KEY": ADMIN_KEY,
             "LLM_PORT": "0",
             "LLM_DEFAULT_RPM": "0",
+            "LLM_MAX_BATCH_SIZE": "1",
         }
         command = [sys.executable, "-m", "llm_service", "serve"]
         self.process = subprocess.Popen(
@@ -301,34 +302,30 @@ def test_after_a_kill_the_next_start_tells_and_counts_the_open_streams(tmp_path:
     state = tmp_path / "state"
     first = Process(state)
     long = body(stream=True, max_tokens=1900, min_tokens=1900, ignore_eos=True)
-    with ExitStack() as stack:
-        for _ in range(20):
-            response = stack.enter_context(first.http.stream("POST", CHAT, json=long))
-            assert response.status_code == 200
+    with ThreadPoolExecutor(20) as pool, ExitStack() as stack:
+        # At once, and one computed after the other: none ends before the last has begun.
+        streams = [first.http.stream("POST", CHAT, json=long) for _ in range(20)]
+        opened = [pool.submit(stack.enter_context, stream) for stream in streams]
         deadline = time.monotonic() + WAIT_SECONDS
-        while not file_counts(state):
+        while file_counts(state) != 20:
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        assert {each.result().status_code for each in opened} == {200}
         first.end(signal.SIGKILL)
-    # Some may have ended while others were opened, if the machine is very busy.
-    num_open = file_counts(state)
-    assert 1 <= num_open <= 20
+    assert file_counts(state) == 20
 
     second = Process(state)
     runs = now_of(second.http)["runs"]
     [crash] = runs["crashes"]
     assert crash == runs["previous"]
-    assert (crash["reason"], crash["num_cut"]) in (
-        ("killed", num_open),
-        ("out_of_memory", num_open),
-    )
+    assert (crash["reason"], crash["num_cut"]) in (("killed", 20), ("out_of_memory", 20))
     assert crash["ended_at"] < runs["started_at"]
     text = second.http.get("/metrics").text
     counted = re.findall(r'llm_request_errors_total\{kind="crashed",phase="\w+"\} (\d+)', text)
-    assert sum(map(int, counted)) == num_open
+    assert sum(map(int, counted)) == 20
     # Not the last minute: a start may take longer on a busy machine.
     availability = second.http.get("/api/alerts").json()["objectives"][0]
-    assert (availability["num_requests"], availability["good_ratio"]) == (num_open, 0)
+    assert (availability["num_requests"], availability["good_ratio"]) == (20, 0)
     second.end(signal.SIGSEGV)
 
     third = Process(state)

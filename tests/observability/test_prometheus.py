@@ -209,7 +209,11 @@ def test_without_prometheus_more_than_the_own_history_is_refused_with_both_numbe
     assert "LLM_PROMETHEUS_URL" in alerts["reason"]
     assert [objective["name"] for objective in alerts["objectives"]] == ["availability", "ttft"]
     assert all(objective["window_seconds"] <= 3600 for objective in alerts["objectives"])
-    assert all(alert["state"] != "firing" for alert in alerts["alerts"])
+    active = {
+        each["name"]: each["state"] for each in alerts["alerts"] if each["state"] != "inactive"
+    }
+    # The model was not loaded at first, for less than the five minutes of the rule.
+    assert active in ({}, {"NotReady": "pending"})
 
 
 def test_a_runbook_is_read_by_its_alerts_name_and_by_no_other(tmp_path: Path) -> None:

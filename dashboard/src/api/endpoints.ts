@@ -157,7 +157,7 @@ export async function openChatStream(call: Call, request: ChatRequest): Promise<
   return { headers: response.headers, body: data ?? null };
 }
 
-/** As `openChatStream`, for prompts without a chat template. The request has the id `requestId`. */
+/** Streams a completion of prompts, without a chat template. The request has the id `requestId`. */
 export async function openCompletionStream(
   call: Call,
   request: CompletionRequest,

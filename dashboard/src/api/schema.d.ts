@@ -1964,7 +1964,7 @@ export interface components {
         };
         /**
          * LatencyOut
-         * @description Of `count` observations in the last `window_seconds`; null without any.
+         * @description The quantiles of `count` observations in the last `window_seconds`; null without any.
          */
         LatencyOut: {
             /** Count */

@@ -25,7 +25,7 @@ export interface Chart {
   lines: ChartLine[];
   /** The number of observations of each point, for quantiles. */
   samples?: number[];
-  /** Of quantiles: the bounds of their buckets, and from when on they are values that were observed. */
+  /** Quantiles have the bounds of their buckets, and the time from which on they were observed. */
   bounds?: number[];
   exactSince?: number | null;
   /** What a heatmap counts, such as "gaps". */

@@ -53,7 +53,7 @@ const CALL = {
   tool_calls: [{ index: 0, id: "c0", function: { name: "f", arguments: "{}" } }],
 };
 
-/** As the first dashboard stored it. */
+/** A conversation in the form that the first dashboard stored. */
 const OLD_STATS = { sentAt: 1, firstTextAt: 2, lastTextAt: 3, endedAt: 4, numPieces: 1 };
 const OLD_CONVERSATION = {
   id: "old",

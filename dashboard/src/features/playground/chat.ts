@@ -108,7 +108,7 @@ export class Chat {
         this.answer(id);
         return;
       }
-      // Of an empty answer there is nothing to keep.
+      // An empty answer has nothing to keep.
       if (isEmpty(last) && last.pair === null) this.tell(id, { kind: "dropped", id: last.id });
       this.answer(id, last.parent);
     });

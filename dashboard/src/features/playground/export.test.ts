@@ -30,7 +30,7 @@ function imported(text: string): Conversation | null {
   return readExport(text, NOW).value?.[0] ?? null;
 }
 
-/** As it is read again: under no key, and without an id until it is stored. */
+/** What reading it again gives: it has no key, and no id until it is stored. */
 function withoutOwner(conversation: Conversation): Conversation {
   return { ...conversation, id: "", owner: "" };
 }
