@@ -11,7 +11,7 @@ BIN := .venv/bin
 WITH_NODE := scripts/with-node.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-small gpu-check fuzz attack test-truth test-clients test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
+.PHONY: help run test test-small gpu-check fuzz attack test-truth test-browser test-clients test-models sanitize lint format types imports dashboard demo grafana screenshots openapi model bench-versus bench-service paper up down key logs test-stack clean
 
 help: ## List these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ help: ## List these commands
 run: .venv/.run dashboard/dist/index.html ## Set up what is missing, then start the service
 	@exec $(BIN)/llm-service serve
 
-test: .venv/.dev dashboard/dist/index.html ## Run every test
+test: .venv/.dev dashboard/dist/index.html ## Run the tests
 	@scripts/test-tools.sh
 	$(WITH_NODE) npm --prefix dashboard run --silent typecheck
 	$(WITH_NODE) npm --prefix dashboard run --silent lint
@@ -44,6 +44,10 @@ attack: .venv/.dev ## Attack a service of its own at full size, 127.0.0.1 only (
 
 test-truth: .venv/.dev ## Compare what the pages show with what callers and the kernel saw (2 minutes)
 	$(BIN)/python -m tests.truth
+
+test-browser: .venv/.dev dashboard/dist/index.html ## Every page in every state, in Chromium (5 minutes)
+	@scripts/test-tools.sh
+	$(BIN)/python -m pytest -m browser tests/test_dashboard.py
 
 test-clients: .venv/.dev ## Official client libraries against the service, each in its own environment (minutes)
 	$(BIN)/python -m tests.clients $(CLIENTS)

@@ -1,9 +1,9 @@
 import { defineConfig } from "@playwright/test";
 
 /**
- * `service.spec.ts` needs running services: DASHBOARD_URL and DASHBOARD_KEY name one,
+ * The project `service` needs running services: DASHBOARD_URL and DASHBOARD_KEY name one,
  * DASHBOARD_OPEN_URL another that requires no key.
- * The others start the mock server themselves and need only a build in dist/.
+ * Files of the project `mock` start the mock server themselves and need only a build in dist/.
  */
 export default defineConfig({
   testDir: "e2e",
@@ -13,6 +13,10 @@ export default defineConfig({
   expect: { timeout: 30_000 },
   // Files run in parallel, each with its own mock; the tests of a file run one after the other.
   workers: 2,
+  projects: [
+    { name: "service", testMatch: "service.spec.ts" },
+    { name: "mock", testIgnore: "service.spec.ts" },
+  ],
   forbidOnly: true,
   reporter: [["list"]],
   use: {

@@ -24,24 +24,35 @@ def chromium() -> str:
     return found
 
 
+def run_playwright(project: str, **environment: str) -> None:
+    assert (DASHBOARD_DIR / "index.html").is_file(), "not built: make dashboard"
+    command = ["scripts/with-node.sh", "npm", "--prefix", "dashboard", "run", "--silent", "e2e"]
+    result = subprocess.run(
+        [*command, "--", f"--project={project}"],
+        cwd=ROOT,
+        env={**os.environ, "CHROMIUM_PATH": chromium(), **environment},
+        capture_output=True,
+        text=True,
+    )
+    print(result.stdout)
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    assert "skipped" not in result.stdout
+
+
 @pytest.mark.browser
 def test_the_dashboard_works_in_a_browser_against_the_service(
     service: RunningService, tmp_path: Path
 ) -> None:
-    assert (DASHBOARD_DIR / "index.html").is_file(), "not built: make dashboard"
     with RunningService(tmp_path, require_keys=False) as open_service:
-        result = subprocess.run(
-            ["scripts/with-node.sh", "npm", "--prefix", "dashboard", "run", "--silent", "e2e"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DASHBOARD_URL": service.url,
-                "DASHBOARD_KEY": ADMIN_KEY,
-                "DASHBOARD_OPEN_URL": open_service.url,
-                "CHROMIUM_PATH": chromium(),
-            },
-            capture_output=True,
-            text=True,
+        run_playwright(
+            "service",
+            DASHBOARD_URL=service.url,
+            DASHBOARD_KEY=ADMIN_KEY,
+            DASHBOARD_OPEN_URL=open_service.url,
         )
-    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
-    assert "skipped" not in result.stdout
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_each_page_shows_every_state_and_failure_of_the_mock_service() -> None:
+    run_playwright("mock")

@@ -39,6 +39,7 @@ test("a secret that was not copied is given up by a button only", async ({ page 
   await page.getByRole("button", { name: "Rotate laptop" }).click();
   await page.getByRole("button", { name: "Rotate", exact: true }).click();
   const dialog = page.getByRole("dialog", { name: "New secret of laptop" });
+  await expect(dialog.getByRole("button", { name: "Copy" })).toBeFocused();
   await page.keyboard.press("Escape");
   await dialog.getByRole("button", { name: "Close without copying" }).click();
   await expect(dialog).toBeHidden();

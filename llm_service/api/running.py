@@ -78,6 +78,7 @@ class RunningRequests:
                     sampling=sampling,
                     cache_salt=permit.key.cache_salt,
                     deadline=deadline,
+                    arrived=request.scope["state"]["arrived"],
                     markers=question.markers,
                     grammar=question.grammar,
                     reasoning_budget=question.reasoning_budget,

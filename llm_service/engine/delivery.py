@@ -35,7 +35,7 @@ class DeliveryMeter:
             for _ in event.token_ids:
                 if timings.last_token is None:
                     timings.first_token = now
-                    first_tokens.append((request_id, now - timings.submitted))
+                    first_tokens.append((request_id, now - timings.began))
                 else:
                     gaps.append(now - timings.last_token)
                 timings.last_token = now

@@ -75,8 +75,10 @@ NO_ANSWER = SamplingParams(max_tokens=0)
 class GenerationRequest:
     """One sequence to generate. Only requests with equal `cache_salt` share cached prefixes.
 
-    `deadline` is in `time.monotonic()` seconds. `markers` are tokens that divide the answer into
-    parts, such as the one that begins a tool call: chunks report them apart from the text.
+    `deadline` and `arrived`, when the request reached the service, are in `time.monotonic()`
+    seconds; if `arrived` is None, the time to first token counts from submission. `markers` are
+    tokens that divide the answer into parts, such as the one that begins a tool call: chunks
+    report them apart from the text.
     """
 
     request_id: str
@@ -84,6 +86,7 @@ class GenerationRequest:
     sampling: SamplingParams
     cache_salt: str = ""
     deadline: float | None = None
+    arrived: float | None = None
     markers: frozenset[int] = frozenset()
     grammar: Grammar | None = None
     reasoning_budget: ReasoningBudget | None = None
@@ -152,10 +155,16 @@ class Timings:
     """
 
     submitted: float
+    arrived: float | None = None
     first_scheduled: float | None = None
     first_token: float | None = None
     last_token: float | None = None
     finished: float | None = None
+
+    @property
+    def began(self) -> float:
+        """When the caller began to wait for the first token."""
+        return self.submitted if self.arrived is None else self.arrived
 
     @property
     def queue_seconds(self) -> float | None:
@@ -171,7 +180,7 @@ class Timings:
 
     @property
     def ttft_seconds(self) -> float | None:
-        return _between(self.submitted, self.first_token)
+        return _between(self.began, self.first_token)
 
 
 @dataclass(slots=True)

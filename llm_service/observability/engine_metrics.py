@@ -58,7 +58,7 @@ class EngineFamilies:
         )
         self.first_token = declare.histogram(
             "llm_time_to_first_token_seconds",
-            "Time from submission to first token, including the queue.",
+            "Time from a request's arrival to its first token, including the queue.",
             FIRST_TOKEN,
             model=(),
         )

@@ -33,11 +33,12 @@ log = structlog.get_logger()
 
 
 class Observability:
-    """Gives each request `request_id` and `started_at` in its state; answers what nobody caught.
+    """Gives each request an id and its time in its state; answers what nobody caught.
 
-    Reads `key` and `record` from the state at the end, where others have left them.
-    `quiet_routes` are asked every few seconds for ever: their lines are for debugging, except
-    for errors. `on_crash` gets what nobody caught, before the answer, whose body `envelope` makes.
+    Sets `request_id`, `started_at` (unix time) and `arrived` (monotonic) in the state. At the end,
+    reads `key` and `record` from it, where others have left them. `quiet_routes` are asked every
+    few seconds for ever: their lines are for debugging, except for errors. `on_crash` gets what
+    nobody caught, before the answer, whose body `envelope` makes.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Observability:
                 self._finish(exchange)
 
     def _finish(self, exchange: "Exchange") -> None:
-        seconds = time.perf_counter() - exchange.started
+        seconds = time.monotonic() - exchange.arrived
         route, method = exchange.route(), exchange.method()
         self._metrics.http_finished(
             route, method, exchange.status, None if exchange.is_stream else seconds
@@ -95,10 +96,10 @@ class Exchange:
     """One HTTP request and what has been seen of its response."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.started = time.perf_counter()
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self.request_id = self.state["request_id"] = _request_id(scope)
         self.state["started_at"] = time.time()
+        self.arrived = self.state["arrived"] = time.monotonic()
         self.is_stream = False
         self._scope = scope
         self._send = send
@@ -146,7 +147,7 @@ class Exchange:
 
     def _begin(self, message: Message) -> None:
         self._status = message["status"]
-        milliseconds = int((time.perf_counter() - self.started) * 1000)
+        milliseconds = int((time.monotonic() - self.arrived) * 1000)
         headers = list(message.get("headers", ()))
         self.is_stream = any(
             name.lower() == b"content-type" and value.startswith(STREAM_TYPES)

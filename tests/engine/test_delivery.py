@@ -52,6 +52,15 @@ def test_times_are_those_at_which_tokens_reach_their_streams() -> None:
     assert b.finished is None
 
 
+def test_the_time_to_first_token_counts_from_the_arrival_of_the_request() -> None:
+    heard, clock = Heard(), Clock()
+    meter, timings = DeliveryMeter(heard, clock), Timings(submitted=2.0, arrived=0.5)
+    clock.now = 4.0
+    meter.measure([("a", timings, chunk(1))])
+    assert heard.first_tokens == [("a", 3.5)]
+    assert timings.ttft_seconds == 3.5
+
+
 def test_tokens_of_one_delivery_have_no_gap_between_them() -> None:
     heard, clock = Heard(), Clock()
     meter, timings = DeliveryMeter(heard, clock), Timings(submitted=0.0)

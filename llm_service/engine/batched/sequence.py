@@ -67,7 +67,7 @@ class Sequence:
         return cls(
             request=request,
             token_ids=list(request.prompt.token_ids),
-            timings=Timings(submitted=submitted),
+            timings=Timings(submitted=submitted, arrived=request.arrived),
             usage=Usage(num_prompt_tokens=len(request.prompt)),
         )
 

@@ -35,7 +35,7 @@ export const TRAFFIC: ChartPlan[] = [
   {
     id: "ttft",
     title: "Time to first token",
-    unitWords: "from submission to first token",
+    unitWords: "from arrival to first token",
     unit: "s",
     looks: QUANTILES,
     objective: TTFT_OBJECTIVE,
