@@ -34,7 +34,6 @@ def run_playwright(project: str, **environment: str) -> None:
         capture_output=True,
         text=True,
     )
-    print(result.stdout)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert "skipped" not in result.stdout
 
