@@ -1,5 +1,5 @@
-import AxeBuilder from "@axe-core/playwright";
-import { expect, test, type Page } from "@playwright/test";
+import { expect, test } from "@playwright/test";
+import { axeOf, expectNoViolations, violationsOf } from "./axe";
 import { MockService } from "./mock-service";
 import { ask, enterKey, expectChart } from "./steps";
 
@@ -8,28 +8,6 @@ const service = new MockService();
 
 test.beforeAll(() => service.start("alert"));
 test.afterAll(() => service.kill());
-
-/** Checks every rule in light, and only contrast in dark, where nothing else is different. */
-async function expectNoViolations(page: Page): Promise<void> {
-  await page.mouse.move(0, 0); // Hides tooltips, which are outside the landmarks.
-  await expect(page.getByRole("tooltip")).toBeHidden();
-  expect(await violationsOf(axeOf(page))).toEqual([]);
-  await page.emulateMedia({ colorScheme: "dark" });
-  await expect(page.locator("html")).toHaveAttribute("data-mantine-color-scheme", "dark");
-  expect(await violationsOf(axeOf(page).withRules("color-contrast"))).toEqual([]);
-  await page.emulateMedia({ colorScheme: "light" });
-  await expect(page.locator("html")).toHaveAttribute("data-mantine-color-scheme", "light");
-}
-
-/** Runs in the page itself: the other mode opens a second page, which takes seconds. */
-function axeOf(page: Page): AxeBuilder {
-  return new AxeBuilder({ page }).setLegacyMode();
-}
-
-async function violationsOf(axe: AxeBuilder): Promise<string[]> {
-  const { violations } = await axe.analyze();
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(" | ")}`);
-}
 
 test("the key page and the overview with a firing alert are accessible", async ({ page }) => {
   await page.goto(service.url);
@@ -42,7 +20,7 @@ test("the key page and the overview with a firing alert are accessible", async (
   await page.getByRole("button", { name: "Memory: view as table" }).click();
   // Contrast is checked cell by cell, and all cells look the same.
   const table = axeOf(page).include("[data-chart=memory]");
-  expect(await violationsOf(table.disableRules("color-contrast"))).toEqual([]);
+  expect(await violationsOf(page, table.disableRules("color-contrast"))).toEqual([]);
 });
 
 test("the requests and the engine are accessible", async ({ page }) => {

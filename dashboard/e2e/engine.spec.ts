@@ -12,9 +12,13 @@ test("shows how the engine works and what it runs on", async ({ page }) => {
   const violations = watchPolicy(page);
   await enterKey(page, service.url, "demo", "/?page=engine");
   await expectChart(page, "Duty cycle");
-  const gaps = page.getByRole("img", { name: /^Inter-token latency, last 5 minutes: most often/ });
+  const gaps = page.getByRole("application", {
+    name: /^Inter-token latency, last 5 minutes: most often/,
+  });
   await expect(gaps).toBeVisible();
-  const first = page.getByRole("img", { name: /^Time to first token, last 5 minutes: most often/ });
+  const first = page.getByRole("application", {
+    name: /^Time to first token, last 5 minutes: most often/,
+  });
   await expect(first).toBeVisible();
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("A Processor 9000");
   await expect(page.getByRole("region", { name: "Machine" })).toContainText("2 of 8");

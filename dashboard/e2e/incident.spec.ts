@@ -64,7 +64,7 @@ test("a click on a point offers its requests", async ({ page }) => {
   await expect(page.getByRole("button", { name: /show now$/ })).toBeVisible();
   await page.goBack();
   await expectChart(page, "Time to first token");
-  const plot = card.getByRole("img");
+  const plot = card.getByRole("application");
   await plot.press("ArrowLeft");
   await plot.press("Enter");
   await expect(link, "the keyboard can do it, too").toBeVisible();
@@ -117,7 +117,7 @@ test("refusals are counted apart, and the latest of each can be opened", async (
   const refused = page.getByRole("region", { name: "Refused requests", exact: true });
   await expect(refused.getByRole("row", { name: /batch-jobs rate limit 3,200/ })).toBeVisible();
   await refused
-    .getByRole("button", { name: "Latest request of batch-jobs refused for rate limit" })
+    .getByRole("button", { name: "Show the latest request of batch-jobs refused for rate limit" })
     .click();
   const linked = page.getByRole("region", { name: "Linked request" });
   await expect(linked).toContainText("rejected: rate limit in admission");

@@ -53,7 +53,7 @@ test("says that Prometheus is unreachable and what replaces it", async ({ page }
   });
   await enterKey(page, service.url, "demo", "/?range=7d");
   await expect(page.getByText(/Prometheus unreachable, built-in history since/)).toBeVisible();
-  await expect(page.getByRole("img", { name: /^Memory, last hour:/ })).toBeVisible();
+  await expect(page.getByRole("application", { name: /^Memory, last hour:/ })).toBeVisible();
   await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
@@ -82,7 +82,7 @@ test("a chart zooms with all others, shows values at the crosshair, and can be a
   await expect(time, "the crosshair is shared").toBeVisible();
   await page.mouse.move(0, 0);
   await expect(time).toBeHidden();
-  await memory.getByRole("img").press("ArrowLeft");
+  await memory.getByRole("application").press("ArrowLeft");
   await expect(time, "the arrow keys move it").toBeVisible();
 
   await plot.hover();

@@ -1,7 +1,7 @@
 /** The playground and the shell for keyboards, screen readers and small screens. */
 
-import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
+import { violationsOf } from "./axe";
 import { MockService } from "./mock-service";
 import { ask, enterKey } from "./steps";
 
@@ -9,16 +9,6 @@ const service = new MockService();
 
 test.beforeAll(() => service.start());
 test.afterAll(() => service.kill());
-
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-async function violationsOf(page: Page): Promise<string[]> {
-  await page.mouse.move(0, 0);
-  await expect(page.getByRole("tooltip")).toBeHidden();
-  const axe = new AxeBuilder({ page }).setLegacyMode().withTags([...TAGS, "experimental"]);
-  const { violations } = await axe.analyze();
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(" | ")}`);
-}
 
 /** Fills the playground with everything that it can show. */
 async function fill(page: Page): Promise<void> {

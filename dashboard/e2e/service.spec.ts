@@ -37,7 +37,7 @@ test("a user enters the key, chats, sees the answer stream and the charts move",
     page.getByText(/pocket: a \d+(\.\d)? M-parameter demonstration model/),
   ).toBeVisible();
   await expectChart(page, "Time to first token");
-  const requests = page.getByRole("img", { name: /^Requests, last/ });
+  const requests = page.getByRole("application", { name: /^Requests, last/ });
   const before = await requests.getAttribute("aria-label");
 
   await page.getByRole("link", { name: "Playground" }).click();

@@ -44,5 +44,7 @@ export function watchErrors(page: Page): string[] {
 }
 
 export async function expectChart(page: Page, title: string): Promise<void> {
-  await expect(page.getByRole("img", { name: new RegExp(`^${title}, last`) })).toBeVisible();
+  await expect(
+    page.getByRole("application", { name: new RegExp(`^${title}, last`) }),
+  ).toBeVisible();
 }

@@ -18,6 +18,6 @@ export async function openDashboard(browser, options = {}) {
   await page.goto(url);
   await page.getByLabel("API key").fill(key);
   await page.keyboard.press("Enter");
-  await page.getByRole("img", { name: /^Memory, last/ }).waitFor();
+  await page.getByRole("application", { name: /^Memory, last/ }).waitFor();
   return page;
 }

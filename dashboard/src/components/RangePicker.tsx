@@ -24,7 +24,7 @@ export function RangePicker({ range, source, onChange }: RangePickerProps) {
               className={styles.option}
               aria-pressed={option === range}
               aria-disabled={reason !== null}
-              aria-label={`Last ${rangeWords(option)}${reason ? `: ${reason}` : ""}`}
+              aria-label={`${option}: last ${rangeWords(option)}${reason ? `. ${reason}` : ""}`}
               onClick={() => reason === null && onChange(option)}
             >
               {option}

@@ -83,12 +83,13 @@ export function TimeChart({ chart, view, cursor, onCursor, onPick, plotRef }: Ti
 
   return (
     <div className={styles.frame}>
-      {/* The arrow keys move the crosshair, so the chart is focusable. */}
+      {/* The arrow keys move the crosshair: as an application it gets them from screen readers. */}
       {/* eslint-disable jsx-a11y/no-noninteractive-tabindex, jsx-a11y/no-noninteractive-element-interactions */}
       <div
         ref={host}
         className={styles.plot}
-        role="img"
+        role="application"
+        aria-roledescription="chart"
         aria-label={summarize(chart, view.words)}
         tabIndex={0}
         onKeyDown={onKey}

@@ -43,7 +43,7 @@ export function RefusedRequests({ refused, onOpen }: RefusedRequestsProps) {
                   <button
                     type="button"
                     className={styles.opener}
-                    aria-label={`Latest request of ${each.key_name} refused for ${each.reason.replaceAll("_", " ")}`}
+                    aria-label={`Show the latest request of ${each.key_name} refused for ${each.reason.replaceAll("_", " ")}`}
                     onClick={() => onOpen(each.last_request_id)}
                   >
                     show
