@@ -27,6 +27,8 @@ def quantize(
     config = EngineConfig(model_id=model, device="cpu", quantization=cast(Quantization, scheme))
     try:
         loaded = load_model(config, Machine.detect(), lambda line: print(line, file=sys.stderr))
+        if loaded.whole is not loaded.model:
+            _fail(f"{model} cannot be written: such a folder has no place for its encoder.", 1)
         if fused_decoder(loaded.model) is None:
             _fail(f"{model} cannot be written: it {'; it '.join(loaded.notes)}.", 1)
         save_fused(

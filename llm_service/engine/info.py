@@ -33,6 +33,8 @@ class LocalEngineInfo:
     compute_bytes: int  # the kernels' workspace in the largest step
     load_seconds: float
     kv_cache: KVCacheInfo | None  # None: the model keeps its own cache
+    encoder_dtype: str | None = None  # of a vision encoder, which is not quantized; None: no such
+    feature_cache_bytes: int = 0  # features of pictures that may be kept
 
     @property
     def kv_cache_bytes(self) -> int:
@@ -42,7 +44,8 @@ class LocalEngineInfo:
     @property
     def held_bytes(self) -> int:
         """Memory that the model uses while it is served."""
-        return self.weights_bytes + self.kv_cache_bytes + self.compute_bytes
+        kept = self.kv_cache_bytes + self.feature_cache_bytes
+        return self.weights_bytes + self.compute_bytes + kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
+# Larger pictures are scaled down, whatever the model's processor allows, because the memory that an
+# encoder takes grows with them. It is the limit that transformers sets for Qwen's models: on a CPU,
+# the 1280 tokens that such a picture becomes take some 15 s.
+MAX_PIXELS = 1280 * 28 * 28
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """An image of a conversation, decoded: upright, RGB, rows from the top.
 
     `pixels` has three bytes per pixel. `content_hash` identifies the picture: 32 bytes, SHA-256 of
-    the size, the pixels and `max_pixels`. A picture with more than `max_pixels` pixels is scaled
-    down to them; None: to what the model's own processor chooses.
+    the size, the pixels and `max_pixels`. A picture with more than `max_pixels` pixels, or with
+    more than MAX_PIXELS, is scaled down to them. The model's own processor may scale it further.
     """
 
     width: int

@@ -1,7 +1,7 @@
 """The prompt of a sequence: token ids, and attachments in place of some. Imports no torch."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 HASH_BYTES = 32
@@ -13,13 +13,15 @@ class Attachment:
 
     `embeddings` is a float tensor [num_tokens, hidden_size] that replaces the embeddings of the
     placeholders. `content_hash` (HASH_BYTES bytes) identifies the content: attachments with equal
-    hashes share cached results.
+    hashes share cached results. `deepstack` has more tensors of this shape: number i is added to
+    what layer i makes of these tokens (Qwen3-VL).
     """
 
     start: int
     num_tokens: int
     content_hash: bytes
     embeddings: Any
+    deepstack: tuple[Any, ...] = ()
 
     @property
     def end(self) -> int:
@@ -27,17 +29,35 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Positions:
+    """Where the tokens of a prompt stand on each axis, as a model's rotary embedding counts.
+
+    `axes` has a number per token for time, height and width. Tokens after the prompt stand `shift`
+    away from their index, on every axis.
+    """
+
+    axes: tuple[Sequence[int], ...]
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids and the attachments among them, in the order of their positions."""
+    """Token ids and the attachments among them, in the order of their positions.
+
+    Without `positions`, token i stands at position i. `inputs` is what the model's own `generate`
+    takes beside token ids, for a model that is not batched.
+    """
 
     token_ids: tuple[int, ...]
     attachments: tuple[Attachment, ...] = ()
+    positions: Positions | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.token_ids)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for attachments that overlap or leave the prompt."""
+        """Raises ValueError for attachments that overlap or leave the prompt, or lost positions."""
         position = 0
         for attachment in self.attachments:
             if attachment.start < position or attachment.num_tokens < 1:
@@ -47,6 +67,8 @@ class Prompt:
             position = attachment.end
         if position > len(self.token_ids):
             raise ValueError("An attachment ends after the prompt.")
+        if self.positions and {len(axis) for axis in self.positions.axes} != {len(self.token_ids)}:
+            raise ValueError("Each token needs a position on each axis.")
 
     def attached(self, start: int, end: int) -> Iterator[tuple[Attachment, int, int]]:
         """Yield the attachments in positions [start, end), each with its part in that range.

@@ -146,7 +146,9 @@ class Strides:
     """Every token is two positions after the one before."""
 
     num_axes = 1
-    is_linear = False
+
+    def shift(self, sequence: Sequence, start: int, end: int) -> int | None:
+        return None
 
     def positions(self, sequence: Sequence, start: int, end: int) -> Ordered[Ordered[int]]:
         return [range(2 * start, 2 * end, 2)]

@@ -48,7 +48,7 @@ class Steps:
             for p in range(span.start, span.end)
         ]
         tokens = torch.randint(VOCAB_SIZE, (len(positions),), generator=self.generator)
-        found = self.model.forward(tokens.tolist(), slots, rows, spans, self.cache, needs)
+        found = self.model.forward(tokens.tolist(), slots, rows, spans, [0] * len(spans), self.cache, needs)
         paged = PagedBatch(self.other_cache, spans, torch.tensor(slots), torch.float32)
         expected = self.model.by_parts(
             self.model.embed(tokens), torch.tensor([positions]), torch.tensor(rows), paged
@@ -113,7 +113,7 @@ def test_a_step_that_reads_out_of_bounds_fails_and_the_next_does_not(tokens, row
     steps, spans = Steps("llama", "8bit"), [Span(0, 1, FIRST)]
     expected, _ = steps.both(spans, [0])
     with pytest.raises(KernelError, match=message):
-        steps.model.forward(tokens, [FIRST[0] * BLOCK_SIZE], rows, spans, steps.cache)
+        steps.model.forward(tokens, [FIRST[0] * BLOCK_SIZE], rows, spans, [0], steps.cache)
     steps.generator.manual_seed(0)
     found, _ = steps.both(spans, [0])
     assert torch.equal(found, expected)

@@ -155,10 +155,10 @@ class BatchedEngine:
         """Raise InvalidRequest for attachments that the model cannot read."""
         assert self._info.local is not None
         for attachment in request.prompt.attachments:
-            found = tuple(attachment.embeddings.shape)
             expected = (attachment.num_tokens, self._info.local.hidden_size)
-            if found != expected:
-                raise InvalidRequest(f"An attachment has embeddings {found}, not {expected}.")
+            for embeddings in (attachment.embeddings, *attachment.deepstack):
+                if (found := tuple(embeddings.shape)) != expected:
+                    raise InvalidRequest(f"An attachment has embeddings {found}, not {expected}.")
 
     def _cross_back(self, deliveries: list[Delivery]) -> None:
         """Called on the engine's thread."""

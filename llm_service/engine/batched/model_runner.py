@@ -5,7 +5,7 @@ logits mean.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from llm_service.engine.batched.positions import LINEAR_POSITIONS, PositionSchem
 from llm_service.engine.batched.scheduler import ScheduledBatch, ScheduledSequence
 from llm_service.engine.kernels import attention
 from llm_service.engine.kernels.attention import PagedBatch, Span
+from llm_service.engine.kernels.fused import AddedAfterLayers, fused_decoder
 from llm_service.engine.kernels.head import FusedHead, LogitNeeds
 from llm_service.engine.kernels.kv_cache import KVCache
 from llm_service.engine.kernels.model import FusedModel
@@ -39,6 +40,7 @@ class ModelRunner:
         # The model's own properties walk through all of its modules.
         self._device, self._dtype = model.device, model.dtype
         self._fused = FusedModel.of(model)
+        self._has_fused_layers = fused_decoder(model) is not None
         self._split = _SplitModel.of(model)
         self._is_proven = not (self._fused or self._split)
 
@@ -58,13 +60,18 @@ class ModelRunner:
         attached = _attached(batch)
         if fresh_blocks:
             self._cache.clear(*self._tensors(fresh_blocks))
-        if self._fused and self._is_proven and self._scheme.is_linear and not attached:
-            return self._fused.forward(tokens, slots, rows, spans, self._cache, needs)
+        if self._fused and self._is_proven and not attached:
+            shifts = self._shifts(batch)
+            if shifts is not None:
+                return self._fused.forward(tokens, slots, rows, spans, shifts, self._cache, needs)
         axes = self._positions(batch)
         ids, logit_rows, slot_ids, *places = self._tensors(tokens, rows, slots, *axes)
         inputs = {"inputs_embeds": self._embed(ids, attached)} if attached else {"input_ids": ids}
         paged = PagedBatch(self._cache, spans, slot_ids, self._dtype)
         step = _Step(inputs, torch.stack(places), logit_rows, paged)
+        if attached and attached[0].deepstack:
+            added = _deepstack(attached)
+            step = replace(step, added=added, is_fused=self._has_fused_layers)
         if not self._is_proven:
             return self._prove(step)
         if self._fused:
@@ -94,14 +101,30 @@ class ModelRunner:
         embeddings = step.inputs.get("inputs_embeds")
         if embeddings is None:
             embeddings = fused.embed(step.inputs["input_ids"])
-        return fused.by_parts(embeddings, step.position_ids, step.rows, step.paged, needs)
+        return fused.by_parts(
+            embeddings, step.position_ids, step.rows, step.paged, needs, step.added
+        )
 
-    def _embed(self, ids: Tensor, attached: Sequence[tuple[int, Tensor]]) -> Tensor:
-        """Return [tokens, hidden_size]: embeddings of `ids`, and from row `first` on, others."""
+    def _embed(self, ids: Tensor, attached: "Sequence[_Attached]") -> Tensor:
+        """Return [tokens, hidden_size]: embeddings of `ids`, and others where they are attached."""
         embeddings: Tensor = self._model.get_input_embeddings()(ids)
-        for first, rows in attached:
-            embeddings[first : first + len(rows)] = rows.to(embeddings)
+        for each in attached:
+            embeddings[each.rows] = each.embeddings.to(embeddings)
         return embeddings
+
+    def _shifts(self, batch: ScheduledBatch) -> list[int] | None:
+        """Return how far each item's tokens stand from their index; None if one has no such number.
+
+        For such items the kernels look up the tables of the rotary embedding.
+        """
+        shifts: list[int] = []
+        for item in batch.items:
+            span = _span(item)
+            shift = self._scheme.shift(item.sequence, span.start, span.end)
+            if shift is None:
+                return None
+            shifts.append(shift)
+        return shifts
 
     def _positions(self, batch: ScheduledBatch) -> list[list[int]]:
         """Return [axes, tokens]."""
@@ -185,6 +208,8 @@ class _Step:
     positions: Tensor
     rows: Tensor
     paged: PagedBatch
+    added: AddedAfterLayers | None = None
+    is_fused: bool = False  # whether one module computes all layers
 
     @property
     def position_ids(self) -> Tensor:
@@ -196,15 +221,34 @@ class _Step:
         batched = {name: tensor[None] for name, tensor in self.inputs.items()}
         return {
             **batched,
+            **self._added_arguments(),
             "position_ids": self.position_ids,
             "use_cache": False,
             "paged": self.paged,
         }
 
+    def _added_arguments(self) -> dict[str, Any]:
+        if self.added is None:
+            return {}
+        if self.is_fused:
+            return {"added": self.added}
+        mask = torch.zeros(1, self.positions.shape[1], dtype=torch.bool, device=self.rows.device)
+        mask[0, self.added.rows] = True
+        return {"visual_pos_masks": mask, "deepstack_visual_embeds": list(self.added.layers)}
 
-def _attached(batch: ScheduledBatch) -> list[tuple[int, Tensor]]:
-    """Return what stands at placeholders in this step: (first row, embeddings of the rows)."""
-    found: list[tuple[int, Tensor]] = []
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """The part of an attachment in a step: the rows that it takes, and what stands there."""
+
+    rows: slice
+    embeddings: Tensor
+    deepstack: tuple[Tensor, ...]
+
+
+def _attached(batch: ScheduledBatch) -> list[_Attached]:
+    """Return what stands at placeholders in this step, in the order of the rows."""
+    found: list[_Attached] = []
     row = 0
     for item in batch.items:
         prompt = item.sequence.request.prompt
@@ -212,9 +256,21 @@ def _attached(batch: ScheduledBatch) -> list[tuple[int, Tensor]]:
             span = _span(item)
             for attachment, first, last in prompt.attached(span.start, span.end):
                 place = row + attachment.start + first - span.start
-                found.append((place, attachment.embeddings[first:last]))
+                found.append(
+                    _Attached(
+                        slice(place, place + last - first),
+                        attachment.embeddings[first:last],
+                        tuple(each[first:last] for each in attachment.deepstack),
+                    )
+                )
         row += item.num_scheduled_tokens
     return found
+
+
+def _deepstack(attached: Sequence[_Attached]) -> AddedAfterLayers:
+    rows = torch.cat([torch.arange(each.rows.start, each.rows.stop) for each in attached])
+    layers = zip(*(each.deepstack for each in attached), strict=True)
+    return AddedAfterLayers(rows, tuple(torch.cat(parts) for parts in layers))
 
 
 def _span(item: ScheduledSequence) -> Span:

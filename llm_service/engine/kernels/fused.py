@@ -54,6 +54,17 @@ class PackedLayer:
         return self.qkv, self.output, self.gate_up, self.down
 
 
+@dataclass(frozen=True, slots=True)
+class AddedAfterLayers:
+    """What is added to hidden states between layers (Ma et al. 2024, DeepStack).
+
+    `layers[i]` [rows, hidden_size] is added after layer i to the tokens numbered `rows`.
+    """
+
+    rows: Tensor
+    layers: tuple[Tensor, ...]
+
+
 class FusedDecoder(nn.Module):
     """Replaces all of a model's layers, as the only entry of its list of layers."""
 
@@ -91,6 +102,7 @@ class FusedDecoder(nn.Module):
         *,
         position_embeddings: tuple[Tensor, Tensor],
         paged: PagedBatch,
+        added: AddedAfterLayers | None = None,
         **unused: Any,
     ) -> Tensor:
         """[1, num_tokens, hidden_size] of any float type in, the same out."""
@@ -103,12 +115,33 @@ class FusedDecoder(nn.Module):
         hidden = hidden_states[0].float().contiguous()
         if hidden.data_ptr() == hidden_states.data_ptr():
             hidden = hidden.clone()  # changed in place below
-        self.kernels.decoder_forward(
-            ctypes.byref(self.struct), ctypes.byref(step), hidden.data_ptr(),
-            torch.get_num_threads(),
-        )  # fmt: skip
+        rest = 0
+        for i, values in enumerate(added.layers if added else ()):
+            self._compute(self._part(i, i + 1), step, hidden)
+            hidden[added.rows] += values.to(hidden)
+            rest = i + 1
+        if rest < len(self.layers):
+            self._compute(self._part(rest, len(self.layers)), step, hidden)
         del kept
         return hidden.to(hidden_states.dtype)[None]
+
+    def _compute(self, layers: library.Decoder, step: library.Step, hidden: Tensor) -> None:
+        """Change `hidden` [num_tokens, hidden_size] in place."""
+        self.kernels.decoder_forward(
+            ctypes.byref(layers), ctypes.byref(step), hidden.data_ptr(), torch.get_num_threads()
+        )
+
+    def _part(self, first: int, end: int) -> library.Decoder:
+        """Layers `first` to `end` - 1."""
+        if end - first == len(self.layers):
+            return self.struct
+        return library.Decoder(
+            num_layers=end - first,
+            hidden_size=self.struct.hidden_size,
+            intermediate_size=self.struct.intermediate_size,
+            layers=ctypes.pointer(self._structs[first]),
+            heads=self.struct.heads,
+        )
 
     def attach(self, cache: KVCache) -> None:
         """Make the layers read and write `cache`."""
@@ -367,22 +400,29 @@ def _layer_struct(layer: PackedLayer) -> library.Layer:
     )
 
 
-def step_of(spans: Sequence[Span], block_size: int) -> tuple[library.Step, object]:
-    """A step over `spans`, without tokens and rotary tables, and the memory that it points to."""
+def step_of(
+    spans: Sequence[Span], block_size: int, shifts: Sequence[int] = ()
+) -> tuple[library.Step, object]:
+    """A step over `spans`, without tokens and rotary tables, and the memory that it points to.
+
+    `shifts` has for each span how far its rotary positions are from its places; empty: they agree.
+    """
     offsets: list[int] = []
     tables: list[int] = []
     for span in spans:
         offsets.append(len(tables))
         tables += span.block_table
     starts = [span.start for span in spans]
-    numbers = array("q", starts + [span.num_tokens for span in spans] + offsets + tables)
+    rotary = [s + shift for s, shift in zip(starts, shifts, strict=True)] if shifts else starts
+    numbers = array("q", [*starts, *(s.num_tokens for s in spans), *offsets, *rotary, *tables])
     num_spans, (first, _) = len(spans), numbers.buffer_info()
     step = library.Step(
         num_spans=num_spans,
         starts=first,
         lengths=first + 8 * num_spans,
         table_offsets=first + 16 * num_spans,
-        tables=first + 24 * num_spans,
+        rotary_starts=first + 24 * num_spans,
+        tables=first + 32 * num_spans,
         block_size=block_size,
     )
     return step, numbers

@@ -132,6 +132,7 @@ class Step(ctypes.Structure):
         ("starts", ctypes.c_void_p),
         ("lengths", ctypes.c_void_p),
         ("table_offsets", ctypes.c_void_p),
+        ("rotary_starts", ctypes.c_void_p),
         ("tables", ctypes.c_void_p),
         ("slots", ctypes.c_void_p),
         ("cosines", ctypes.c_void_p),

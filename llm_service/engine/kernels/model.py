@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from llm_service.engine.kernels import library
 from llm_service.engine.kernels.attention import PagedBatch, Span
 from llm_service.engine.kernels.fused import (
+    AddedAfterLayers,
     FusedDecoder,
     FusedEmbedding,
     fused_decoder,
@@ -97,6 +98,7 @@ class FusedModel:
         rows: Tensor,
         paged: PagedBatch,
         needs: Sequence[LogitNeeds] = (),
+        added: AddedAfterLayers | None = None,
     ) -> Tensor:
         """Compute what `forward` does after `embed`, part by part, from any positions.
 
@@ -104,7 +106,7 @@ class FusedModel:
         """
         hidden = embeddings[None]
         tables = self._rotary(hidden, positions)
-        hidden = self._decoder(hidden, position_embeddings=tables, paged=paged)
+        hidden = self._decoder(hidden, position_embeddings=tables, paged=paged, added=added)
         logits: Tensor = self._head(self._norm(hidden[0, rows]), needs)
         return logits
 
@@ -114,18 +116,19 @@ class FusedModel:
         slots: list[int],
         rows: list[int],
         spans: Sequence[Span],
+        shifts: Sequence[int],
         cache: KVCache,
         needs: Sequence[LogitNeeds] = (),
     ) -> Tensor:
         """Return logits [rows, vocab_size] after the tokens numbered `rows`.
 
         `tokens` and `slots` have an element per token, `needs` one per row; without `needs`,
-        all logits are exact.
+        all logits are exact. The tokens of span i stand `shifts[i]` away from their places.
         """
         assert len(needs) in (0, len(rows))
         self._decoder.attach(cache)
-        self._reach(max(span.end for span in spans))
-        step, kept = step_of(spans, cache.block_size)
+        self._reach(max(s.end + shift for s, shift in zip(spans, shifts, strict=True)))
+        step, kept = step_of(spans, cache.block_size, shifts)
         numbers = array("q", tokens + slots + rows)
         first, limits = address(numbers), Limits(needs)
         step.num_tokens, step.slots = len(tokens), first + 8 * len(tokens)

@@ -30,6 +30,7 @@ from transformers.models.auto.modeling_auto import (
 from llm_service.engine.kernels.files import CONFIG_KEY, Facts, FilesUnusable
 from llm_service.engine.loading import model_files, sentence
 from llm_service.engine.loading.compatibility import why_shell_not_batchable
+from llm_service.engine.loading.language_part import language_part
 from llm_service.engine.loading.layer_config import largest
 from llm_service.engine.loading.model_files import ModelLoadError, Progress
 from llm_service.engine.loading.sentence import SentenceLayout
@@ -96,7 +97,9 @@ def examine(
             packed=packed,
             max_context=_longest_context(config, folder),
             # Packed weights were written by the batched engine, after a trial.
-            sequential=None if packed else why_shell_not_batchable(shell, traces=traces),
+            sequential=None
+            if packed
+            else why_shell_not_batchable(language_part(shell), traces=traces),
         )
     except ModelLoadError:
         raise

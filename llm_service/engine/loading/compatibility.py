@@ -37,12 +37,13 @@ class UnfitLayers(Exception):
     """Why the layers of a model do not fit the paged KV cache: the end of a sentence."""
 
 
-def why_not_batchable(model: PreTrainedModel) -> str | None:
+def why_not_batchable(model: PreTrainedModel, whole: PreTrainedModel | None = None) -> str | None:
     """Completes the sentence "it cannot be batched because ..."; None if it can be.
 
-    Runs the model a few times over a dozen tokens, and leaves it as it was.
+    Runs the model a few times over a dozen tokens, and leaves it as it was. If it is a part of
+    another one, `whole` is that, whose answers are the right ones.
     """
-    return _stated_reason(model) or _found_reason(model)
+    return _stated_reason(model) or _found_reason(model, whole or model)
 
 
 @torch.inference_mode()
@@ -173,9 +174,9 @@ def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
 
 
 @torch.inference_mode()
-def _found_reason(model: PreTrainedModel) -> str | None:
+def _found_reason(model: PreTrainedModel, whole: PreTrainedModel) -> str | None:
     try:
-        expected = [_own_logits(model, prompt) for prompt in _prompts(model)]
+        expected = [_own_logits(whole, prompt) for prompt in _prompts(model)]
         with _paged(model):
             trace = _trace(model)
             if reason := _window_reason(model.config, trace):

@@ -13,12 +13,18 @@ from llm_service.engine import (
     ModelInfo,
     Observe,
     PromptTokenizer,
+    Vision,
 )
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import EngineCore, Runner
 from llm_service.engine.batched.drafts import Drafter, PromptLookup
 from llm_service.engine.batched.engine import BatchedEngine
 from llm_service.engine.batched.model_runner import ModelRunner
+from llm_service.engine.batched.positions import (
+    LINEAR_POSITIONS,
+    PROMPT_POSITIONS,
+    PositionScheme,
+)
 from llm_service.engine.batched.sampler import Sampler
 from llm_service.engine.batched.scheduler import Scheduler
 from llm_service.engine.batched.worker import Backoff
@@ -32,6 +38,7 @@ from llm_service.engine.kernels.kv_cache import KVCache, block_bytes
 from llm_service.engine.kernels.library import load_kernels
 from llm_service.engine.kernels.reductions import FusedReductions, Reductions
 from llm_service.engine.loading.form import dtype_name
+from llm_service.engine.loading.language_part import encoder_parameters
 from llm_service.engine.loading.loader import (
     LoadedModel,
     ModelLoadError,
@@ -39,9 +46,11 @@ from llm_service.engine.loading.loader import (
     load_model,
     plan_resources,
 )
-from llm_service.engine.loading.memory import kernel_workspace_bytes
+from llm_service.engine.loading.memory import FEATURE_CACHE_BYTES, kernel_workspace_bytes
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
+from llm_service.engine.vision.encoder import PictureEncoder
+from llm_service.engine.vision.placer import Limits, PicturePlacer
 from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import ServiceError
 from llm_service.machine import Machine
@@ -139,7 +148,18 @@ def batched_engine(
         backoff or Backoff(),
         turn or Turn(),
         loaded.format,
+        _vision(loaded, info, turn or Turn()),
     )
+
+
+def _vision(loaded: LoadedModel, info: ModelInfo, turn: Turn) -> Vision | None:
+    """Return what puts pictures into prompts of a batched model; None if it does not see."""
+    if loaded.reader is None:
+        return None
+    assert info.local is not None
+    limits = Limits(info.max_context, info.max_waiting, FEATURE_CACHE_BYTES)
+    encoder = PictureEncoder(loaded.whole)
+    return PicturePlacer(loaded.reader, encoder, limits, turn=turn, threads=info.local.threads)
 
 
 def embedding_engine(
@@ -203,11 +223,17 @@ def build_core(
     )
     return EngineCore(
         scheduler,
-        wrap_runner(ModelRunner(loaded.model, cache)),
+        wrap_runner(ModelRunner(loaded.model, cache, _position_scheme(loaded))),
         Sampler(info.vocab_size, loaded.eos_token_ids, _reductions(loaded)),
         _vocabulary(loaded, info),
         max_context=info.max_context,
     )
+
+
+def _position_scheme(loaded: LoadedModel) -> PositionScheme:
+    is_seeing = loaded.reader is not None
+    has_axes = is_seeing and PictureEncoder(loaded.whole).has_axes
+    return PROMPT_POSITIONS if has_axes else LINEAR_POSITIONS
 
 
 def _vocabulary(loaded: LoadedModel, info: ModelInfo) -> Vocabulary:
@@ -264,12 +290,25 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
             else 0,
             load_seconds=loaded.load_seconds,
             kv_cache=kv_cache,
+            encoder_dtype=_encoder_dtype(loaded),
+            feature_cache_bytes=FEATURE_CACHE_BYTES
+            if loaded.is_batched and loaded.reader is not None
+            else 0,
         ),
         notes=(*loaded.notes, *resources.notes),
         default_sampling=loaded.default_sampling,
         format=loaded.format.name,
         embedding=embedding,
+        sees=loaded.reader is not None,
     )
+
+
+def _encoder_dtype(loaded: LoadedModel) -> str | None:
+    """The type of the vision encoder's weights, which are never quantized here."""
+    if loaded.reader is None:
+        return None
+    types = [p.dtype for p in encoder_parameters(loaded.whole) if p.is_floating_point()]
+    return dtype_name(types[0]) if types else None
 
 
 def _engine_name(loaded: LoadedModel) -> str:

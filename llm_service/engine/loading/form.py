@@ -14,6 +14,7 @@ from llm_service.engine.kernels.build import KernelsUnavailable, usable_instruct
 from llm_service.engine.kernels.fused import CACHE_TYPES, why_not_fusable
 from llm_service.engine.kernels.library import Kernels, load_kernels
 from llm_service.engine.loading.checkpoint import Checkpoint
+from llm_service.engine.loading.language_part import is_batched_family
 from llm_service.engine.loading.model_files import ModelLoadError
 from llm_service.engine.loading.quantizers import Quantizer
 from llm_service.machine import Machine
@@ -39,6 +40,8 @@ class Form:
     kv_dtype: torch.dtype
     # transformers' own, where it rounds the weights or reads rounded ones
     quantizer: Quantizer | None = None
+    # of the encoder of a batched model that sees; None: it has none, or its weights stay as read
+    encoder_dtype: torch.dtype | None = None
 
     @property
     def kept_quantizer(self) -> Quantizer | None:
@@ -94,6 +97,8 @@ def choose_form(
         is_fused=False,
         kv_dtype=dtype,
         quantizer=quantizer,
+        # It is computed by torch, in the type that is fast here, however the layers are stored.
+        encoder_dtype=dtype if is_batched_family(checkpoint.config) else None,
     )
     asked = "LLM_ENGINE=sequential asks for that" if config.engine == "sequential" else None
     reasons = Reasons(sequential=asked or checkpoint.sequential, converted=_why_converted(form))
@@ -103,6 +108,8 @@ def choose_form(
         form = _kept_form(form, config, kept)
     elif device.type == "cpu":
         form, reasons = _form_on_cpu(form, reasons, config, checkpoint)
+    if reasons.sequential is not None or form.kept_quantizer is not None:
+        form = replace(form, encoder_dtype=None)
     return with_kv_dtype(form, config), reasons
 
 
@@ -205,6 +212,11 @@ def without_fusing(form: Form, config: EngineConfig) -> Form:
     """The form of a model whose layers turn out not to be fusable."""
     kernels = None if form.quantization == "none" else form.kernels
     return with_kv_dtype(replace(form, is_fused=False, kernels=kernels), config)
+
+
+def without_batching(form: Form, config: EngineConfig) -> Form:
+    """The form of a model that turns out not to be batchable."""
+    return replace(without_fusing(form, config), encoder_dtype=None)
 
 
 def find_kernels(name: str) -> tuple[Kernels | None, str | None]:

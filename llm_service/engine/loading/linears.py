@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils._pytree import tree_leaves
+from transformers import PreTrainedModel
 
 from llm_service.engine.kernels.fused import FusedLinear
 from llm_service.engine.kernels.head import FusedHead
@@ -19,6 +20,7 @@ from llm_service.engine.kernels.library import Kernels
 from llm_service.engine.kernels.packing import Scheme, pack
 from llm_service.engine.kernels.quantized import FACTS
 from llm_service.engine.kernels.torch_linear import TorchLinear
+from llm_service.engine.loading.language_part import language_modules
 
 
 @contextmanager
@@ -41,14 +43,19 @@ def watched(model: nn.Module) -> Iterator[set[nn.Linear]]:
 
 
 def exchange_linears(
-    model: nn.Module, kernels: Kernels | None, quantization: str, kept: set[nn.Linear]
+    model: PreTrainedModel, kernels: Kernels | None, quantization: str, kept: set[nn.Linear]
 ) -> None:
-    """Quantize each linear layer that is not in `kept`, the head in 8 bits."""
+    """Quantize each linear layer that reads text and is not in `kept`, the head in 8 bits.
+
+    A vision encoder stays as it is: it is small, and rounding costs it more.
+    """
     parts: Any = model
     head = parts.get_output_embeddings()
+    exchanged = {m for m in language_modules(model) if type(m) is nn.Linear} - kept
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and child not in kept:
+            if child in exchanged:
+                assert isinstance(child, nn.Linear)
                 setattr(parent, name, _quantized(child, kernels, quantization, child is head))
 
 

@@ -29,7 +29,8 @@ from llm_service.engine.loading.compatibility import (
     why_not_runnable,
 )
 from llm_service.engine.loading.contents import contents_of
-from llm_service.engine.loading.form import Form, Reasons, without_fusing
+from llm_service.engine.loading.form import Form, Reasons, without_batching, without_fusing
+from llm_service.engine.loading.language_part import LanguagePart, language_part
 from llm_service.engine.loading.memory import Resources
 from llm_service.engine.loading.model_files import ModelLoadError, Progress, bundled_models
 from llm_service.engine.loading.plan import (
@@ -44,7 +45,9 @@ from llm_service.engine.loading.plan import (
 )
 from llm_service.engine.loading.quantization import CannotQuantize
 from llm_service.engine.loading.sentence import SentenceLayout, read_head
+from llm_service.engine.loading.sight import find_reader
 from llm_service.engine.loading.weights import complete_weights, read_weights
+from llm_service.engine.vision.reader import PictureReader
 from llm_service.machine import Machine, return_free_memory
 
 __all__ = [
@@ -78,6 +81,13 @@ class LoadedModel:
     load_seconds: float
     sentence: SentenceLayout | None = None  # None: it generates text, and has no `head`
     head: EmbeddingHead | None = None
+    reader: PictureReader | None = None  # None: it does not see
+
+    @property
+    def whole(self) -> PreTrainedModel:
+        """The model with its encoders; `model` is its language part if it is batched."""
+        model: PreTrainedModel = getattr(self.model, "whole", self.model)
+        return model
 
     @property
     def is_batched(self) -> bool:
@@ -101,6 +111,7 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     model, made = _read_and_prepare(plan, folder, machine)
     layout = checkpoint.sentence
     head = None if layout is None else read_head(layout, model.device)
+    reader, why_blind = find_reader(checkpoint, folder, contents.tokenizer)
     return LoadedModel(
         model=model,
         tokenizer=contents.tokenizer,
@@ -115,10 +126,11 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
         eos_token_ids=contents.eos_token_ids,
         format=model_format,
         default_sampling=contents.default_sampling,
-        notes=(*made.reasons.notes, *contents.notes, *model_format.notes),
+        notes=(*made.reasons.notes, *contents.notes, *model_format.notes, *why_blind),
         load_seconds=time.monotonic() - started,
         sentence=layout,
         head=head,
+        reader=reader,
     )
 
 
@@ -159,7 +171,11 @@ def _carry_out(plan: LoadingPlan, folder: Path) -> tuple[PreTrainedModel, Loadin
         _prepare_encoder(model, plan, folder)
         return model, plan
     if plan.is_batched:
-        plan = _batched_or_sequential(plan, why_not_batchable(model))
+        part = language_part(model)
+        plan = _batched_or_sequential(plan, why_not_batchable(part, model))
+        model = part if plan.is_batched else model
+        if isinstance(model, LanguagePart):
+            model.take_over(plan.form.encoder_dtype)
     if not plan.is_batched and (why := why_not_runnable(model)):
         raise ModelLoadError(f"The model in {folder} cannot be served because {why}.")
     if plan.device.type == "cpu" and plan.form.kept_quantizer is None:
@@ -182,7 +198,7 @@ def _batched_or_sequential(plan: LoadingPlan, reason: str | None) -> LoadingPlan
         return plan
     reasons = replace(plan.reasons, sequential=reason, unfused=None)
     refuse_sequential(plan.config, plan.checkpoint.model_id, reasons)
-    return replace(plan, form=without_fusing(plan.form, plan.config), reasons=reasons)
+    return replace(plan, form=without_batching(plan.form, plan.config), reasons=reasons)
 
 
 def _fused_or_not(plan: LoadingPlan, reason: str | None) -> LoadingPlan:
@@ -226,7 +242,7 @@ def _free_for_cache(config: EngineConfig, loaded: LoadedModel, machine: Machine)
     device = loaded.model.device
     num_slots = memory.slots_wanted(config, num_threads(config, machine))
     free = free_bytes(device, machine) - memory.workspace_bytes(
-        loaded.model.config, num_slots, config.max_batched_tokens
+        loaded.whole.config, num_slots, config.max_batched_tokens
     )
     if device.type == "cpu":
         free -= loaded.weights_bytes  # `machine` was looked at before they were loaded

@@ -20,8 +20,14 @@ from llm_service.engine.kernels.kv_cache import LayerShape, position_bytes
 from llm_service.engine.kernels.model import FusedModel
 from llm_service.engine.kernels.packing import Scheme, packed_parts
 from llm_service.engine.loading.form import Form
+from llm_service.engine.loading.language_part import (
+    encoder_parameters,
+    is_batched_family,
+    language_modules,
+)
 from llm_service.engine.loading.layer_config import largest, per_layer
 from llm_service.engine.loading.model_files import ModelLoadError
+from llm_service.engine.picture import MAX_PIXELS
 from llm_service.machine import readable
 
 _SCHEMES = {"8bit": Scheme.INT8, "4bit": Scheme.INT4}
@@ -34,6 +40,8 @@ _KV_CACHE_SHARE = 0.5
 _USEFUL_KV_SHARE = 0.125
 _SEQUENCES_PER_CORE = 16
 _MAX_BATCH_SIZE = 256
+# The most that is kept of the features of pictures that are in no prompt.
+FEATURE_CACHE_BYTES = 64 * 2**20
 _WINDOWS = ("sliding_window", "local_attention")
 _MAX_INPUTS = 64  # of a step that makes embeddings; a step of short ones has its tokens by then
 # A batch slot that could not hold this many tokens would only cause preemption.
@@ -147,6 +155,9 @@ def weights_bytes(shell: PreTrainedModel, form: Form) -> WeightsBytes:
     embedding_bytes = embedding.weight.numel() * size
     head_bytes = None if own_head is None else own_head.weight.numel() * size
     layers_bytes = _plain_bytes(shell, form.dtype) - (head_bytes or 0) - embedding_bytes
+    if form.encoder_dtype is not None:
+        num_encoding = sum(parameter.numel() for parameter in encoder_parameters(shell))
+        layers_bytes += num_encoding * (form.encoder_dtype.itemsize - size)
     linears = [linear for linear in _linears(shell) if linear is not head]
     if (kept := form.kept_quantizer) is not None and kept.weight_bits is not None:
         num_weights = sum(linear.weight.numel() for linear in linears)
@@ -192,7 +203,18 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
     numbers = max_batched_tokens * (8 * hidden + 4 * wide)
     num_rows = 4 * max_batch_size + 2 * min(MAX_SCORED_TOKENS, max_batched_tokens)
     numbers += num_rows * largest(config, "vocab_size", 0)
-    return _PROCESS_BYTES + 4 * numbers
+    vision_bytes = FEATURE_CACHE_BYTES + _encoder_bytes(config) if is_batched_family(config) else 0
+    return _PROCESS_BYTES + 4 * numbers + vision_bytes
+
+
+def _encoder_bytes(config: PreTrainedConfig) -> int:
+    """What encoding the largest picture takes: about as many tensors as layers of text."""
+    vision = getattr(config, "vision_config", None)
+    hidden = getattr(vision, "hidden_size", None) or getattr(vision, "embed_dim", 0)
+    wide = getattr(vision, "intermediate_size", None) or 4 * hidden
+    patch = getattr(vision, "patch_size", 1)
+    height, width = patch if isinstance(patch, list | tuple) else (patch, patch)
+    return 4 * (MAX_PIXELS // (height * width)) * (8 * hidden + 4 * wide)
 
 
 def kernel_workspace_bytes(model: PreTrainedModel, num_tokens: int, num_rows: int) -> int:
@@ -277,7 +299,7 @@ def _context_that_fits(
 
 def _linears(shell: PreTrainedModel) -> Iterator[nn.Linear]:
     """The layers that quantization exchanges: no subclasses, which may do more."""
-    return (module for module in shell.modules() if type(module) is nn.Linear)
+    return (module for module in language_modules(shell) if type(module) is nn.Linear)
 
 
 def _packed_bytes(weight: torch.Tensor, form: Form, scheme: Scheme) -> int:

@@ -32,6 +32,7 @@ from llm_service.engine.loading.compatibility import (
     why_not_runnable,
 )
 from llm_service.engine.loading.form import Form
+from llm_service.engine.loading.language_part import LanguagePart
 from llm_service.engine.loading.linears import exchange_linears, watched
 
 _TOLERANCE = 1e-3  # of a layer's output, both in float32
@@ -137,12 +138,19 @@ def _exchange_linears(model: PreTrainedModel, kernels: Kernels | None, quantizat
 
 
 def num_bytes(model: PreTrainedModel) -> int:
-    """Bytes of parameters and buffers, and of the packed weights of fused modules."""
-    packed: dict[int, int] = {
-        id(p): p.num_bytes for m in model.modules() for p in getattr(m, "packed", ())
+    """Bytes of parameters and buffers, and of the packed weights of fused modules.
+
+    Those of the whole model count if `model` is a part of it.
+    """
+    models = [model, model.whole] if isinstance(model, LanguagePart) else [model]
+    modules = {module for each in models for module in each.modules()}
+    kept: dict[int, int] = {
+        id(t): t.nbytes
+        for each in modules
+        for t in (*each.parameters(recurse=False), *each.buffers(recurse=False))
     }
-    kept = model.get_memory_footprint()  # type: ignore[no-untyped-call]
-    return int(kept) + sum(packed.values())
+    packed: dict[int, int] = {id(p): p.num_bytes for m in modules for p in getattr(m, "packed", ())}
+    return sum(kept.values()) + sum(packed.values())
 
 
 def _decoder(model: PreTrainedModel) -> Any:

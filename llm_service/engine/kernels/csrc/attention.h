@@ -32,6 +32,7 @@ struct Step {
     const int64_t* starts;         // [num_spans] position of the first token
     const int64_t* lengths;        // [num_spans] tokens
     const int64_t* table_offsets;  // [num_spans] where a span's block table begins in `tables`
+    const int64_t* rotary_starts;  // [num_spans] where a span's first token stands for the rotary embedding
     const int64_t* tables;         // block ids
     const int64_t* slots;          // [num_tokens] where keys and values are written
     const float* cosines;          // [num_tokens][rotary_dim]

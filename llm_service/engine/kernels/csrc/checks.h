@@ -104,9 +104,10 @@ static inline void check_model(const Model& model, const Step& step, const int64
     check_linear(model.head, width, "head");
     check_step(step, model.decoder->heads);
     for (int64_t span = 0; span < step.num_spans; ++span)
-        REQUIRE(step.starts[span] + step.lengths[span] <= model.num_positions,
-                "a span ends at position %" PRId64 ", but the rotary tables have %" PRId64,
-                step.starts[span] + step.lengths[span], model.num_positions);
+        REQUIRE(step.rotary_starts[span] >= 0 &&
+                    step.rotary_starts[span] + step.lengths[span] <= model.num_positions,
+                "a span reaches from position %" PRId64 " to %" PRId64 ", but the rotary tables have %" PRId64,
+                step.rotary_starts[span], step.rotary_starts[span] + step.lengths[span], model.num_positions);
     check_ids(model.embedding, tokens, step.num_tokens);
     REQUIRE(num_rows >= 0, "the number of rows is negative");
     for (int64_t i = 0; i < num_rows; ++i)

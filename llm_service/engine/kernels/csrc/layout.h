@@ -73,6 +73,7 @@ static const FieldLayout layouts[] = {
     FIELD(Step, starts),
     FIELD(Step, lengths),
     FIELD(Step, table_offsets),
+    FIELD(Step, rotary_starts),
     FIELD(Step, tables),
     FIELD(Step, slots),
     FIELD(Step, cosines),

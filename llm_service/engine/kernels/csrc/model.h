@@ -61,7 +61,7 @@ struct ModelBuffers {
 static inline Step with_tables(const Model& model, Step step, float* cosines, float* sines) {
     step.cosines = cosines, step.sines = sines, step.rotary_dim = model.rotary_dim;
     for (int64_t span = 0; span < step.num_spans; ++span) {
-        const int64_t from = step.starts[span] * model.rotary_dim, count = step.lengths[span] * model.rotary_dim;
+        const int64_t from = step.rotary_starts[span] * model.rotary_dim, count = step.lengths[span] * model.rotary_dim;
         cosines = std::copy_n(model.cosines + from, count, cosines);
         sines = std::copy_n(model.sines + from, count, sines);
     }

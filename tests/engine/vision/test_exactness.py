@@ -1,0 +1,105 @@
+"""Greedy answers to images equal `transformers.generate` token for token, whatever lies between.
+
+float32, a tiny random model of each family; the reference runs alone, in transformers, on what the
+model's own processor makes of the whole conversation.
+"""
+
+import pytest
+
+from llm_service.engine import Conversation, Prompt
+from llm_service.engine.batched.core import EngineCore, StepResult
+from llm_service.engine.batched.sequence import Sequence
+from tests.engine.cores import output, run_to_end
+from tests.engine.vision.engines import GREEDY, Seeing, core_of, seeing, start
+from tests.engine.vision.families import FAMILIES, answer_of, conversation, inputs_of, picture
+
+pytestmark = pytest.mark.anyio
+families = pytest.mark.parametrize("name", FAMILIES)
+# The kernels compute all layers: of these the text layers have the form for that.
+forms = pytest.mark.parametrize("form", [*FAMILIES, *(f"fused {name}" for name in FAMILIES)])
+
+FIRST, SECOND, WIDE = picture(1), picture(2), picture(3, 90, 30)
+CONVERSATIONS: dict[str, Conversation] = {
+    "one image": conversation([FIRST, "What is this?"]),
+    "text first": conversation(["What is this? ", SECOND]),
+    "several images": conversation([FIRST, "and ", SECOND, WIDE, "compared?"]),
+    "several turns": conversation(
+        [FIRST, "What?"], ["A cat."], ["And ", WIDE], ["A dog."], ["Sure?"]
+    ),
+    "text alone": conversation(["Tell me a story of some length, please."]),
+}
+
+
+def see(form: str, **options: int) -> Seeing:
+    name = form.removeprefix("fused ")
+    return seeing(name, "none" if form.startswith("fused ") else None, **options)
+
+
+def expected(form: str, asked: Conversation) -> tuple[int, ...]:
+    return answer_of(form.removeprefix("fused "), asked, GREEDY.max_tokens)
+
+
+async def prompts_of(model: Seeing) -> list[Prompt]:
+    return [await model.prompt(asked) for asked in CONVERSATIONS.values()]
+
+
+def assert_exact(form: str, sequences: list[Sequence]) -> None:
+    for asked, each in zip(CONVERSATIONS.values(), sequences, strict=True):
+        assert output(each) == expected(form, asked)
+
+
+def run(core: EngineCore, prompts: list[Prompt]) -> tuple[list[Sequence], list[StepResult]]:
+    sequences = start(core, prompts)
+    return sequences, run_to_end(core)
+
+
+@families
+async def test_a_prompt_has_the_tokens_that_the_models_own_processor_makes(name: str) -> None:
+    model = seeing(name)
+    for asked in CONVERSATIONS.values():
+        prompt = await model.prompt(asked)
+        assert list(prompt.token_ids) == inputs_of(name, asked)["input_ids"][0].tolist()
+
+
+@forms
+@pytest.mark.parametrize("block_size", [3, 16])
+async def test_images_alone_and_side_by_side_are_answered_as_by_generate(
+    form: str, block_size: int
+) -> None:
+    model = see(form)
+    prompts = await prompts_of(model)
+    core = core_of(model, block_size=block_size)
+    for _ in range(2):  # first to last from nothing, then all from the prefix cache
+        assert_exact(form, run(core, prompts)[0])
+
+
+@forms
+async def test_chunks_that_begin_and_end_within_images_change_nothing(form: str) -> None:
+    model = see(form)
+    core = core_of(model, max_batched_tokens=8, prefix_cache=False)
+    assert_exact(form, run(core, await prompts_of(model))[0])
+
+
+@forms
+async def test_a_preempted_sequence_with_images_resumes_with_the_same_tokens(form: str) -> None:
+    model = see(form)
+    prompts = await prompts_of(model)
+    longest = max(map(len, prompts)) + GREEDY.max_tokens
+    core = core_of(model, num_blocks=longest // 4 + 20, prefix_cache=False)
+    sequences, results = run(core, prompts)
+    assert sum(result.stats.num_preemptions for result in results) > 0
+    assert_exact(form, sequences)
+
+
+@forms
+async def test_the_next_turn_finds_the_images_of_the_turns_before(form: str) -> None:
+    model = see(form)
+    core = core_of(model)
+    turns = [[FIRST, "What is it?"], ["A cat."], ["Really?"]]
+    before = await model.prompt(conversation(*turns[:1]))
+    run(core, [before])
+    asked = conversation(*turns)
+    (after,), _ = run(core, [await model.prompt(asked)])
+    end_of_picture = before.attachments[-1].end
+    assert after.usage.num_cached_tokens >= end_of_picture // 4 * 4
+    assert output(after) == expected(form, asked)
