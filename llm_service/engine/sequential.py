@@ -8,8 +8,7 @@ transformers; its bytes are not counted.
 
 import threading
 import weakref
-from collections.abc import Iterable
-from collections.abc import Sequence as TokenIds
+from collections.abc import Iterable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from llm_service.engine import ModelInfo, Observe
+from llm_service.engine import ModelInfo, Observe, Prompt, Vision
 from llm_service.engine.batched.block_manager import BlockManager
 from llm_service.engine.batched.core import Delivery, EngineCore, StepResult
 from llm_service.engine.batched.engine import BatchedEngine
@@ -58,6 +57,7 @@ class SequentialEngine(BatchedEngine):
         model_format: ModelFormat,
         turn: Turn | None = None,
         backoff: Backoff | None = None,
+        vision: Vision | None = None,
     ) -> None:
         # Callers apply the sampling defaults of the model's folder (`default_sampling`).
         model.generation_config = _generation_config(info.max_context)
@@ -79,6 +79,7 @@ class SequentialEngine(BatchedEngine):
             backoff or Backoff(),
             turn or Turn(),
             model_format,
+            vision,
         )
 
     def _refuse_impossible(self, request: GenerationRequest) -> None:
@@ -157,7 +158,9 @@ class GenerateRunner:
         if self._generation is None or sequence is not self._sequence:
             self.release()
             self._sequence = sequence
-            self._generation = _Generation(self._model, sequence.token_ids, self._num_threads)
+            prompt = sequence.request.prompt
+            assert len(sequence.token_ids) == len(prompt)  # never preempted: it is alone
+            self._generation = _Generation(self._model, prompt, self._num_threads)
         else:
             *forced, last = sequence.token_ids[self._num_given :]
             for token_id in forced:
@@ -181,16 +184,16 @@ class _Closed(Exception):
 class _Generation:
     """Runs one call of `generate`, which waits for the chosen token at every position."""
 
-    def __init__(self, model: PreTrainedModel, token_ids: TokenIds[int], num_threads: int) -> None:
+    def __init__(self, model: PreTrainedModel, prompt: Prompt, num_threads: int) -> None:
         self._logits: SimpleQueue[Tensor | Exception] = SimpleQueue()
         self._chosen: SimpleQueue[int | None] = SimpleQueue()
         # The thread has no reference to self, so it ends when self is dropped after a failure.
         self._end = weakref.finalize(self, self._chosen.put, None)
         handover = _Handover(self._logits, self._chosen)
-        ids = torch.tensor([list(token_ids)], device=model.device)
+        ids = torch.tensor([prompt.token_ids], device=model.device)
         self._thread = threading.Thread(
             target=_generate,
-            args=(model, ids, num_threads, handover, self._logits),
+            args=(model, ids, prompt.inputs, num_threads, handover, self._logits),
             name="generate",
             daemon=True,
         )
@@ -233,6 +236,7 @@ class _Handover(LogitsProcessor):
 def _generate(
     model: PreTrainedModel,
     ids: Tensor,
+    inputs: Mapping[str, Tensor],
     num_threads: int,
     handover: _Handover,
     logits: "SimpleQueue[Tensor | Exception]",
@@ -243,6 +247,7 @@ def _generate(
         generate(
             ids,
             attention_mask=torch.ones_like(ids),
+            **on_model(model, inputs),
             logits_processor=LogitsProcessorList([handover]),
         )
         raise RuntimeError("generate ended by itself")
@@ -250,6 +255,14 @@ def _generate(
         pass
     except Exception as error:
         logits.put(error)
+
+
+def on_model(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `inputs` on the model's device, and numbers such as pixels in its type."""
+    return {
+        name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
+        for name, value in inputs.items()
+    }
 
 
 def _generation_config(max_context: int) -> GenerationConfig:

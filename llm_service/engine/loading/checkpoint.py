@@ -243,9 +243,12 @@ def read_config(folder: Path) -> PreTrainedConfig:
 def model_class(
     config: PreTrainedConfig,
 ) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+    # Some models that see have a class for text alone as well; the checkpoint says what it holds.
+    seeing = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(type(config), None)
+    is_stated = seeing and seeing.__name__ in (getattr(config, "architectures", None) or ())
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not is_stated:
         return AutoModelForCausalLM
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+    if seeing is not None:
         return AutoModelForImageTextToText
     raise ModelLoadError(
         f"The architecture {config.model_type!r} does not generate text in the installed"

@@ -50,6 +50,7 @@ from llm_service.engine.loading.memory import FEATURE_CACHE_BYTES, kernel_worksp
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vision.encoder import PictureEncoder
+from llm_service.engine.vision.inputs import InputsPlacer
 from llm_service.engine.vision.placer import Limits, PicturePlacer
 from llm_service.engine.vocabulary import Vocabulary
 from llm_service.errors import ServiceError
@@ -106,6 +107,7 @@ def _load_engine(
             eos_token_ids=loaded.eos_token_ids,
             model_format=loaded.format,
             turn=turn,
+            vision=loaded.reader and InputsPlacer(loaded.reader, info.max_context),
         )
     )
     _try_chat_template(engine.tokenizer, progress)

@@ -39,11 +39,15 @@ class Reading:
 
     `token_ids` replace the picture's placeholder. `runs` are the ranges of them at which the
     encoder's features stand, one after the other. `inputs` are arguments of `get_image_features`.
+    `kinds` says of each token whether it belongs to an image, as the model's own `generate` takes
+    it in its argument `kinds_field`; empty: it takes none.
     """
 
     token_ids: tuple[int, ...]
     runs: tuple[tuple[int, int], ...]
     inputs: Mapping[str, Tensor]
+    kinds_field: str = ""
+    kinds: tuple[int, ...] = ()
 
     @property
     def num_features(self) -> int:
@@ -69,8 +73,10 @@ class PictureReader:
         """Raises InvalidRequest if the model's processor refuses the picture."""
         found = self.read_all([picture])
         (token_ids,) = found["input_ids"].tolist()
-        inputs = {name: value for name, value in found.items() if name not in _TEXT_FIELDS}
-        return Reading(tuple(token_ids), _runs(token_ids, self._feature_id), inputs)
+        field = _kinds_field(self.processor, found)
+        kinds = found[field][0].tolist() if field else ()
+        runs = _runs(token_ids, self._feature_id)
+        return Reading(tuple(token_ids), runs, without_text(found), field, tuple(kinds))
 
     def read_all(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """Return all that the processor makes of `pictures` and of a text of their placeholders."""
@@ -87,6 +93,11 @@ class PictureReader:
             raise InvalidRequest(
                 f"The model cannot read this image: {error}", param="messages"
             ) from error
+
+
+def without_text(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what the processor makes of images, without what it makes of text."""
+    return {name: value for name, value in found.items() if name not in _TEXT_FIELDS}
 
 
 def _image(picture: Picture) -> Image.Image:
@@ -153,6 +164,13 @@ def _feature_id(config: PreTrainedConfig) -> int:
         if isinstance(token_id := getattr(config, name, None), int):
             return token_id
     raise ReaderUnusable("config.json names no token for images")
+
+
+def _kinds_field(processor: Any, found: Mapping[str, Tensor]) -> str:
+    """Return the name of the field with the kinds of tokens, which Gemma 3 calls as BERT does."""
+    if not processor.return_mm_token_type_ids:
+        return ""
+    return next((n for n in ("mm_token_type_ids", "token_type_ids") if n in found), "")
 
 
 def _runs(token_ids: Sequence[int], feature_id: int) -> tuple[tuple[int, int], ...]:

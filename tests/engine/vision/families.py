@@ -202,9 +202,61 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+# Models that are served one request at a time.
+SEQUENTIAL: dict[str, Family] = {
+    # A token of an image sees the later tokens of the image, too.
+    "gemma3": Family(
+        text={"query_pre_attn_scalar": 16, "sliding_window": 64},
+        vision={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 8,
+        },
+        tokens={
+            "image_token_index": "<image_soft_token>",
+            "boi_token_index": "<start_of_image>",
+            "eoi_token_index": "<end_of_image>",
+        },
+        image="<start_of_image>",
+        images={"size": {"height": 32, "width": 32}},
+        config={"mm_tokens_per_image": 4},
+        named_tokens={
+            "image_token": "<image_soft_token>",
+            "boi_token": "<start_of_image>",
+            "eoi_token": "<end_of_image>",
+        },
+        processor={"image_seq_length": 4},
+    ),
+    # Most layers keep a state beside the KV cache.
+    "qwen3_5": Family(
+        text={
+            "rope_parameters": {**_MROPE, "mrope_interleaved": True, "partial_rotary_factor": 1.0},
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+        },
+        vision={
+            **_QWEN_VISION,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "out_hidden_size": 32,
+            "num_position_embeddings": 64,
+        },
+        tokens=_QWEN_TOKENS,
+        image="<|vision_start|><|image_pad|><|vision_end|>",
+        images=_QWEN_IMAGES,
+    ),
+}
+_ALL = FAMILIES | SEQUENTIAL
+
+
 @functools.cache
 def tokenizer_of(name: str) -> PreTrainedTokenizerFast:
-    family = FAMILIES[name]
+    family = _ALL[name]
     backend = byte_tokenizer().backend_tokenizer
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=type(backend).from_str(backend.to_str()), eos_token="<|endoftext|>"
@@ -218,7 +270,7 @@ def tokenizer_of(name: str) -> PreTrainedTokenizerFast:
 
 
 def config_of(name: str) -> PreTrainedConfig:
-    family, tokenizer = FAMILIES[name], tokenizer_of(name)
+    family, tokenizer = _ALL[name], tokenizer_of(name)
     ids: Any = {key: tokenizer.convert_tokens_to_ids(t) for key, t in family.tokens.items()}
     return CONFIG_MAPPING[name](
         text_config={**_TEXT, **family.text, "vocab_size": len(tokenizer)},
@@ -254,7 +306,7 @@ def folder_of(name: str) -> Path:
 
 
 def write_processor(name: str, folder: Path) -> None:
-    family, tokenizer = FAMILIES[name], tokenizer_of(name)
+    family, tokenizer = _ALL[name], tokenizer_of(name)
     tokenizer.save_pretrained(folder)
     _image_processor(name).save_pretrained(folder)
     if family.processor:
@@ -268,7 +320,7 @@ def _processor_kind(name: str) -> Any:
 
 def _image_processor(name: str) -> Any:
     kind = IMAGE_PROCESSOR_MAPPING_NAMES[name]["pil"]
-    return getattr(transformers, kind)(**FAMILIES[name].images)
+    return getattr(transformers, kind)(**_ALL[name].images)
 
 
 def picture(seed: int, width: int = 40, height: int = 56) -> Picture:
