@@ -48,7 +48,9 @@ class Steps:
             for p in range(span.start, span.end)
         ]
         tokens = torch.randint(VOCAB_SIZE, (len(positions),), generator=self.generator)
-        found = self.model.forward(tokens.tolist(), slots, rows, spans, [0] * len(spans), self.cache, needs)
+        found = self.model.forward(
+            tokens.tolist(), slots, rows, spans, [0] * len(spans), self.cache, needs
+        )
         paged = PagedBatch(self.other_cache, spans, torch.tensor(slots), torch.float32)
         expected = self.model.by_parts(
             self.model.embed(tokens), torch.tensor([positions]), torch.tensor(rows), paged

@@ -53,6 +53,8 @@ def contents_of(checkpoint: Checkpoint) -> FolderContents:
 def read_contents(folder: Path, config: PreTrainedConfig) -> FolderContents:
     """Raises ModelLoadError if the model could not be served with these files."""
     tokenizer = _read_tokenizer(folder)
+    if config.get_text_config() is not config:
+        tokenizer.chat_template = _processor_template(folder) or tokenizer.chat_template
     file = folder / _GENERATION_CONFIG
     stated = read_json(file) if file.is_file() else {}
     sampling, notes = _default_sampling(stated)
@@ -82,6 +84,19 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not tokenizer.is_fast:
         raise ModelLoadError(f"The model in {folder} has no tokenizer.json, which is needed.")
     return tokenizer
+
+
+def _processor_template(folder: Path) -> str | None:
+    """The chat template of the model's processor, which has a place for images.
+
+    Many checkpoints have it in a file that transformers' tokenizers do not read.
+    """
+    for name in ("chat_template.json", "processor_config.json"):
+        file = folder / name
+        template = read_json(file).get("chat_template") if file.is_file() else None
+        if isinstance(template, str) and template:
+            return template
+    return None
 
 
 def _read_if_json(file: Path) -> None:

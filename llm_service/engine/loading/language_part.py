@@ -31,6 +31,8 @@ class LanguagePart(PreTrainedModel, GenerationMixin):
     """Decoder and head as a model of its own, with the interface of one that reads only text."""
 
     base_model_prefix = "model"
+    # Whether it does was asked when the decoder was made.
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True
     whole: Any  # the model that it is a part of
 
     def __init__(self, whole: Any) -> None:

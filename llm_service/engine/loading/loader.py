@@ -111,7 +111,7 @@ def load_model(config: EngineConfig, machine: Machine, progress: Progress) -> Lo
     model, made = _read_and_prepare(plan, folder, machine)
     layout = checkpoint.sentence
     head = None if layout is None else read_head(layout, model.device)
-    reader, why_blind = find_reader(checkpoint, folder, contents.tokenizer)
+    reader, why_blind = find_reader(checkpoint, folder, contents.tokenizer, model)
     return LoadedModel(
         model=model,
         tokenizer=contents.tokenizer,

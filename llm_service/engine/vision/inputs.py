@@ -35,25 +35,38 @@ class InputsPlacer:
         return await loop.run_in_executor(self._thread, self._place, token_ids, pictures)
 
     def _place(self, token_ids: Sequence[int], pictures: Sequence[Picture]) -> Prompt:
-        ids: list[int] = []
-        kinds: list[int] = []
-        kinds_field = ""
-        rest = iter(pictures)
-        for token_id in token_ids:
-            if token_id != self._reader.placeholder_id:
-                ids.append(token_id)
-                kinds.append(0)
-                continue
-            reading = self._reader.read(next(rest))
-            ids += reading.token_ids
-            kinds += reading.kinds
-            kinds_field = reading.kinds_field
-            if len(ids) >= self._max_context:
-                raise ContextLengthExceeded.of_prompt(
-                    self._max_context, len(ids), param="messages", is_counted=False
-                )
-        # Once more together: processors pad pictures of one request to the same size.
-        inputs: dict[str, Any] = without_text(self._reader.read_all(pictures))
-        if kinds_field:
-            inputs[kinds_field] = torch.tensor([kinds])
-        return Prompt(tuple(ids), inputs=inputs)
+        return prompt_with_inputs(self._reader, token_ids, pictures, self._max_context)
+
+
+def prompt_with_inputs(
+    reader: PictureReader,
+    token_ids: Sequence[int],
+    pictures: Sequence[Picture],
+    max_context: int | None = None,
+) -> Prompt:
+    """Return the prompt for the model's own `generate`.
+
+    Raises InvalidRequest for a picture that cannot be read, and ContextLengthExceeded.
+    """
+    ids: list[int] = []
+    kinds: list[int] = []
+    kinds_field = ""
+    rest = iter(pictures)
+    for token_id in token_ids:
+        if token_id != reader.placeholder_id:
+            ids.append(token_id)
+            kinds.append(0)
+            continue
+        reading = reader.read(next(rest))
+        ids += reading.token_ids
+        kinds += reading.kinds
+        kinds_field = reading.kinds_field
+        if max_context is not None and len(ids) >= max_context:
+            raise ContextLengthExceeded.of_prompt(
+                max_context, len(ids), param="messages", is_counted=False
+            )
+    # Once more together: processors pad the pictures of one request to the same size.
+    inputs: dict[str, Any] = without_text(reader.read_all(pictures))
+    if kinds_field:
+        inputs[kinds_field] = torch.tensor([kinds])
+    return Prompt(tuple(ids), inputs=inputs)

@@ -18,6 +18,7 @@ import transformers
 from PIL import Image
 from transformers import (
     AutoModelForImageTextToText,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -376,3 +377,12 @@ def answer_of(name: str, asked: Conversation, max_tokens: int) -> tuple[int, ...
         pad_token_id=EOS,
     )
     return tuple(output[0, inputs["input_ids"].shape[1] :].tolist())
+
+
+def save_checkpoint(name: str, folder: Path) -> None:
+    """Write all that a checkpoint has; generation ends as in `answer_of`."""
+    model = whole_model(name)
+    make: Any = GenerationConfig
+    model.generation_config = make(eos_token_id=sorted(EOS_TOKEN_IDS), pad_token_id=EOS)
+    model.save_pretrained(folder)
+    write_processor(name, folder)
