@@ -125,9 +125,7 @@ def test_a_position_beyond_the_rotary_tables_fails_the_step():
     steps, spans = Steps("llama", "none"), [Span(0, 1, FIRST)]
     steps.both(spans, [0])
     steps.model._struct.num_positions = 0
-    with pytest.raises(
-        KernelError, match="a span ends at position 1, but the rotary tables have 0"
-    ):
+    with pytest.raises(KernelError, match="from position 0 to 1, but the rotary tables have 0"):
         steps.both(spans, [0])
 
 

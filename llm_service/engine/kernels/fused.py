@@ -116,10 +116,11 @@ class FusedDecoder(nn.Module):
         if hidden.data_ptr() == hidden_states.data_ptr():
             hidden = hidden.clone()  # changed in place below
         rest = 0
-        for i, values in enumerate(added.layers if added else ()):
-            self._compute(self._part(i, i + 1), step, hidden)
-            hidden[added.rows] += values.to(hidden)
-            rest = i + 1
+        if added is not None:
+            for i, values in enumerate(added.layers):
+                self._compute(self._part(i, i + 1), step, hidden)
+                hidden[added.rows] += values.to(hidden)
+            rest = len(added.layers)
         if rest < len(self.layers):
             self._compute(self._part(rest, len(self.layers)), step, hidden)
         del kept

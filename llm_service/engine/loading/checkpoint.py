@@ -244,8 +244,9 @@ def model_class(
     config: PreTrainedConfig,
 ) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
     # Some models that see have a class for text alone as well; the checkpoint says what it holds.
-    seeing = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(type(config), None)
-    is_stated = seeing and seeing.__name__ in (getattr(config, "architectures", None) or ())
+    seeing: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(type(config), None)
+    stated = getattr(config, "architectures", None) or ()
+    is_stated = seeing is not None and seeing.__name__ in stated
     if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not is_stated:
         return AutoModelForCausalLM
     if seeing is not None:

@@ -107,7 +107,7 @@ def _load_engine(
             eos_token_ids=loaded.eos_token_ids,
             model_format=loaded.format,
             turn=turn,
-            vision=loaded.reader and InputsPlacer(loaded.reader, info.max_context),
+            vision=None if loaded.reader is None else InputsPlacer(loaded.reader, info.max_context),
         )
     )
     _try_chat_template(engine.tokenizer, progress)

@@ -7,7 +7,7 @@ reports. A model comes as its shell: all of its modules on torch's meta device, 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -209,10 +209,11 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
 
 def _encoder_bytes(config: PreTrainedConfig) -> int:
     """What encoding the largest picture takes: about as many tensors as layers of text."""
-    vision = getattr(config, "vision_config", None)
-    hidden = getattr(vision, "hidden_size", None) or getattr(vision, "embed_dim", 0)
-    wide = getattr(vision, "intermediate_size", None) or 4 * hidden
-    patch = getattr(vision, "patch_size", 1)
+    vision: Any = getattr(config, "vision_config", None)
+    # Qwen2-VL calls the encoder's width embed_dim, and the text's hidden_size.
+    hidden: int = getattr(vision, "embed_dim", None) or vision.hidden_size
+    wide: int = getattr(vision, "intermediate_size", None) or 4 * hidden
+    patch: Any = vision.patch_size
     height, width = patch if isinstance(patch, list | tuple) else (patch, patch)
     return 4 * (MAX_PIXELS // (height * width)) * (8 * hidden + 4 * wide)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from llm_service.engine.prompt import Positions
 
@@ -32,12 +31,11 @@ class Features:
 class PictureEncoder:
     """The part of a model that sees."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._model: Any = model
-        taken = inspect.signature(self._model.get_image_features).parameters
-        self._names = frozenset(taken)
-        base: Any = model.base_model
-        self._rope_index: Any = getattr(base, "get_rope_index", None)
+    def __init__(self, model: Any) -> None:
+        """`model` is the whole model, which has `get_image_features`."""
+        self._model = model
+        self._names = frozenset(inspect.signature(self._model.get_image_features).parameters)
+        self._rope_index: Any = getattr(model.base_model, "get_rope_index", None)
 
     @torch.inference_mode()
     def features(self, inputs: Mapping[str, Tensor], num_tokens: int) -> Features:

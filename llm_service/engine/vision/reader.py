@@ -63,7 +63,9 @@ class PictureReader:
         """Raises ReaderUnusable if the model in `folder` has no processor that can be used here."""
         self.processor = _processor(folder, config, tokenizer)
         self._image_token: str = self.processor.image_token
-        self.placeholder_id: int = tokenizer.convert_tokens_to_ids(self._image_token)
+        placeholder_id = tokenizer.convert_tokens_to_ids(self._image_token)
+        assert isinstance(placeholder_id, int)  # not a list, as for several tokens
+        self.placeholder_id = placeholder_id
         self._feature_id = _feature_id(config)
         added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
         if self.placeholder_id not in control_tokens(tokenizer, added).values():

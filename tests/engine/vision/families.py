@@ -23,8 +23,8 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.models.auto import image_processing_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from llm_service.engine import Conversation, Picture
@@ -266,20 +266,22 @@ def tokenizer_of(name: str) -> PreTrainedTokenizerFast:
     tokenizer.add_special_tokens({"additional_special_tokens": tokens})
     tokenizer.chat_template = TEMPLATE.replace("IMAGE", family.image.replace("\n", "\\n"))
     if family.named_tokens:
-        tokenizer._set_model_specific_special_tokens(family.named_tokens)
+        tokenizer._set_model_specific_special_tokens({**family.named_tokens})
     return tokenizer
 
 
 def config_of(name: str) -> PreTrainedConfig:
     family, tokenizer = _ALL[name], tokenizer_of(name)
     ids: Any = {key: tokenizer.convert_tokens_to_ids(t) for key, t in family.tokens.items()}
-    return CONFIG_MAPPING[name](
+    make: Any = CONFIG_MAPPING[name]
+    config: PreTrainedConfig = make(
         text_config={**_TEXT, **family.text, "vocab_size": len(tokenizer)},
         vision_config=family.vision,
         tie_word_embeddings=False,
         **family.config,
         **ids,
     )
+    return config
 
 
 def whole_model(name: str) -> PreTrainedModel:
@@ -320,7 +322,8 @@ def _processor_kind(name: str) -> Any:
 
 
 def _image_processor(name: str) -> Any:
-    kind = IMAGE_PROCESSOR_MAPPING_NAMES[name]["pil"]
+    kinds: Any = image_processing_auto
+    kind = kinds.IMAGE_PROCESSOR_MAPPING_NAMES[name]["pil"]
     return getattr(transformers, kind)(**_ALL[name].images)
 
 
@@ -355,8 +358,9 @@ def reader_of(name: str) -> PictureReader:
 
 def inputs_of(name: str, asked: Conversation) -> dict[str, torch.Tensor]:
     """What transformers' own processor makes of the conversation, in one call."""
+    messages: Any = list(asked.messages)
     text = tokenizer_of(name).apply_chat_template(
-        list(asked.messages), tokenize=False, add_generation_prompt=True
+        messages, tokenize=False, add_generation_prompt=True
     )
     images = [
         Image.frombytes("RGB", (each.width, each.height), each.pixels) for each in asked.pictures

@@ -35,9 +35,9 @@ CONVERSATIONS: dict[str, Conversation] = {
 }
 
 
-def see(form: str, **options: int) -> Seeing:
+def see(form: str) -> Seeing:
     name = form.removeprefix("fused ")
-    return seeing(name, "none" if form.startswith("fused ") else None, **options)
+    return seeing(name, "none" if form.startswith("fused ") else None)
 
 
 def expected(form: str, asked: Conversation) -> tuple[int, ...]:
@@ -99,10 +99,9 @@ async def test_a_preempted_sequence_with_images_resumes_with_the_same_tokens(for
 async def test_the_next_turn_finds_the_images_of_the_turns_before(form: str) -> None:
     model = see(form)
     core = core_of(model)
-    turns = [[FIRST, "What is it?"], ["A cat."], ["Really?"]]
-    before = await model.prompt(conversation(*turns[:1]))
+    before = await model.prompt(conversation([FIRST, "What is it?"]))
     run(core, [before])
-    asked = conversation(*turns)
+    asked = conversation([FIRST, "What is it?"], ["A cat."], ["Really?"])
     (after,), _ = run(core, [await model.prompt(asked)])
     assert after.usage.num_cached_tokens >= before.attachments[-1].end // 4 * 4
     assert output(after) == expected(form, asked)

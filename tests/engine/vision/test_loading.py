@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ async def ask(engine: Engine) -> tuple[int, ...]:
 async def test_a_checkpoint_is_served_as_generate_answers(
     saved: Path, name: str, engine_name: str
 ) -> None:
-    engine = await asyncio.to_thread(load_engine, config(saved / name), unobserved, Budget())
+    engine: Any = await asyncio.to_thread(load_engine, config(saved / name), unobserved, Budget())
     async with running(engine):
         assert engine.info.sees
         assert engine.info.engine == engine_name
