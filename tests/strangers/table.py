@@ -86,6 +86,7 @@ def page_of(rows: list[Row]) -> str:
     lines += [_line(row) for row in rows]
     lines += ["", "## Not served", "", "| model type | why |", "|---|---|"]
     lines += [f"| `{name}` | {why} |" for name, why in sorted(NOT_SERVED.items())]
+    lines += ["", _IMAGES.rstrip()]
     return "\n".join(lines) + "\n"
 
 
@@ -104,6 +105,31 @@ It does not show that a large checkpoint fits or is fast; `llm-service doctor` d
 *Fused* models compute all layers in one call of compiled kernels. Models that are not fused give
 the same answers more slowly. The reasons in the table are the service's own messages, which it
 also shows at the start and on the dashboard's page Engine.
+"""
+_IMAGES = """\
+## Images
+
+A model sees if it has a vision encoder, an image processor and a chat template with a place for
+images. Which of these is missing is said at the start and on the page Engine. The model's own
+processor and encoder are used; pictures of more than 1,003,520 pixels are scaled down first.
+
+| model type | runs | an image is |
+|---|---|---|
+| `qwen2_vl`, `qwen2_5_vl`, `qwen3_vl` | batched, fused | a token per 28 x 28 or 32 x 32 pixels |
+| `llava` | batched, fused with most text models | as many tokens as its encoder makes (often 576) |
+| `internvl` | batched, fused with most text models | 256 tokens per tile and for the whole |
+| `idefics3`, `smolvlm` | batched, fused | 64 to 169 tokens per tile |
+| `gemma3`, `qwen3_5` and others | one request at a time | what the model's own processor says |
+
+In float32, the answers of the batched families equal those of `transformers.generate` token for
+token, also with several images, images in several turns, chunks that end within an image,
+preemption and cached prefixes (`tests/engine/vision/`). In Gemma 3 the tokens of an image see each
+other in both directions, and Qwen3.5 keeps a state beside the KV cache, so these two run one
+request at a time, through their own `generate`; around an image, Gemma 3 may get line breaks as
+other tokens than its own processor would make. `pixtral`, `mistral3` and `lfm2_vl` have processors
+that need the package torchvision, so they read only text here. Weights in 8 and in 4 bits are
+those of the language part: an encoder is never rounded, and is held in float32, or in bfloat16 on
+CPUs that multiply it natively.
 """
 _HEAD = [
     "| model type | runs | fused | 8 bits | 4 bits | equal alone | equal six at once |",

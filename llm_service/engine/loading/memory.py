@@ -215,7 +215,8 @@ def _encoder_bytes(config: PreTrainedConfig) -> int:
     wide: int = getattr(vision, "intermediate_size", None) or 4 * hidden
     patch: Any = vision.patch_size
     height, width = patch if isinstance(patch, list | tuple) else (patch, patch)
-    return 4 * (MAX_PIXELS // (height * width)) * (8 * hidden + 4 * wide)
+    num_patches = int(MAX_PIXELS // (height * width))
+    return 4 * num_patches * (8 * hidden + 4 * wide)
 
 
 def kernel_workspace_bytes(model: PreTrainedModel, num_tokens: int, num_rows: int) -> int:

@@ -3,6 +3,7 @@
 Owns the image part of the processor that comes with a model. It runs no model.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 
 from llm_service.engine.control_tokens import control_tokens
 from llm_service.engine.picture import MAX_PIXELS, Picture
@@ -26,7 +27,8 @@ _TEXT_FIELDS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_t
 
 
 # SmolVLM's own makes the same of images, but needs one more package for videos.
-_KINDS: dict[str, Any] = {"smolvlm": Idefics3Processor}
+_KINDS: dict[str, Any] = {"SmolVLMProcessor": Idefics3Processor}
+_STATING_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 class ReaderUnusable(Exception):
@@ -114,11 +116,13 @@ def _image(picture: Picture) -> Image.Image:
 
 
 def _processor(folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> Any:
-    kind = _KINDS.get(config.model_type) or PROCESSOR_MAPPING.get(type(config), None)
-    if kind is None:
-        raise ReaderUnusable("the installed transformers library has no processor for it")
     try:
+        kind = _kind(folder, config)
+        if kind is None:
+            raise ReaderUnusable("the installed transformers library has no processor for it")
         processor = _images_only(kind, tokenizer).from_pretrained(folder, local_files_only=True)
+    except ReaderUnusable:
+        raise
     except Exception as error:  # a folder can state anything
         raise ReaderUnusable(
             f"its image processor cannot be used ({type(error).__name__}: {_first_line(error)})"
@@ -126,6 +130,19 @@ def _processor(folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedToke
     if not isinstance(getattr(processor, "image_token", None), str):
         raise ReaderUnusable("its processor names no token for images")
     return processor
+
+
+def _kind(folder: Path, config: PreTrainedConfig) -> Any:
+    """The class that the checkpoint names, as AutoProcessor looks for it, or that of its type.
+
+    Pixtral is of LLaVA's type and has another processor.
+    """
+    for name in _STATING_FILES:
+        file = folder / name
+        stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if isinstance(named := stated.get("processor_class"), str):
+            return _KINDS.get(named) or processor_class_from_name(named)  # type: ignore[no-untyped-call]
+    return PROCESSOR_MAPPING.get(type(config), None)
 
 
 def _first_line(error: Exception) -> str:

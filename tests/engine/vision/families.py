@@ -109,11 +109,13 @@ class Family:
     more_tokens: tuple[str, ...] = ()
     named_tokens: dict[str, str] = field(default_factory=dict)  # attributes of the tokenizer
     processor: dict[str, Any] = field(default_factory=dict)  # options of the processor
+    is_tied: bool = False  # whether the head shares the embedding's weights
 
 
 FAMILIES: dict[str, Family] = {
     "qwen2_vl": Family(
-        text={"rope_parameters": _MROPE},
+        text={"rope_parameters": _MROPE, "tie_word_embeddings": True},
+        is_tied=True,
         vision={**_QWEN_VISION, "embed_dim": 32, "hidden_size": 32},
         tokens=_QWEN_TOKENS,
         image="<|vision_start|><|image_pad|><|vision_end|>",
@@ -277,7 +279,7 @@ def config_of(name: str) -> PreTrainedConfig:
     config: PreTrainedConfig = make(
         text_config={**_TEXT, **family.text, "vocab_size": len(tokenizer)},
         vision_config=family.vision,
-        tie_word_embeddings=False,
+        tie_word_embeddings=family.is_tied,
         **family.config,
         **ids,
     )

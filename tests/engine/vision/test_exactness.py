@@ -4,14 +4,28 @@ float32, a tiny random model of each family; the reference runs alone, in transf
 model's own processor makes of the whole conversation.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from torch import Tensor
+from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
 from llm_service.engine import Conversation, Prompt
 from llm_service.engine.batched.core import EngineCore, StepResult
 from llm_service.engine.batched.sequence import Sequence
+from llm_service.engine.config import Quantization
+from llm_service.engine.kernels.model import FusedModel
 from tests.engine.cores import output, run_to_end
 from tests.engine.vision.engines import GREEDY, Seeing, core_of, seeing, start
-from tests.engine.vision.families import FAMILIES, answer_of, conversation, inputs_of, picture
+from tests.engine.vision.families import (
+    FAMILIES,
+    answer_of,
+    conversation,
+    inputs_of,
+    picture,
+    reader_of,
+)
 
 pytestmark = pytest.mark.anyio
 families = pytest.mark.parametrize("name", FAMILIES)
@@ -112,3 +126,44 @@ def test_answers_depend_on_the_images(name: str) -> None:
     """Else the tests above would not see a picture that is lost or exchanged."""
     asked = [conversation([each, "What is this?"]) for each in (FIRST, SECOND, WIDE)]
     assert len({expected(name, each) for each in asked}) > 1
+
+
+@pytest.mark.parametrize("scheme", ["none", "8bit"])
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+async def test_only_steps_with_features_are_computed_part_by_part(
+    name: str, scheme: Quantization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others, the answer's included, are one call of the kernels."""
+    by_parts, at_once = [], []
+
+    def counted(found: list[int], compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(*arguments: Any) -> Tensor:
+            found.append(1)
+            return compute(*arguments)
+
+        return call
+
+    monkeypatch.setattr(FusedModel, "by_parts", counted(by_parts, FusedModel.by_parts))
+    monkeypatch.setattr(FusedModel, "forward", counted(at_once, FusedModel.forward))
+    model = seeing(name, scheme)
+    core = core_of(model, max_batched_tokens=8, speculation="none")
+    core.warm_up()  # proves once that both give the same
+    assert (len(by_parts), len(at_once)) == (1, 1)
+    asked = conversation(["What is in this picture? ", FIRST, "Tell me all of it."])
+    prompt = await model.prompt(asked)
+    (sequence,), results = run(core, [prompt])
+    (picture_,) = prompt.attachments
+    num_with_features = (picture_.end - 1) // 8 - picture_.start // 8 + 1
+    assert len(by_parts) == 1 + num_with_features
+    assert len(at_once) == 1 + len(results) - num_with_features
+    assert len(output(sequence)) > 1
+
+
+async def test_smolvlm_needs_no_more_than_its_predecessors_processor() -> None:
+    """Its own would ask for a package that it uses for videos; for images both write the same."""
+    for rows, columns in ((0, 0), (1, 2), (2, 2)):
+        own = get_image_prompt_string(
+            rows, columns, 4, "<fake_token_around_image>", "<image>", "<global-img>"
+        )
+        inputs = {"rows": [[rows]], "cols": [[columns]]}
+        assert reader_of("smolvlm").processor.replace_image_token(inputs, 0) == own

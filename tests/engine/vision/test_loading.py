@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,18 @@ def test_the_template_of_the_processor_is_found_in_its_own_file(
     (folder / "chat_template.jinja").unlink()
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     assert loaded(folder).reader is not None
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="the package is here")
+def test_a_checkpoint_of_llavas_type_with_another_processor_gets_that_one(
+    saved: Path, tmp_path: Path
+) -> None:
+    """Pixtral's is such a checkpoint, and its processor needs a package that is not here."""
+    folder = tmp_path / "pixtral"
+    shutil.copytree(saved / "llava", folder)
+    stated = json.loads((folder / "processor_config.json").read_text())
+    stated["processor_class"] = "PixtralProcessor"
+    (folder / "processor_config.json").write_text(json.dumps(stated))
+    found = loaded(folder)
+    assert found.reader is None
+    assert any("requires the Torchvision library" in note for note in found.notes)
