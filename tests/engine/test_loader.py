@@ -187,7 +187,7 @@ def test_a_model_whose_layers_only_look_fusable_is_served_in_its_own_type(machin
 def test_a_model_that_cannot_be_batched_after_all_is_served_as_it_came_out(
     machine, saved, monkeypatch
 ):
-    monkeypatch.setattr(loader, "why_not_batchable", lambda model: "its answers differ")
+    monkeypatch.setattr(loader, "why_not_batchable", lambda model, whole: "its answers differ")
     loaded, _ = load(machine, saved)
     assert not loaded.is_batched
     assert not loaded.form.is_fused
@@ -222,7 +222,9 @@ def test_a_model_that_also_sees_is_loaded_for_its_text(machine, tmp_path):
     LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
     tokenizers.byte_level().save_pretrained(tmp_path)
     loaded, _ = load(machine, tmp_path)
-    assert loaded.reasons.sequential == "it takes more than text"
+    assert loaded.is_batched
+    assert loaded.reader is None
+    assert any("sees no images because its image processor" in note for note in loaded.notes)
     assert loaded.max_context == 64
 
 

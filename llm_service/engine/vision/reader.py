@@ -141,7 +141,7 @@ def _kind(folder: Path, config: PreTrainedConfig) -> Any:
         file = folder / name
         stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         if isinstance(named := stated.get("processor_class"), str):
-            return _KINDS.get(named) or processor_class_from_name(named)  # type: ignore[no-untyped-call]
+            return _KINDS.get(named) or processor_class_from_name(named)
     return PROCESSOR_MAPPING.get(type(config), None)
 
 

@@ -134,7 +134,8 @@ async def test_only_steps_with_features_are_computed_part_by_part(
     name: str, scheme: Quantization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All others, the answer's included, are one call of the kernels."""
-    by_parts, at_once = [], []
+    by_parts: list[int] = []
+    at_once: list[int] = []
 
     def counted(found: list[int], compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def call(*arguments: Any) -> Tensor:
