@@ -127,9 +127,9 @@ preemption and cached prefixes (`tests/engine/vision/`). In Gemma 3 the tokens o
 other in both directions, and Qwen3.5 keeps a state beside the KV cache, so these two run one
 request at a time, through their own `generate`; around an image, Gemma 3 may get line breaks as
 other tokens than its own processor would make. `pixtral`, `mistral3` and `lfm2_vl` have processors
-that need the package torchvision, so they read only text here. On a CPU, weights in 8 and in 4 bits
-are those of the language part: the encoder is not rounded, and is held in float32, or in bfloat16 if
-the CPU multiplies it natively.
+that need the package torchvision, so they read only text here. On a CPU, weights in 8 and in
+4 bits are those of the language part: the encoder is not rounded, and is held in float32, or in
+bfloat16 if the CPU multiplies it natively.
 """
 _HEAD = [
     "| model type | runs | fused | 8 bits | 4 bits | equal alone | equal six at once |",

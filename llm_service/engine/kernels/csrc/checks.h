@@ -104,8 +104,7 @@ static inline void check_model(const Model& model, const Step& step, const int64
     check_linear(model.head, width, "head");
     check_step(step, model.decoder->heads);
     for (int64_t span = 0; span < step.num_spans; ++span)
-        REQUIRE(step.rotary_starts[span] >= 0 &&
-                    step.rotary_starts[span] + step.lengths[span] <= model.num_positions,
+        REQUIRE(step.rotary_starts[span] >= 0 && step.rotary_starts[span] + step.lengths[span] <= model.num_positions,
                 "a span reaches from position %" PRId64 " to %" PRId64 ", but the rotary tables have %" PRId64,
                 step.rotary_starts[span], step.rotary_starts[span] + step.lengths[span], model.num_positions);
     check_ids(model.embedding, tokens, step.num_tokens);
