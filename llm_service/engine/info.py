@@ -34,7 +34,7 @@ class LocalEngineInfo:
     load_seconds: float
     kv_cache: KVCacheInfo | None  # None: the model keeps its own cache
     encoder_dtype: str | None = None  # of a vision encoder, which is not quantized; None: no such
-    feature_cache_bytes: int = 0  # features of pictures that may be kept
+    feature_bytes: int = 0  # the most that features of pictures take
 
     @property
     def kv_cache_bytes(self) -> int:
@@ -44,7 +44,7 @@ class LocalEngineInfo:
     @property
     def held_bytes(self) -> int:
         """Memory that the model uses while it is served."""
-        kept = self.kv_cache_bytes + self.feature_cache_bytes
+        kept = self.kv_cache_bytes + self.feature_bytes
         return self.weights_bytes + self.compute_bytes + kept
 
 

@@ -1,7 +1,7 @@
 """The prompt of a sequence: token ids, and attachments in place of some. Imports no torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 HASH_BYTES = 32
@@ -44,14 +44,15 @@ class Positions:
 class Prompt:
     """Token ids and the attachments among them, in the order of their positions.
 
-    Without `positions`, token i stands at position i. `inputs` is what the model's own `generate`
-    takes beside token ids, for a model that is not batched.
+    Without `positions`, token i stands at position i. For a model that is not batched, `inputs`
+    makes what its own `generate` takes beside token ids, when the request's turn comes: the pixels
+    of all requests that wait would take gigabytes.
     """
 
     token_ids: tuple[int, ...]
     attachments: tuple[Attachment, ...] = ()
     positions: Positions | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Callable[[], Mapping[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.token_ids)

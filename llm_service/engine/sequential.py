@@ -8,7 +8,7 @@ transformers; its bytes are not counted.
 
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
@@ -236,7 +236,7 @@ class _Handover(LogitsProcessor):
 def _generate(
     model: PreTrainedModel,
     ids: Tensor,
-    inputs: Mapping[str, Tensor],
+    inputs: Callable[[], Mapping[str, Tensor]] | None,
     num_threads: int,
     handover: _Handover,
     logits: "SimpleQueue[Tensor | Exception]",
@@ -247,7 +247,7 @@ def _generate(
         generate(
             ids,
             attention_mask=torch.ones_like(ids),
-            **on_model(model, inputs),
+            **({} if inputs is None else on_model(model, inputs())),
             logits_processor=LogitsProcessorList([handover]),
         )
         raise RuntimeError("generate ended by itself")

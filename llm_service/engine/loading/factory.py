@@ -46,7 +46,11 @@ from llm_service.engine.loading.loader import (
     load_model,
     plan_resources,
 )
-from llm_service.engine.loading.memory import FEATURE_CACHE_BYTES, kernel_workspace_bytes
+from llm_service.engine.loading.memory import (
+    FEATURE_BYTES,
+    FEATURE_CACHE_BYTES,
+    kernel_workspace_bytes,
+)
 from llm_service.engine.sequential import SequentialEngine
 from llm_service.engine.tokenization import SealedTokenizer
 from llm_service.engine.vision.encoder import PictureEncoder
@@ -107,7 +111,9 @@ def _load_engine(
             eos_token_ids=loaded.eos_token_ids,
             model_format=loaded.format,
             turn=turn,
-            vision=None if loaded.reader is None else InputsPlacer(loaded.reader, info.max_context),
+            vision=None
+            if loaded.reader is None
+            else InputsPlacer(loaded.reader, info.max_context, info.max_waiting),
         )
     )
     _try_chat_template(engine.tokenizer, progress)
@@ -159,7 +165,7 @@ def _vision(loaded: LoadedModel, info: ModelInfo, turn: Turn) -> Vision | None:
     if loaded.reader is None:
         return None
     assert info.local is not None
-    limits = Limits(info.max_context, info.max_waiting, FEATURE_CACHE_BYTES)
+    limits = Limits(info.max_context, info.max_waiting, FEATURE_CACHE_BYTES, FEATURE_BYTES)
     encoder = PictureEncoder(loaded.whole)
     return PicturePlacer(loaded.reader, encoder, limits, turn=turn, threads=info.local.threads)
 
@@ -293,9 +299,7 @@ def model_info(loaded: LoadedModel, resources: Resources, config: EngineConfig) 
             load_seconds=loaded.load_seconds,
             kv_cache=kv_cache,
             encoder_dtype=_encoder_dtype(loaded),
-            feature_cache_bytes=FEATURE_CACHE_BYTES
-            if loaded.is_batched and loaded.reader is not None
-            else 0,
+            feature_bytes=FEATURE_BYTES if loaded.is_batched and loaded.reader is not None else 0,
         ),
         notes=(*loaded.notes, *resources.notes),
         default_sampling=loaded.default_sampling,

@@ -40,7 +40,8 @@ _KV_CACHE_SHARE = 0.5
 _USEFUL_KV_SHARE = 0.125
 _SEQUENCES_PER_CORE = 16
 _MAX_BATCH_SIZE = 256
-# The most that is kept of the features of pictures that are in no prompt.
+# The most that features of pictures take, and of that, those that are in no prompt.
+FEATURE_BYTES = 256 * 2**20
 FEATURE_CACHE_BYTES = 64 * 2**20
 _WINDOWS = ("sliding_window", "local_attention")
 _MAX_INPUTS = 64  # of a step that makes embeddings; a step of short ones has its tokens by then
@@ -203,7 +204,7 @@ def workspace_bytes(config: PreTrainedConfig, max_batch_size: int, max_batched_t
     numbers = max_batched_tokens * (8 * hidden + 4 * wide)
     num_rows = 4 * max_batch_size + 2 * min(MAX_SCORED_TOKENS, max_batched_tokens)
     numbers += num_rows * largest(config, "vocab_size", 0)
-    vision_bytes = FEATURE_CACHE_BYTES + _encoder_bytes(config) if is_batched_family(config) else 0
+    vision_bytes = FEATURE_BYTES + _encoder_bytes(config) if is_batched_family(config) else 0
     return _PROCESS_BYTES + 4 * numbers + vision_bytes
 
 

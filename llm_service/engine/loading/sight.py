@@ -82,6 +82,7 @@ def _try_encoder(model: PreTrainedModel, reader: PictureReader, token_ids: Seque
 def _generate(model: Any, reader: PictureReader, token_ids: Sequence[int]) -> None:
     prompt = prompt_with_inputs(reader, token_ids, [_canary_picture()])
     ids = torch.tensor([prompt.token_ids], device=model.device)
+    assert prompt.inputs is not None
     make: Any = GenerationConfig
     own, model.generation_config = model.generation_config, make(pad_token_id=0)
     try:
@@ -90,7 +91,7 @@ def _generate(model: Any, reader: PictureReader, token_ids: Sequence[int]) -> No
             attention_mask=torch.ones_like(ids),
             do_sample=False,
             max_new_tokens=1,
-            **on_model(model, prompt.inputs),
+            **on_model(model, prompt.inputs()),
         )
     finally:
         model.generation_config = own

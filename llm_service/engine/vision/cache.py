@@ -4,7 +4,10 @@ Owns the bound on its memory. It knows neither models nor pictures.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import RLock
+from weakref import finalize
 
 from llm_service.engine.vision.encoder import Features
 from llm_service.engine.vision.reader import Reading
@@ -15,10 +18,17 @@ Key = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class SeenPicture:
-    """A picture after reading and encoding. `reading` has only the inputs that positions need."""
+    """A picture after reading and encoding. `reading` has only the inputs that positions need.
+
+    `parts` has the features of each of the reading's runs.
+    """
 
     reading: Reading
-    features: Features
+    parts: tuple[Features, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(part.num_bytes for part in self.parts)
 
 
 class FeatureCache:
@@ -37,11 +47,29 @@ class FeatureCache:
 
     def put(self, key: Key, seen: SeenPicture) -> None:
         """Keep `seen`, unless it is too large by itself."""
-        num_bytes = seen.features.num_bytes
+        num_bytes = seen.num_bytes
         if key in self._seen or num_bytes > self._max_bytes:
             return
         self._seen[key] = seen
         self.num_bytes += num_bytes
         while self.num_bytes > self._max_bytes:
             _, oldest = self._seen.popitem(last=False)
-            self.num_bytes -= oldest.features.num_bytes
+            self.num_bytes -= oldest.num_bytes
+
+
+class LiveFeatures:
+    """Counts the bytes of features that something still holds: a prompt, or the cache."""
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+        self._lock = RLock()  # a tensor may end at any time, on any thread
+
+    def watch(self, parts: Iterable[Features]) -> None:
+        """Count `parts` until their embeddings, which attachments share, are gone."""
+        for part in parts:
+            self._add(part.num_bytes)
+            finalize(part.embeddings, self._add, -part.num_bytes)
+
+    def _add(self, num_bytes: int) -> None:
+        with self._lock:
+            self.num_bytes += num_bytes

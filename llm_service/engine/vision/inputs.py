@@ -12,7 +12,7 @@ import torch
 
 from llm_service.engine.picture import Picture
 from llm_service.engine.prompt import Prompt
-from llm_service.engine.vision.placer import refuse_wrong_number
+from llm_service.engine.vision.placer import Places, refuse_wrong_number
 from llm_service.engine.vision.reader import PictureReader, without_text
 from llm_service.errors import ContextLengthExceeded
 
@@ -20,9 +20,10 @@ from llm_service.errors import ContextLengthExceeded
 class InputsPlacer:
     """Used on the event loop; the work is done on a thread of its own."""
 
-    def __init__(self, reader: PictureReader, max_context: int) -> None:
+    def __init__(self, reader: PictureReader, max_context: int, max_waiting: int) -> None:
         self._reader = reader
         self._max_context = max_context
+        self._places = Places(max_waiting)
         self._thread = ThreadPoolExecutor(1, "vision")
 
     async def place(
@@ -32,7 +33,8 @@ class InputsPlacer:
         if not pictures:
             return Prompt(tuple(token_ids))
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._place, token_ids, pictures)
+        with self._places.taken():
+            return await loop.run_in_executor(self._thread, self._place, token_ids, pictures)
 
     def _place(self, token_ids: Sequence[int], pictures: Sequence[Picture]) -> Prompt:
         return prompt_with_inputs(self._reader, token_ids, pictures, self._max_context)
@@ -65,8 +67,10 @@ def prompt_with_inputs(
             raise ContextLengthExceeded.of_prompt(
                 max_context, len(ids), param="messages", is_counted=False
             )
-    # Once more together: processors pad the pictures of one request to the same size.
-    inputs: dict[str, Any] = without_text(reader.read_all(pictures))
-    if kinds_field:
-        inputs[kinds_field] = torch.tensor([kinds])
+
+    def inputs() -> dict[str, Any]:
+        # All together: processors pad the pictures of one request to the same size.
+        found: dict[str, Any] = without_text(reader.read_all(pictures))
+        return {**found, kinds_field: torch.tensor([kinds])} if kinds_field else found
+
     return Prompt(tuple(ids), inputs=inputs)

@@ -18,8 +18,8 @@ from llm_service.engine.batched.failures import failure_of
 from llm_service.engine.budget import Turn
 from llm_service.engine.picture import Picture
 from llm_service.engine.prompt import Attachment, Prompt
-from llm_service.engine.vision.cache import FeatureCache, SeenPicture
-from llm_service.engine.vision.encoder import PictureEncoder
+from llm_service.engine.vision.cache import FeatureCache, LiveFeatures, SeenPicture
+from llm_service.engine.vision.encoder import Features, PictureEncoder
 from llm_service.engine.vision.reader import PictureReader, Reading
 from llm_service.errors import ContextLengthExceeded, InvalidRequest, Overloaded, ServiceError
 
@@ -29,11 +29,36 @@ _KEPT_INPUTS = ("image_grid_thw",)  # what positions need; the pixels are large
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds the work: tokens of a prompt, requests that wait, bytes of features to keep."""
+    """What bounds the work: tokens of a prompt, requests that wait, bytes of features.
+
+    At most `cache_bytes` of the `feature_bytes` are of pictures that are in no prompt.
+    """
 
     max_context: int
     max_waiting: int
     cache_bytes: int
+    feature_bytes: int
+
+
+class Places:
+    """Bounds the requests whose pictures are read or wait for it."""
+
+    def __init__(self, max_waiting: int) -> None:
+        self._num_free = max_waiting
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold a place. Raises Overloaded if there is none."""
+        if self._num_free <= 0:
+            raise Overloaded(
+                "Too many requests with images are waiting already; the queue is full.",
+                retry_after=1,
+            )
+        self._num_free -= 1
+        try:
+            yield
+        finally:
+            self._num_free += 1
 
 
 class PicturePlacer:
@@ -54,7 +79,8 @@ class PicturePlacer:
         self._limits = limits
         self._turn = turn
         self._cache = FeatureCache(limits.cache_bytes)
-        self._num_waiting = 0
+        self._live = LiveFeatures()
+        self._places = Places(limits.max_waiting)
         self._thread = ThreadPoolExecutor(
             1, "vision", initializer=torch.set_num_threads, initargs=(threads,)
         )
@@ -65,23 +91,25 @@ class PicturePlacer:
         refuse_wrong_number(token_ids, self._reader.placeholder_id, pictures)
         if not pictures:
             return Prompt(tuple(token_ids))
-        with self._admitted():
+        with self._places.taken():
             await self._refuse_too_long(token_ids, pictures, salt)
-            seen = [await self._run(self._see, picture, salt) for picture in pictures]
+            seen: list[SeenPicture] = []
+            for picture in pictures:
+                self._refuse_overload(seen)
+                seen.append(await self._run(self._see, picture, salt))
             return await self._run(self._prompt, token_ids, pictures, seen)
 
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self._num_waiting >= self._limits.max_waiting:
+    def _refuse_overload(self, own: Sequence[SeenPicture]) -> None:
+        """Raise Overloaded if the features of other requests take all the memory there is.
+
+        A request alone is never refused, since the context bounds it.
+        """
+        num_bytes = self._live.num_bytes - sum(seen.num_bytes for seen in own)
+        if num_bytes >= self._limits.feature_bytes:
             raise Overloaded(
-                f"{self._num_waiting} requests with images are waiting already; the queue is full.",
+                "The images of other requests take all the memory that there is for images.",
                 retry_after=1,
             )
-        self._num_waiting += 1
-        try:
-            yield
-        finally:
-            self._num_waiting -= 1
 
     async def _refuse_too_long(
         self, token_ids: Sequence[int], pictures: Sequence[Picture], salt: str
@@ -124,7 +152,9 @@ class PicturePlacer:
         except Exception as error:
             raise failure_of(error) from error
         kept = {name: reading.inputs[name] for name in _KEPT_INPUTS if name in reading.inputs}
-        return SeenPicture(replace(reading, inputs=kept), features)
+        parts = tuple(_parts(features, reading))
+        self._live.watch(parts)
+        return SeenPicture(replace(reading, inputs=kept), parts)
 
     def _prompt(
         self, token_ids: Sequence[int], pictures: Sequence[Picture], seen: Sequence[SeenPicture]
@@ -159,14 +189,17 @@ def refuse_wrong_number(
 
 def _attachments(start: int, picture: Picture, seen: SeenPicture) -> Iterator[Attachment]:
     """Yield one attachment for each run of features; the picture's tokens begin at `start`."""
-    features, first = seen.features, 0
-    for number, (begin, end) in enumerate(seen.reading.runs):
+    pairs = zip(seen.reading.runs, seen.parts, strict=True)
+    for number, ((begin, end), part) in enumerate(pairs):
+        content_hash = sha256(picture.content_hash + number.to_bytes(4)).digest()
+        yield Attachment(start + begin, end - begin, content_hash, part.embeddings, part.deepstack)
+
+
+def _parts(features: Features, reading: Reading) -> Iterator[Features]:
+    """Yield the features of each run."""
+    first = 0
+    for begin, end in reading.runs:
         last = first + end - begin
-        yield Attachment(
-            start + begin,
-            end - begin,
-            sha256(picture.content_hash + number.to_bytes(4)).digest(),
-            features.embeddings[first:last],
-            tuple(each[first:last] for each in features.deepstack),
-        )
+        deepstack = tuple(each[first:last] for each in features.deepstack)
+        yield Features(features.embeddings[first:last], deepstack)
         first = last

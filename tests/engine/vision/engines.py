@@ -54,6 +54,7 @@ def seeing(
     max_context: int = MAX_CONTEXT,
     max_waiting: int = 8,
     cache_bytes: int = 2**20,
+    feature_bytes: int = 2**24,
     turn: Turn | None = None,
 ) -> Seeing:
     part = language_of(name, scheme)
@@ -62,7 +63,7 @@ def seeing(
         tokenizer=tokenizer_of(name),
         reader=reader_of(name),
     )
-    limits = Limits(max_context, max_waiting, cache_bytes)
+    limits = Limits(max_context, max_waiting, cache_bytes, feature_bytes)
     encoder = PictureEncoder(part.whole)
     placer = PicturePlacer(reader_of(name), encoder, limits, turn=turn or Turn(), threads=1)
     return Seeing(loaded, placer, SealedTokenizer(tokenizer_of(name)))

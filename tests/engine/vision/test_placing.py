@@ -221,6 +221,19 @@ async def test_features_live_as_long_as_their_prompt_if_they_are_not_kept() -> N
     assert features() is None
 
 
+async def test_a_request_is_refused_while_the_images_of_others_take_all_the_memory() -> None:
+    model = seeing(NAME, cache_bytes=0, feature_bytes=1)
+    several = conversation([FIRST, "and ", SECOND])
+    prompt = await model.prompt(several)  # alone, it may take more
+    with pytest.raises(Overloaded, match="images of other requests"):
+        await model.prompt(conversation([FIRST, "What?"]))
+    await asyncio.sleep(0)  # the loop holds what it has just delivered
+    assert len(prompt.attachments) == 2
+    del prompt
+    gc.collect()
+    assert (await model.prompt(several)).attachments
+
+
 async def test_large_pictures_are_scaled_down_to_what_the_caller_allows() -> None:
     large = picture(1, 64, 64)
     small = replace(large, max_pixels=32 * 32, content_hash=bytes(32))
@@ -230,7 +243,7 @@ async def test_large_pictures_are_scaled_down_to_what_the_caller_allows() -> Non
 
 def test_the_cache_holds_what_was_used_last_within_its_bound() -> None:
     def seen(num_tokens: int) -> SeenPicture:
-        return SeenPicture(Reading((), (), {}), Features(torch.zeros(num_tokens, 1)))
+        return SeenPicture(Reading((), (), {}), (Features(torch.zeros(num_tokens, 1)),))
 
     cache = FeatureCache(max_bytes=40)
     keys = [("salt", bytes([i])) for i in range(4)]

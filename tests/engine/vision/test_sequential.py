@@ -43,7 +43,7 @@ def engine_of(name: str) -> SequentialEngine:
         lambda info: NullObserver(),
         eos_token_ids=EOS_TOKEN_IDS,
         model_format=loaded.format,
-        vision=InputsPlacer(reader_of(name), MAX_CONTEXT),
+        vision=InputsPlacer(reader_of(name), MAX_CONTEXT, max_waiting=8),
     )
 
 
@@ -66,7 +66,7 @@ async def test_images_are_answered_as_by_generate(name: str) -> None:
 
 
 async def test_images_that_do_not_fit_the_context_are_refused() -> None:
-    placer = InputsPlacer(reader_of("gemma3"), max_context=20)
+    placer = InputsPlacer(reader_of("gemma3"), max_context=20, max_waiting=1)
     placeholder = reader_of("gemma3").placeholder_id
     with pytest.raises(ContextLengthExceeded):
         await placer.place([placeholder] * 3, [FIRST] * 3, "")
