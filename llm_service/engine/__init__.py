@@ -15,6 +15,7 @@ from llm_service.engine.grammar import Grammar, Grammars, GrammarSource, Reasoni
 from llm_service.engine.infill import InfillTokens
 from llm_service.engine.info import EmbeddingInfo, KVCacheInfo, LocalEngineInfo, ModelInfo
 from llm_service.engine.observer import EngineObserver, NullObserver, Phase, StepStats
+from llm_service.engine.picture import Picture
 from llm_service.engine.prompt import Attachment, Prompt
 from llm_service.engine.request import (
     NO_ANSWER,
@@ -58,6 +59,7 @@ __all__ = [
     "NullObserver",
     "Observe",
     "Phase",
+    "Picture",
     "PositionLogprobs",
     "Prompt",
     "PromptTokenizer",
@@ -70,6 +72,7 @@ __all__ = [
     "TokenStream",
     "TooManyTokens",
     "Usage",
+    "Vision",
     "unobserved",
 ]
 
@@ -150,6 +153,21 @@ class PromptTokenizer(Protocol):
         """Return all of `token_ids` as text, including control tokens."""
 
 
+class Vision(Protocol):
+    """Puts pictures into prompts. Its methods are called on the event loop and never block it."""
+
+    async def place(
+        self, token_ids: Sequence[int], pictures: Sequence[Picture], salt: str
+    ) -> Prompt:
+        """Replace the placeholder of each picture by the tokens that the picture becomes.
+
+        `token_ids` is what `encode_chat` returned. Features that were computed for the same
+        picture are used again only for the same `salt`. Raises InvalidRequest when placeholders
+        and pictures differ in number or a picture cannot be read by the model,
+        ContextLengthExceeded, Overloaded or EngineFailed.
+        """
+
+
 class SequenceProgress(Protocol):
     """The progress of one sequence. Its values change while the engine works."""
 
@@ -202,6 +220,10 @@ class Engine(Protocol):
 
     @property
     def grammars(self) -> Grammars: ...
+
+    @property
+    def vision(self) -> Vision | None:
+        """None: the model does not see, and conversations with pictures must not reach it."""
 
     async def start(self) -> None:
         """Begin stepping; the model is loaded already (`loading.factory.load_engine`)."""

@@ -159,11 +159,21 @@ def _write_calls(message: Any) -> None:
     """Put the calls of a message at the end of its content, a line of JSON for each."""
     calls = [json.dumps(call, ensure_ascii=False) for call in calls_of(message)]
     del message["tool_calls"]
-    message["content"] = "\n".join(filter(None, [message.get("content"), *calls]))
+    content = message.get("content")
+    if isinstance(content, list):
+        message["content"] = [*content, {"type": "text", "text": "\n".join(calls)}]
+    else:
+        message["content"] = "\n".join(filter(None, [content, *calls]))
 
 
 def _mark_end(message: Any) -> None:
-    message["content"] = (message.get("content") or "") + END_OF_CONTENT
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        message["content"] = content + END_OF_CONTENT
+    elif "text" in content[-1]:
+        content[-1]["text"] += END_OF_CONTENT
+    else:
+        content.append({"type": "text", "text": END_OF_CONTENT})
 
 
 def _up_to_mark(rendered: str) -> str:

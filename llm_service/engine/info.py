@@ -82,3 +82,4 @@ class ModelInfo:
     # name of the format in which the model writes reasoning and tool calls
     format: str = "plain"
     embedding: EmbeddingInfo | None = None  # None: it generates text
+    sees: bool = False  # whether messages may have images

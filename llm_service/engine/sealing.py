@@ -36,6 +36,8 @@ _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "functio
 _TYPES = frozenset(
     {"text", "function", "object", "array", "string", "number", "integer", "boolean", "null"}
 )
+# Templates compare its type, and write the placeholder of an image for it.
+_IMAGE_PART = {"type": "image"}
 _FIELDS = frozenset(
     {"role", "content", "name", "type", "text", "tool_calls", "tool_call_id", "id", "function"}
     | {"arguments", "reasoning_content", "refusal", "description", "parameters", "properties"}
@@ -86,6 +88,8 @@ def change_texts(message: Mapping[str, Any], change: Change) -> dict[str, Any]:
 def _changed(value: Any, field: str, change: Change) -> Any:
     if isinstance(value, str):
         return value if field == "type" and value in _TYPES else change(value, field)
+    if value == _IMAGE_PART:
+        return dict(_IMAGE_PART)
     if isinstance(value, Mapping):
         return {
             k if k in _FIELDS else change(k, ""): _changed(v, k, change) for k, v in value.items()

@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from llm_service.engine import Conversation, template_process
+from llm_service.engine import Conversation, Picture, template_process
 from llm_service.engine.chat_template import ChatTemplate
 from llm_service.engine.template_process import TemplateProcess
 from llm_service.engine.tokenization import SealedTokenizer
@@ -345,3 +345,64 @@ def test_a_process_that_is_ended_while_it_works_is_the_services_fault():
     del process._setup["template"]  # it ends over what it does not expect
     with pytest.raises(Unavailable):
         process.render(Conversation(user("Hi"), add_generation_prompt=False))
+
+
+# Images
+
+SEES = EACH + (
+    "{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+    "{% if part.type == 'image' %}<s>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
+    "{% endfor %}"
+)
+IMAGE = {"type": "image"}
+
+
+def text(words):
+    return {"type": "text", "text": words}
+
+
+def test_images_stand_where_the_caller_put_them():
+    messages = [
+        {"role": "system", "content": "Look. "},
+        {"role": "user", "content": [IMAGE, text("one "), IMAGE, text("two ")]},
+        {"role": "user", "content": [text("three "), IMAGE]},
+    ]
+    assert prompt(SEES, messages) == "Look. <s>one <s>two three <s>"
+
+
+def test_a_placeholder_that_a_caller_spells_stays_text():
+    tokenizer = sealed(SEES)
+    (placeholder,) = [i for i in tokenizer.control_token_ids if tokenizer.decode([i]) == "<s>"]
+    spelled = [text("<s> < s>"), text("<"), text("s>"), IMAGE, text("<s")]
+    ids = tokenizer.encode_chat(Conversation([{"role": "user", "content": spelled}]))
+    assert ids.count(placeholder) == 1
+    assert tokenizer.decode(ids) == "<s> < s><s><s><s"
+
+
+def test_a_template_that_writes_parts_as_code_is_refused():
+    messages = [{"role": "user", "content": [IMAGE, text("What is this?")]}]
+    with pytest.raises(InvalidRequest) as caught:
+        prompt(PLAIN, messages)
+    assert caught.value.param == "messages.0.content"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([IMAGE, text("It is")], "<s>It is"),
+        ([text("It is"), IMAGE], "It is<s>"),
+    ],
+)
+def test_a_final_message_with_an_image_is_continued_where_it_ends(content, expected):
+    messages = [{"role": "assistant", "content": content}]
+    template = SEES.replace("{% endfor %}{% endif %}", "{% endfor %}{% endif %}<|im_end|>")
+    options = {"continues_final_message": True, "add_generation_prompt": False}
+    assert prompt(template, messages, **options) == expected
+
+
+def test_templates_and_shapes_know_nothing_of_the_pictures():
+    seen = Picture(1, 1, bytes(3), bytes(32))
+    conversation = Conversation([{"role": "user", "content": [IMAGE]}], pictures=[seen])
+    assert "pictures" not in conversation.as_dict()
+    assert conversation.changed(dict).pictures == [seen]
+    assert conversation.shape_key() == Conversation(conversation.messages).shape_key()

@@ -23,6 +23,8 @@ from llm_service.engine import (
     KVCacheInfo,
     LocalEngineInfo,
     ModelInfo,
+    Picture,
+    Prompt,
     Timings,
     Usage,
 )
@@ -64,6 +66,11 @@ INFO = ModelInfo(
 )
 
 
+# What the tokenizer writes for an image part, and the vision repeats for each picture.
+PLACEHOLDER = 1
+TOKENS_PER_PICTURE = 4
+
+
 class ByteTokenizer:
     has_chat_template = True
     infill = InfillTokens(begin=1, hole=2, end=3, stops=(4,))
@@ -71,7 +78,7 @@ class ByteTokenizer:
     def encode_chat(
         self, conversation: Conversation, *, max_tokens: int | None = None
     ) -> list[int]:
-        contents = [message["content"] for message in conversation.messages]
+        contents = [_text_of(message["content"]) for message in conversation.messages]
         return self.encode_text("\n".join(contents) + "\n")
 
     def encode_text(self, text: str, *, max_tokens: int | None = None) -> list[int]:
@@ -82,6 +89,34 @@ class ByteTokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return bytes(token_ids).decode(errors="replace")
+
+
+def _text_of(content: str | list[dict[str, str]]) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", chr(PLACEHOLDER)) for part in content)
+
+
+class FakeVision:
+    """Implements `llm_service.engine.Vision`: each picture becomes four tokens, no features."""
+
+    def __init__(self) -> None:
+        self.placed: list[Picture] = []
+        self.refuses_with: ServiceError | None = None
+
+    async def place(
+        self, token_ids: Sequence[int], pictures: Sequence[Picture], salt: str
+    ) -> Prompt:
+        if self.refuses_with is not None:
+            raise self.refuses_with
+        if list(token_ids).count(PLACEHOLDER) != len(pictures):
+            raise InvalidRequest("Placeholders and pictures differ in number.", param="messages")
+        self.placed += pictures
+        placed = []
+        for token_id in token_ids:
+            is_picture = token_id == PLACEHOLDER
+            placed += [token_id] * (TOKENS_PER_PICTURE if is_picture else 1)
+        return Prompt(tuple(placed))
 
 
 class NoGrammars:
@@ -97,6 +132,8 @@ class FakeEngine:
         self.tokenizer = ByteTokenizer()
         self.format = ModelFormat(PLAIN)
         self.grammars = NoGrammars()
+        # A test of images sets both: `FakeVision()`, and an `info` with `sees=True`.
+        self.vision: FakeVision | None = None
         self.streams: list[FakeStream] = []
         self.submitted = threading.Semaphore(0)
         self.aborted = threading.Semaphore(0)

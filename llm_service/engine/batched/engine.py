@@ -10,7 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from llm_service.engine import EngineStatus, Grammars, ModelInfo, PromptTokenizer, TokenStream
+from llm_service.engine import (
+    EngineStatus,
+    Grammars,
+    ModelInfo,
+    PromptTokenizer,
+    TokenStream,
+    Vision,
+)
 from llm_service.engine.admission_queue import AdmissionQueue
 from llm_service.engine.batched.core import Core, Delivery
 from llm_service.engine.batched.sequence import Sequence
@@ -41,8 +48,10 @@ class BatchedEngine:
         backoff: Backoff,
         turn: Turn,
         model_format: ModelFormat,
+        vision: Vision | None = None,
     ) -> None:
         self._info = info
+        self._vision = vision
         self._format = model_format
         self._tokenizer = tokenizer
         self._grammars = grammars
@@ -70,6 +79,10 @@ class BatchedEngine:
     @property
     def grammars(self) -> Grammars:
         return self._grammars
+
+    @property
+    def vision(self) -> Vision | None:
+        return self._vision
 
     async def start(self) -> None:
         """Returns when the engine has proved that it steps; raises what keeps it from that."""
