@@ -59,6 +59,10 @@ from llm_service.engine.budget import Budget
 from llm_service.engine.config import EngineConfig
 from llm_service.engine.observer import EngineObserver
 from llm_service.engine.served import Models, ServedModel
+from llm_service.images.fetching import Fetcher
+from llm_service.images.limits import ImageLimits
+from llm_service.images.reader import ImageReader
+from llm_service.images.urls import UrlPolicy
 from llm_service.machine import return_free_memory
 from llm_service.observability.events import EngineEvents, EventLog
 from llm_service.observability.history import KEPT_REQUESTS, History
@@ -216,6 +220,14 @@ class Runtime:
                 max_bytes=settings.max_body_bytes,
                 max_total_bytes=settings.max_total_body_bytes,
                 timeout_seconds=settings.body_timeout_seconds,
+            ),
+            images=ImageReader(
+                ImageLimits(
+                    max_images=settings.max_images,
+                    max_bytes=int(settings.max_image_mb * 2**20),
+                    max_pixels=settings.max_image_pixels,
+                ),
+                Fetcher(UrlPolicy.of(settings.image_urls)),
             ),
             cancellations=Cancellations(self.link),
             metrics=self.metrics,

@@ -24,6 +24,7 @@ from llm_service.engine.config import (
     Quantization,
     Speculation,
 )
+from llm_service.images.urls import UrlPolicy
 
 _ENGINE = EngineConfig()  # states the defaults of the engine's settings
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
@@ -168,11 +169,26 @@ class Settings(BaseSettings):
         20, ge=0, description="Time that running requests get to finish at shutdown."
     )
 
-    max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest accepted request body.")
+    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="Largest accepted request body.")
     max_total_body_bytes: int = Field(
         64 * 2**20,
         ge=1024,
         description="Bytes of request bodies held at once, the first 64 KiB of each not counted.",
+    )
+    max_images: int = Field(16, ge=0, description="Images in one request, for models that see.")
+    max_image_mb: float = Field(
+        10, gt=0, le=1024, description="Largest image file, in MiB, before it is decoded."
+    )
+    max_image_pixels: int = Field(
+        25_000_000,
+        ge=1,
+        le=89_478_485,  # what Pillow itself allows
+        description="Pixels of the largest image. Decoding takes up to 20 bytes for each.",
+    )
+    image_urls: str = Field(
+        "off",
+        description="Where images may be fetched from by URL: `off`, `https` (any public host), or"
+        " a comma-separated list of hosts, such as `images.example,cdn.example:8443`.",
     )
     max_header_bytes: int = Field(
         32 * 2**10, ge=1024, description="Largest request line and headers together."
@@ -268,6 +284,12 @@ class Settings(BaseSettings):
     @classmethod
     def _readable_aliases(cls, value: str) -> str:
         read_aliases(value)
+        return value
+
+    @field_validator("image_urls")
+    @classmethod
+    def _readable_hosts(cls, value: str) -> str:
+        UrlPolicy.of(value)
         return value
 
     @field_validator("cors_origins")

@@ -24,6 +24,7 @@
          ├─ NotLoaded             503  nor has it been: the model loads
          ├─ Overloaded            503  the queue is full: try again later
          │   ├─ BodyMemoryFull    503  too many large bodies are held at once
+         │   ├─ ImageMemoryFull   503  too many images are held at once
          │   └─ TooManyConnections 503 of this address, or in all
          └─ DeadlineExceeded      503  it took longer than LLM_REQUEST_TIMEOUT_SECONDS
 
@@ -254,6 +255,10 @@ class Overloaded(Unavailable):
 
 class BodyMemoryFull(Overloaded):
     code = "body_memory_full"
+
+
+class ImageMemoryFull(Overloaded):
+    code = "image_memory_full"
 
 
 class TooManyConnections(Overloaded):

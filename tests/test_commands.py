@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.engine.embedders import save_embedder
+from tests.support.fake_engine import INFO, FakeEngine, FakeVision
 from tests.support.service import ADMIN_KEY, RunningService
 
 ROOT = Path(__file__).parent.parent
@@ -63,14 +65,29 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServ
         yield service
 
 
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A model that sees, which pocket does not."""
+    engine = FakeEngine()
+    engine.info = replace(INFO, sees=True)
+    engine.vision = FakeVision()
+    engine.says = ("red",)
+    with RunningService(tmp_path_factory.mktemp("seeing"), engine=engine) as service:
+        yield service
+
+
 @pytest.mark.parametrize("command", all_commands())
 def test_a_documented_command_succeeds_and_its_answer_is_whole(
-    documented: RunningService, tmp_path: Path, command: str
+    documented: RunningService, seeing: RunningService, tmp_path: Path, command: str
 ) -> None:
     assert shutil.which("curl"), "curl is not installed; see scripts/test-tools.sh"
     (tmp_path / ".curlrc").write_text(CURL_SETTINGS)
     run = subprocess.run(
-        ["bash", "-c", command.replace(HOST, documented.url)],
+        [
+            "bash",
+            "-c",
+            command.replace(HOST, (seeing if "image_url" in command else documented).url),
+        ],
         env={**os.environ, "CURL_HOME": str(tmp_path), "LLM_KEY": ADMIN_KEY},
         capture_output=True,
         text=True,

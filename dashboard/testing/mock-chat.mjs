@@ -4,7 +4,8 @@
  * A message that contains "limit", "busy", "cut" or "slow" gets such an answer, "count" the numbers
  * from 1 to 150, and "math" formulas; others are echoed. "think" adds reasoning. With tools,
  * "weather" is answered by a call and "both" by two; with a schema, "wrong" gets JSON that does not
- * fit it, anything else JSON that fits the example. Counting can be continued.
+ * fit it, anything else JSON that fits the example. Counting can be continued. "pocket-large" sees
+ * images.
  */
 import { refuse, sendJson } from "./mock-http.mjs";
 
@@ -12,14 +13,16 @@ const now = () => Date.now() / 1000;
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const MAX_CONTEXT = 2048;
+const IMAGE_TOKENS = 256;
 
-const modelOf = (id) => ({
+const modelOf = (id, vision) => ({
   id,
+  capabilities: { vision },
   max_model_len: MAX_CONTEXT,
   default_sampling: { temperature: 0.3, top_p: 0.9, top_k: 20, min_p: 0 },
 });
 
-export const MODELS = [modelOf("pocket"), modelOf("pocket-large")];
+export const MODELS = [modelOf("pocket", false), modelOf("pocket-large", true)];
 
 export class MockChat {
   #numAnswers = 0;
@@ -30,7 +33,7 @@ export class MockChat {
 
   /** Counts one token per word. */
   tokenize(response, { messages }) {
-    const words = messages.flatMap((message) => message.content?.match(/\S+/g) ?? []);
+    const words = messages.flatMap(({ content }) => textOf(content).match(/\S+/g) ?? []);
     const count = words.length;
     if (count > 4 * MAX_CONTEXT) {
       const text = `This model's maximum context length is ${MAX_CONTEXT} tokens. However, your messages resulted in at least ${count} tokens, and the answer needs at least one. Please reduce the length of the messages.`;
@@ -40,7 +43,8 @@ export class MockChat {
   }
 
   async answer(response, body) {
-    const question = body.messages.findLast(({ role }) => role !== "assistant").content;
+    const asked = body.messages.findLast(({ role }) => role !== "assistant").content;
+    const question = textOf(asked);
     if (question.includes("limit")) {
       const words = "The key has spent its 600 requests of this minute.";
       return refuse(response, 429, "rate_limit_error", "rate_limit_exceeded", words, {
@@ -51,10 +55,11 @@ export class MockChat {
       const words = "The queue is full: 256 requests are waiting.";
       return refuse(response, 503, "server_error", "overloaded", words, { "retry-after": "3" });
     }
-    await this.#stream(response, deltasOf(body, question), question);
+    const numImages = body.messages.flatMap(({ content }) => imagesOf(content)).length;
+    await this.#stream(response, deltasOf(body, question), question, numImages * IMAGE_TOKENS);
   }
 
-  async #stream(response, deltas, question) {
+  async #stream(response, deltas, question, imageTokens) {
     const startedAt = now();
     const id = `req-${Date.now().toString(36)}-${(this.#numAnswers += 1)}`;
     response.writeHead(200, {
@@ -73,10 +78,10 @@ export class MockChat {
     const reason = deltas.some((delta) => delta.tool_calls) ? "tool_calls" : "stop";
     send({ choices: [{ index: 0, delta: {}, finish_reason: reason }] });
     const usage = {
-      prompt_tokens: 24,
+      prompt_tokens: 24 + imageTokens,
       completion_tokens: deltas.length,
-      total_tokens: 24 + deltas.length,
-      prompt_tokens_details: { cached_tokens: 16 },
+      total_tokens: 24 + imageTokens + deltas.length,
+      prompt_tokens_details: { cached_tokens: 16, image_tokens: imageTokens },
       completion_tokens_details: {
         reasoning_tokens: deltas.filter((delta) => delta.reasoning_content).length,
       },
@@ -85,6 +90,17 @@ export class MockChat {
     this.requests.answered(id, startedAt, deltas.length);
     response.end("data: [DONE]\n\n");
   }
+}
+
+function imagesOf(content) {
+  return Array.isArray(content) ? content.filter(({ type }) => type === "image_url") : [];
+}
+
+function textOf(content) {
+  if (!Array.isArray(content)) return content ?? "";
+  const numImages = imagesOf(content).length;
+  const texts = content.flatMap(({ text }) => text ?? []);
+  return [...texts, `(${numImages} ${numImages === 1 ? "image" : "images"})`].join(" ");
 }
 
 /** The deltas of an answer. */

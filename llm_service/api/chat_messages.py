@@ -1,24 +1,55 @@
 """The messages of a chat as they come in, and the form in which chat templates take them."""
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
-from llm_service.api.wire import Name, ShortText, Text, WireModel, by_shape, text_or_list
+from llm_service.api.wire import (
+    Name,
+    ShortText,
+    Text,
+    WireModel,
+    by_shape,
+    text_or_list,
+    text_or_object,
+)
 from llm_service.errors import InvalidRequest, UnsupportedParameter
+from llm_service.images.sources import DETAILS, ImageSource, without_markdown
 
 _ROLES = {"developer": "system", "function": "tool"}  # other names for the roles of templates
 
 
-class TextPart(WireModel):
+class ImageUrl(WireModel):
+    url: Text
+    detail: Literal["auto", "low", "high", "original"] = "auto"
+
+
+class ContentPart(WireModel):
+    """A text or an image; `image_url` may be the URL itself."""
+
     type: Text
     text: Text | None = None
+    image_url: (
+        Annotated[
+            Annotated[Text, Tag("str")] | Annotated[ImageUrl, Tag("object[]")],
+            by_shape(text_or_object, "must be an object with the field url"),
+        ]
+        | None
+    ) = None
 
 
 Content = Annotated[
-    Annotated[Text, Tag("str")] | Annotated[list[TextPart], Field(fail_fast=True), Tag("list[]")],
+    Annotated[Text, Tag("str")]
+    | Annotated[list[ContentPart], Field(fail_fast=True), Tag("list[]")],
     by_shape(text_or_list, "must be a string or a list of content parts"),
+]
+
+
+ImageList = Annotated[
+    Annotated[Text, Tag("str")] | Annotated[list[Text], Field(fail_fast=True), Tag("list[]")],
+    by_shape(text_or_list, "must be a URL or a list of URLs"),
 ]
 
 
@@ -43,10 +74,11 @@ class Call(WireModel):
 
 
 class Message(WireModel):
-    """One message. `content` is text or text parts; it may be missing beside calls.
+    """One message. `content` is text or parts; it may be missing beside calls and images.
 
-    `function` and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is
-    another name of `reasoning_content`.
+    Some clients send images in `image` or `images`: URLs, base64, or links in Markdown. `function`
+    and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is another name
+    of `reasoning_content`.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -57,12 +89,18 @@ class Message(WireModel):
     function_call: CalledFunction | None = None
     reasoning_content: Text | None = None
     reasoning: Text | None = None
+    image: Text | None = None
+    images: ImageList | None = None
 
     def to_template(self, position: int) -> dict[str, Any]:
-        """Return the message as chat templates take it: plain text, and `developer` as `system`."""
+        """Return the message as chat templates take it: `developer` is `system`.
+
+        Its content is plain text, or a list of parts if there are images: first those of `image`
+        and `images`, then the parts of the content in their order.
+        """
         message: dict[str, Any] = {
             "role": _ROLES.get(self.role, self.role),
-            "content": self._text(position),
+            "content": self._content(position),
             "name": self.name,
             "tool_call_id": self.tool_call_id,
             "tool_calls": self._calls(position),
@@ -81,29 +119,68 @@ class Message(WireModel):
             )
         return calls or None
 
-    def _text(self, position: int) -> str:
+    def image_sources(self, position: int) -> list[ImageSource]:
+        """Return the images, in the order of the image parts of `to_template`."""
+        param = f"messages.{position}"
+        sources = [
+            ImageSource(without_markdown(text), f"{param}.{field}") for field, text in self._loose()
+        ]
+        if isinstance(self.content, list):
+            for i, part in enumerate(self.content):
+                if part.type == "image_url":
+                    sources.append(_part_source(part, f"{param}.content.{i}"))
+        return sources
+
+    def _loose(self) -> Iterator[tuple[str, str]]:
+        """Yield the images that stand beside the content, each with its field."""
+        if self.image:
+            yield "image", self.image
+        if isinstance(self.images, str):
+            yield "images", self.images
+        else:
+            for i, image in enumerate(self.images or ()):
+                yield f"images.{i}", image
+
+    def _content(self, position: int) -> str | list[dict[str, Any]]:
         param = f"messages.{position}.content"
-        if self.content is None:
-            if self.tool_calls or self.function_call:
-                return ""
-            raise InvalidRequest(f"The {self.role} message has no content.", param=param)
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(_part_text(part, param) for part in self.content)
+        images = [{"type": "image"} for _ in self._loose()]
+        content = self.content
+        if content is None:
+            if not (images or self.tool_calls or self.function_call):
+                raise InvalidRequest(f"The {self.role} message has no content.", param=param)
+            content = ""
+        if isinstance(content, list):
+            parts = [_template_part(part, param) for part in content]
+        else:
+            parts = [{"type": "text", "text": content}] if content or not images else []
+        if images or any(part["type"] == "image" for part in parts):
+            return [*images, *parts]
+        return "".join(part["text"] for part in parts)
 
 
 Messages = Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
 
-def _part_text(part: TextPart, param: str) -> str:
+def _template_part(part: ContentPart, param: str) -> dict[str, Any]:
+    if part.type == "image_url":
+        return {"type": "image"}
     if part.type != "text":
         raise UnsupportedParameter(
-            f"Content parts of type {part.type[:40]!r} are not supported by this model: send text.",
+            f"Content parts of type {part.type[:40]!r} are not supported: send text or image_url.",
             param=param,
         )
     if part.text is None:
         raise InvalidRequest("A text part has no text.", param=param)
-    return part.text
+    return {"type": "text", "text": part.text}
+
+
+def _part_source(part: ContentPart, param: str) -> ImageSource:
+    param = f"{param}.image_url"
+    if part.image_url is None:
+        raise InvalidRequest(f"{param} is required.", param=param)
+    if isinstance(part.image_url, str):
+        return ImageSource(part.image_url, param)
+    return ImageSource(part.image_url.url, param, DETAILS[part.image_url.detail])
 
 
 def _object_or_text(arguments: str) -> dict[str, Any] | str:

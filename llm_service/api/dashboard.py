@@ -14,7 +14,7 @@ from llm_service.errors import NotFound
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
         " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
         " frame-ancestors 'none'"
     ),

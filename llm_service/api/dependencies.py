@@ -22,6 +22,7 @@ from llm_service.api.parameters import UnknownFieldLog
 from llm_service.api.records import Recorder
 from llm_service.api.running import RunningRequests
 from llm_service.engine.served import Models
+from llm_service.images.reader import ImageReader
 from llm_service.observability.events import EventLog
 from llm_service.observability.history import History
 from llm_service.observability.metrics import Metrics
@@ -58,6 +59,7 @@ class Services:
     ip_guard: IpGuard
     refusals: RefusalBudget
     bodies: Bodies
+    images: ImageReader
     cancellations: Cancellations
     metrics: Metrics
     history: History
@@ -118,6 +120,7 @@ RunningDep = Annotated[RunningRequests, _part("running")]
 AdmissionDep = Annotated[Admission, _part("admission")]
 UnknownFieldsDep = Annotated[UnknownFieldLog, _part("unknown_fields")]
 CancellationsDep = Annotated[Cancellations, _part("cancellations")]
+ImagesDep = Annotated[ImageReader, _part("images")]
 MetricsDep = Annotated[Metrics, _part("metrics")]
 EventsDep = Annotated[EventLog, _part("events")]
 HistoryDep = Annotated[History, _part("history")]

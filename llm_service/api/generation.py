@@ -37,11 +37,13 @@ class Generation:
         *,
         choices_per_prompt: int,
         max_tokens: int,
+        image_tokens: int,
         parsers: Sequence[Parser],
         ended: Callable[["Generation"], None],
     ) -> None:
-        """`max_tokens` is for all choices; `ended` is called once, with the record complete.
+        """`max_tokens` is for all choices, `image_tokens` are those of all prompts.
 
+        `ended` is called once, with the record complete.
         `parsers` has one entry for each choice.
         """
         self._permit = permit
@@ -56,6 +58,7 @@ class Generation:
         ]
         self.record = record
         self.max_tokens = max_tokens
+        self._image_tokens = image_tokens
 
     @property
     def key(self) -> ApiKey:
@@ -102,6 +105,7 @@ class Generation:
             self.num_cached_tokens,
             self.num_output_tokens,
             sum(choice.parts.num_reasoning_tokens for choice in self.choices),
+            self._image_tokens,
         )
 
     async def next_event(self) -> Event | None:

@@ -132,7 +132,7 @@ def _param(location: Sequence[int | str]) -> str:
 
 
 def _is_type(step: int | str) -> bool:
-    """Return whether the step names a type that pydantic tried, like `list[TextPart]`."""
+    """Return whether the step names a type that pydantic tried, like `list[ContentPart]`."""
     return isinstance(step, str) and (step in ("str", "int", "float", "bool") or "[" in step)
 
 

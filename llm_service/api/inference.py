@@ -11,13 +11,14 @@ from starlette.responses import Response
 from llm_service.api.dependencies import (
     AdmissionDep,
     FactsDep,
+    ImagesDep,
     InferenceKey,
     ModelsDep,
     RunningDep,
     UnknownFieldsDep,
 )
 from llm_service.api.generation import Generation
-from llm_service.api.prompts import allowed_tokens
+from llm_service.api.prompts import Prompts, allowed_tokens
 from llm_service.api.questions import chat_question
 from llm_service.api.running import Question
 from llm_service.api.schemas import (
@@ -46,6 +47,7 @@ class Inference:
         running: RunningDep,
         unknown_fields: UnknownFieldsDep,
         facts: FactsDep,
+        images: ImagesDep,
     ) -> None:
         self._request = request
         self._key = key
@@ -54,6 +56,7 @@ class Inference:
         self._running = running
         self._unknown_fields = unknown_fields
         self._facts = facts
+        self.prompts = Prompts(images, key.cache_salt)
 
     def resolve(self, body: InferenceBody) -> ServedModel:
         """Return the model for `body`. Raises ModelNotFound, NotLoaded or InvalidRequest."""
@@ -68,7 +71,7 @@ class Inference:
         wire_format: Callable[[RequestRecord], WireFormat],
     ) -> Response:
         """Answer a conversation, as every endpoint does that takes messages."""
-        question = partial(chat_question, self._facts.max_reasoning_tokens)
+        question = partial(chat_question, self.prompts, self._facts.max_reasoning_tokens)
         return await self.answer(body, model, [body], question, wire_format)
 
     async def answer(

@@ -40,6 +40,7 @@ class Capabilities(BaseModel):
     tools: bool
     reasoning: bool
     structured_output: bool
+    vision: bool  # chat requests may have images
 
 
 class Meta(BaseModel):
@@ -148,6 +149,7 @@ def model_out(name: str, model: ServedModel, created: float) -> Model:
             tools=model.format.has_tools,
             reasoning=model.format.has_reasoning,
             structured_output=generates,
+            vision=info.sees,
         ),
         default_sampling=_default_sampling(info) if generates else {},
         embedding=embedding_facts(info),
@@ -170,6 +172,7 @@ def _codex_model(name: str, model: ServedModel, priority: int) -> CodexModel:
         priority=priority,
         supports_parallel_tool_calls=model.format.has_tools,
         context_window=model.info.max_context,
+        input_modalities=["text", "image"] if model.info.sees else ["text"],
     )
 
 

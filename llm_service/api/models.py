@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 from llm_service.api.dependencies import (
     AdmissionDep,
     FactsDep,
+    ImagesDep,
     InferenceKey,
     ModelsDep,
     UnknownFieldsDep,
 )
 from llm_service.api.json_route import JsonRoute
 from llm_service.api.model_list import Model, ModelList, model_list, model_out
-from llm_service.api.prompts import chat_token_ids, text_token_ids
+from llm_service.api.prompts import Prompts, text_token_ids
 from llm_service.api.responses import DetokenizeOut, TokenizeOut
 from llm_service.api.schemas import DetokenizeRequest, TokenizeRequest
 from llm_service.engine.served import ServedModel
@@ -51,13 +52,15 @@ async def tokenize(
     models: ModelsDep,
     admission: AdmissionDep,
     unknown_fields: UnknownFieldsDep,
+    images: ImagesDep,
 ) -> TokenizeOut:
+    """Count tokens. An image counts as the tokens that it becomes, whose ids are all the same."""
     model = models.resolve(body.model)
     body.check_extra_fields(unknown_fields)
     if (body.prompt is None) == (body.messages is None):
         raise InvalidRequest("Send either prompt or messages.", param="prompt")
     async with admission.charged(key, model.info) as permit:
-        token_ids = await _token_ids(model, body)
+        token_ids = await _token_ids(model, body, Prompts(images, key.cache_salt))
         permit.settle(0)
     return TokenizeOut(tokens=token_ids, count=len(token_ids), max_model_len=model.info.max_context)
 
@@ -83,8 +86,9 @@ async def detokenize(
     return DetokenizeOut(prompt=text)
 
 
-async def _token_ids(model: ServedModel, body: TokenizeRequest) -> list[int]:
+async def _token_ids(model: ServedModel, body: TokenizeRequest, prompts: Prompts) -> list[int]:
     if body.prompt is not None:
         return await text_token_ids(model, body.prompt)
     assert body.messages is not None
-    return await chat_token_ids(model, body.conversation(body.messages))
+    prompt, _ = await prompts.of_chat(model, body, body.messages)
+    return list(prompt.token_ids)

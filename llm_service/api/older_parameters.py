@@ -72,6 +72,8 @@ OLDER_ROWS = (
         "A user's message, or plain text with `raw` or `suffix`.",
         OLLAMA_GENERATE,
     ),
+    *_served("images", "Images in base64, for models that see.", OLLAMA_GENERATE),
+    *_served("messages.images", "Images in base64, for models that see.", OLLAMA_CHAT),
     *_served("system", "The system message.", OLLAMA_GENERATE),
     *_served("suffix", "The text after the answer, as on completions.", OLLAMA_GENERATE),
     *_served("raw", "Continue `prompt` without the chat template.", OLLAMA_GENERATE),
@@ -104,8 +106,6 @@ OLDER_ROWS = (
     *_no_effect(
         "options.mirostat_tau options.mirostat_eta", "Matters only with `mirostat`.", OLLAMA
     ),
-    *_refused("images", "this model takes text.", [], on=OLLAMA_GENERATE),
-    *_refused("messages.images", "this model takes text.", [], on=OLLAMA_CHAT),
     *_refused("template", _TEMPLATE, "", on=OLLAMA),
     *_refused("context", "send the whole conversation to /api/chat.", [], on=OLLAMA_GENERATE),
     *_refused("logprobs", _OPENAI, False, on=OLLAMA),

@@ -39,7 +39,20 @@ def _refused(names: str, words: str, *accepted: Any, on: Endpoints = BOTH) -> It
 
 _SERVED = (
     *_served("model", "The model to use; `GET /v1/models` lists it."),
-    *_served("messages", "The conversation.", CHAT),
+    *_served(
+        "messages",
+        "The conversation. Its content is text, or parts of the types `text` and `image_url`, for"
+        " models that see: `{url, detail}`, where `url` is a data URL, or an https URL if"
+        " `LLM_IMAGE_URLS` allows it. `detail` `low` scales images down to 512 x 512 pixels in"
+        " all, `auto` (default) to 768 x 768, `high` to a million pixels.",
+        CHAT,
+    ),
+    *_served(
+        "messages.image messages.images",
+        "Another way to send images before the content: data URLs, base64, https URLs, or links in"
+        " Markdown to one of these.",
+        CHAT_AND_TOKENIZE,
+    ),
     *_served(
         "prompt",
         "Text or token ids, or a list of either. Prompts times `n`: at most 128.",
@@ -187,7 +200,12 @@ _SERVED = (
     ),
     *_served("model", "The model whose tokens are counted.", TOKENIZE),
     *_served("prompt", "The text to count.", TOKENIZE),
-    *_served("messages", "A conversation to count, formatted by the chat template.", TOKENIZE),
+    *_served(
+        "messages",
+        "A conversation to count, formatted by the chat template. An image counts as the tokens"
+        " that it becomes, which all have the id of its placeholder.",
+        TOKENIZE,
+    ),
     *_served("model", "The model that the token ids belong to.", DETOKENIZE),
     *_served("tokens", "The token ids to turn into text.", DETOKENIZE),
 )
@@ -265,7 +283,7 @@ _REFUSED = (
     *_refused("add_generation_prompt", _NO_TEMPLATE, True, on=COMPLETIONS),
     *_refused("continue_final_message", _NO_TEMPLATE, False, on=COMPLETIONS),
     *_refused("messages.prefix messages.partial", "use continue_final_message.", False, on=CHAT),
-    *_refused("messages.audio messages.images", "this model takes text.", [], on=CHAT),
+    *_refused("messages.audio", "this model takes no audio.", [], on=CHAT),
     *_refused(
         "messages.thinking messages.refusal",
         "the model's chat template would not see it; put it into content or leave it out.",
@@ -290,11 +308,12 @@ _REFUSED = (
     *_refused("modalities", "this model answers in text.", ["text"]),
     *_refused("audio", "this model answers in text."),
     *_refused(
-        "images image_data multimodal_data mm_processor_kwargs media_io_kwargs",
-        "this model takes text.",
+        "images image_data multimodal_data",
+        "send images as parts of messages, of the type image_url.",
         [],
         {},
     ),
+    *_refused("mm_processor_kwargs media_io_kwargs", "use detail of image_url.", [], {}),
     *_refused("web_search_options", "the service does not search the web."),
     *_refused("moderation", "there is no moderation model."),
     *_refused("safe_prompt", _SYSTEM, False),

@@ -1,12 +1,68 @@
 """Turns prompts into token ids, within bounds and off the event loop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from llm_service.engine import Conversation, TooManyTokens
+from llm_service.api.chat_messages import Message
+from llm_service.api.schemas import TemplateFields
+from llm_service.engine import Conversation, Prompt, TooManyTokens
 from llm_service.engine.served import ServedModel
-from llm_service.errors import ContextLengthExceeded, InvalidRequest
+from llm_service.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
+from llm_service.images.reader import ImageReader
+from llm_service.images.sources import ImageSource
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Makes the prompts of conversations for one caller, whose `cache_salt` it knows."""
+
+    images: ImageReader
+    cache_salt: str
+
+    async def of_chat(
+        self,
+        model: ServedModel,
+        body: TemplateFields,
+        messages: Sequence[Message],
+        *,
+        answer_schema: Mapping[str, Any] | None = None,
+        param: str = "messages",
+    ) -> tuple[Prompt, int]:
+        """Return the prompt, with images in their places, and how many of its tokens are images'.
+
+        `answer_schema` is what the answer has to fit. `param` names the field in which the caller
+        sent the messages. Raises InvalidRequest, ContextLengthExceeded, and Overloaded.
+        """
+        conversation = replace(body.conversation(messages), answer_schema=answer_schema)
+        sources = body.image_sources(messages)
+        if not sources:
+            return Prompt(tuple(await chat_token_ids(model, conversation, param))), 0
+        vision = model.engine.vision
+        if vision is None:
+            raise _blind(model, sources[0])
+        async with self.images.read(sources) as pictures:
+            conversation = replace(conversation, pictures=pictures)
+            token_ids = await chat_token_ids(model, conversation, param)
+            try:
+                prompt = await vision.place(token_ids, pictures, self.cache_salt)
+            except ContextLengthExceeded as error:
+                if error.prompt_and_context is None:
+                    raise
+                num_tokens, limit = error.prompt_and_context
+                raise ContextLengthExceeded.of_prompt(limit, num_tokens, param=param) from error
+            # Each picture has taken the place of one token.
+            return prompt, len(prompt) - (len(token_ids) - len(pictures))
+
+
+def _blind(model: ServedModel, source: ImageSource) -> UnsupportedParameter:
+    return UnsupportedParameter(
+        f"{source.param} is an image, and the model '{model.info.model_id}' does not see images:"
+        " send text, or choose a model with the capability vision.",
+        param=source.param,
+    )
 
 
 async def chat_token_ids(

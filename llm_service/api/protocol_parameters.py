@@ -40,9 +40,10 @@ RESPONSES_ROWS = (
     *_served(
         RESPONSES,
         "input",
-        "A text, or a list of items: messages (text parts), reasoning, function_call,"
-        " function_call_output, custom_tool_call and custom_tool_call_output. Other items are"
-        " skipped and named in the header `X-Skipped`. Images are refused.",
+        "A text, or a list of items: messages, reasoning, function_call, function_call_output,"
+        " custom_tool_call and custom_tool_call_output. Parts have the types input_text and, for"
+        " models that see, input_image with `image_url` and `detail`, as at chat completions."
+        " Other items are skipped and named in the header `X-Skipped`.",
     ),
     *_served(
         RESPONSES,
@@ -115,10 +116,12 @@ MESSAGES_ROWS = (
     *_served(
         MESSAGES,
         "messages",
-        "The conversation: text, tool_use, tool_result and thinking blocks. Messages of one role in"
-        " succession are one turn, and system messages belong to the user's. Images and documents"
-        " are refused; in a tool_result, words replace them. Other blocks are skipped and named in"
-        " the header `X-Skipped`. An assistant message at the end is continued.",
+        "The conversation: text, image, tool_use, tool_result and thinking blocks. Messages of one"
+        " role in succession are one turn, and system messages belong to the user's. An image has a"
+        " source of the type `base64`, or `url` if `LLM_IMAGE_URLS` allows it. A model that does"
+        " not see refuses images; in a tool_result, words replace them. Documents are refused."
+        " Other blocks are skipped and named in the header `X-Skipped`. An assistant message at the"
+        " end is continued.",
     ),
     *_served(
         MESSAGES,

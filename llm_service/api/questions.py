@@ -5,13 +5,11 @@ constrain them.
 """
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
-from llm_service.api.prompts import chat_token_ids
+from llm_service.api.prompts import Prompts
 from llm_service.api.running import Question
 from llm_service.api.schemas import ChatCompletionRequest, SamplingFields
-from llm_service.engine import Prompt
 from llm_service.engine.formats import ToolChoice
 from llm_service.engine.grammar import Grammar, GrammarSource
 from llm_service.engine.served import ServedModel
@@ -19,7 +17,10 @@ from llm_service.errors import InvalidRequest, UnsupportedParameter
 
 
 async def chat_question(
-    default_reasoning_tokens: int | None, model: ServedModel, body: ChatCompletionRequest
+    prompts: Prompts,
+    default_reasoning_tokens: int | None,
+    model: ServedModel,
+    body: ChatCompletionRequest,
 ) -> Question:
     """Return the question of a chat. `default_reasoning_tokens`: for requests that set no limit.
 
@@ -34,12 +35,15 @@ async def chat_question(
             param="tool_choice",
         )
     content = await asyncio.to_thread(body.content_grammar)
-    conversation = replace(
-        body.conversation(body.messages),
+
+    prompt, image_tokens = await prompts.of_chat(
+        model,
+        body,
+        body.messages,
         answer_schema=None if content is None else content.schema,
+        param=body.prompt_param,
     )
-    token_ids = await chat_token_ids(model, conversation, body.prompt_param)
-    in_reasoning = form.opens_reasoning(token_ids)
+    in_reasoning = form.opens_reasoning(prompt.token_ids)
     source = await asyncio.to_thread(
         form.grammar,
         tools,
@@ -50,7 +54,8 @@ async def chat_question(
     limit = body.max_reasoning_tokens
     limit = default_reasoning_tokens if limit is None else limit
     return Question(
-        Prompt(tuple(token_ids)),
+        prompt,
+        image_tokens=image_tokens,
         make_parser=partial(form.parser, tools, in_reasoning=in_reasoning),
         markers=form.markers,
         grammar=await _compiled(model, source, "tools" if content is None else content.param),

@@ -16,6 +16,7 @@ LEAST_LOGPROB = -9999.0
 
 class PromptTokensDetails(BaseModel):
     cached_tokens: int
+    image_tokens: int = 0
 
 
 class CompletionTokensDetails(BaseModel):
@@ -168,13 +169,19 @@ def compressed(request: Request, body: bytes, media_type: str) -> Response:
 
 
 def usage_out(
-    prompt_tokens: int, cached_tokens: int, output_tokens: int, reasoning_tokens: int = 0
+    prompt_tokens: int,
+    cached_tokens: int,
+    output_tokens: int,
+    reasoning_tokens: int = 0,
+    image_tokens: int = 0,
 ) -> UsageOut:
     return UsageOut(
         prompt_tokens=prompt_tokens,
         completion_tokens=output_tokens,
         total_tokens=prompt_tokens + output_tokens,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
+        prompt_tokens_details=PromptTokensDetails(
+            cached_tokens=cached_tokens, image_tokens=image_tokens
+        ),
         completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning_tokens),
     )
 

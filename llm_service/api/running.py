@@ -22,8 +22,8 @@ log = structlog.get_logger()
 class Question:
     """A prompt, and how the answers to it are read: `make_parser` is called for each of them.
 
-    `stop_token_ids` end an answer, in addition to the caller's. The other fields are those of
-    `GenerationRequest`.
+    `stop_token_ids` end an answer, in addition to the caller's. `image_tokens` is the number of
+    tokens of the prompt that stand for images. The other fields are those of `GenerationRequest`.
     """
 
     prompt: Prompt
@@ -32,6 +32,7 @@ class Question:
     grammar: Grammar | None = None
     reasoning_budget: ReasoningBudget | None = None
     stop_token_ids: tuple[int, ...] = ()
+    image_tokens: int = 0
 
 
 class RunningRequests:
@@ -94,6 +95,7 @@ class RunningRequests:
             stream,
             choices_per_prompt=choices_per_prompt,
             max_tokens=choices_per_prompt * sum(sampling.max_tokens for sampling in samplings),
+            image_tokens=sum(question.image_tokens for question in questions),
             parsers=[question.make_parser() for question, _ in choices],
             ended=self._ended,
         )

@@ -47,6 +47,7 @@ from llm_service.api.wire import (
 )
 from llm_service.engine import Conversation, SamplingParams
 from llm_service.errors import InvalidRequest
+from llm_service.images.sources import ImageSource
 
 MAX_CHOICES = 128  # answers to one request: prompts x n
 MAX_INPUTS = 2048  # of one request for embeddings, as at OpenAI
@@ -248,8 +249,12 @@ class TemplateFields(WireModel):
             case _:
                 return None
 
+    def image_sources(self, messages: Sequence[Message]) -> list[ImageSource]:
+        """Return the images of the conversation, in their order. Raises InvalidRequest."""
+        return [source for i, message in enumerate(messages) for source in message.image_sources(i)]
+
     def conversation(self, messages: Sequence[Message]) -> Conversation:
-        """Return what the template renders. Raises InvalidRequest.
+        """Return what the template renders, without pictures. Raises InvalidRequest.
 
         Tools are shown to the model also if it must not call one, as OpenAI does.
         """

@@ -14,6 +14,8 @@ MAX_VALUES = 262_144  # elements of arrays, such as token ids
 MAX_NODES = 32_768  # objects, arrays and members of objects
 MAX_DEPTH = 64
 MAX_DIGITS = 100
+# An escape takes the parser ten times as long as a plain character, and it holds Python's lock.
+MAX_BACKSLASHES = 2**21
 # Counting this many bytes takes about a millisecond, whatever they are.
 PIECE_BYTES = 32_768
 
@@ -27,6 +29,7 @@ class StructureCount:
     def __init__(self) -> None:
         self._num_values = 0
         self._num_nodes = 0
+        self._num_backslashes = 0
         self._depth = 0
         self._is_in_string = False
         self._backslash = b""  # one that ends a piece belongs to the next piece's first byte
@@ -34,6 +37,9 @@ class StructureCount:
 
     def feed(self, piece: bytes) -> None:
         """Count `piece`, which should not be much longer than PIECE_BYTES."""
+        self._num_backslashes += piece.count(b"\\")
+        if self._num_backslashes > MAX_BACKSLASHES:
+            raise InvalidRequest(f"The body has more than {MAX_BACKSLASHES} backslashes.")
         outside = self._outside_of_strings(piece)
         self._num_values += outside.count(b",")
         if self._num_values > MAX_VALUES:

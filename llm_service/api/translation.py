@@ -78,6 +78,31 @@ class Translation:
         call = {"id": call_id, "type": "function", "function": function}
         message.setdefault("tool_calls", []).append(call)
 
+    def add_text(self, message: dict[str, Any], text: str, *, separator: str) -> None:
+        """Append text to the content of `message`: to a text before it, after `separator`."""
+        content = message.get("content")
+        if isinstance(content, list):
+            if content[-1]["type"] != "text":
+                content.append({"type": "text", "text": text})
+                return
+            before = content[-1]["text"]
+            content[-1]["text"] = f"{before}{separator if before else ''}{text}"
+        else:
+            message["content"] = f"{content or ''}{separator if content else ''}{text}"
+
+    def add_image(
+        self, message: dict[str, Any], name: str, url: str, detail: str | None = None
+    ) -> None:
+        """Append an image, made of the part `name` of the body, to the last message's content."""
+        content = message.get("content")
+        if not isinstance(content, list):
+            content = [{"type": "text", "text": content}] if content else []
+            message["content"] = content
+        image = {"url": url} if detail is None else {"url": url, "detail": detail}
+        position = f"messages.{len(self.messages) - 1}.content.{len(content)}.image_url"
+        self.names[position] = name
+        content.append({"type": "image_url", "image_url": image})
+
     def set(self, name: str, **fields: Any) -> None:
         """Set fields, made of the part `name` of the body, that are not None."""
         for chat_name, value in fields.items():

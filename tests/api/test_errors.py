@@ -35,8 +35,8 @@ def test_a_body_that_is_no_json_object_is_400(service: RunningService, body: byt
 
 
 def test_content_that_is_no_text_is_refused_by_name(service: RunningService) -> None:
-    image = [{"type": "image_url", "image_url": {}}]
-    body = {"model": "pocket", "messages": [{"role": "user", "content": image}]}
+    audio = [{"type": "input_audio", "input_audio": {}}]
+    body = {"model": "pocket", "messages": [{"role": "user", "content": audio}]}
     error = refuse(service, CHAT, body)
     assert error["code"] == "unsupported_parameter"
     assert error["param"] == "messages.0.content"

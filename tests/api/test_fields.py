@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from llm_service.api.chat_messages import Message, TextPart
+from llm_service.api.chat_messages import ContentPart, Message
 from llm_service.api.schemas import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -203,7 +203,7 @@ def test_null_in_every_optional_field_is_a_field_that_was_not_sent(
 
 
 def test_null_in_every_nested_field_is_a_field_that_was_not_sent(service: RunningService) -> None:
-    part = {**dict.fromkeys(optional_fields(TextPart)), "type": "text", "text": "Hi"}
+    part = {**dict.fromkeys(optional_fields(ContentPart)), "type": "text", "text": "Hi"}
     message = {**dict.fromkeys(optional_fields(Message)), "role": "user", "content": [part]}
     options = dict.fromkeys(optional_fields(StreamOptions))
     fields = {"messages": [message], "stream_options": options, "temperature": 0}

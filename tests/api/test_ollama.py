@@ -198,7 +198,7 @@ def test_fields_with_an_effect_that_is_not_offered_are_refused_by_name(
 ) -> None:
     rows = [row for row in TABLE if endpoint in row.endpoints]
     refused = [row for row in rows if row.treatment is Treatment.REFUSED]
-    assert len(refused) > 8
+    assert len(refused) >= 8
     with service.client() as http:
         for row in refused:
             parent, _, name = row.name.rpartition(".")

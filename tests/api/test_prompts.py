@@ -117,7 +117,7 @@ def test_tokens_of_a_text_a_little_too_long_are_counted(service: RunningService)
     [
         ("thinking", "First I think.", ""),
         ("refusal", "I do not say that.", None),
-        ("images", ["aGk="], []),
+        ("audio", {"id": "a"}, []),
     ],
 )
 def test_a_part_of_the_history_that_the_model_would_not_see_is_refused_by_name(

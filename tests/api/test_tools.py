@@ -4,11 +4,13 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema_rs
 import openai
 import pytest
 
+from llm_service.api.prompts import Prompts
 from llm_service.api.questions import chat_question
 from llm_service.api.schemas import ChatCompletionRequest
 from llm_service.engine import Conversation
@@ -207,7 +209,8 @@ def test_a_template_is_given_the_schema_of_the_answer(fields: Any, schema: Any) 
     engine, double = FakeEngine(), _AsksNothing()
     engine.tokenizer = engine.grammars = double
     body = ChatCompletionRequest.model_validate({"model": "pocket", "messages": SUM, **fields})
-    asyncio.run(chat_question(None, ServedModel.of(engine), body))
+    prompts = Prompts(images=Mock(), cache_salt="")
+    asyncio.run(chat_question(prompts, None, ServedModel.of(engine), body))
     assert double.conversation.answer_schema == schema
 
 

@@ -236,7 +236,8 @@ def test_blocks_of_a_turn_are_one_message_and_results_are_messages_of_their_own(
 
 
 def test_an_image_in_a_result_is_replaced_by_words() -> None:
-    result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image"}]}
+    image = {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [image]}
     use = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
     chat = message(messages=[user("A"), assistant(use), user([result])])
     assert messages(chat)[-1]["content"] == "[image: not shown, this model reads text only]"

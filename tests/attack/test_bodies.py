@@ -18,7 +18,14 @@ from llm_service.api import body as body_module
 from llm_service.api import structure
 from llm_service.api.body import MAX_FIELDS
 from llm_service.api.json_route import JsonRoute
-from llm_service.api.structure import MAX_DEPTH, MAX_DIGITS, MAX_NODES, MAX_VALUES, StructureCount
+from llm_service.api.structure import (
+    MAX_BACKSLASHES,
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_NODES,
+    MAX_VALUES,
+    StructureCount,
+)
 from llm_service.errors import InvalidRequest, RateLimited
 from tests.attack import attacker
 from tests.attack.attacker import Address
@@ -118,9 +125,10 @@ def refused(text: bytes) -> bool:
         (b'{"a":1}' * (MAX_NODES // 2), b'{"a":1}' * (MAX_NODES // 2) + b"{"),
         (b"[" * MAX_DEPTH, b"[" * (MAX_DEPTH + 1)),
         (b"[1" + b"0" * (MAX_DIGITS - 1) + b"]", b"[1" + b"0" * MAX_DIGITS + b"]"),
+        (b'"' + b"\\n" * MAX_BACKSLASHES + b'"', b'"' + b"\\n" * (MAX_BACKSLASHES + 1) + b'"'),
         (b"1" * MAX_DIGITS + b'"' + b"1" * 999 + b'"', b" " * 32_700 + b"1" * (MAX_DIGITS + 1)),
     ],
-    ids=["values", "containers", "members", "depth", "digits", "digits over pieces"],
+    ids=["values", "containers", "members", "depth", "digits", "backslashes", "digits over pieces"],
 )
 def test_each_bound_of_structure_is_exact(fits: bytes, is_too_much: bytes) -> None:
     assert not refused(fits)

@@ -407,7 +407,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Tokenize */
+        /**
+         * Tokenize
+         * @description Count tokens. An image counts as the tokens that it becomes, whose ids are all the same.
+         */
         post: operations["tokenize_tokenize_post"];
         delete?: never;
         options?: never;
@@ -978,6 +981,8 @@ export interface components {
             reasoning: boolean;
             /** Structured Output */
             structured_output: boolean;
+            /** Vision */
+            vision: boolean;
         };
         /** ChatChoice */
         ChatChoice: {
@@ -1371,6 +1376,20 @@ export interface components {
         CompletionTokensDetails: {
             /** Reasoning Tokens */
             reasoning_tokens: number;
+        };
+        /**
+         * ContentPart
+         * @description A text or an image; `image_url` may be the URL itself.
+         */
+        ContentPart: {
+            /** Type */
+            type: string;
+            /** Text */
+            text?: string | null;
+            /** Image Url */
+            image_url?: (string | components["schemas"]["ImageUrl"]) | null;
+        } & {
+            [key: string]: unknown;
         };
         /** CountTokensRequest */
         CountTokensRequest: {
@@ -1838,6 +1857,49 @@ export interface components {
             /** Reason */
             reason: string;
         };
+        /** ImageBlock */
+        ImageBlock: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "image";
+            source: components["schemas"]["ImageSourceIn"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ImageSourceIn
+         * @description An image in base64, or its URL.
+         */
+        ImageSourceIn: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "base64" | "url";
+            /** Media Type */
+            media_type?: string | null;
+            /** Data */
+            data?: string | null;
+            /** Url */
+            url?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** ImageUrl */
+        ImageUrl: {
+            /** Url */
+            url: string;
+            /**
+             * Detail
+             * @default auto
+             * @enum {string}
+             */
+            detail?: "auto" | "low" | "high" | "original";
+        } & {
+            [key: string]: unknown;
+        };
         /** IncompleteDetails */
         IncompleteDetails: {
             /**
@@ -2073,10 +2135,11 @@ export interface components {
         };
         /**
          * Message
-         * @description One message. `content` is text or text parts; it may be missing beside calls.
+         * @description One message. `content` is text or parts; it may be missing beside calls and images.
          *
-         *     `function` and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is
-         *     another name of `reasoning_content`.
+         *     Some clients send images in `image` or `images`: URLs, base64, or links in Markdown. `function`
+         *     and `function_call` are the older names of `tool` and `tool_calls`, `reasoning` is another name
+         *     of `reasoning_content`.
          */
         Message: {
             /**
@@ -2085,7 +2148,7 @@ export interface components {
              */
             role: "system" | "developer" | "user" | "assistant" | "tool" | "function";
             /** Content */
-            content?: (string | components["schemas"]["TextPart"][]) | null;
+            content?: (string | components["schemas"]["ContentPart"][]) | null;
             /** Name */
             name?: string | null;
             /** Tool Call Id */
@@ -2097,6 +2160,10 @@ export interface components {
             reasoning_content?: string | null;
             /** Reasoning */
             reasoning?: string | null;
+            /** Image */
+            image?: string | null;
+            /** Images */
+            images?: (string | string[]) | null;
         } & {
             [key: string]: unknown;
         };
@@ -2108,7 +2175,7 @@ export interface components {
              */
             role: "user" | "assistant" | "system";
             /** Content */
-            content: string | (components["schemas"]["TextBlock"] | components["schemas"]["ThinkingBlock"] | components["schemas"]["ToolUseBlock"] | components["schemas"]["ToolResultBlock"] | components["schemas"]["OtherBlock"])[];
+            content: string | (components["schemas"]["TextBlock"] | components["schemas"]["ImageBlock"] | components["schemas"]["ThinkingBlock"] | components["schemas"]["ToolUseBlock"] | components["schemas"]["ToolResultBlock"] | components["schemas"]["OtherBlock"])[];
         } & {
             [key: string]: unknown;
         };
@@ -2584,6 +2651,8 @@ export interface components {
              * @default false
              */
             raw?: boolean;
+            /** Images */
+            images?: string[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -2607,6 +2676,8 @@ export interface components {
             tool_name?: string | null;
             /** Tool Call Id */
             tool_call_id?: string | null;
+            /** Images */
+            images?: string[] | null;
         } & {
             [key: string]: unknown;
         };
@@ -2765,6 +2836,10 @@ export interface components {
             text?: string | null;
             /** Refusal */
             refusal?: string | null;
+            /** Image Url */
+            image_url?: string | null;
+            /** Detail */
+            detail?: ("auto" | "low" | "high" | "original") | null;
         } & {
             [key: string]: unknown;
         };
@@ -2772,6 +2847,11 @@ export interface components {
         PromptTokensDetails: {
             /** Cached Tokens */
             cached_tokens: number;
+            /**
+             * Image Tokens
+             * @default 0
+             */
+            image_tokens?: number;
         };
         /**
          * QuantileOut
@@ -3354,15 +3434,6 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** TextPart */
-        TextPart: {
-            /** Type */
-            type: string;
-            /** Text */
-            text?: string | null;
-        } & {
-            [key: string]: unknown;
-        };
         /** Thinking */
         Thinking: {
             /**
@@ -3503,7 +3574,7 @@ export interface components {
              * Content
              * @default
              */
-            content?: string | (components["schemas"]["TextBlock"] | components["schemas"]["OtherBlock"])[];
+            content?: string | (components["schemas"]["TextBlock"] | components["schemas"]["ImageBlock"] | components["schemas"]["OtherBlock"])[];
             /**
              * Is Error
              * @default false

@@ -47,10 +47,10 @@ export type TokenCount = Schemas["TokenizeOut"];
 
 export type CompletionRequest = Schemas["CompletionRequest"];
 export type ChatRequest = Schemas["ChatCompletionRequest"];
-/** A chat message whose content is text. It is null if the message has only calls. */
+/** A chat message. Its content is null if it has only calls, and has parts if it has images. */
 export type ChatTurn = Schemas["Message"] & {
   role: "system" | "user" | "assistant" | "tool";
-  content: string | null;
+  content: string | Schemas["ContentPart"][] | null;
 };
 export type ToolDefinition = Schemas["ToolDefinition"];
 export type Usage = Schemas["UsageOut"];

@@ -45,6 +45,27 @@ class ToolUseBlock(WireModel):
     input: JsonObject = Field(default_factory=dict)
 
 
+class ImageSourceIn(WireModel):
+    """An image in base64, or its URL."""
+
+    type: Literal["base64", "url"]
+    media_type: Text | None = None
+    data: Text | None = None
+    url: Text | None = None
+
+    def to_url(self) -> str | None:
+        """Return a URL, perhaps a data URL; None if the field that the type needs is missing."""
+        if self.type == "url":
+            return self.url
+        # What the image is, its bytes say: the media type is not believed.
+        return None if self.data is None else f"data:;base64,{self.data}"
+
+
+class ImageBlock(WireModel):
+    type: Literal["image"]
+    source: ImageSourceIn
+
+
 class OtherBlock(WireModel):
     type: Text
 
@@ -52,6 +73,11 @@ class OtherBlock(WireModel):
 def _text_kind(value: Any) -> str:
     is_text = isinstance(value, dict) and value.get("type") == "text"
     return "[text]" if is_text else _OTHER
+
+
+def _result_kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else None
+    return f"[{kind}]" if kind in ("text", "image") else _OTHER
 
 
 TextOrOther = Annotated[
@@ -65,14 +91,27 @@ TextOrBlocks = Annotated[
 ]
 
 
+ResultBlock = Annotated[
+    Annotated[TextBlock, Tag("[text]")]
+    | Annotated[ImageBlock, Tag("[image]")]
+    | Annotated[OtherBlock, Tag(_OTHER)],
+    Discriminator(_result_kind),
+]
+ResultContent = Annotated[
+    Annotated[Text, Tag("str")]
+    | Annotated[list[ResultBlock], Field(fail_fast=True), Tag("list[]")],
+    by_shape(text_or_list, "must be a string or a list of content blocks"),
+]
+
+
 class ToolResultBlock(WireModel):
     type: Literal["tool_result"]
     tool_use_id: ShortText
-    content: TextOrBlocks = ""
+    content: ResultContent = ""
     is_error: bool = False
 
 
-_BLOCKS = frozenset({"text", "thinking", "tool_use", "tool_result"})
+_BLOCKS = frozenset({"text", "image", "thinking", "tool_use", "tool_result"})
 
 
 def _block_kind(value: Any) -> str:
@@ -82,6 +121,7 @@ def _block_kind(value: Any) -> str:
 
 Block = Annotated[
     Annotated[TextBlock, Tag("[text]")]
+    | Annotated[ImageBlock, Tag("[image]")]
     | Annotated[ThinkingBlock, Tag("[thinking]")]
     | Annotated[ToolUseBlock, Tag("[tool_use]")]
     | Annotated[ToolResultBlock, Tag("[tool_result]")]

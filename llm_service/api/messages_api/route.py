@@ -15,7 +15,6 @@ from llm_service.api.messages_api.answer import MessagesFormat
 from llm_service.api.messages_api.request import CountTokensRequest, MessagesRequest
 from llm_service.api.messages_api.schema import MessageOut, MessagesErrorEnvelope, TokenCount
 from llm_service.api.messages_api.translate import translate
-from llm_service.api.prompts import chat_token_ids
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": MessagesErrorEnvelope} for code in (400, 401, 403, 404, 429, 503, "default")
@@ -28,7 +27,7 @@ router = APIRouter(route_class=JsonRoute, responses=_ERRORS)
 async def create_message(body: MessagesRequest, inference: InferenceDep) -> Response:
     """Answer a conversation in Anthropic's Messages format."""
     model = inference.resolve(body)
-    translation, chat = await asyncio.to_thread(translate, body)
+    translation, chat = await asyncio.to_thread(translate, body, sees=model.info.sees)
     wire_format = partial(MessagesFormat, body=body)
     with translation.own_names():
         response = await inference.answer_chat(chat, model, wire_format)
@@ -41,10 +40,11 @@ async def count_tokens(
 ) -> Response:
     """Count the tokens of the prompt that the same body makes at /v1/messages."""
     model = inference.resolve(body)
-    translation, chat = await asyncio.to_thread(translate, body)
+    translation, chat = await asyncio.to_thread(translate, body, sees=model.info.sees)
     with translation.own_names():
         async with admission.charged(key, model.info) as permit:
-            conversation = chat.conversation(chat.messages)
-            token_ids = await chat_token_ids(model, conversation, chat.prompt_param)
+            prompt, _ = await inference.prompts.of_chat(
+                model, chat, chat.messages, param=chat.prompt_param
+            )
             permit.settle(0)
-    return translation.report_skipped(JSONResponse({"input_tokens": len(token_ids)}))
+    return translation.report_skipped(JSONResponse({"input_tokens": len(prompt)}))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from llm_service.api.messages_api.request import (
     Block,
     CustomTool,
+    ImageBlock,
     MessageIn,
     MessagesRequest,
     OtherBlock,
@@ -24,7 +25,6 @@ from llm_service.errors import InvalidRequest, UnsupportedParameter
 # Claude Code puts a block first whose text changes with every request: the prompt would never begin
 # like an earlier one, and the prefix cache would be of no use.
 BILLING_HEADER = "x-anthropic-billing-header:"
-_REFUSED = frozenset({"image", "document"})
 
 
 class MessagesChat(ChatCompletionRequest):
@@ -40,8 +40,11 @@ class MessagesChat(ChatCompletionRequest):
         return self.max_tokens
 
 
-def translate(body: PromptBody) -> tuple[Translation, MessagesChat]:
-    """Raises InvalidRequest and UnsupportedParameter."""
+def translate(body: PromptBody, *, sees: bool = False) -> tuple[Translation, MessagesChat]:
+    """Return the chat request. `sees`: whether the model takes images.
+
+    Raises InvalidRequest and UnsupportedParameter.
+    """
     result = Translation()
     result.set("model", model=body.model)
     if isinstance(body, MessagesRequest):
@@ -54,7 +57,7 @@ def translate(body: PromptBody) -> tuple[Translation, MessagesChat]:
     _add_tools(result, body)
     _add_system(result, body.system)
     for i, message in enumerate(body.messages):
-        _add_message(result, f"messages.{i}", message)
+        _add_message(result, f"messages.{i}", message, sees)
     last = result.messages[-1] if result.messages else {}
     if last.get("role") == "assistant" and "tool_calls" not in last:
         result.set("messages", continue_final_message=True)
@@ -121,7 +124,7 @@ def _system_texts(result: Translation, blocks: list[TextOrOther]) -> Iterator[st
             yield block.text
 
 
-def _add_message(result: Translation, name: str, message: MessageIn) -> None:
+def _add_message(result: Translation, name: str, message: MessageIn, sees: bool) -> None:
     """Add the blocks of a message.
 
     Messages of one role in succession are one turn, as at Anthropic; `system` speaks in the user's.
@@ -131,10 +134,10 @@ def _add_message(result: Translation, name: str, message: MessageIn) -> None:
         _add_text(result, name, role, message.content)
         return
     for i, block in enumerate(message.content):
-        _add_block(result, f"{name}.content.{i}", role, block)
+        _add_block(result, f"{name}.content.{i}", role, block, sees)
 
 
-def _add_block(result: Translation, name: str, role: str, block: Block) -> None:
+def _add_block(result: Translation, name: str, role: str, block: Block, sees: bool) -> None:
     match block:
         case TextBlock():
             _add_text(result, name, role, block.text)
@@ -145,18 +148,19 @@ def _add_block(result: Translation, name: str, role: str, block: Block) -> None:
             message = result.message_with_room(name, role, "tool_calls")
             arguments = json.dumps(block.input, ensure_ascii=False)
             result.add_call(message, block.id, block.name, arguments)
+        case ImageBlock() if role == "user":
+            message = result.message_with_room(name, role, "content")
+            result.add_image(message, f"{name}.source", _url(name, block))
         case ToolResultBlock() if role == "user":
-            text = _result_text(result, name, block)
-            result.add_message(name, "tool", tool_call_id=block.tool_use_id, content=text)
-        case ThinkingBlock() | ToolUseBlock() | ToolResultBlock():
+            _add_result(result, name, block, sees)
+        case ThinkingBlock() | ToolUseBlock() | ToolResultBlock() | ImageBlock():
             raise InvalidRequest(
                 f"{name} has the type {block.type!r}, which messages of this role cannot have.",
                 param=name,
             )
-        case OtherBlock() if block.type in _REFUSED:
+        case OtherBlock() if block.type == "document":
             raise UnsupportedParameter(
-                f"{name} is not supported by this model: it has the type {block.type!r}."
-                " Send text.",
+                f"{name} is not supported: it has the type 'document'. Send text or images.",
                 param=name,
             )
         case OtherBlock():
@@ -165,28 +169,43 @@ def _add_block(result: Translation, name: str, role: str, block: Block) -> None:
 
 def _add_text(result: Translation, name: str, role: str, text: str) -> None:
     message = result.message_with_room(name, role, "content")
-    before = message.get("content")
     # What the model has said is sent back as it was; blocks of a user are separate texts.
-    separator = "\n" if before and role == "user" else ""
-    message["content"] = f"{before or ''}{separator}{text}"
+    result.add_text(message, text, separator="\n" if role == "user" else "")
 
 
-def _result_text(result: Translation, name: str, block: ToolResultBlock) -> str:
-    """Return the text of a result.
+def _add_result(result: Translation, name: str, block: ToolResultBlock, sees: bool) -> None:
+    """Add the result of a call.
 
-    An image in it is replaced by words: a client that has sent one would repeat it with every
-    further turn, and could not go on if it were refused.
+    For a model that does not see, words replace an image: a client that has sent one would repeat
+    it with every further turn, and could not go on if it were refused.
     """
-    text = block.content
-    if not isinstance(text, str):
-        text = "\n".join(_seen_texts(result, f"{name}.content", text))
-    return f"Error: {text}" if block.is_error else text
-
-
-def _seen_texts(result: Translation, name: str, blocks: list[TextOrOther]) -> Iterator[str]:
-    for i, block in enumerate(blocks):
-        if isinstance(block, TextBlock):
-            yield block.text
+    message = result.add_message(name, "tool", tool_call_id=block.tool_use_id)
+    blocks = block.content
+    if block.is_error:
+        result.add_text(message, "Error: ", separator="")
+    if isinstance(blocks, str):
+        result.add_text(message, blocks, separator="")
+        return
+    separator = ""
+    for i, each in enumerate(blocks):
+        part = f"{name}.content.{i}"
+        if isinstance(each, ImageBlock) and sees:
+            result.add_image(message, f"{part}.source", _url(part, each))
+        elif isinstance(each, TextBlock):
+            result.add_text(message, each.text, separator=separator)
         else:
-            result.skip(f"{name}.{i}", block.type)
-            yield f"[{block.type[:40]}: not shown, this model reads text only]"
+            result.skip(part, each.type)
+            words = f"[{each.type[:40]}: not shown, this model reads text only]"
+            result.add_text(message, words, separator=separator)
+        separator = "\n"
+
+
+def _url(name: str, block: ImageBlock) -> str:
+    url = block.source.to_url()
+    if url is None:
+        field = "url" if block.source.type == "url" else "data"
+        raise InvalidRequest(
+            f"{name}.source.{field} is required with the type {block.source.type!r}.",
+            param=f"{name}.source.{field}",
+        )
+    return url

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
@@ -32,6 +33,7 @@ from llm_service.api.wire import (
     by_shape,
 )
 from llm_service.errors import InvalidRequest, UnsupportedParameter
+from llm_service.images.sources import ImageSource
 
 UNLIMITED = (-1, -2)  # values of num_predict: endless, and until the context is full
 
@@ -117,6 +119,9 @@ class OllamaBody(EndpointBody):
         return fields
 
 
+Images = Annotated[list[Text], Field(fail_fast=True)]  # in base64
+
+
 class OllamaFunction(WireModel):
     """`arguments` is an object, not text."""
 
@@ -142,6 +147,7 @@ class OllamaMessage(WireModel):
     tool_calls: Annotated[list[OllamaCall], Field(fail_fast=True)] | None = None
     tool_name: ShortText | None = None
     tool_call_id: ShortText | None = None
+    images: Images | None = None
 
     def to_openai(self) -> Message:
         calls = [call.to_openai() for call in self.tool_calls or ()]
@@ -152,6 +158,7 @@ class OllamaMessage(WireModel):
             tool_call_id=self.tool_call_id,
             tool_calls=calls or None,
             reasoning_content=self.thinking,
+            images=self.images,
         )
 
 
@@ -167,6 +174,10 @@ class AsPromptChat(AsChat):
     """The prompt of `/api/generate` as a chat request."""
 
     prompt_param = "prompt"
+
+    def image_sources(self, messages: Sequence[Message]) -> list[ImageSource]:
+        sources = super().image_sources(messages)
+        return [replace(source, param=f"images.{i}") for i, source in enumerate(sources)]
 
 
 class AsCompletion(CompletionRequest):
@@ -215,18 +226,20 @@ class OllamaGenerateRequest(OllamaBody):
     system: Text = ""
     suffix: Text = ""
     raw: bool = False
+    images: Images | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not self.prompt
+        return not (self.prompt or self.images)
 
     def to_openai(self) -> ChatCompletionRequest | CompletionRequest:
         if not (self.raw or self.suffix):
-            messages: Sequence[Message] = [Message(role="user", content=self.prompt)]
+            asked = Message(role="user", content=self.prompt, images=self.images)
+            messages: Sequence[Message] = [asked]
             if self.system:
                 messages = [Message(role="system", content=self.system), *messages]
             return AsPromptChat(**self.chat_fields(), messages=list(messages))
-        for name in ("system", "think"):
+        for name in ("system", "think", "images"):
             if getattr(self, name):
                 raise UnsupportedParameter(
                     f"{name} is for the chat template, which raw and suffix leave out.", param=name

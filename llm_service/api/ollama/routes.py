@@ -203,6 +203,7 @@ def _capabilities(model: ServedModel) -> list[str]:
         "insert": model.tokenizer.infill is not None,
         "tools": model.format.has_tools,
         "thinking": model.format.has_reasoning,
+        "vision": model.info.sees,
     }
     return [name for name, is_offered in has.items() if is_offered]
 

@@ -36,6 +36,8 @@ class Part(WireModel):
     type: Text
     text: Text | None = None
     refusal: Text | None = None
+    image_url: Text | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 Content = Annotated[

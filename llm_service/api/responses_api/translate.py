@@ -128,10 +128,10 @@ def _add_item(result: Translation, name: str, item: Item) -> None:
             result.add_call(message, item.call_id, item.name, json.dumps({"input": item.input}))
         case CallOutputItem():
             output = f"{name}.output"
-            content = _content(output, item.output)
-            result.add_message(
-                name, "tool", tool_call_id=item.call_id, content=content, content_name=output
+            message = result.add_message(
+                name, "tool", tool_call_id=item.call_id, content_name=output
             )
+            _add_content(result, message, output, item.output)
         case AdditionalToolsItem():
             pass  # see `_add_tools`
         case OtherItem():
@@ -139,35 +139,47 @@ def _add_item(result: Translation, name: str, item: Item) -> None:
 
 
 def _add_message(result: Translation, name: str, item: MessageItem) -> None:
-    content = _content(f"{name}.content", item.content)
+    content_name = f"{name}.content"
     if item.role == "assistant":
         message = result.message_with_room(name, "assistant", "content")
         if "content" in message:
             message = result.add_message(name, "assistant")
-        message["content"] = content
+        _add_content(result, message, content_name, item.content)
     elif item.role in _SYSTEM_ROLES and _is_all_system(result.messages):
         # Many templates accept one system message, at the start.
-        _extend_system_message(result, name, content)
+        if result.messages:
+            result.add_text(result.messages[0], "\n\n", separator="")
+        else:
+            result.add_message(name, "system")
+        _add_content(result, result.messages[0], content_name, item.content)
     else:
         role = "system" if item.role == "developer" else item.role
-        result.add_message(name, role, content=content)
-
-
-def _extend_system_message(result: Translation, name: str, content: str) -> None:
-    if result.messages:
-        result.messages[0]["content"] += f"\n\n{content}"
-    else:
-        result.add_message(name, "system", content=content)
+        _add_content(result, result.add_message(name, role), content_name, item.content)
 
 
 def _is_all_system(messages: list[dict[str, Any]]) -> bool:
     return all(message["role"] == "system" for message in messages)
 
 
-def _content(name: str, content: Content) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(_part_text(f"{name}.{i}", part) for i, part in enumerate(content))
+def _add_content(result: Translation, message: dict[str, Any], name: str, content: Content) -> None:
+    """Append `content`, the part `name` of the body, to the content of `message`."""
+    parts = [Part(type="text", text=content)] if isinstance(content, str) else content
+    result.add_text(message, "", separator="")
+    for i, part in enumerate(parts):
+        if part.type == "input_image":
+            url = _image_url(f"{name}.{i}", part)
+            result.add_image(message, f"{name}.{i}.image_url", url, part.detail)
+        else:
+            result.add_text(message, _part_text(f"{name}.{i}", part), separator="")
+
+
+def _image_url(name: str, part: Part) -> str:
+    if part.image_url is None:
+        raise InvalidRequest(
+            f"{name} has no image_url. Files are not stored here, so a file_id names none.",
+            param=name,
+        )
+    return part.image_url
 
 
 def _part_text(name: str, part: Part) -> str:
@@ -175,8 +187,8 @@ def _part_text(name: str, part: Part) -> str:
         return part.refusal or ""
     if part.type not in _TEXT_PARTS:
         raise UnsupportedParameter(
-            f"{name} is not supported by this model: it has the type {part.type[:40]!r}."
-            " Send text.",
+            f"{name} is not supported: it has the type {part.type[:40]!r}. Send input_text or"
+            " input_image.",
             param=name,
         )
     if part.text is None:

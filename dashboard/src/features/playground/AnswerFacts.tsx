@@ -68,8 +68,9 @@ function listFacts({ state, stats, isEdited, numContinued }: AnswerMessage): str
   }
   if (stats.usage) {
     const { prompt_tokens, completion_tokens, prompt_tokens_details } = stats.usage;
-    const { cached_tokens } = prompt_tokens_details;
-    facts.push(`${prompt_tokens} in (${cached_tokens} cached), ${completion_tokens} out`);
+    const { cached_tokens, image_tokens } = prompt_tokens_details;
+    const images = image_tokens ? `, ${image_tokens} of images` : "";
+    facts.push(`${prompt_tokens} in (${cached_tokens} cached${images}), ${completion_tokens} out`);
   }
   if (state === "stopped" || state === "interrupted") facts.push(state);
   if (isEdited) facts.push("edited");

@@ -4,12 +4,12 @@ import { useLive } from "../../api/live";
 import { IconSend, IconStop } from "../../components/icons";
 import { useShortcuts } from "../../lib/shortcuts";
 import { AttachButtons } from "./AttachButtons";
-import { readTextFile } from "./attachments";
-import { isAnswering, isAwaitingResults } from "./chat-state";
-import { useCanSend, useChat, useChatState, useProblem } from "./ChatProvider";
+import { findBlind, hasPictures, readAttachment } from "./attachments";
+import { isAnswering, isAwaitingResults, shownMessages } from "./chat-state";
+import { useCanSend, useChat, useChatState, useModels, useProblem } from "./ChatProvider";
 import { findExcess } from "./context";
 import { ContextMeter } from "./ContextMeter";
-import type { Attachment } from "./conversation";
+import { isPicture, type Attachment } from "./conversation";
 import { FileChips } from "./FileChips";
 import { isSendKey } from "./keys";
 import { contentOf } from "./turns";
@@ -27,11 +27,14 @@ export const Composer = memo(function Composer() {
   const { status } = useLive().connection;
   const [text, setText] = useState("");
   const { files, fileProblem, addFiles, setFiles } = useFiles();
-  const draft = contentOf({ role: "user", text: text.trim(), attachments: files });
+  const draft = contentOf({ text: text.trim(), attachments: files });
+  const { imageProblem, blindness } = useBlindness(files);
   const { use, isUncertain } = useContextUse(draft);
   const isReady = status?.health.is_ready ?? false;
   const excess = use && draft !== "" && !isStreaming ? findExcess(use, maxTokens) : null;
-  const canSubmit = canSend && !isAwaiting && draft !== "" && excess === null;
+  const isEmpty = text.trim() === "" && files.length === 0;
+  const isAllowed = !isAwaiting && excess === null && blindness === null;
+  const canSubmit = canSend && isAllowed && !isEmpty;
   const stop = () => chat.stop();
 
   useShortcuts(isStreaming ? { Escape: stop } : {});
@@ -68,7 +71,7 @@ export const Composer = memo(function Composer() {
       <div className={styles.box}>
         <FileChips files={files} onRemove={(i) => setFiles(files.toSpliced(i, 1))} />
         <div className={styles.row}>
-          <AttachButtons onFiles={addFiles} />
+          <AttachButtons onFiles={addFiles} imageProblem={imageProblem} />
           <Textarea
             className={styles.input}
             variant="unstyled"
@@ -103,7 +106,7 @@ export const Composer = memo(function Composer() {
       <div className={styles.footer}>
         {use ? <ContextMeter use={use} maxTokens={maxTokens} /> : <span />}
         <Hint
-          problem={settingsProblem ?? excess ?? fileProblem}
+          problem={settingsProblem ?? blindness ?? excess ?? fileProblem}
           note={isAwaiting ? "First enter what the tools return." : null}
         />
       </div>
@@ -116,9 +119,9 @@ function useFiles() {
   const [files, setFiles] = useState<Attachment[]>([]);
   const [fileProblem, setProblem] = useState<string | null>(null);
   const addFiles = async (added: File[]) => {
-    const readings = await Promise.all(added.map(readTextFile));
-    const texts = readings.flatMap(({ value }) => (value === null ? [] : [value]));
-    setFiles((before) => [...before, ...texts]);
+    const readings = await Promise.all(added.map(readAttachment));
+    const read = readings.flatMap(({ value }) => (value === null ? [] : [value]));
+    setFiles((before) => [...before, ...read]);
     setProblem(readings.flatMap(({ problem }) => problem ?? []).join(" ") || null);
   };
   return {
@@ -130,6 +133,22 @@ function useFiles() {
     },
     addFiles: (added: File[]) => void addFiles(added),
   };
+}
+
+/** Why images cannot be attached, and why those that are there cannot be sent; null if they can. */
+function useBlindness(files: Attachment[]) {
+  const models = useModels();
+  const blind = findBlind(
+    useChatState((state) => state.settings),
+    models,
+  );
+  const isShown = useChatState((state) => hasPictures(shownMessages(state)));
+  const imageProblem = blind ? `${blind.id} does not see images.` : null;
+  const isNeeded = isShown || files.some(isPicture);
+  const remedy = isShown
+    ? "Choose a model that does, or start a new conversation."
+    : "Choose a model that does, or remove them.";
+  return { imageProblem, blindness: isNeeded && imageProblem ? `${imageProblem} ${remedy}` : null };
 }
 
 /** Sends at once, or as soon as a long draft has been counted and fits. */

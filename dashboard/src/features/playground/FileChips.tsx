@@ -1,7 +1,7 @@
 import { IconButton } from "../../components/IconButton";
 import { IconClose } from "../../components/icons";
 import { formatBytes } from "../../lib/units";
-import type { Attachment } from "./conversation";
+import { isPicture, type Attachment } from "./conversation";
 import styles from "./FileChips.module.css";
 
 interface FileChipsProps {
@@ -14,15 +14,22 @@ export function FileChips({ files, onRemove }: FileChipsProps) {
   if (files.length === 0) return null;
   return (
     <ul className={styles.files} aria-label="Attached files">
-      {files.map(({ name, text }, i) => (
+      {files.map((file, i) => (
         <li key={i} className={styles.file}>
-          <span className={styles.name}>{name}</span>
-          <span className={styles.size}>{formatBytes(new Blob([text]).size)}</span>
-          <IconButton label={`Remove ${name}`} isQuiet onClick={() => onRemove(i)}>
+          {isPicture(file) && <img className={styles.thumbnail} src={file.image} alt="" />}
+          <span className={styles.name}>{file.name}</span>
+          <span className={styles.size}>{sizeOf(file)}</span>
+          <IconButton label={`Remove ${file.name}`} isQuiet onClick={() => onRemove(i)}>
             <IconClose />
           </IconButton>
         </li>
       ))}
     </ul>
   );
+}
+
+function sizeOf(file: Attachment): string {
+  return isPicture(file)
+    ? `${file.width} × ${file.height}`
+    : formatBytes(new Blob([file.text]).size);
 }

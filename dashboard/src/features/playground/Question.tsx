@@ -4,7 +4,7 @@ import { IconButton } from "../../components/IconButton";
 import { IconEdit } from "../../components/icons";
 import { formatBytes } from "../../lib/units";
 import { useCanSend, useChat } from "./ChatProvider";
-import type { Attachment, UserMessage } from "./conversation";
+import { isPicture, type Attachment, type UserMessage } from "./conversation";
 import { MessageEditor } from "./MessageEditor";
 import type { Slot } from "./thread";
 import { VersionPicker } from "./VersionPicker";
@@ -39,17 +39,29 @@ export const Question = memo(function Question({ message, ...slot }: QuestionPro
 function Files({ files }: { files: Attachment[] }) {
   return (
     <div className={styles.files}>
-      {files.map(({ name, text }, i) => (
-        <details key={i} className={styles.file}>
-          <summary>
-            {name} <span className={styles.size}>{formatBytes(new Blob([text]).size)}</span>
-          </summary>
-          {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it */}
-          <pre className={styles.content} tabIndex={0}>
-            {text}
-          </pre>
-        </details>
-      ))}
+      {files.map((file, i) =>
+        isPicture(file) ? (
+          <img
+            key={i}
+            className={styles.image}
+            src={file.image}
+            width={file.width || undefined}
+            height={file.height || undefined}
+            alt={file.name}
+          />
+        ) : (
+          <details key={i} className={styles.file}>
+            <summary>
+              {file.name}{" "}
+              <span className={styles.size}>{formatBytes(new Blob([file.text]).size)}</span>
+            </summary>
+            {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- the arrow keys scroll it */}
+            <pre className={styles.content} tabIndex={0}>
+              {file.text}
+            </pre>
+          </details>
+        ),
+      )}
     </div>
   );
 }

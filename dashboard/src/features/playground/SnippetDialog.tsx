@@ -7,7 +7,7 @@ import { useChatState, useModel } from "./ChatProvider";
 import { fenced } from "./fence";
 import { buildRequest, findProblem } from "./settings";
 import { buildSnippet, CODE_NAMES, LANGUAGES } from "./snippets";
-import { askedTurns } from "./turns";
+import { askedTurns, withShortImages } from "./turns";
 import picker from "./PresetPicker.module.css";
 import styles from "./SnippetDialog.module.css";
 
@@ -19,7 +19,9 @@ export function SnippetDialog({ onClose }: { onClose: () => void }) {
   const settings = useChatState((state) => state.settings);
   const asked = askedTurns(useChatState(shownMessages));
   const turns =
-    asked.length > 0 ? asked : [{ role: "user" as const, content: "What is 7 plus 5?" }];
+    asked.length > 0
+      ? withShortImages(asked)
+      : [{ role: "user" as const, content: "What is 7 plus 5?" }];
   const request = buildRequest(settings, model?.id ?? "", turns);
   const problem = findProblem(settings);
   const code = buildSnippet(language, request, { origin: window.location.origin, hasKey });

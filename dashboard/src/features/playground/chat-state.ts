@@ -4,7 +4,7 @@ import { awaitsResults, isStreaming, type Message } from "./conversation";
 import type { Conversation } from "./kept";
 import { DEFAULT_SETTINGS, type ChatSettings } from "./settings";
 import { pathOf } from "./thread";
-import { turnsOf } from "./turns";
+import { textTurnsOf } from "./turns";
 
 export interface ChatState {
   isLoaded: boolean;
@@ -82,7 +82,7 @@ export function isAwaitingResults(state: ChatState): boolean {
   return awaitsResults(shownMessages(state));
 }
 
-/** The turns before the next question. */
+/** The turns before the next question, without images. */
 export function turnsSoFar(state: ChatState) {
-  return turnsOf(shownMessages(state));
+  return textTurnsOf(shownMessages(state));
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { ServedModel } from "../../api/types";
+import { findBlind, hasPictures } from "./attachments";
 import { callPiece, grew, play, playOn, recordOf, usageOf, type Step } from "./examples";
 import {
   awaitsResults,
@@ -6,10 +8,20 @@ import {
   completeMessage,
   isStreaming,
   type AnswerMessage,
+  type Attachment,
   type Message,
 } from "./conversation";
 import { pathOf, pathTo, slotOf, threadOf } from "./thread";
-import { askedTurns, contentOf, continuedTurns, turnsOf } from "./turns";
+import { isSentAsItIs, fitted } from "./pictures";
+import { DEFAULT_SETTINGS, sideOf } from "./settings";
+import {
+  askedTurns,
+  contentOf,
+  continuedTurns,
+  textTurnsOf,
+  turnsOf,
+  withShortImages,
+} from "./turns";
 
 /** The messages that are shown after some steps. */
 function shown(...steps: Step[]): Message[] {
@@ -266,7 +278,54 @@ describe("an answer that was cut", () => {
 
 it("sends a file after the text as a block of code with its name", () => {
   const attachments = [{ name: "a.py", text: "x = '```'\n" }];
-  expect(contentOf({ role: "user", text: "Why?", attachments })).toBe(
-    "Why?\n\na.py:\n````py\nx = '```'\n````",
-  );
+  expect(contentOf({ text: "Why?", attachments })).toBe("Why?\n\na.py:\n````py\nx = '```'\n````");
+});
+
+describe("an image", () => {
+  const fox = { name: "fox.png", image: "data:image/png;base64,AAAA", width: 4, height: 3 };
+  const file = { name: "a.py", text: "x" };
+  const ask = (text: string, attachments: Attachment[]) =>
+    shown({ kind: "asked", parent: 0, text, attachments });
+  const part = { type: "image_url", image_url: { url: fox.image, detail: "auto" } };
+
+  it("is sent before the text and the files", () => {
+    const [turn] = turnsOf(ask("Why?", [file, fox]));
+    const text = "Why?\n\na.py:\n```py\nx\n```";
+    expect(turn).toEqual({ role: "user", content: [part, { type: "text", text }] });
+  });
+
+  it("can be sent without text", () => {
+    expect(turnsOf(ask("", [fox]))).toEqual([{ role: "user", content: [part] }]);
+  });
+
+  it("is not sent to be counted, and not shown in code", () => {
+    expect(textTurnsOf(ask("Why?", [fox]))).toEqual([{ role: "user", content: "Why?" }]);
+    const [turn] = withShortImages(turnsOf(ask("Why?", [fox])));
+    expect(JSON.stringify(turn)).not.toContain("AAAA");
+  });
+
+  it("can be sent only if all models of the next answers see", () => {
+    const model = (id: string, vision: boolean) =>
+      ({ id, capabilities: { vision } }) as ServedModel;
+    const models = [model("a", true), model("b", false)];
+    const settings = { ...DEFAULT_SETTINGS, model: "a" };
+    expect(findBlind(settings, models)).toBeUndefined();
+    expect(findBlind({ ...settings, model: "b" }, models)?.id).toBe("b");
+    const right = { ...sideOf(settings), model: "b" };
+    expect(findBlind({ ...settings, right }, models)?.id).toBe("b");
+    expect(hasPictures(ask("", [fox]))).toBe(true);
+    expect(hasPictures(ask("", [file]))).toBe(false);
+  });
+
+  it("is scaled down if it is large, and converted if the service does not read its format", () => {
+    expect(fitted({ width: 4000, height: 3000 })).toEqual({ width: 1536, height: 1152 });
+    expect(fitted({ width: 100, height: 50 })).toEqual({ width: 100, height: 50 });
+    expect(fitted({ width: 100_000, height: 1 })).toEqual({ width: 1536, height: 1 });
+    const small = { width: 100, height: 100 };
+    const blob = (type: string, size = 9) => new Blob(["x".repeat(size)], { type });
+    expect(isSentAsItIs(blob("image/png"), small)).toBe(true);
+    expect(isSentAsItIs(blob("image/heic"), small)).toBe(false);
+    expect(isSentAsItIs(blob("image/png", 2 ** 21), small)).toBe(false);
+    expect(isSentAsItIs(blob("image/png"), { width: 1537, height: 1 })).toBe(false);
+  });
 });

@@ -32,9 +32,23 @@ export interface AnswerStats {
 export type AnswerState = "streaming" | "done" | "stopped" | "interrupted" | "failed";
 
 /** A text file that is sent with a question. */
-export interface Attachment {
+export interface TextFile {
   name: string;
   text: string;
+}
+
+/** An image that is sent with a question, as a data URL. Its size is in pixels. */
+export interface Picture {
+  name: string;
+  image: string;
+  width: number;
+  height: number;
+}
+
+export type Attachment = TextFile | Picture;
+
+export function isPicture(attachment: Attachment): attachment is Picture {
+  return "image" in attachment;
 }
 
 interface Place {

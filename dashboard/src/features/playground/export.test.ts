@@ -51,9 +51,10 @@ describe("export", () => {
     const { ownSystem, ...made } = making;
     expect(ownSystem).toBe("");
     const file = { name: "a.py", text: "x = 1\n" };
+    const fox = { name: "fox.png", image: "data:image/png;base64,AAAA", width: 4, height: 3 };
     const rich = conversationOf(
       [
-        { kind: "asked", parent: 0, text: "Read", attachments: [file] },
+        { kind: "asked", parent: 0, text: "Read", attachments: [file, fox] },
         { kind: "begun", parent: 1, at: 0, schema: { type: "object" }, making: made },
         grew({ text: "{}", at: 5 }),
         { kind: "measured", usage: usageOf(3, 4), finishReason: "stop" },
@@ -66,6 +67,22 @@ describe("export", () => {
     const all = readExport(toJson([conversation, rich]), NOW).value;
     expect(all).toEqual([conversation, rich].map(withoutOwner));
     expect(all?.map((one) => pathOf(one).at(-1)?.id)).toEqual([4, 2]);
+  });
+
+  it("takes no image that the page would have to fetch", () => {
+    const asked = (image: string) => {
+      const picture = { name: "x", image, width: 1, height: 1 };
+      return conversationOf([{ kind: "asked", parent: 0, text: "", attachments: [picture] }]);
+    };
+    expect(imported(toJson([asked("data:image/webp;base64,AA==")]))).not.toBeNull();
+    const bad = ["https://a.example/b.png", "data:image/svg+xml;base64,AAAA", "data:image/png,A"];
+    for (const url of bad) expect(imported(toJson([asked(url)]))).toBeNull();
+  });
+
+  it("names images in Markdown", () => {
+    const fox = { name: "fox.png", image: "data:image/png;base64,AAAA", width: 4, height: 3 };
+    const asked = { kind: "asked" as const, parent: 0, text: "Who?", attachments: [fox] };
+    expect(toMarkdown(conversationOf([asked]))).toContain("**You**\n\n[image: fox.png]\n\nWho?");
   });
 
   it("writes Markdown with the answers unchanged", () => {

@@ -1,7 +1,7 @@
 /** Exports conversations: as JSON, whole, for import.ts; or one as Markdown, for reading. */
 
 import { FORMAT, VERSION } from "./export-format";
-import type { Message } from "./conversation";
+import { isPicture, type Message, type UserMessage } from "./conversation";
 import { showJson } from "./json-text";
 import type { Conversation } from "./kept";
 import { fenced } from "./fence";
@@ -28,7 +28,7 @@ export function toMarkdown(conversation: Conversation): string {
 }
 
 function messageText(message: Message): string {
-  if (message.role === "user") return `**You**\n\n${contentOf(message)}`.trimEnd();
+  if (message.role === "user") return questionText(message);
   const { state, text, reasoning, calls } = message;
   const parts = [`**Model**${state === "done" ? "" : ` (${state})`}`];
   if (reasoning) parts.push(quoted(`Reasoning:\n\n${reasoning.trim()}`));
@@ -38,6 +38,12 @@ function messageText(message: Message): string {
     if (call.result !== null) parts.push("Result:", fenced(call.result, ""));
   }
   return parts.join("\n\n");
+}
+
+/** Images are named: their data would make the text unreadable. */
+function questionText(message: UserMessage): string {
+  const images = message.attachments.filter(isPicture).map(({ name }) => `[image: ${name}]`);
+  return ["**You**", ...images, contentOf(message)].join("\n\n").trimEnd();
 }
 
 function quoted(text: string): string {

@@ -9,7 +9,7 @@ export function plainEntry({ title, created_at, updated_at, settings, messages }
   const system: string[] = [];
   for (const message of listOf(messages, "messages").map(objectOf)) {
     const { role, content } = message;
-    const text = typeof content === "string" ? content : "";
+    const { text, attachments } = contentOf(content);
     const last = made.at(-1);
     if (role === "system" || role === "developer") system.push(text);
     else if (role === "tool") addResult(last, message.tool_call_id, text);
@@ -19,7 +19,7 @@ export function plainEntry({ title, created_at, updated_at, settings, messages }
       const calls = listOf(message.tool_calls ?? [], "tool_calls").map(callOf);
       const stats = { finishReason: message.finish_reason, requestId: message.request_id };
       const { reasoning_content: reasoning, schema } = message;
-      made.push({ ...place, role, text, reasoning, calls, schema, state, stats });
+      made.push({ ...place, role, text, attachments, reasoning, calls, schema, state, stats });
     }
   }
   const kept = isObject(settings) ? settings : {};
@@ -37,6 +37,20 @@ export function plainEntry({ title, created_at, updated_at, settings, messages }
       schema: isObject(kept.schema) ? JSON.stringify(kept.schema, null, 2) : "",
     },
     messages: made,
+  };
+}
+
+/** The text and the images of a message. */
+function contentOf(content: unknown): { text: string; attachments: Entry[] } {
+  if (!Array.isArray(content)) return { text: textOf(content), attachments: [] };
+  const parts = content.map(objectOf);
+  const urls = parts.flatMap(({ type, image_url: image }) =>
+    type === "image_url" ? [isObject(image) ? image.url : image] : [],
+  );
+  return {
+    text: parts.map(({ text }) => textOf(text)).join(""),
+    // The request does not have the size: the image shows it.
+    attachments: urls.map((image) => ({ name: "image", image, width: 0, height: 0 })),
   };
 }
 

@@ -126,8 +126,22 @@ function readMessage(value: unknown): Message {
   });
 }
 
+/** An image in a format that the service reads; another URL would be fetched by the page. */
+const IMAGE = /^data:image\/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+=*$/;
+
 function readFile(value: unknown): Attachment {
-  const { name, text } = objectOf(value);
+  const { name, text, image, width, height } = objectOf(value);
+  if (image !== undefined) {
+    const url = requiredText(image, "image");
+    if (!IMAGE.test(url))
+      throw new Unreadable("An image in the file is no PNG, JPEG, WebP or GIF.");
+    return {
+      name: requiredText(name, "name"),
+      image: url,
+      width: wholeOf(width, "width"),
+      height: wholeOf(height, "height"),
+    };
+  }
   return { name: requiredText(name, "name"), text: requiredText(text, "text") };
 }
 

@@ -1,6 +1,6 @@
 /** Finds conversations by the words in them. */
 
-import type { Message } from "./conversation";
+import { isPicture, type Message } from "./conversation";
 import type { Conversation } from "./kept";
 
 export interface Finding {
@@ -52,7 +52,10 @@ function findExcerpt(messages: Message[], pattern: RegExp): Excerpt | null {
 
 function textsOf(message: Message): string[] {
   if (message.role === "user") {
-    return [message.text, ...message.attachments.flatMap(({ name, text }) => [name, text])];
+    const files = message.attachments.flatMap((file) =>
+      isPicture(file) ? [file.name] : [file.name, file.text],
+    );
+    return [message.text, ...files];
   }
   const calls = message.calls.flatMap((call) => [call.name, call.arguments, call.result ?? ""]);
   return [message.text, message.reasoning, ...calls];

@@ -4,6 +4,7 @@ import type { ChatTurn } from "../../api/types";
 import {
   hasCalls,
   hasResults,
+  isPicture,
   type AnswerMessage,
   type Message,
   type UserMessage,
@@ -13,16 +14,41 @@ import { fenced } from "./fence";
 /** All messages as turns. Empty answers are left out, and calls that are incomplete. */
 export function turnsOf(messages: Message[]): ChatTurn[] {
   return messages.flatMap((message): ChatTurn[] => {
-    if (message.role === "user") return [{ role: "user", content: contentOf(message) }];
+    if (message.role === "user") return [{ role: "user", content: partsOf(message) }];
     if (hasCalls(message)) return callTurns(message);
     return message.text === "" ? [] : [{ role: "assistant", content: message.text }];
   });
 }
 
-/** The question as the model gets it: each file follows as a block of code with its name. */
-export function contentOf({ text, attachments }: Omit<UserMessage, "id" | "parent">): string {
-  const files = attachments.map(
-    (file) => `${file.name}:\n${fenced(file.text, languageOf(file.name))}`,
+/** As `turnsOf`, without the images: their data can be large. */
+export function textTurnsOf(messages: Message[]): ChatTurn[] {
+  return turnsOf(
+    messages.map((message) =>
+      message.role === "user"
+        ? { ...message, attachments: message.attachments.filter((file) => !isPicture(file)) }
+        : message,
+    ),
+  );
+}
+
+type Asked = Pick<UserMessage, "text" | "attachments">;
+
+/** The question as the model gets it: images first, then the text. */
+function partsOf(message: Asked): ChatTurn["content"] {
+  const pictures = message.attachments.filter(isPicture);
+  const text = contentOf(message);
+  if (pictures.length === 0) return text;
+  const images = pictures.map(({ image }) => ({
+    type: "image_url",
+    image_url: { url: image, detail: "auto" as const },
+  }));
+  return text === "" ? images : [...images, { type: "text", text }];
+}
+
+/** The text of a question: each file follows as a block of code with its name. */
+export function contentOf({ text, attachments }: Asked): string {
+  const files = attachments.flatMap((file) =>
+    isPicture(file) ? [] : `${file.name}:\n${fenced(file.text, languageOf(file.name))}`,
   );
   return [text, ...files].filter((part) => part !== "").join("\n\n");
 }
@@ -49,6 +75,19 @@ export function askedTurns(messages: Message[]): ChatTurn[] {
     (message) => message.role === "user" || (hasCalls(message) && hasResults(message)),
   );
   return turnsOf(messages.slice(0, last + 1));
+}
+
+/** The turns for reading: the data of images is left out. */
+export function withShortImages(turns: ChatTurn[]): ChatTurn[] {
+  return turns.map((turn) => {
+    if (!Array.isArray(turn.content)) return turn;
+    const content = turn.content.map((part) =>
+      part.type === "image_url"
+        ? { type: "image_url", image_url: { url: "data:image/jpeg;base64,..." } }
+        : part,
+    );
+    return { ...turn, content };
+  });
 }
 
 /** The reasoning goes with the calls: the model continues it when it has their results. */

@@ -24,6 +24,8 @@ export function useContextUse(draft: string): CountedContext {
   const model = useModel();
   const isStreaming = useChatState(isAnswering);
   const answerTokens = useChatState(growingTokens);
+  // Images are not sent to be counted. The service told how many tokens those so far became.
+  const imageTokens = useChatState(knownImageTokens);
   const settings = useChatState((state) => state.settings);
   // The string stays the same value until a message is added.
   const said = useChatState((state) =>
@@ -55,9 +57,9 @@ export function useContextUse(draft: string): CountedContext {
   const known = isEmpty ? 0 : (refused ?? data?.count ?? 0);
   const isCounting = counted !== wanted || isFetching;
   return {
-    use: { used: known + answerTokens, max },
+    use: { used: known + imageTokens + answerTokens, max },
     // A token has at least one byte, so that a short draft fits before it is counted.
-    isUncertain: isCounting && known + new Blob([draft]).size > max,
+    isUncertain: isCounting && known + imageTokens + new Blob([draft]).size > max,
   };
 }
 
@@ -71,4 +73,9 @@ function messagesOf(system: string, said: ChatTurn[], draft: string): ChatTurn[]
 function growingTokens(state: ChatState): number {
   const last = shownMessages(state).at(-1);
   return last?.role === "assistant" && last.state === "streaming" ? last.stats.numPieces : 0;
+}
+
+function knownImageTokens(state: ChatState): number {
+  const last = shownMessages(state).findLast((message) => message.role === "assistant");
+  return last?.stats.usage?.prompt_tokens_details.image_tokens ?? 0;
 }
