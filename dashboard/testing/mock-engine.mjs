@@ -21,6 +21,8 @@ export function buildEngine(isReady) {
           default_sampling: {},
           notes: [],
           format: "hermes",
+          sees: false,
+          encoder_dtype: null,
           embedding: null,
         }
       : null,

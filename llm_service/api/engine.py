@@ -18,11 +18,14 @@ _LOCAL_FACTS = (
     "quantization",
     "weights_bytes",
     "load_seconds",
+    "encoder_dtype",
 )
 
 
 class ModelOut(BaseModel):
     """Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
+
+    `encoder_dtype` is that of the encoder of images, which is never quantized on a CPU.
 
     What can be null is known only of a model that this process computes.
     """
@@ -41,6 +44,8 @@ class ModelOut(BaseModel):
     quantization: str | None
     weights_bytes: int | None
     load_seconds: float | None
+    sees: bool
+    encoder_dtype: str | None
     embedding: EmbeddingFacts | None  # null: the model generates text
     default_sampling: dict[str, float | int | bool | str]
     notes: list[str]
@@ -143,6 +148,7 @@ def model_out(model: ServedModel) -> ModelOut:
         max_context=info.max_context,
         engine=info.engine,
         format=info.format,
+        sees=info.sees,
         embedding=embedding_facts(info),
         default_sampling=dict(info.default_sampling),
         notes=list(info.notes),

@@ -20,6 +20,7 @@ def test_the_facts_are_those_of_the_bundled_model_and_this_machine(
     assert info.local is not None
     assert facts["model"]["weights_bytes"] == info.local.weights_bytes > 0
     assert facts["model"]["format"] == info.format == "hermes"
+    assert (facts["model"]["sees"], facts["model"]["encoder_dtype"]) == (False, None)
     assert facts["model"]["default_sampling"] == dict(info.default_sampling)
     assert facts["machine"]["cpu_cores"] == machine.cpu_cores
     assert facts["machine"]["cpu_model"] == machine.cpu_model

@@ -2357,6 +2357,8 @@ export interface components {
          * ModelOut
          * @description Sizes are in bytes and tokens. `default_sampling` is the model folder's own.
          *
+         *     `encoder_dtype` is that of the encoder of images, which is never quantized on a CPU.
+         *
          *     What can be null is known only of a model that this process computes.
          */
         ModelOut: {
@@ -2388,6 +2390,10 @@ export interface components {
             weights_bytes: number | null;
             /** Load Seconds */
             load_seconds: number | null;
+            /** Sees */
+            sees: boolean;
+            /** Encoder Dtype */
+            encoder_dtype: string | null;
             embedding: components["schemas"]["EmbeddingFacts"] | null;
             /** Default Sampling */
             default_sampling: {

@@ -82,12 +82,18 @@ function modelFacts(model: NonNullable<EnginePage["model"]>): Fact[] {
     { name: "context length", value: `${formatCount(model.max_context)} tokens` },
     { name: "vocabulary", value: `${formatCount(model.vocab_size)} tokens` },
     { name: "format", value: model.format },
+    { name: "images", value: imageWords(model) },
     { name: "load time", value: written(model.load_seconds, formatSeconds) },
   ]);
 }
 
 function written<T>(value: T | null, format: (value: T) => string): string | null {
   return value === null ? null : format(value);
+}
+
+function imageWords({ sees, encoder_dtype: dtype }: NonNullable<EnginePage["model"]>): string {
+  if (!sees) return "not read";
+  return dtype === null ? "read" : `read, encoder in ${dtype}`;
 }
 
 type Embedding = NonNullable<NonNullable<EnginePage["model"]>["embedding"]>;
