@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import Qwen2ForCausalLM
+from torch import Tensor, nn
 
 from models.pocket import parallel
 
@@ -55,8 +54,10 @@ class Muon(torch.optim.Optimizer):
 class Optimizers:
     """Both optimisers, driven by one factor on their learning rates."""
 
-    def __init__(self, model: Qwen2ForCausalLM, matrix_rate: float, other_rate: float) -> None:
-        inner = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    def __init__(
+        self, model: nn.Module, inner: list[nn.Parameter], matrix_rate: float, other_rate: float
+    ) -> None:
+        """`inner` are the matrices of the layers."""
         chosen = {id(p) for p in inner}
         others = [p for p in model.parameters() if id(p) not in chosen]
         self._rates = (matrix_rate, other_rate)

@@ -65,7 +65,8 @@ class Run:
             )
         self._model.to(self._device)  # type: ignore[arg-type]
         rates = (arguments.rate * rate for rate in (MATRIX_RATE, OTHER_RATE))
-        self._optimizers = Optimizers(self._model, *rates)
+        inner = [p for p in self._model.model.layers.parameters() if p.ndim == 2]
+        self._optimizers = Optimizers(self._model, inner, *rates)
         self._progress = Progress()
         self._position = Position()
         self._budget = arguments.minutes * 60.0
