@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -21,8 +22,8 @@ from models.pocket_vision.train import CHECKPOINT
 PUBLISHED = Path(__file__).parent.parent / "pocket-vision"
 
 
-def load_checkpoint(path: Path) -> Qwen3VLForConditionalGeneration:
-    model = Qwen3VLForConditionalGeneration(network.config())
+def load_checkpoint(path: Path) -> Any:
+    model: Any = Qwen3VLForConditionalGeneration(network.config())
     model.load_state_dict(torch.load(path, map_location="cpu")["model"])
     return model.eval()
 

@@ -80,10 +80,10 @@ def image_processor() -> Any:
     )
 
 
-def new_model() -> Qwen3VLForConditionalGeneration:
+def new_model() -> Any:
     """Random weights, but for the embeddings, which are pocket's: it knows the words."""
-    model = Qwen3VLForConditionalGeneration(config())
-    known = AutoModelForCausalLM.from_pretrained(POCKET, dtype=torch.float32)
+    model: Any = Qwen3VLForConditionalGeneration(config())
+    known: Any = AutoModelForCausalLM.from_pretrained(POCKET, dtype=torch.float32)
     with torch.no_grad():
         model.get_input_embeddings().weight[:VOCABULARY] = known.get_input_embeddings().weight
     return model
@@ -100,7 +100,7 @@ class Batch:
     grids: Tensor  # [pictures, 3]: patches in time, height and width
 
 
-def answer_loss(model: Qwen3VLForConditionalGeneration, batch: Batch) -> Tensor:
+def answer_loss(model: Any, batch: Batch) -> Tensor:
     """Mean cross-entropy of the tokens that the assistant wrote."""
     tokens = batch.tokens
     places = torch.arange(tokens.shape[1], device=tokens.device)

@@ -75,7 +75,7 @@ class Run:
     def _gradients(self, batch: network.Batch) -> float:
         parts = (getattr(batch, name).to(self._device) for name in batch.__slots__)
         loss = network.answer_loss(self._model, network.Batch(*parts))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     def _update(self, loss: float) -> None:
