@@ -1,7 +1,8 @@
 """Measures what grammars cost and save: compilation, masks, forced tokens, many schemas at once.
 
 Random weights will do, because a grammar decides the form of the answers. Run it on a quiet
-machine: `python -m benchmarks.grammars --checkpoint build/checkpoints/qwen2.5-0.5b`.
+machine: `python -m benchmarks.grammars --checkpoint build/checkpoints/qwen2.5-0.5b`. What it prints
+is the record that the paper shows from benchmarks/results/grammars.
 """
 
 import argparse
@@ -9,11 +10,16 @@ import asyncio
 import json
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from llm_service.bench.facts import describe_machine
 from llm_service.engine import (
     Engine,
     GenerationRequest,
@@ -171,7 +177,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--checkpoint", default="build/checkpoints/qwen2.5-0.5b")
     arguments = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(arguments.checkpoint, print)), indent=2))
+    figures = asyncio.run(measure(arguments.checkpoint, partial(print, file=sys.stderr)))
+    conditions = {
+        "checkpoint": Path(arguments.checkpoint).name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+    }
+    print(json.dumps(conditions | figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ Record = dict[str, Any]
 def main() -> None:
     records = read_records(RESULTS)
     text = PAPER.read_text(encoding="utf-8")
-    PAPER.write_text(filled(text, regions(records)), encoding="utf-8")
+    PAPER.write_text(filled(text, regions(records, read_grammars())), encoding="utf-8")
     PLOTS.mkdir(exist_ok=True)
     for path in PLOTS.glob("*.svg"):
         path.unlink()
@@ -44,8 +44,11 @@ def read_records(folder: Path) -> list[Record]:
     return [record for record in records if record.get("is_quiet")]
 
 
-def regions(records: Sequence[Record]) -> dict[str, str]:
-    """Return the regions' texts: one per checkpoint for peers, one for ablations."""
+def regions(records: Sequence[Record], grammars: Sequence[Record] = ()) -> dict[str, str]:
+    """Return the regions' texts: one per checkpoint for peers, one for ablations.
+
+    `grammars` has records of another kind, which have a region of their own.
+    """
     peers = [record for record in records if not is_ablation(record)]
     measured = {record["checkpoint"] for record in peers}
     texts = {
@@ -54,7 +57,38 @@ def regions(records: Sequence[Record]) -> dict[str, str]:
         if name in measured and name != "tiny" and not name.endswith("-copying")
     }
     texts["ablations"] = _sections(record for record in records if is_ablation(record))
+    if grammars:
+        texts["grammars"] = "\n\n".join(map(_grammars, grammars))
     return texts
+
+
+def read_grammars() -> list[Record]:
+    """Return what `python -m benchmarks.grammars` printed, a record for each checkpoint."""
+    paths = sorted((RESULTS / "grammars").glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def _grammars(record: Record) -> str:
+    machine, compile_ms = record["machine"], record["compile_ms"]
+    lines = [
+        f"{record['checkpoint']} in 8 bits on {machine['cpu']}, {machine['cores']:g} cores,"
+        f" {record['created'][:10]}. The cases take turns; medians, and ratios within a round.",
+        "",
+        "| streams | answers | tok/s | tokens per step and stream | ratio to free text |",
+        "|---|---|---|---|---|",
+    ]
+    for streams, group in (("1", "one_stream"), ("16", "16_streams")):
+        for name, found in record[group].items():
+            figures = (found[key] for key in ("tokens_per_second", "tokens_per_chunk"))
+            shown = " | ".join(f"{figure:.3g}" for figure in figures)
+            ratio = f"{found['ratio_to_free']:.2f}"
+            lines.append(f"| {streams} | {name.replace('_', ' ')} | {shown} | {ratio} |")
+    lines += [
+        "",
+        f"A schema takes {compile_ms['p50']:.1f} ms to compile (p99 {compile_ms['p99']:.1f} ms),"
+        f" and the first one of a vocabulary {record['first_grammar_seconds']:.1f} s more, once.",
+    ]
+    return "\n".join(lines)
 
 
 def is_ablation(record: Record) -> bool:

@@ -301,6 +301,7 @@ def test_models_lists_what_is_served_its_context_and_its_defaults(client: openai
         "reasoning": False,
         "structured_output": True,
         "embeddings": False,
+        "vision": False,
     }
     assert model.capabilities == {
         "format": "hermes",

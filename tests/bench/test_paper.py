@@ -38,7 +38,9 @@ def record(ours: str = "llm_service", theirs: str = "llama_cpp", **changes: Any)
 def test_the_paper_is_what_the_records_make_of_it() -> None:
     text = paper.PAPER.read_text(encoding="utf-8")
     records = paper.read_records(RESULTS)
-    assert paper.filled(text, paper.regions(records)) == text, "run: make paper"
+    assert paper.filled(text, paper.regions(records, paper.read_grammars())) == text, (
+        "run: make paper"
+    )
 
 
 def test_every_plot_was_drawn_from_its_record_as_it_is() -> None:
