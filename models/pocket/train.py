@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 from transformers import Qwen2ForCausalLM
 
@@ -46,6 +48,26 @@ def rate_factor(step: int, share: float) -> float:
     warm = min(1.0, (step + 1) / WARMUP_STEPS)
     fall = min(1.0, (1.0 - share) / (1.0 - STABLE_SHARE))
     return max(0.0, min(warm, fall))
+
+
+def update(
+    model: nn.Module, optimizers: Optimizers, progress: Progress, budget: float, loss: float
+) -> None:
+    """All workers take the same step: gradients and the clock are averaged first."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    progress.seconds = parallel.average(gradients, progress.seconds)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizers.step(rate_factor(progress.step, progress.seconds / budget))
+    progress.step += 1
+    progress.loss = 0.98 * progress.loss + 0.02 * loss if progress.step > 1 else loss
+
+
+def write(state: dict[str, Any], path: Path) -> None:
+    """Write beside, then rename: a reader never sees half a checkpoint."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    torch.save(state, draft)
+    draft.replace(path)
 
 
 class Run:
@@ -107,15 +129,8 @@ class Run:
         return loss.item()
 
     def _update(self, loss: float) -> None:
-        """All workers take the same step: gradients and the clock are averaged first."""
-        progress = self._progress
-        gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
-        progress.seconds = parallel.average(gradients, progress.seconds)
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-        self._optimizers.step(rate_factor(progress.step, progress.seconds / self._budget))
-        progress.step += 1
-        progress.tokens += BATCH_TOKENS
-        progress.loss = 0.98 * progress.loss + 0.02 * loss if progress.step > 1 else loss
+        update(self._model, self._optimizers, self._progress, self._budget, loss)
+        self._progress.tokens += BATCH_TOKENS
 
     def _show(self, bar: tqdm[Any]) -> None:
         progress = self._progress
@@ -125,21 +140,17 @@ class Run:
         )
 
     def save(self) -> None:
-        """Write beside, then rename: a reader never sees half a checkpoint."""
         self._saved = self._progress.seconds
         positions = parallel.gather(asdict(self._position))
         if self._rank > 0:
             return
-        CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self._model.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "progress": asdict(self._progress),
             "positions": positions,
         }
-        draft = CHECKPOINT.with_suffix(".draft")
-        torch.save(state, draft)
-        draft.replace(CHECKPOINT)
+        write(state, CHECKPOINT)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from models.pocket import parallel
 from models.pocket.optimizer import Optimizers
-from models.pocket.train import Progress, pick_device, rate_factor
+from models.pocket.train import Progress, pick_device, update, write
 from models.pocket_vision import network
 from models.pocket_vision.batches import batches
 
@@ -63,7 +63,7 @@ class Run:
             now = time.monotonic()
             progress.seconds += now - last
             last = now
-            self._update(loss)
+            update(self._model, self._optimizers, progress, self._budget, loss)
             bar.n = min(round(progress.seconds), round(self._budget))
             bar.set_postfix(step=progress.step, loss=f"{progress.loss:.4f}")
             if progress.seconds >= self._budget:
@@ -78,31 +78,17 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
-    def _update(self, loss: float) -> None:
-        """All workers take the same step: gradients and the clock are averaged first."""
-        progress = self._progress
-        gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
-        progress.seconds = parallel.average(gradients, progress.seconds)
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-        self._optimizers.step(rate_factor(progress.step, progress.seconds / self._budget))
-        progress.step += 1
-        progress.loss = 0.98 * progress.loss + 0.02 * loss if progress.step > 1 else loss
-
     def _save(self) -> None:
-        """Write beside, then rename: a reader never sees half a checkpoint."""
         self._saved = self._progress.seconds
         if self._rank > 0:
             return
-        CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self._model.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "progress": asdict(self._progress),
             "chunk": self._chunk,
         }
-        draft = CHECKPOINT.with_suffix(".draft")
-        torch.save(state, draft)
-        draft.replace(CHECKPOINT)
+        write(state, CHECKPOINT)
 
 
 def parse() -> argparse.Namespace:
