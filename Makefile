@@ -45,7 +45,7 @@ attack: .venv/.dev ## Attack a service of its own at full size, 127.0.0.1 only (
 test-truth: .venv/.dev ## Compare what the pages show with what callers and the kernel saw (2 minutes)
 	$(BIN)/python -m tests.truth
 
-test-browser: .venv/.dev dashboard/dist/index.html ## Every page in every state, in Chromium (5 minutes)
+test-browser: .venv/.dev dashboard/dist/index.html ## Every page in every state, in Chromium (9 minutes)
 	@scripts/test-tools.sh
 	$(BIN)/python -m pytest -m browser tests/test_dashboard.py
 

@@ -78,7 +78,7 @@ LATENCY = [
             "Gap between two tokens of a stream. A second band above the first is from steps with"
             " prefill."),
     heatmap("Time to first token", "s", buckets("llm_time_to_first_token_seconds"),
-            "Submission to first token, the queue included."),
+            "Arrival to first token, the queue included."),
     chart("Time in prefill", "s", quantiles("llm_request_prefill_seconds"),
           "First scheduled to first token."),
     chart("Cancelled, by phase", "ops",

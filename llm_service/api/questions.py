@@ -35,7 +35,6 @@ async def chat_question(
             param="tool_choice",
         )
     content = await asyncio.to_thread(body.content_grammar)
-
     prompt, image_tokens = await prompts.of_chat(
         model,
         body,

@@ -86,7 +86,7 @@ class Canvas:
         self._draw.rectangle(tuple(value * SCALE for value in box), fill=color)
 
     def text(self, rng: Random, words: str, color: Color) -> None:
-        """As large as it fits, or a little smaller, anywhere on the sheet."""
+        """Write `words` anywhere on the sheet, as large as they fit or a little smaller."""
         name = rng.choice(_FONTS)
         width, height = self.width * SCALE, self.height * SCALE
         left, top, right, bottom = font(name, 100).getbbox(words)

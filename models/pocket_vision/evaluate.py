@@ -33,7 +33,7 @@ MOST_NEW_TOKENS = 60
 
 
 def cases(seed: int, each: int) -> Iterator[tuple[Scene, Question]]:
-    """As many questions of each skill, a new held-out scene for each."""
+    """Yield `each` questions of every skill, each about a new held-out scene."""
     rng = Random(f"evaluation {seed}")
     wanted = dict.fromkeys(SKILLS, each)
     while any(wanted.values()):

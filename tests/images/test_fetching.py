@@ -131,7 +131,7 @@ WAYS_IN = [
     "//images.example/a.png",
     "https://images.example/" + "a" * 3000,
 ]
-# As the target of a redirect, these are relative: they lead to an allowed place.
+# Where a redirect leads to these, they are relative: they name an allowed place.
 RELATIVE = {"https:///a.png", "https:images.example/a.png", "//images.example/a.png"}
 
 

@@ -123,11 +123,12 @@ def _counted(
 
 def _latencies(table: Table, point: Point, callers: Callers) -> None:
     """The client's time has the way and the door in it, and its own wait for a core; the service's
-    begins when the request has been read (TTFT: when it goes to the engine) and ends when the bytes
-    are handed over. So what is shown may not be above the client's time but for what the window's
-    borders cut, 5 %; and below it by 10 % and what it takes, at the same time and by the same
-    clock, to have a chat read and rendered that is not answered. For as long as that takes, an
-    event may be on its way, too: the true value is that of any window up to so much later.
+    begins when the head of the request has arrived and ends when the bytes are handed over
+    (TTFT: when the token reaches its stream). So what is shown may not be above the client's
+    time but for what the window's borders cut, 5 %; and below it by 10 % and what it takes, at
+    the same time and by the same clock, to have a chat read and rendered that is not answered.
+    For as long as that takes, an event may be on its way, too: the true value is that of any
+    window up to so much later.
     """
     began, at = point.at - point.window_seconds, point.at
     door = [seconds for when, seconds in callers.round_trips if began < when <= at]

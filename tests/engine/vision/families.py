@@ -298,7 +298,7 @@ def whole_model(name: str) -> PreTrainedModel:
 
 @functools.cache
 def reference_model(name: str) -> PreTrainedModel:
-    """As transformers serves it: never touched by our engine."""
+    """Return the model that transformers serves; our engine never touches it."""
     return whole_model(name)
 
 

@@ -20,7 +20,7 @@ export function turnsOf(messages: Message[]): ChatTurn[] {
   });
 }
 
-/** As `turnsOf`, without the images: their data can be large. */
+/** Returns what `turnsOf` does, but without the images, because their data can be large. */
 export function textTurnsOf(messages: Message[]): ChatTurn[] {
   return turnsOf(
     messages.map((message) =>
